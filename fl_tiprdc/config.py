@@ -1,0 +1,227 @@
+"""The experiment description: typed, frozen, strict; read from TOML and command-line flags."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fl_tiprdc.errors import InputError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Widths = tuple[Positive, ...]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NetworkConfig(_Frozen):
+    """Layer widths of the networks for tables."""
+
+    representation: Positive = Field(32, description="numbers in a representation, d")
+    extractor_hidden: Widths = Field((256,), description="hidden layers of the extractor")
+    adversary_hidden: Widths = Field((256, 128), description="hidden layers of the adversary")
+    critic_hidden: Widths = Field((256,), description="hidden layers of each critic tower, or of the decoder")
+    critic_embedding: Positive = Field(64, description="width in which the critic's two towers meet")
+
+
+class MethodConfig(_Frozen):
+    """What is optimised. A method is a named set of these; see METHODS."""
+
+    privacy: Literal["negated-cross-entropy", "maximum-entropy"] = Field(
+        "maximum-entropy", description="the extractor's objective against the adversary"
+    )
+    information: Literal["jsd", "jsd-pairs", "infonce", "reconstruction"] = Field(
+        "reconstruction", description="the critic's bound on I(x; z | u)"
+    )
+    channel: bool = Field(True, description="release through the noisy, power-constrained channel")
+    sigma_low: float = Field(0.05, ge=0, description="the channel's noise at lambda 0")
+    sigma_high: float = Field(0.5, ge=0, description="the channel's noise at lambda 1; geometric in between")
+    joint: bool = Field(
+        False, description="extractor, critic and adversary learn from one forward pass, as in the paper"
+    )
+    adversary_steps: Positive = Field(
+        3, description="adversary updates before each extractor update; without effect when joint"
+    )
+
+    def sigma(self, lam: float) -> float:
+        """The channel's noise at one setting of the dial."""
+        if not self.channel:
+            return 0.0
+        if self.sigma_low == 0:
+            return self.sigma_high * lam
+        return float(self.sigma_low * (self.sigma_high / self.sigma_low) ** lam)
+
+
+METHODS: Mapping[str, MethodConfig] = {
+    "tiprdc": MethodConfig(
+        privacy="negated-cross-entropy", information="jsd", channel=False, joint=True
+    ),
+    "tiprdc+": MethodConfig(),
+}
+
+
+class CentralizedConfig(_Frozen):
+    """Training with all contributors' records in one place."""
+
+    steps: Positive = Field(1200, description="extractor updates")
+    batch_size: Positive = Field(512, description="records in a batch")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's step size, all three networks")
+    weight_decay: float = Field(0.0, ge=0, description="Adam's L2 penalty")
+
+
+class FederationConfig(_Frozen):
+    """Training by clients that keep their records."""
+
+    rounds: Positive = Field(25, description="rounds that update the extractor")
+    clients_per_round: int = Field(0, ge=0, description="clients asked in each exchange; 0 asks all")
+    local_epochs: Positive = Field(1, description="passes of a client over its records in a round")
+    batch_size: Positive = Field(32, description="largest number of records in a client's batch")
+    learning_rate: float = Field(1e-3, gt=0, description="the clients' Adam step size")
+    weight_decay: float = Field(0.0, ge=0, description="the clients' Adam L2 penalty")
+    adversary_exchanges: Positive = Field(
+        5, description="exchanges of averaged adversary gradients before each extractor round; not when joint"
+    )
+    adversary_learning_rate: float = Field(
+        3e-3, gt=0, description="the server's Adam step size on averaged adversary gradients"
+    )
+    adversary_records: int = Field(
+        128, ge=0, description="records a client draws for one adversary gradient; 0 takes all"
+    )
+    server_momentum: float = Field(
+        0.0, ge=0, lt=1, description="momentum of the server on the averaged extractor and critic updates"
+    )
+    allowed_failures: Share = Field(0.0, description="share of the clients asked that may fail in an exchange")
+    timeout: float = Field(600.0, gt=0, description="seconds the server waits for an exchange")
+
+
+class AuditConfig(_Frozen):
+    """Attackers and probes."""
+
+    attackers: tuple[str, ...] = Field(
+        ("logistic", "boosting", "forest", "mlp"), description="the panel", min_length=1
+    )
+    probes: tuple[str, ...] = Field(
+        ("logistic", "boosting", "forest", "mlp"), description="kinds of task probe", min_length=1
+    )
+    records: int = Field(0, ge=0, description="contributors' records used for training; 0 uses all")
+    bootstrap: Positive = Field(200, description="resamples of the held-out people for an interval")
+
+
+class Experiment(_Frozen):
+    """One run: what is trained, on what, by whom, and how it is audited."""
+
+    dataset: str = Field("adult", description="data set")
+    private: tuple[str, ...] = Field(("sex",), min_length=1, description="attributes to hide")
+    held_out: float = Field(0.2, gt=0, lt=1, description="share of the people who contribute nothing")
+    clients: Positive = Field(100, description="number of clients")
+    partition: str = Field("iid", description="who holds what: iid, dirichlet:ALPHA or by-private")
+    methods: tuple[str, ...] = Field(("tiprdc", "tiprdc+"), min_length=1, description="training methods")
+    lambdas: tuple[Share, ...] = Field(
+        (0.1, 0.3, 0.5, 0.7, 0.9), min_length=1, description="weights of privacy against information"
+    )
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1, description="experiment seeds")
+    noises: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (0.5, 1.0, 2.0, 4.0), description="baseline: standard deviations of Gaussian noise on the raw record"
+    )
+    runtime: str = Field("ray-cohort", description="how clients are run: ray-cohort, flower or inline")
+    actors: int = Field(0, ge=0, description="Ray actors; 0: one for each core")
+    network: NetworkConfig = NetworkConfig()
+    method: dict[str, MethodConfig] = Field({}, description="changes to methods, or methods of one's own")
+    centralized: CentralizedConfig = CentralizedConfig()
+    federation: FederationConfig = FederationConfig()
+    audit: AuditConfig = AuditConfig()
+
+    @model_validator(mode="after")
+    def _names_and_repeats(self) -> "Experiment":
+        for name in self.methods:
+            if name not in {*METHODS, *self.method}:
+                allowed = ", ".join(sorted({*METHODS, *self.method}))
+                raise ValueError(f"unknown method '{name}': choose from {allowed}")
+        for field in ("private", "methods", "lambdas", "seeds", "noises"):
+            values = getattr(self, field)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{field} has a value twice: {', '.join(map(str, values))}")
+        if self.federation.clients_per_round > self.clients:
+            raise ValueError(
+                f"clients_per_round is {self.federation.clients_per_round} but there are {self.clients} clients"
+            )
+        return self
+
+    def method_config(self, name: str) -> MethodConfig:
+        """The method `name` with this experiment's changes."""
+        return self.method.get(name, METHODS.get(name, MethodConfig()))
+
+
+QUICK: Mapping[str, Any] = {
+    "lambdas": (0.1, 0.5, 0.9),
+    "noises": (1.0, 4.0),
+    "centralized": {"steps": 150},
+    "federation": {"rounds": 5},
+    "audit": {"attackers": ("logistic", "boosting", "mlp"), "probes": ("logistic", "boosting"), "records": 8000},
+}
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries united; `over` wins."""
+    united = dict(base)
+    for key, value in over.items():
+        old = united.get(key)
+        united[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return united
+
+
+def build_experiment(values: Mapping[str, Any]) -> Experiment:
+    """Validate a nested dictionary.
+
+    A `method` entry named like one of METHODS changes only the keys it gives.
+
+    Raises:
+        InputError: one line that names the first wrong key or value, and what is allowed.
+    """
+    values = dict(values)
+    changes = values.get("method")
+    if isinstance(changes, Mapping):
+        values["method"] = {
+            name: merge(METHODS[name].model_dump(), change)
+            if name in METHODS and isinstance(change, Mapping)
+            else change
+            for name, change in changes.items()
+        }
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_first_line(error)) from None
+
+
+def _first_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model: Any = Experiment
+        for part in first["loc"][:-1]:
+            annotation = model.model_fields[part].annotation if part in model.model_fields else MethodConfig
+            model = annotation if hasattr(annotation, "model_fields") else MethodConfig
+        return f"unknown setting '{where}': choose from {', '.join(model.model_fields)}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not where:
+        return message
+    return f"{where} is {first['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a nested dictionary.
+
+    Raises:
+        InputError: the file is missing, unreadable or no TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"cannot read config '{path}': {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"config '{path}' is no valid TOML: {error}") from None

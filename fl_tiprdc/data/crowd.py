@@ -1,0 +1,159 @@
+"""The record type: what a crowd knows about itself, and the part of it that training may see."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fl_tiprdc.errors import InputError
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One source column and its place in x.
+
+    Attributes:
+        name: name in the source.
+        kind: "numeric" takes one column of x (standardised), "categorical" one per category (one-hot).
+        start: first column of x.
+        categories: the values of a categorical column, in the order of its columns of x.
+        uncertainty: what the best constant prediction leaves unexplained, on contributors: the entropy in nats
+            (categorical) or half the mean squared error (numeric; ½ for a standardised column).
+    """
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    start: int
+    categories: tuple[str, ...] = ()
+    uncertainty: float = 0.5
+
+    @property
+    def width(self) -> int:
+        """Number of columns of x."""
+        return max(1, len(self.categories))
+
+    @property
+    def span(self) -> slice:
+        """The columns of x."""
+        return slice(self.start, self.start + self.width)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A private attribute: its name and its classes; records hold positions in `classes`."""
+
+    name: str
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What x and the private labels mean; everything that is needed to build networks, and no record.
+
+    Attributes:
+        columns: the columns of x, in order.
+        attributes: the private attributes, in the order of the columns of the private labels.
+        marginals: per attribute the share of each class among the contributors. Taken as public knowledge (a
+            census has it), so that no client has to tell how many records of each class it holds.
+    """
+
+    columns: tuple[Column, ...]
+    attributes: tuple[Attribute, ...]
+    marginals: tuple[tuple[float, ...], ...]
+
+    @property
+    def width(self) -> int:
+        """Number of columns of x."""
+        return sum(column.width for column in self.columns)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Number of classes of each private attribute."""
+        return tuple(len(attribute.classes) for attribute in self.attributes)
+
+
+@dataclass(frozen=True)
+class Records:
+    """What training sees of some records: x and the private labels, and no task label.
+
+    Attributes:
+        x: [n, width] float32.
+        private: [n, attributes] int64, positions in the classes.
+    """
+
+    x: Floats
+    private: Ints
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Records of a crowd, immutable.
+
+    Attributes:
+        x: [n, width] float32, raw features, scaled; holds neither the private attributes nor what defines a task.
+        private: [n, attributes] int64.
+        tasks: name of an unknown task -> [n] int64 labels; only the audit reads them.
+        participant: [n] int64, the person a record belongs to.
+        description: meaning of x and of the private labels.
+
+    Raises:
+        InputError: lengths differ, a value is not finite, or a label is out of range.
+    """
+
+    x: Floats
+    private: Ints
+    tasks: Mapping[str, Ints]
+    participant: Ints
+    description: Description
+
+    def __post_init__(self) -> None:
+        n = len(self.x)
+        if self.x.shape[1:] != (self.description.width,):
+            raise InputError(f"x has shape {self.x.shape}, its description says (n, {self.description.width})")
+        if self.private.shape != (n, len(self.description.attributes)):
+            raise InputError(f"private labels have shape {self.private.shape}, expected one row a record")
+        for name, labels in {**self.tasks, "participant": self.participant}.items():
+            if labels.shape != (n,):
+                raise InputError(f"'{name}' has {len(labels)} labels for {n} records")
+        if not np.isfinite(self.x).all():
+            raise InputError("x has values that are not finite")
+        for a, k in enumerate(self.description.classes):
+            if n and not (0 <= self.private[:, a].min() and self.private[:, a].max() < k):
+                raise InputError(f"labels of '{self.description.attributes[a].name}' are not in 0..{k - 1}")
+        for array in (self.x, self.private, self.participant, *self.tasks.values()):
+            array.setflags(write=False)
+        object.__setattr__(self, "tasks", MappingProxyType(dict(self.tasks)))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, index: Ints) -> "Crowd":
+        """The records at `index`, in that order."""
+        return Crowd(
+            self.x[index],
+            self.private[index],
+            {name: labels[index] for name, labels in self.tasks.items()},
+            self.participant[index],
+            self.description,
+        )
+
+    def records(self) -> Records:
+        """The part that training may see."""
+        return Records(self.x, self.private)
+
+
+@dataclass(frozen=True)
+class Population:
+    """A crowd, split by people: `contributors` train and publish, `held_out` do neither."""
+
+    contributors: Crowd
+    held_out: Crowd

@@ -1,0 +1,102 @@
+"""Which client holds which records: flwr-datasets' partitioners on local data."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from fl_tiprdc.data.crowd import Ints
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.seeding import derive, numpy_generator
+
+SPELLINGS = "iid, dirichlet:ALPHA (ALPHA > 0), by-private"
+
+
+def joint_codes(private: Ints) -> Ints:
+    """One code per combination of private values: [n, attributes] -> [n]."""
+    return np.unique(private, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def parse_partition(spec: str) -> tuple[str, float]:
+    """Split a partition's spelling into its name and its parameter (0 where it has none).
+
+    Raises:
+        InputError: not one of `SPELLINGS`.
+    """
+    name, _, parameter = spec.partition(":")
+    if name not in PARTITIONERS or (name == "dirichlet") != bool(parameter):
+        raise InputError(f"unknown partition '{spec}': choose one of {SPELLINGS}")
+    try:
+        alpha = float(parameter or 0)
+    except ValueError:
+        alpha = -1.0
+    if name == "dirichlet" and not (np.isfinite(alpha) and alpha > 0):
+        raise InputError(f"partition '{spec}': ALPHA must be a number above 0")
+    return name, alpha
+
+
+def _iid(clients: int, alpha: float, seed: int, codes: Ints) -> object:
+    from flwr_datasets.partitioner import IidPartitioner
+
+    return IidPartitioner(num_partitions=clients)
+
+
+def _dirichlet(clients: int, alpha: float, seed: int, codes: Ints) -> object:
+    from flwr_datasets.partitioner import DirichletPartitioner
+
+    # Small alphas leave some clients without a record; such a client simply has nothing to say.
+    return DirichletPartitioner(
+        num_partitions=clients, partition_by="private", alpha=alpha, min_partition_size=0, seed=seed
+    )
+
+
+def _by_private(clients: int, alpha: float, seed: int, codes: Ints) -> object:
+    from flwr_datasets.partitioner import PathologicalPartitioner
+
+    values = len(np.unique(codes))
+    if clients < values:
+        raise InputError(f"partition by-private needs at least {values} clients, one for each private value")
+    return PathologicalPartitioner(
+        num_partitions=clients,
+        partition_by="private",
+        num_classes_per_partition=1,
+        class_assignment_mode="deterministic",
+        shuffle=False,
+    )
+
+
+PARTITIONERS: Mapping[str, Callable[[int, float, int, Ints], object]] = {
+    "iid": _iid,
+    "dirichlet": _dirichlet,
+    "by-private": _by_private,
+}
+
+
+def partition(private: Ints, clients: int, spec: str, seed: int) -> list[Ints]:
+    """Deal records to clients, deterministically in `seed`.
+
+    Args:
+        private: [n, attributes] labels; `dirichlet` and `by-private` use their combinations.
+        clients: number of clients.
+        spec: `iid`, `dirichlet:ALPHA` or `by-private`.
+        seed: experiment seed.
+
+    Returns:
+        One index array a client; together every record once.
+
+    Raises:
+        InputError: unknown spelling, or more clients than records.
+    """
+    name, alpha = parse_partition(spec)
+    if clients > len(private):
+        raise InputError(f"{clients} clients but only {len(private)} records: ask for at most that many clients")
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
+    order = numpy_generator(seed, "partition-order").permutation(len(private))
+    codes = joint_codes(private)[order]
+    partitioner = PARTITIONERS[name](clients, alpha, derive(seed, "partition") % 2**32, codes)
+    partitioner.dataset = Dataset.from_dict({"record": order, "private": codes})  # type: ignore[attr-defined]
+    return [
+        np.asarray(partitioner.load_partition(i).with_format("numpy")["record"][:], dtype=np.int64)  # type: ignore[attr-defined]
+        for i in range(clients)
+    ]

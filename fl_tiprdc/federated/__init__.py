@@ -1,0 +1,1 @@
+"""Clients, server, runtimes and publication, on Flower's Message API."""

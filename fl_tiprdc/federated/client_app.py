@@ -1,0 +1,83 @@
+"""The Flower ClientApp: hands messages to local work and packs the answers."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.federated.local_work import perform, to_tensors
+from fl_tiprdc.federated.messages import CONFIG, Instruction, pack_arrays, unpack_arrays, unpack_groups
+from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.models.channel import draw_noise
+from fl_tiprdc.seeding import torch_generator
+
+_stores: dict[str, ClientStore] = {}
+
+
+def open_store(root: str) -> ClientStore:
+    """The store at `root`, opened once in a process."""
+    if root not in _stores:
+        _stores[root] = ClientStore(Path(root))
+    return _stores[root]
+
+
+def build_client_app(root: str) -> ClientApp:
+    """A ClientApp whose clients keep their records in the client store at `root`."""
+    app = ClientApp()
+
+    @app.train()  # type: ignore[misc]
+    def train(message: Message, context: Context) -> Message:
+        torch.set_num_threads(1)
+        update = perform(
+            open_store(root),
+            Instruction.unpack(message.content.config_records[CONFIG]),
+            unpack_groups(message.content),
+            [int(context.node_config["partition-id"])],
+        )[0]
+        return Message(update.pack(), reply_to=message)
+
+    @app.query("who")  # type: ignore[misc]
+    def who(message: Message, context: Context) -> Message:
+        config = ConfigRecord({"partition-id": int(context.node_config["partition-id"])})
+        return Message(RecordDict({CONFIG: config}), reply_to=message)
+
+    @app.query("publish")  # type: ignore[misc]
+    def publish(message: Message, context: Context) -> Message:
+        partition = int(context.node_config["partition-id"])
+        instruction = Instruction.unpack(message.content.config_records[CONFIG])
+        extractor = unpack_arrays(message.content.array_records["extractor"])
+        z = representations(open_store(root), partition, instruction, extractor)
+        return Message(RecordDict({"representations": pack_arrays({"z": z})}), reply_to=message)
+
+    return app
+
+
+def representations(
+    store: ClientStore, partition: int, instruction: Instruction, extractor: dict[str, np.ndarray]
+) -> np.ndarray:
+    """What one client publishes: [n, d] float32.
+
+    The noise derives from the client's secret and the release (extractor and channel), not from the query: who
+    asks twice for the same release gets the same numbers and can't average the noise away.
+    """
+    records = store.records(partition)
+    step = HybridStep(store.description, instruction.network_config(), instruction.method_config())
+    digest = hashlib.sha256()
+    for name in sorted(extractor):
+        digest.update(name.encode() + np.ascontiguousarray(extractor[name]).tobytes())
+    generator = torch_generator(
+        store.secret(partition), "publication", digest.hexdigest(), str(instruction.sigma)
+    )
+    noise = draw_noise((len(records), step.d), generator)
+    with torch.no_grad():
+        z = step.represent(
+            to_tensors({"extractor": extractor})["extractor"],
+            torch.from_numpy(records.x),
+            noise,
+            instruction.sigma,
+        )
+    return z.numpy()

@@ -1,0 +1,88 @@
+"""What the clients hold on their own disks: x, private labels, a secret; never a task label.
+
+A simulation keeps the records of all clients in one file, ordered by client and opened as a memory map, so that
+memory and start-up don't grow with the number of clients.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from fl_tiprdc.data.crowd import Attribute, Column, Description, Ints, Records
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.seeding import derive
+
+
+def write_client_store(
+    root: Path, records: Records, partitions: Sequence[Ints], description: Description, seed: int
+) -> None:
+    """Write the records that each client holds.
+
+    Args:
+        root: a folder, made if need be.
+        records: of all contributors.
+        partitions: positions in `records`, one array a client.
+        description: meaning of x and of the private labels, known to everybody.
+        seed: the clients' secrets derive from it, so that a simulation can be repeated; see `secret`.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    order = np.concatenate(partitions)
+    np.save(root / "x.npy", records.x[order])
+    np.save(root / "private.npy", records.private[order])
+    np.save(root / "offsets.npy", np.cumsum([0, *map(len, partitions)]))
+    (root / "secret").write_text(str(derive(seed, "client-secrets")))
+    (root / "description.json").write_text(json.dumps(asdict(description)))
+
+
+def read_description(path: Path) -> Description:
+    """A description as `write_client_store` writes it."""
+    raw = json.loads(path.read_text())
+    return Description(
+        tuple(Column(**{**c, "categories": tuple(c["categories"])}) for c in raw["columns"]),
+        tuple(Attribute(a["name"], tuple(a["classes"])) for a in raw["attributes"]),
+        tuple(tuple(m) for m in raw["marginals"]),
+    )
+
+
+class ClientStore:
+    """Read access to the clients' records.
+
+    Args:
+        root: as given to `write_client_store`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.description = read_description(root / "description.json")
+        self._x = np.load(root / "x.npy", mmap_mode="r", allow_pickle=False)
+        self._private = np.load(root / "private.npy", mmap_mode="r", allow_pickle=False)
+
+    @cached_property
+    def offsets(self) -> Ints:
+        """[clients + 1] where each client's records begin."""
+        return np.asarray(np.load(self.root / "offsets.npy", allow_pickle=False), dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def records(self, partition: int) -> Records:
+        """The records of one client.
+
+        Raises:
+            InputError: no such client, or its data is damaged.
+        """
+        if not 0 <= partition < len(self):
+            raise InputError(f"no client {partition}: there are {len(self)}")
+        rows = slice(self.offsets[partition], self.offsets[partition + 1])
+        x, private = np.array(self._x[rows]), np.array(self._private[rows])
+        if not np.isfinite(x).all():
+            raise InputError(f"client {partition}: x has values that are not finite")
+        return Records(x, private)
+
+    def secret(self, partition: int) -> int:
+        """A number only this client knows; its published noise derives from it, and from nothing a server sends."""
+        return derive(int((self.root / "secret").read_text()), "client", partition)

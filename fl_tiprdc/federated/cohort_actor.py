@@ -1,0 +1,57 @@
+"""The Ray actor of the ray-cohort runtime: trains cohorts of clients as stacked programs."""
+
+import os
+from typing import Any
+
+import torch
+from flwr.app import Message
+
+from fl_tiprdc.federated.client_app import build_client_app, open_store
+from fl_tiprdc.federated.local_grid import answer, identify, node_context
+from fl_tiprdc.federated.local_work import perform
+from fl_tiprdc.federated.messages import GroupArrays, Instruction, Update
+
+
+class CohortActor:
+    """Lives in a process of its own and keeps the clients' records open.
+
+    Args:
+        store: folder of the client store.
+        clients: number of clients.
+        threads: of torch, so that the actors of one machine don't fight over its cores.
+    """
+
+    def __init__(self, store: str, clients: int, threads: int) -> None:
+        torch.set_num_threads(threads)
+        identify()
+        self._store, self._clients, self._threads = store, clients, threads
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._app = build_client_app(store)
+
+    def pid(self) -> int:
+        """The actor's process id."""
+        return os.getpid()
+
+    def train(
+        self, instruction: Instruction, groups: GroupArrays, partitions: list[int]
+    ) -> list[Update | str]:
+        """Updates of a cohort, or a client's error as text.
+
+        When the cohort as a whole fails, its clients are tried one by one, so that one client's fault is its own.
+        """
+        try:
+            return list(perform(open_store(self._store), instruction, groups, partitions, self._device))
+        except Exception as error:
+            if len(partitions) == 1:
+                return [f"{type(error).__name__}: {error}"]
+            return [self.train(instruction, groups, [partition])[0] for partition in partitions]
+
+    def handle(self, messages: list[Message]) -> list[Any]:
+        """Replies of the ClientApp, one message after the other."""
+        replies = [
+            answer(self._app, message, node_context(message.metadata.dst_node_id, self._clients))
+            for message in messages
+        ]
+        torch.set_num_threads(self._threads)
+        return replies
+

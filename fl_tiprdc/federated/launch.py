@@ -1,0 +1,129 @@
+"""The one module that starts a runtime and hands its Grid to the server's code."""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flwr.app import Context, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+from fl_tiprdc.errors import choose
+from fl_tiprdc.federated.client_app import build_client_app
+from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.federated.inline_grid import InlineGrid
+
+T = TypeVar("T")
+Server = Callable[[Grid], Any]
+
+
+def _serve(grid: Grid, server: Server) -> Any:
+    """Run `server` as a Flower ServerApp on a grid of our own."""
+    results: list[Any] = []
+    app = ServerApp()
+
+    @app.main()  # type: ignore[misc]
+    def main(grid: Grid, context: Context) -> None:
+        results.append(server(grid))
+
+    app(grid, Context(1, 1, {}, RecordDict(), {}))
+    return results[0]
+
+
+def _inline(server: Server, store: ClientStore, actors: int, address: str | None) -> Any:
+    return _serve(InlineGrid(build_client_app(str(store.root)), len(store)), server)
+
+
+def start_ray(actors: int, address: str | None = None) -> None:
+    """Start Ray on this machine's loopback interface without a dashboard, or join the cluster at `address`."""
+    import ray
+
+    common: dict[str, Any] = {"include_dashboard": False} if address is None else {"address": address}
+    if address is None:
+        common["num_cpus"] = max(actors, os.cpu_count() or 1)
+    ray.init(
+        **common,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=False,
+        ignore_reinit_error=True,
+    )
+
+
+def _ray_cohort(server: Server, store: ClientStore, actors: int, address: str | None) -> Any:
+    import ray
+
+    from fl_tiprdc.federated.cohort_grid import RayCohortGrid
+
+    cores = os.cpu_count() or 1
+    started = not ray.is_initialized()
+    if started:
+        start_ray(actors or cores, address)
+    resources = ray.cluster_resources()
+    count = actors or (cores if address is None else max(1, int(resources.get("CPU", 1))))
+    gpus = resources.get("GPU", 0.0)
+    grid = RayCohortGrid(store, count, max(1, cores // count), round(gpus / count - 5e-4, 3) if gpus else 0.0)
+    try:
+        return _serve(grid, server)
+    finally:
+        grid.close()
+        if started:
+            ray.shutdown()
+
+
+def _flower(server: Server, store: ClientStore, actors: int, address: str | None) -> Any:
+    from flwr.simulation import run_simulation
+
+    results: list[Any] = []
+    app = ServerApp()
+
+    @app.main()  # type: ignore[misc]
+    def main(grid: Grid, context: Context) -> None:
+        results.append(server(grid))
+
+    cores = actors or os.cpu_count() or 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run_simulation(
+            server_app=app,
+            client_app=build_client_app(str(store.root)),
+            num_supernodes=len(store),
+            backend_config={
+                "init_args": {"address": address} if address else {"num_cpus": cores, "log_to_driver": False},
+                # max_restarts: Flower puts a dead actor back into its pool, where it swallows every message
+                "client_resources": {"num_cpus": 1, "num_gpus": 0.0, "max_restarts": -1},
+            },
+        )
+    return results[0]
+
+
+RUNTIMES: Mapping[str, Callable[[Server, ClientStore, int, str | None], Any]] = {
+    "ray-cohort": _ray_cohort,
+    "flower": _flower,
+    "inline": _inline,
+}
+
+
+def launch(
+    runtime: str, server: Callable[[Grid], T], store: Path, actors: int = 0, address: str | None = None
+) -> T:
+    """Run the server's code against the clients of a store.
+
+    Args:
+        runtime: a key of `RUNTIMES`.
+        server: what the ServerApp does with the grid; its result is returned.
+        store: folder of the client store.
+        actors: processes for the clients; 0: one for each core.
+        address: of a Ray cluster to join; None starts Ray on this machine.
+
+    Raises:
+        InputError: unknown runtime.
+    """
+    if runtime not in RUNTIMES:
+        raise choose("runtime", runtime, RUNTIMES)
+    for name in ("flwr", "flwr_datasets", "ray"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    result: T = RUNTIMES[runtime](server, ClientStore(store), actors, address)
+    return result

@@ -1,0 +1,160 @@
+"""The server's part of a run: train every point of a sweep over the crowd, then collect its publication."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from flwr.app import ConfigRecord
+from flwr.serverapp import Grid
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.data.crowd import Description
+from fl_tiprdc.federated.messages import GroupArrays, Instruction, pack_arrays
+from fl_tiprdc.federated.publication import publish
+from fl_tiprdc.hybrid.step import HybridStep
+from strategies.hybrid_strategy import Exchange, HybridStrategy, Turn, choose_turns
+from strategies.roster import take_roster
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a sweep."""
+
+    method: str
+    lam: float
+    seed: int
+
+
+@dataclass
+class Trained:
+    """What a federated training ends with.
+
+    Attributes:
+        point: which.
+        groups: the final arrays.
+        exchanges: what happened.
+        seconds: training, publication.
+        published_bytes: representations received.
+    """
+
+    point: Point
+    groups: GroupArrays
+    exchanges: list[Exchange] = field(default_factory=list)
+    seconds: tuple[float, float] = (0.0, 0.0)
+    published_bytes: int = 0
+
+
+def instruction_for(experiment: Experiment, point: Point) -> Instruction:
+    """The settings that every exchange of a point shares."""
+    method, federation = experiment.method_config(point.method), experiment.federation
+    return Instruction(
+        phase="hybrid",
+        exchange=0,
+        seed=point.seed,
+        lam=point.lam,
+        sigma=method.sigma(point.lam),
+        learning_rate=federation.learning_rate,
+        weight_decay=federation.weight_decay,
+        batch_size=federation.batch_size,
+        epochs=federation.local_epochs,
+        records=federation.adversary_records,
+        method=method.model_dump_json(),
+        network=experiment.network.model_dump_json(),
+    )
+
+
+def turns_for(experiment: Experiment, point: Point) -> list[Turn]:
+    """The exchanges of one training."""
+    federation = experiment.federation
+    if experiment.method_config(point.method).joint:
+        return choose_turns("joint", rounds=federation.rounds, momentum=federation.server_momentum)
+    return choose_turns(
+        "alternating",
+        rounds=federation.rounds,
+        adversary_exchanges=federation.adversary_exchanges,
+        adversary_learning_rate=federation.adversary_learning_rate,
+        momentum=federation.server_momentum,
+        learning_rate=federation.learning_rate,
+    )
+
+
+def exchanges_in(experiment: Experiment, method: str) -> int:
+    """Number of exchanges of one training by a method."""
+    return len(turns_for(experiment, Point(method, 0.0, 0)))
+
+
+def serve(
+    grid: Grid,
+    experiment: Experiment,
+    description: Description,
+    points: Sequence[Point],
+    publication: Callable[[Point], Path],
+    on_exchange: Callable[[Point, Exchange], None] | None = None,
+) -> list[Trained]:
+    """Train and publish all `points` over the clients of `grid`, one after the other.
+
+    Args:
+        grid: the clients.
+        experiment: settings.
+        description: meaning of x and of the private labels.
+        points: what to train.
+        publication: folder of a point's publication.
+        on_exchange: told about each exchange when it is done.
+
+    Raises:
+        TooManyFailures: more clients failed than the experiment allows.
+        TimeoutError: clients are missing.
+    """
+    logging.getLogger("flwr").setLevel(logging.WARNING)
+    federation = experiment.federation
+    roster = take_roster(grid, experiment.clients)
+    done: list[Trained] = []
+    for point in points:
+        began = time.perf_counter()
+        step = HybridStep(description, experiment.network, experiment.method_config(point.method))
+        initial = {
+            name: {key: value.numpy() for key, value in group.items()}
+            for name, group in step.initial(point.seed).items()
+        }
+        turns = turns_for(experiment, point)
+        instruction = instruction_for(experiment, point)
+        trained = Trained(point, initial)
+
+        def note(exchange: Exchange, trained: Trained = trained) -> None:
+            trained.exchanges.append(exchange)
+            if on_exchange is not None:
+                on_exchange(trained.point, exchange)
+
+        strategy = HybridStrategy(
+            turns,
+            initial,
+            roster,
+            dict(instruction.pack()),
+            point.seed,
+            federation.clients_per_round,
+            federation.allowed_failures,
+            note,
+        )
+        strategy.start(
+            grid,
+            pack_arrays(initial["extractor"]),
+            num_rounds=len(turns),
+            timeout=federation.timeout,
+            train_config=ConfigRecord({}),
+        )
+        trained.groups = strategy.groups
+        middle = time.perf_counter()
+        trained.published_bytes = publish(
+            grid,
+            roster,
+            strategy.groups["extractor"],
+            replace(instruction, exchange=len(turns)),
+            publication(point),
+            federation.allowed_failures,
+            federation.timeout,
+        )
+        trained.seconds = (middle - began, time.perf_counter() - middle)
+        done.append(trained)
+    return done

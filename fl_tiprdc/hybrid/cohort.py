@@ -1,0 +1,210 @@
+"""Local work of many clients as one stacked tensor program; a single client is a cohort of one.
+
+The step is mapped over clients with `torch.func.vmap`: parameters, gradients and Adam's moments carry a leading
+client dimension, so that a cohort costs a few large operations in place of many small ones.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+from torch.optim.adam import adam
+
+from fl_tiprdc.hybrid.batches import CohortBatches, Member, batches_in
+from fl_tiprdc.hybrid.step import GROUPS, Batch, Groups, HybridStep, Losses, Parameters
+
+Program = Sequence[tuple[str, ...]]  # which groups learn from a batch, batch after batch, repeated
+
+
+@dataclass(frozen=True)
+class LocalTraining:
+    """How a client trains in one round, or the centralised trainer in a whole run.
+
+    Attributes:
+        program: groups that learn from each batch in turn; the others are held still.
+        batch_size: largest number of records in a batch.
+        learning_rate: Adam's step size; moments start from zero.
+        weight_decay: Adam's L2 penalty.
+        epochs: passes over the records.
+        batches: number of batches in place of epochs; 0: epochs count.
+        decay: share of the batches at the end over which the extractor's step size falls to zero.
+    """
+
+    program: Program
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    epochs: int = 1
+    batches: int = 0
+    decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class CohortResult:
+    """What a cohort returns, rows in the order of its members.
+
+    Attributes:
+        groups: trained parameters, or gradients; each tensor [members, ...].
+        losses: [members, 3] means over the records seen: privacy, information, adversary (see `Losses`).
+    """
+
+    groups: Groups
+    losses: Tensor
+
+
+class _Adam:
+    """Adam over stacked parameters of which only the first rows may be active."""
+
+    def __init__(self, parameters: Parameters, weight_decay: float) -> None:
+        self.parameters = list(parameters.values())
+        self._mean = [torch.zeros_like(p) for p in self.parameters]
+        self._square = [torch.zeros_like(p) for p in self.parameters]
+        self._steps = [torch.zeros((), device=p.device) for p in self.parameters]
+        self._weight_decay = weight_decay
+
+    def update(self, gradients: Parameters, active: int, learning_rate: float) -> None:
+        adam(
+            [p[:active] for p in self.parameters],
+            list(gradients.values()),
+            [m[:active] for m in self._mean],
+            [s[:active] for s in self._square],
+            [],
+            self._steps,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=learning_rate,
+            weight_decay=self._weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
+
+
+def _mapped_gradients(
+    step: HybridStep, trained: Groups, frozen: Groups, shared: set[str], batch: Batch, lam: Tensor, sigma: Tensor
+) -> tuple[Groups, Losses]:
+    dims = {name: {key: None if name in shared else 0 for key in group} for name, group in frozen.items()}
+    own = {name: {key: None if name in shared else 0 for key in group} for name, group in trained.items()}
+    mapped = vmap(step.gradients, in_dims=(own, dims, Batch(0, 0, 0, 0), 0, 0))  # type: ignore[arg-type]
+    gradients, losses = mapped(trained, frozen, batch, lam, sigma)
+    return gradients, losses
+
+
+def _first(groups: Groups, names: Sequence[str], active: int, shared: set[str]) -> Groups:
+    return {
+        name: groups[name]
+        if name in shared
+        else {key: value[:active] for key, value in groups[name].items()}
+        for name in names
+    }
+
+
+def train_cohort(
+    step: HybridStep,
+    start: Groups,
+    members: Sequence[Member],
+    training: LocalTraining,
+    device: torch.device | str = "cpu",
+    on_batch: Callable[[int, int], None] | None = None,
+) -> CohortResult:
+    """Train every member from the same start on its own records.
+
+    Args:
+        step: the method.
+        start: parameters of all groups; tensors without a client dimension, or with one row a member.
+        members: clients with at least one record each.
+        training: what to do.
+        device: where to compute.
+        on_batch: told (batches done, of how many).
+
+    Returns:
+        The groups that the program trains.
+    """
+    device = torch.device(device)
+    counts = [
+        training.batches or batches_in(len(m.records), training.batch_size, training.epochs) for m in members
+    ]
+    batches = CohortBatches(members, training.batch_size, counts, step.d if step.method.channel else 0, device)
+    learning = [name for name in GROUPS if any(name in names for names in training.program)]
+    shared = {name for name in GROUPS if name not in learning}
+    template = step.shapes()
+    groups: Groups = {}
+    for name in GROUPS:
+        groups[name] = {}
+        for key, value in start[name].items():
+            value = value.to(device)
+            if name in shared:
+                groups[name][key] = value
+            elif value.dim() == len(template[name][key]):
+                groups[name][key] = value.expand(len(members), *value.shape).clone()
+            else:
+                groups[name][key] = value[torch.tensor(batches.order, device=device)].clone()
+    optimisers = {name: _Adam(groups[name], training.weight_decay) for name in learning}
+    sums = torch.zeros(len(members), 3, device=device)
+    weights = torch.zeros(len(members), 3, device=device)
+    total = len(batches)
+    for number in range(total):
+        names = training.program[number % len(training.program)]
+        batch = batches[number]
+        active = len(batch.mask)
+        gradients, losses = _mapped_gradients(
+            step,
+            _first(groups, names, active, shared),
+            _first(groups, [name for name in GROUPS if name not in names], active, shared),
+            shared,
+            batch,
+            batches.lam[:active],
+            batches.sigma[:active],
+        )
+        left = 1 - number / total
+        fade = min(1.0, left / training.decay) if training.decay else 1.0
+        for name in names:
+            rate = training.learning_rate * (fade if name == "extractor" else 1.0)
+            optimisers[name].update(gradients[name], active, rate)
+        seen = batch.mask.sum(1)
+        sums[:active] += torch.stack(losses, dim=1) * seen[:, None]
+        weights[:active] += seen[:, None] * torch.tensor(
+            ["extractor" in names, "extractor" in names, "adversary" in names], device=device
+        )
+        if on_batch is not None:
+            on_batch(number + 1, total)
+    trained = {
+        name: {key: batches.restore(value) for key, value in groups[name].items()} for name in learning
+    }
+    return CohortResult(trained, batches.restore(sums / weights.clamp(min=1)))
+
+
+def cohort_gradients(
+    step: HybridStep,
+    groups: Groups,
+    members: Sequence[Member],
+    name: str,
+    records: int,
+    device: torch.device | str = "cpu",
+) -> CohortResult:
+    """Every member's mean gradient of group `name` at common parameters, on up to `records` of its records.
+
+    With `records` 0 all of them are used.
+    """
+    device = torch.device(device)
+    size = records or max(len(member.records) for member in members)
+    batches = CohortBatches(
+        members, size, [1] * len(members), step.d if step.method.channel else 0, device
+    )
+    here = {group: {k: v.to(device) for k, v in values.items()} for group, values in groups.items()}
+    gradients, losses = _mapped_gradients(
+        step,
+        {name: here[name]},
+        {group: here[group] for group in GROUPS if group != name},
+        set(GROUPS),
+        batches[0],
+        batches.lam,
+        batches.sigma,
+    )
+    return CohortResult(
+        {name: {key: batches.restore(value) for key, value in gradients[name].items()}},
+        batches.restore(torch.stack(losses, dim=1)),
+    )

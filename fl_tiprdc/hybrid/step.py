@@ -1,0 +1,150 @@
+"""The hybrid step: gradients of extractor, critic and adversary on one batch, for any subset of the three."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value
+
+from fl_tiprdc.config import MethodConfig, NetworkConfig
+from fl_tiprdc.data.crowd import Description
+from fl_tiprdc.hybrid.bounds import INFORMATION
+from fl_tiprdc.hybrid.privacy import PRIVACY, balanced_cross_entropy
+from fl_tiprdc.models.channel import release
+from fl_tiprdc.models.tabular import build_networks
+from fl_tiprdc.seeding import derive
+
+Parameters = dict[str, Tensor]
+Groups = dict[str, Parameters]  # "extractor", "adversary", "critic" -> named parameters
+
+GROUPS = ("extractor", "adversary", "critic")
+
+
+class Batch(NamedTuple):
+    """Some records of one client, padded at the end.
+
+    x [b, D] float32; u [b, attributes] int64; mask [b] float32, 1 for a record; noise [b, d] draws from N(0, I).
+    """
+
+    x: Tensor
+    u: Tensor
+    mask: Tensor
+    noise: Tensor
+
+
+class Losses(NamedTuple):
+    """Means over the batch: the extractor's privacy term, the information bound, the adversary's cross-entropy."""
+
+    privacy: Tensor
+    information: Tensor
+    adversary: Tensor
+
+
+def scale_gradient(tensor: Tensor, factor: Tensor | float) -> Tensor:
+    """The same numbers; what flows back through them is multiplied by `factor`."""
+    scaled = tensor * factor
+    return scaled + (tensor - scaled).detach()
+
+
+class HybridStep:
+    """The losses of one method on one batch, as pure functions of the parameters.
+
+    Holds the shape of the networks and no state, so that it can be mapped over clients with `torch.func.vmap`.
+
+    Args:
+        description: meaning of x and u.
+        network: layer widths.
+        method: objectives, channel.
+    """
+
+    def __init__(self, description: Description, network: NetworkConfig, method: MethodConfig) -> None:
+        self.description, self.network, self.method = description, network, method
+        self._critic, self._bound = INFORMATION[method.information]
+        self._privacy = PRIVACY[method.privacy]
+        self._modules: dict[str, nn.Module] = build_networks(description, network, self._critic, 0)
+        for module in self._modules.values():
+            module.requires_grad_(False)
+
+    @property
+    def d(self) -> int:
+        """Numbers in a representation."""
+        return self.network.representation
+
+    def initial(self, seed: int) -> Groups:
+        """Fresh parameters, a function of `seed` alone."""
+        modules = build_networks(
+            self.description, self.network, self._critic, derive(seed, "initial-weights") % 2**63
+        )
+        return {
+            name: {key: value.detach().clone() for key, value in modules[name].named_parameters()}
+            for name in GROUPS
+        }
+
+    def shapes(self) -> dict[str, dict[str, torch.Size]]:
+        """Shape of every parameter, by group and name."""
+        return {
+            name: {key: value.shape for key, value in self._modules[name].named_parameters()} for name in GROUPS
+        }
+
+    def represent(self, extractor: Parameters, x: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
+        """What a client would release for x: [n, d]. `sigma` is without effect for methods without a channel."""
+        features: Tensor = functional_call(self._modules["extractor"], extractor, (x,))
+        return release(features, noise, sigma) if self.method.channel else features
+
+    def _one_hot(self, u: Tensor) -> Tensor:
+        # functional.one_hot looks at the values and can't be mapped over clients
+        return torch.cat(
+            [
+                (u[:, a, None] == torch.arange(k, device=u.device)).float()
+                for a, k in enumerate(self.description.classes)
+            ],
+            dim=1,
+        )
+
+    def losses(self, groups: Groups, batch: Batch, sigma: Tensor) -> Losses:
+        """The three losses, for evaluation."""
+        return self._surrogate({}, groups, batch, torch.zeros(()), sigma)[1]
+
+    def _surrogate(
+        self, trained: Groups, frozen: Mapping[str, Parameters], batch: Batch, lam: Tensor, sigma: Tensor
+    ) -> tuple[Tensor, Losses]:
+        """A scalar whose gradient in each group is that group's own descent direction.
+
+        extractor: λ·privacy - (1-λ)·information;  critic: -information;  adversary: cross-entropy.
+        One forward pass of extractor and critic serves all; gradients are scaled or stopped on the way back.
+        """
+        groups = {**frozen, **trained}
+        u = self._one_hot(batch.u)
+        z = self.represent(groups["extractor"], batch.x, batch.noise, sigma)
+        total = torch.zeros((), device=z.device)
+        information = privacy = adversary = total
+
+        if not trained or "critic" in trained or "extractor" in trained:
+            scores = functional_call(
+                self._modules["critic"], groups["critic"], (batch.x, scale_gradient(z, 1 - lam), u)
+            )
+            information = self._bound(scores, batch.x, u, batch.mask, self.description)
+            total = total - information
+
+        if not trained or "extractor" in trained:
+            still = {name: value.detach() for name, value in groups["adversary"].items()}
+            logits = functional_call(self._modules["adversary"], still, (z,))
+            privacy = self._privacy(logits, batch.u, batch.mask, self.description)
+            total = total + lam * privacy
+
+        if not trained or "adversary" in trained:
+            logits = functional_call(self._modules["adversary"], groups["adversary"], (z.detach(),))
+            adversary = balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
+            total = total + adversary
+        return total, Losses(privacy.detach(), information.detach(), adversary.detach())
+
+    def gradients(
+        self, trained: Groups, frozen: Groups, batch: Batch, lam: Tensor, sigma: Tensor
+    ) -> tuple[Groups, Losses]:
+        """Gradients of the `trained` groups, with the parameters of `frozen` held still."""
+        function: Callable[..., tuple[Groups, tuple[Tensor, Losses]]] = grad_and_value(
+            self._surrogate, has_aux=True
+        )
+        gradients, (_, losses) = function(trained, frozen, batch, lam, sigma)
+        return gradients, losses

@@ -1,0 +1,1 @@
+"""Networks by modality, and the release channel."""

@@ -1,0 +1,74 @@
+"""Networks for records that are vectors: multilayer perceptrons."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from fl_tiprdc.config import NetworkConfig
+from fl_tiprdc.data.crowd import Description
+
+
+def perceptron(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers of the given widths with ReLU between them."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths[:-1]):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+
+
+class TowerCritic(nn.Module):
+    """Separable critic: T(x, z, u) = f(x) · g(z, u) / √h, so that all pairs of a batch cost one product."""
+
+    def __init__(self, x_width: int, z_width: int, u_width: int, hidden: Sequence[int], embedding: int) -> None:
+        super().__init__()
+        self.f = perceptron([x_width, *hidden, embedding])
+        self.g = perceptron([z_width + u_width, *hidden, embedding])
+
+    def forward(self, x: Tensor, z: Tensor, u: Tensor) -> Tensor:
+        """Scores [b, b]: row i, column j is T(x_j, z_i, u_i). Shapes: x [b, D], z [b, d], u one-hot [b, K]."""
+        f, g = self.f(x), self.g(torch.cat([z, u], dim=-1))
+        return g @ f.transpose(-1, -2) / f.shape[-1] ** 0.5
+
+
+class DecoderCritic(nn.Module):
+    """Parameters of a model q(x | z, u) of the record: logits of categories, means of numbers."""
+
+    def __init__(self, x_width: int, z_width: int, u_width: int, hidden: Sequence[int], embedding: int) -> None:
+        super().__init__()
+        self.decoder = perceptron([z_width + u_width, *hidden, x_width])
+
+    def forward(self, x: Tensor, z: Tensor, u: Tensor) -> Tensor:
+        """[b, D]. x isn't used: one interface for all critics."""
+        return self.decoder(torch.cat([z, u], dim=-1))  # type: ignore[no-any-return]
+
+
+CRITIC_NETWORKS: Mapping[str, Callable[[int, int, int, Sequence[int], int], nn.Module]] = {
+    "towers": TowerCritic,
+    "decoder": DecoderCritic,
+}
+
+
+def build_networks(
+    description: Description, config: NetworkConfig, critic: str, seed: int
+) -> dict[str, nn.Module]:
+    """Extractor, adversary and critic with initial weights that depend on `seed` alone.
+
+    Args:
+        description: widths of x and classes of the private attributes.
+        config: layer widths.
+        critic: a key of `CRITIC_NETWORKS`.
+        seed: for the initial weights.
+
+    Returns:
+        "extractor" [n, D] -> [n, d]; "adversary" [n, d] -> [n, sum of classes]; "critic".
+    """
+    width, classes, d = description.width, sum(description.classes), config.representation
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return {
+            "extractor": perceptron([width, *config.extractor_hidden, d]),
+            "adversary": perceptron([d, *config.adversary_hidden, classes]),
+            "critic": CRITIC_NETWORKS[critic](width, d, classes, config.critic_hidden, config.critic_embedding),
+        }
