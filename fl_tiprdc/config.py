@@ -71,6 +71,9 @@ class CentralizedConfig(_Frozen):
     batch_size: Positive = Field(512, description="records in a batch")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size, all three networks")
     weight_decay: float = Field(0.0, ge=0, description="Adam's L2 penalty")
+    decay: Share = Field(
+        0.3, description="share of the run over which the extractor's step size falls to 0; not when joint"
+    )
 
 
 class FederationConfig(_Frozen):
@@ -91,6 +94,9 @@ class FederationConfig(_Frozen):
     adversary_records: int = Field(
         128, ge=0, description="records a client draws for one adversary gradient; 0 takes all"
     )
+    decay: Share = Field(
+        0.3, description="share of the rounds over which the extractor's step size falls to 0; not when joint"
+    )
     server_momentum: float = Field(
         0.0, ge=0, lt=1, description="momentum of the server on the averaged extractor and critic updates"
     )
@@ -107,7 +113,8 @@ class AuditConfig(_Frozen):
     probes: tuple[str, ...] = Field(
         ("logistic", "boosting", "forest", "mlp"), description="kinds of task probe", min_length=1
     )
-    records: int = Field(0, ge=0, description="contributors' records used for training; 0 uses all")
+    attack_records: int = Field(0, ge=0, description="contributors' records that attackers learn from; 0: all")
+    probe_records: int = Field(15000, ge=0, description="contributors' records that probes learn from; 0: all")
     bootstrap: Positive = Field(200, description="resamples of the held-out people for an interval")
 
 
@@ -161,7 +168,7 @@ QUICK: Mapping[str, Any] = {
     "noises": (1.0, 4.0),
     "centralized": {"steps": 150},
     "federation": {"rounds": 5},
-    "audit": {"attackers": ("logistic", "boosting", "mlp"), "probes": ("logistic", "boosting"), "records": 8000},
+    "audit": {"attackers": ("logistic", "boosting", "mlp"), "probes": ("logistic", "boosting"), "attack_records": 8000, "probe_records": 4000},
 }
 
 

@@ -61,7 +61,7 @@ def alternating_turns(
     adversary_learning_rate: float,
     momentum: float,
     learning_rate: float,
-    decay: float = 0.3,
+    decay: float,
 ) -> list[Turn]:
     """Adversary exchanges of averaged gradients, then an extractor round against the fixed global adversary.
 

@@ -77,6 +77,7 @@ def turns_for(experiment: Experiment, point: Point) -> list[Turn]:
         adversary_learning_rate=federation.adversary_learning_rate,
         momentum=federation.server_momentum,
         learning_rate=federation.learning_rate,
+        decay=federation.decay,
     )
 
 

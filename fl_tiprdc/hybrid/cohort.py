@@ -108,7 +108,7 @@ def train_cohort(
     members: Sequence[Member],
     training: LocalTraining,
     device: torch.device | str = "cpu",
-    on_batch: Callable[[int, int], None] | None = None,
+    on_batch: Callable[[int, int, Tensor], None] | None = None,
 ) -> CohortResult:
     """Train every member from the same start on its own records.
 
@@ -118,7 +118,7 @@ def train_cohort(
         members: clients with at least one record each.
         training: what to do.
         device: where to compute.
-        on_batch: told (batches done, of how many).
+        on_batch: told (batches done, of how many, [active, 3] losses of the batch; 0 where not computed).
 
     Returns:
         The groups that the program trains.
@@ -165,12 +165,13 @@ def train_cohort(
             rate = training.learning_rate * (fade if name == "extractor" else 1.0)
             optimisers[name].update(gradients[name], active, rate)
         seen = batch.mask.sum(1)
-        sums[:active] += torch.stack(losses, dim=1) * seen[:, None]
+        rows = torch.stack(losses, dim=1)
+        sums[:active] += rows * seen[:, None]
         weights[:active] += seen[:, None] * torch.tensor(
             ["extractor" in names, "extractor" in names, "adversary" in names], device=device
         )
         if on_batch is not None:
-            on_batch(number + 1, total)
+            on_batch(number + 1, total, rows.cpu())
     trained = {
         name: {key: batches.restore(value) for key, value in groups[name].items()} for name in learning
     }

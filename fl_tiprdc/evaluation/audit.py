@@ -1,0 +1,118 @@
+"""Audit of one set of representations: every attacker and every probe, trained anew."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from fl_tiprdc.config import AuditConfig
+from fl_tiprdc.data.crowd import Attribute, Crowd, Floats, Ints
+from fl_tiprdc.errors import choose
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
+from fl_tiprdc.evaluation.scores import resample, score
+from fl_tiprdc.seeding import derive, numpy_generator
+
+COLUMNS = ["setting", "method", "lam", "seed", "kind", "target", "model", "metric", "value", "low", "high"]
+
+
+@dataclass(frozen=True)
+class Release:
+    """Representations to audit.
+
+    Attributes:
+        setting: raw, centralized, federated or baseline.
+        method: how they were made.
+        lam: the dial: λ, or a baseline's own.
+        seed: experiment seed.
+        contributors: [n, d] what attackers and probes are trained on.
+        held_out: [m, d] what they are tested on.
+    """
+
+    setting: str
+    method: str
+    lam: float
+    seed: int
+    contributors: Floats
+    held_out: Floats
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Ground truth that only the audit has, for rows of a release.
+
+    Attributes:
+        attacks: private attribute -> labels [n].
+        tasks: task -> labels [n].
+        classes: number of classes of each target.
+        participant: [n].
+    """
+
+    attacks: Mapping[str, Ints]
+    tasks: Mapping[str, Ints]
+    classes: Mapping[str, int]
+    participant: Ints
+
+
+def truth_of(crowd: Crowd) -> Truth:
+    """The audit's view of a crowd."""
+    attributes: Sequence[Attribute] = crowd.description.attributes
+    attacks = {attribute.name: crowd.private[:, a] for a, attribute in enumerate(attributes)}
+    classes = {attribute.name: len(attribute.classes) for attribute in attributes}
+    classes |= {name: int(labels.max()) + 1 for name, labels in crowd.tasks.items()}
+    return Truth(attacks, crowd.tasks, classes, crowd.participant)
+
+
+def check_panel(config: AuditConfig) -> None:
+    """Check the names of attackers and probes.
+
+    Raises:
+        InputError: unknown name.
+    """
+    for kind, names in (("attacker", config.attackers), ("probe", config.probes)):
+        for name in names:
+            if name not in CLASSIFIERS:
+                raise choose(kind, name, CLASSIFIERS)
+
+
+def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -> pd.DataFrame:
+    """Train every attacker and probe on contributors, test them on held-out people.
+
+    Args:
+        release: the representations.
+        known: ground truth of the contributors' rows.
+        unknown: ground truth of the held-out rows.
+        config: the panel.
+
+    Returns:
+        Rows of metrics.csv (see `COLUMNS`). `kind` is attack or task; the model "majority" answers the most
+        frequent class and is the level of chance.
+    """
+    seed = derive(release.seed, "audit", release.setting, release.method, str(release.lam))
+    weights = resample(unknown.participant, config.bootstrap, 0)
+    table: list[dict[str, object]] = []
+    panels = (
+        ("attack", config.attackers, known.attacks, config.attack_records),
+        ("task", config.probes, known.tasks, config.probe_records),
+    )
+    shuffled = numpy_generator(release.seed, "audit-records").permutation(len(release.contributors))
+    for kind, names, labels, most in panels:
+        rows = np.sort(shuffled[: most or None])
+        x = np.ascontiguousarray(release.contributors[rows], dtype=np.float32)
+        targets = list(labels)
+        answers_known = np.stack([labels[target][rows] for target in targets], axis=1)
+        answers = (unknown.attacks if kind == "attack" else unknown.tasks)
+        classes = [known.classes[target] for target in targets]
+        for name in ("majority", *names):
+            if name == "majority":
+                found = [
+                    np.tile(np.bincount(answers_known[:, i], minlength=k) / len(x), (len(release.held_out), 1))
+                    for i, k in enumerate(classes)
+                ]
+            else:
+                found = CLASSIFIERS[name](x, answers_known, classes, release.held_out, seed)
+            for target, probabilities in zip(targets, found, strict=True):
+                for metric, result in score(answers[target], probabilities, weights).items():
+                    where = (release.setting, release.method, release.lam, release.seed, kind, target, name, metric)
+                    table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
+    return pd.DataFrame(table, columns=COLUMNS)

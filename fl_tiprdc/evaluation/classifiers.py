@@ -1,0 +1,71 @@
+"""The classifiers that attack and probe: a registry of functions that fit and predict in one go.
+
+Each takes (x [n, d], labels [n, targets], classes of each target, test [m, d], seed) and returns class
+probabilities on the test records, one [m, classes] a target.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from fl_tiprdc.data.crowd import Floats, Ints
+from fl_tiprdc.evaluation.mlp import Perceptron
+
+Classifier = Callable[[Floats, Ints, Sequence[int], Floats, int], list[Floats]]
+
+
+def _spread(probabilities: Floats, seen: Ints, classes: int) -> Floats:
+    """Columns for all classes, also those that the training records don't have."""
+    full = np.zeros((len(probabilities), classes), dtype=np.float32)
+    full[:, seen] = probabilities
+    return full
+
+
+def logistic(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
+    """Logistic regression on standardised inputs."""
+    scaler = StandardScaler().fit(x)
+    inputs, tested = scaler.transform(x), scaler.transform(test)
+    answers = []
+    for i, k in enumerate(classes):
+        model = LogisticRegression(max_iter=300).fit(inputs, labels[:, i])
+        answers.append(_spread(model.predict_proba(tested), model.classes_, k))
+    return answers
+
+
+def boosting(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
+    """Histogram gradient boosting."""
+    answers = []
+    for i, k in enumerate(classes):
+        model = HistGradientBoostingClassifier(
+            max_iter=100 if k == 2 else 50, max_bins=64, early_stopping=False, random_state=seed % 2**32
+        ).fit(x, labels[:, i])
+        answers.append(_spread(model.predict_proba(test), model.classes_, k))
+    return answers
+
+
+def forest(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
+    """A random forest; one forest for all targets."""
+    model = RandomForestClassifier(
+        n_estimators=60, min_samples_leaf=5, max_samples=0.25, random_state=seed % 2**32
+    )
+    targets = labels if len(classes) > 1 else labels[:, 0]
+    answers = model.fit(x, targets).predict_proba(test)
+    if len(classes) == 1:
+        return [_spread(answers, model.classes_, classes[0])]
+    return [_spread(p, seen, k) for p, seen, k in zip(answers, model.classes_, classes, strict=True)]
+
+
+def mlp(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
+    """A multilayer perceptron, stopped early on a validation split."""
+    return Perceptron(seed).fit_predict(x, labels, classes, test)
+
+
+CLASSIFIERS: Mapping[str, Classifier] = {
+    "logistic": logistic,
+    "boosting": boosting,
+    "forest": forest,
+    "mlp": mlp,
+}

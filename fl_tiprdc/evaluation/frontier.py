@@ -1,0 +1,78 @@
+"""From metrics to the answer: worst attack, retention, and the privacy-utility frontier."""
+
+import numpy as np
+import pandas as pd
+
+POINT = ["setting", "method", "lam", "seed"]
+CURVE = ["setting", "method"]
+LEVELS = np.linspace(0.5, 1.0, 101)  # attack levels at which a frontier is read
+
+
+def best_models(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The AUC row of the best model for every point, kind and target."""
+    areas = metrics[(metrics["metric"] == "auc") & (metrics["model"] != "majority")]
+    best = areas.loc[areas.groupby([*POINT, "kind", "target"], sort=False)["value"].idxmax()]
+    return best.reset_index(drop=True)
+
+
+def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
+    """One row a point: worst attack with its interval and attacker, mean retention, retention of each task.
+
+    Worst attack is the panel's best attacker, over all private attributes. Retention of a task is
+    (AUC(z̃) - ½) / (AUC(raw) - ½), AUC(raw) being the best probe on raw x.
+    """
+    best = best_models(metrics)
+    tasks = best[best["kind"] == "task"]
+    raw = tasks[tasks["setting"] == "raw"].groupby("target")["value"].mean()
+    tasks = tasks.assign(retention=(tasks["value"] - 0.5) / (tasks["target"].map(raw) - 0.5))
+    attacks = best[best["kind"] == "attack"]
+    worst = attacks.loc[attacks.groupby(POINT, sort=False)["value"].idxmax()]
+    points = worst.rename(
+        columns={"value": "attack", "low": "attack_low", "high": "attack_high", "model": "attacker"}
+    )[[*POINT, "attack", "attack_low", "attack_high", "attacker", "target"]]
+    wide = tasks.pivot_table(index=POINT, columns="target", values="retention").add_prefix("retention:")
+    wide.insert(0, "retention", wide.mean(axis=1))
+    return points.merge(wide.reset_index(), on=POINT).rename(columns={"target": "attribute"})
+
+
+def frontier(points: pd.DataFrame) -> np.ndarray:
+    """Best mean retention at worst-case attack AUC <= a, for every a in `LEVELS`; 0 where no point is that safe."""
+    attack, retention = points["attack"].to_numpy(), points["retention"].to_numpy()
+    return np.array([max([0.0, *retention[attack <= level]]) for level in LEVELS])
+
+
+def frontier_area(points: pd.DataFrame) -> float:
+    """Area under a frontier over attack AUC from ½ to 1, scaled so that 1 is perfect.
+
+    Each seed's frontier has an area; the mean over seeds.
+    """
+    areas = [
+        np.trapezoid(frontier(group), LEVELS) / (LEVELS[-1] - LEVELS[0]) for _, group in points.groupby("seed")
+    ]
+    return float(np.mean(areas))
+
+
+def over_seeds(points: pd.DataFrame) -> pd.DataFrame:
+    """Mean and range over seeds for each setting, method and λ."""
+    return points.groupby([*CURVE, "lam"], sort=False, as_index=False).agg(
+        attack=("attack", "mean"),
+        attack_low=("attack_low", "min"),
+        attack_high=("attack_high", "max"),
+        retention=("retention", "mean"),
+        retention_low=("retention", "min"),
+        retention_high=("retention", "max"),
+        seeds=("seed", "nunique"),
+    )
+
+
+def compare(points: pd.DataFrame) -> pd.DataFrame:
+    """Federated beside centralised at each λ of each method: attack, retention and their differences."""
+    mean = over_seeds(points)
+    sides = {
+        side: mean[mean["setting"] == side].set_index(["method", "lam"])[["attack", "retention"]]
+        for side in ("centralized", "federated")
+    }
+    both = sides["centralized"].join(sides["federated"], lsuffix="_centralized", rsuffix="_federated", how="inner")
+    both["attack_difference"] = both["attack_federated"] - both["attack_centralized"]
+    both["retention_difference"] = both["retention_federated"] - both["retention_centralized"]
+    return both.reset_index()

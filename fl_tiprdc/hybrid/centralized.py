@@ -1,0 +1,73 @@
+"""The centralised trainer: all records in one place, all λ of a method side by side as one stacked program."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from fl_tiprdc.config import CentralizedConfig
+from fl_tiprdc.data.crowd import Records
+from fl_tiprdc.hybrid.batches import Member
+from fl_tiprdc.hybrid.cohort import CohortResult, LocalTraining, Program, train_cohort
+from fl_tiprdc.hybrid.step import HybridStep
+
+ROWS = 40  # points of a training curve
+
+
+def program_for(step: HybridStep) -> Program:
+    """Which groups learn from which batch: all at once in the paper, else several adversary batches to one."""
+    if step.method.joint:
+        return [("extractor", "critic", "adversary")]
+    return [("adversary",)] * step.method.adversary_steps + [("extractor", "critic")]
+
+
+def train_centralized(
+    step: HybridStep,
+    records: Records,
+    lambdas: Sequence[float],
+    seed: int,
+    config: CentralizedConfig,
+    on_update: Callable[[int, int], None] | None = None,
+    device: torch.device | str = "cpu",
+) -> tuple[CohortResult, list[tuple[int, Tensor]]]:
+    """Train one extractor for each λ.
+
+    Args:
+        step: the method.
+        records: of all contributors.
+        lambdas: values of λ; they share initial weights and batches, not gradients.
+        seed: experiment seed.
+        config: number of updates, batch size, step size.
+        on_update: told (extractor updates done, of how many).
+        device: where to compute.
+
+    Returns:
+        Final parameters with a leading λ dimension, and the training curve: (extractor update, [λ, 3] losses).
+    """
+    program = program_for(step)
+    members = [Member(records, lam, step.method.sigma(lam), seed, ("centralized",)) for lam in lambdas]
+    curve: list[tuple[int, Tensor]] = []
+    sums, every = torch.zeros(len(lambdas), 3), max(1, config.steps // ROWS)
+
+    def note(done: int, total: int, losses: Tensor) -> None:
+        nonlocal sums
+        sums = sums + losses
+        update, place = divmod(done, len(program))
+        if place:
+            return
+        if update % every == 0:
+            scale = torch.tensor([1.0, 1.0, 1.0 / max(1, len(program) - 1)]) / every
+            curve.append((update, sums * scale))
+            sums = torch.zeros(len(lambdas), 3)
+        if on_update is not None:
+            on_update(update, config.steps)
+
+    training = LocalTraining(
+        program,
+        config.batch_size,
+        config.learning_rate,
+        config.weight_decay,
+        batches=config.steps * len(program),
+        decay=0.0 if step.method.joint else config.decay,
+    )
+    return train_cohort(step, step.initial(seed), members, training, device, note), curve

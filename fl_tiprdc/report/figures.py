@@ -1,0 +1,172 @@
+"""The figures of a run, one function each, from its tables."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fl_tiprdc.evaluation.frontier import over_seeds
+from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, save
+
+ATTACK = "worst attack AUC (0.5 = chance)"
+RETENTION = "utility retention (raw = 1)"
+
+
+def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
+    """One line for each setting and method, with intervals of the attack and ranges of the retention."""
+    palette = colours(list(mean["method"]))
+    for (setting, method), curve in mean[mean["setting"] != "raw"].groupby(["setting", "method"], sort=False):
+        curve = curve.sort_values("lam")
+        axes.errorbar(
+            curve["attack"],
+            curve["retention"],
+            xerr=[
+                (curve["attack"] - curve["attack_low"]).clip(lower=0),
+                (curve["attack_high"] - curve["attack"]).clip(lower=0),
+            ],
+            yerr=[
+                (curve["retention"] - curve["retention_low"]).clip(lower=0),
+                (curve["retention_high"] - curve["retention"]).clip(lower=0),
+            ],
+            color=palette[str(method)],
+            marker=SETTING_MARKERS[str(setting)],
+            linestyle=SETTING_LINES[str(setting)],
+            markersize=4.5,
+            linewidth=1.3,
+            elinewidth=0.8,
+            markerfacecolor="white" if setting == "federated" else palette[str(method)],
+            label=f"{method}, {setting}",
+        )
+        if label_lambda and setting == "federated" and method == "tiprdc+":
+            for row in curve.itertuples():
+                axes.annotate(
+                    f"λ={row.lam:g}",
+                    (row.attack, row.retention),  # type: ignore[arg-type]
+                    xytext=(7, -10),
+                    textcoords="offset points",
+                    fontsize=7,
+                    color=palette[str(method)],
+                )
+    raw = mean[mean["setting"] == "raw"]
+    axes.plot(raw["attack"], raw["retention"], marker="*", markersize=11, color="black", linestyle="", label="raw data")
+    axes.axvline(0.5, color=GREY, linewidth=1)
+    axes.text(0.502, 0.02, "chance", rotation=90, color=GREY, fontsize=7, transform=axes.get_xaxis_transform())
+    axes.set_xlabel(ATTACK)
+
+
+def frontier_figure(points: pd.DataFrame) -> Figure:
+    """Privacy-utility curves: mean retention over worst attack AUC. Up and left is better."""
+    figure = Figure(figsize=(6.4, 4.4))
+    axes = figure.subplots()
+    _curves(axes, over_seeds(points), label_lambda=True)
+    axes.set_ylabel(f"mean {RETENTION}")
+    axes.set_title("What unknown tasks keep against what a retrained attacker gets\n(up and left is better)")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def tasks_figure(points: pd.DataFrame) -> Figure:
+    """The same curves for each unknown task."""
+    tasks = [column.removeprefix("retention:") for column in points if column.startswith("retention:")]
+    rows = -(-len(tasks) // 2)
+    figure = Figure(figsize=(7.2, 3.1 * rows), layout="constrained")
+    grid = figure.subplots(rows, min(2, len(tasks)), sharex=True, squeeze=False)
+    for axes, task in zip(grid.flat, tasks, strict=False):
+        _curves(axes, over_seeds(points.assign(retention=points[f"retention:{task}"])), label_lambda=False)
+        axes.set_title(f"task: {task}")
+        axes.set_ylabel(RETENTION)
+    for axes in list(grid.flat)[len(tasks) :]:
+        axes.set_visible(False)
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+CURVES = {
+    "adversary": "adversary's cross-entropy (nats)",
+    "privacy": "extractor's privacy term (lower = hidden)",
+    "information": "bound on information kept (higher = more)",
+}
+
+
+def training_figure(rounds: pd.DataFrame) -> Figure:
+    """Training curves by round, federated, one row a method and one line a λ: mean and range over seeds."""
+    rounds = rounds[rounds["setting"] == "federated"]
+    methods = list(rounds["method"].unique())
+    figure = Figure(figsize=(8.4, 2.5 * max(1, len(methods))), layout="constrained")
+    grid = figure.subplots(max(1, len(methods)), 3, squeeze=False, sharex=True)
+    lambdas = sorted(rounds["lam"].unique())
+    shades = mpl.colormaps["viridis"]
+    for row, method in enumerate(methods):
+        mine = rounds[rounds["method"] == method]
+        for axes, (loss, label) in zip(grid[row], CURVES.items(), strict=True):
+            for i, lam in enumerate(lambdas):
+                curve = mine[mine["lam"] == lam]
+                curve = curve[curve["phase"].isin(["hybrid", "adversary-gradient" if loss == "adversary" else "extractor"])]
+                by_round = curve.groupby(["round", "seed"])[loss].mean().groupby("round")
+                colour = shades(0.9 * i / max(1, len(lambdas) - 1))
+                axes.plot(by_round.mean(), color=colour, linewidth=1.3, label=f"λ = {lam:g}")
+                axes.fill_between(
+                    by_round.mean().index, by_round.min(), by_round.max(), color=colour, alpha=0.2, linewidth=0
+                )
+            axes.set_ylabel(label, fontsize=7)
+            axes.set_title(method if loss == "adversary" else "", loc="left")
+            if row == len(methods) - 1:
+                axes.set_xlabel("round")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(lambdas))
+    return figure
+
+
+def comparison_figure(points: pd.DataFrame) -> Figure:
+    """Centralised beside federated at each λ: worst attack and mean retention."""
+    mean = over_seeds(points)
+    raw = mean[mean["setting"] == "raw"]
+    mean = mean[mean["setting"].isin(["centralized", "federated"])]
+    palette = colours(list(mean["method"]))
+    figure = Figure(figsize=(7.6, 3.3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, value, label in ((left, "attack", ATTACK), (right, "retention", f"mean {RETENTION}")):
+        for (setting, method), curve in mean.groupby(["setting", "method"], sort=False):
+            curve = curve.sort_values("lam")
+            shift = 0.006 if setting == "federated" else -0.006  # side by side, so that bars don't hide each other
+            axes.errorbar(
+                curve["lam"] + shift,
+                curve[value],
+                yerr=[
+                    (curve[value] - curve[f"{value}_low"]).clip(lower=0),
+                    (curve[f"{value}_high"] - curve[value]).clip(lower=0),
+                ],
+                color=palette[str(method)],
+                marker=SETTING_MARKERS[str(setting)],
+                linestyle=SETTING_LINES[str(setting)],
+                markersize=4.5,
+                linewidth=1.3,
+                elinewidth=0.8,
+                markerfacecolor="white" if setting == "federated" else palette[str(method)],
+                label=f"{method}, {setting}",
+            )
+        if len(raw):
+            axes.axhline(float(raw[value].iloc[0]), color="black", linewidth=0.8, linestyle="-.", label="raw data")
+        if value == "attack":
+            axes.axhline(0.5, color=GREY, linewidth=1, label="chance")
+        axes.set_xlabel("λ (weight of privacy)")
+        axes.set_ylabel(label)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def draw_all(folder: Path, points: pd.DataFrame, rounds: pd.DataFrame) -> list[str]:
+    """Write every figure of a run; their names, most telling first."""
+    figures = {
+        "frontier": frontier_figure(points),
+        "comparison": comparison_figure(points),
+        "tasks": tasks_figure(points),
+        "training": training_figure(rounds),
+    }
+    for name, figure in figures.items():
+        save(figure, folder, name)
+    return list(figures)

@@ -1,0 +1,62 @@
+"""report.html: one self-contained page with a run's answer, figures and tables."""
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+STYLE = """
+:root{color-scheme:light dark}
+body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;font-size:.85rem;display:block;overflow-x:auto}
+th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #8884}
+th:first-child,td:first-child{text-align:left}
+img{max-width:100%;background:#fff;border-radius:4px}
+pre{overflow-x:auto;font-size:.8rem}
+"""
+
+CAPTIONS = {
+    "frontier": "Mean utility retention of the unknown tasks over the AUC of the worst retrained attacker; bars are "
+    "95 % bootstrap intervals of the attack.",
+    "comparison": "Centralised beside federated at each λ.",
+    "tasks": "The same curves, task by task.",
+    "training": "Federated training curves by round.",
+}
+
+
+def _table(frame: pd.DataFrame) -> str:
+    return frame.to_html(index=False, border=0, float_format=lambda v: f"{v:.3f}", na_rep="")
+
+
+def write_report(
+    path: Path, title: str, tables: Mapping[str, pd.DataFrame], figures: Sequence[str], config: str, facts: Mapping[str, Any]
+) -> None:
+    """Write the page.
+
+    Args:
+        path: report.html, beside the folder figures/.
+        title: of the page.
+        tables: heading -> table.
+        figures: names of figures in figures/.
+        config: the run's configuration as text.
+        facts: short facts, such as versions.
+    """
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>",
+        f"<meta name=viewport content='width=device-width,initial-scale=1'><style>{STYLE}</style>",
+        f"<h1>{html.escape(title)}</h1>",
+    ]
+    for name in figures:
+        data = base64.b64encode((path.parent / "figures" / f"{name}.png").read_bytes()).decode()
+        caption = html.escape(CAPTIONS.get(name, name))
+        parts.append(f"<figure><img alt='{caption}' src='data:image/png;base64,{data}'><figcaption>{caption}</figcaption></figure>")
+    for heading, frame in tables.items():
+        parts.append(f"<h2>{html.escape(heading)}</h2>{_table(frame)}")
+    parts.append(f"<h2>Configuration</h2><pre>{html.escape(config)}</pre>")
+    parts.append("<h2>Facts</h2><ul>")
+    parts += [f"<li>{html.escape(key)}: {html.escape(str(value))}</li>" for key, value in facts.items()]
+    parts.append("</ul></html>")
+    path.write_text("\n".join(parts), encoding="utf-8")

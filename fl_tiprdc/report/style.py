@@ -1,0 +1,48 @@
+"""Looks shared by all figures: Okabe-Ito colours (safe for colour-blind readers), markers, file formats."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+mpl.use("Agg")
+
+ORANGE, SKY, GREEN, BLUE, RED, PURPLE, GREY = (
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+    "#6b6b6b",
+)
+SETTING_MARKERS = {"centralized": "o", "federated": "s", "baseline": "^", "raw": "*"}
+SETTING_LINES = {"centralized": "-", "federated": "--", "baseline": ":"}
+_METHOD_COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
+
+mpl.rcParams.update(
+    {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "figure.dpi": 150,
+        "svg.hashsalt": "fl-tiprdc",
+    }
+)
+
+
+def colours(methods: list[str]) -> dict[str, str]:
+    """A colour for each method, the same in every figure of a run."""
+    ranked = sorted(set(methods), key=lambda m: (m != "tiprdc+", m != "tiprdc", m))
+    return {method: _METHOD_COLOURS[i % len(_METHOD_COLOURS)] for i, method in enumerate(ranked)}
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write NAME.png and NAME.svg."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{name}.png", bbox_inches="tight")
+    figure.savefig(folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})

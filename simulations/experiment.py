@@ -1,0 +1,280 @@
+"""One run, from configuration to result tables: train centralised and federated, publish, audit."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+
+from fl_tiprdc.baselines import BASELINES
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.data import load_population
+from fl_tiprdc.data.crowd import Crowd, Floats, Ints, Population
+from fl_tiprdc.data.partition import partition
+from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
+from fl_tiprdc.federated.client_store import write_client_store
+from fl_tiprdc.federated.launch import launch
+from fl_tiprdc.federated.messages import Arrays
+from fl_tiprdc.federated.publication import read_store
+from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve
+from fl_tiprdc.hybrid.centralized import train_centralized
+from fl_tiprdc.hybrid.step import HybridStep, Parameters
+from fl_tiprdc.models.channel import draw_noise
+from fl_tiprdc.seeding import torch_generator
+from simulations.stages import Stages
+
+LOSSES = ("privacy", "information", "adversary")
+
+
+@dataclass
+class Outcome:
+    """What a run found.
+
+    Attributes:
+        metrics: rows of metrics.csv.
+        rounds: rows of rounds.csv.
+        traffic: bytes of stages: sent to clients, received in training, received as publication.
+        extractors: (setting, point) -> arrays of the extractor.
+    """
+
+    metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rounds: pd.DataFrame = field(default_factory=pd.DataFrame)
+    traffic: dict[str, int] = field(default_factory=dict)
+    extractors: dict[tuple[str, Point], Arrays] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A release to audit, and the rows of the truth that it belongs to; None: all contributors in order."""
+
+    release: Release
+    rows: Ints | None = None
+
+
+def release_folder(root: Path, setting: str, point: Point) -> Path:
+    """Folder of one publication or model."""
+    return root / setting / point.method / f"lam-{point.lam:g}" / f"seed-{point.seed}"
+
+
+def represent(
+    step: HybridStep, extractor: Parameters, crowd: Crowd, setting: str, group: str, point: Point
+) -> Floats:
+    """Representations of a crowd by an extractor that is at hand: [n, d]."""
+    generator = torch_generator(point.seed, "release", setting, group, point.method, str(point.lam))
+    sigma = step.method.sigma(point.lam)
+    with torch.no_grad():
+        z = step.represent(extractor, torch.tensor(crowd.x), draw_noise((len(crowd), step.d), generator), sigma)
+    return z.numpy()
+
+
+def run_experiment(experiment: Experiment, publication: Path, stages: Stages) -> Outcome:
+    """Carry out a run.
+
+    Args:
+        experiment: what to do.
+        publication: folder for what the clients publish.
+        stages: clock and progress display.
+
+    Raises:
+        InputError: the experiment doesn't fit the data.
+        TooManyFailures: more clients failed than allowed.
+    """
+    with stages.stage("load data", 1):
+        population = load_population(experiment.dataset, experiment.private, experiment.held_out)
+        parts = {
+            seed: partition(population.contributors.private, experiment.clients, experiment.partition, seed)
+            for seed in experiment.seeds
+        }
+    outcome = Outcome()
+    rounds: list[dict[str, object]] = []
+    jobs = [*_untrained(experiment, population)]
+    jobs += _centralized(experiment, population, stages, outcome, rounds)
+    jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds)
+    outcome.rounds = pd.DataFrame(rounds)
+    outcome.metrics = _audit(experiment, population, jobs, stages)
+    return outcome
+
+
+def _untrained(experiment: Experiment, population: Population) -> Iterator[_Job]:
+    known, unknown = population.contributors.x, population.held_out.x
+    for seed in experiment.seeds:
+        yield _Job(Release("raw", "raw", 0.0, seed, known, unknown))
+        for name, baseline in BASELINES.items():
+            for dial in experiment.noises:
+                yield _Job(Release("baseline", name, dial, seed, *baseline(known, unknown, dial, seed)))
+
+
+def _centralized(
+    experiment: Experiment,
+    population: Population,
+    stages: Stages,
+    outcome: Outcome,
+    rounds: list[dict[str, object]],
+) -> list[_Job]:
+    jobs: list[_Job] = []
+    total = len(experiment.seeds) * len(experiment.methods) * experiment.centralized.steps
+    with stages.stage("train centralised", total) as ticker:
+        for seed in experiment.seeds:
+            for method in experiment.methods:
+                step = HybridStep(
+                    population.contributors.description, experiment.network, experiment.method_config(method)
+                )
+                result, curve = train_centralized(
+                    step,
+                    population.contributors.records(),
+                    experiment.lambdas,
+                    seed,
+                    experiment.centralized,
+                    lambda done, of: ticker.tick(),
+                )
+                for i, lam in enumerate(experiment.lambdas):
+                    point = Point(method, lam, seed)
+                    extractor = {k: v[i] for k, v in result.groups["extractor"].items()}
+                    outcome.extractors["centralized", point] = {k: v.numpy() for k, v in extractor.items()}
+                    release = Release(
+                        "centralized",
+                        method,
+                        lam,
+                        seed,
+                        represent(step, extractor, population.contributors, "centralized", "contributors", point),
+                        represent(step, extractor, population.held_out, "centralized", "held-out", point),
+                    )
+                    jobs.append(_Job(release))
+                    rounds += [
+                        {
+                            "setting": "centralized",
+                            "method": method,
+                            "lam": lam,
+                            "seed": seed,
+                            "round": update,
+                            "phase": "update",
+                            **dict(zip(LOSSES, losses[i].tolist(), strict=True)),
+                        }
+                        for update, losses in curve
+                    ]
+    return jobs
+
+
+def _federated(
+    experiment: Experiment,
+    population: Population,
+    parts: dict[int, list[Ints]],
+    publication: Path,
+    stages: Stages,
+    outcome: Outcome,
+    rounds: list[dict[str, object]],
+) -> list[_Job]:
+    jobs: list[_Job] = []
+    description = population.contributors.description
+    exchanges = sum(exchanges_in(experiment, method) for method in experiment.methods)
+    total = len(experiment.seeds) * len(experiment.lambdas) * exchanges
+    with stages.stage("train federated", total) as ticker:
+        for seed in experiment.seeds:
+            points = [Point(method, lam, seed) for method in experiment.methods for lam in experiment.lambdas]
+            with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
+                store = Path(folder) / "clients"
+                write_client_store(
+                    store, population.contributors.records(), parts[seed], description, seed
+                )
+                trained = launch(
+                    experiment.runtime,
+                    lambda grid, points=points: serve(  # type: ignore[misc]
+                        grid,
+                        experiment,
+                        description,
+                        points,
+                        lambda point: release_folder(publication, "federated", point),
+                        lambda point, exchange: ticker.tick(),
+                    ),
+                    store,
+                    experiment.actors,
+                )
+            for one in trained:
+                jobs.append(_federated_job(experiment, population, parts[seed], publication, one))
+                outcome.extractors["federated", one.point] = one.groups["extractor"]
+                _note_exchanges(one, outcome, rounds)
+    return jobs
+
+
+def _federated_job(
+    experiment: Experiment, population: Population, parts: list[Ints], publication: Path, one: Trained
+) -> _Job:
+    """The audit of what was published: the store joined with the truth by client and record."""
+    point = one.point
+    client, record, z = read_store(release_folder(publication, "federated", point))
+    starts = np.cumsum([0, *map(len, parts)])
+    rows = np.concatenate(parts)[starts[client] + record]
+    step = HybridStep(
+        population.contributors.description, experiment.network, experiment.method_config(point.method)
+    )
+    extractor = {k: torch.tensor(v) for k, v in one.groups["extractor"].items()}
+    held_out = represent(step, extractor, population.held_out, "federated", "held-out", point)
+    return _Job(Release("federated", point.method, point.lam, point.seed, z, held_out), rows)
+
+
+def _note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:
+    for exchange in one.exchanges:
+        rounds.append(
+            {
+                "setting": "federated",
+                "method": one.point.method,
+                "lam": one.point.lam,
+                "seed": one.point.seed,
+                "round": exchange.round,
+                "phase": exchange.phase,
+                **exchange.losses,
+                "exchange": exchange.exchange,
+                "clients": exchange.clients,
+                "failures": exchange.failures,
+                "seconds": round(exchange.seconds, 4),
+                "bytes_down": exchange.bytes_down,
+                "bytes_up": exchange.bytes_up,
+            }
+        )
+    for name, count in {
+        "training_down": sum(e.bytes_down for e in one.exchanges),
+        "training_up": sum(e.bytes_up for e in one.exchanges),
+        "publication": one.published_bytes,
+    }.items():
+        outcome.traffic[name] = outcome.traffic.get(name, 0) + count
+
+
+def _audit(
+    experiment: Experiment, population: Population, jobs: Sequence[_Job], stages: Stages
+) -> pd.DataFrame:
+    known, unknown = truth_of(population.contributors), truth_of(population.held_out)
+    work: list[Callable[[], pd.DataFrame]] = [
+        joblib.delayed(_audit_one)(i, job.release, _rows(known, job.rows), unknown, experiment)
+        for i, job in enumerate(jobs)
+    ]
+    tables: dict[int, pd.DataFrame] = {}
+    with stages.stage("audit", len(jobs)) as ticker:
+        parallel = joblib.Parallel(
+            n_jobs=joblib.cpu_count(), return_as="generator_unordered", inner_max_num_threads=1, backend="loky"
+        )
+        for i, table in parallel(work):
+            tables[i] = table
+            ticker.tick()
+    return pd.concat([tables[i] for i in sorted(tables)], ignore_index=True)
+
+
+def _rows(truth: Truth, rows: Ints | None) -> Truth:
+    if rows is None:
+        return truth
+    return Truth(
+        {name: labels[rows] for name, labels in truth.attacks.items()},
+        {name: labels[rows] for name, labels in truth.tasks.items()},
+        truth.classes,
+        truth.participant[rows],
+    )
+
+
+def _audit_one(
+    number: int, release: Release, known: Truth, unknown: Truth, experiment: Experiment
+) -> tuple[int, pd.DataFrame]:
+    torch.set_num_threads(1)
+    return number, audit(release, known, unknown, experiment.audit)

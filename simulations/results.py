@@ -1,0 +1,138 @@
+"""Writes a run's folder: tables, summary, figures, page; whole or not at all."""
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tomli_w
+from safetensors.numpy import save_file
+
+from fl_tiprdc import __version__
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.frontier import best_models, compare, frontier_area, over_seeds, summarize_points
+from fl_tiprdc.models.channel import capacity_bits
+from fl_tiprdc.report.figures import draw_all
+from fl_tiprdc.report.page import write_report
+from simulations.experiment import Outcome, release_folder
+from simulations.stages import Stages
+
+PACKAGES = ("flwr", "flwr-datasets", "ray", "torch", "scikit-learn", "numpy", "pandas")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def default_output(experiment: Experiment) -> Path:
+    """results/DATASET-PRIVATE-PARTITION-CLIENTS."""
+    partition = experiment.partition.replace(":", "-")
+    return ROOT / "results" / f"{experiment.dataset}-{'+'.join(experiment.private)}-{partition}-{experiment.clients}"
+
+
+def prepare(output: Path) -> Path:
+    """The folder in which a run is put together, beside `output`; it takes that name when it is whole.
+
+    Raises:
+        InputError: `output` is something else than an earlier run, or can't be made.
+    """
+    if output.exists() and not (output / "summary.json").exists() and any(output.iterdir() if output.is_dir() else [1]):
+        raise InputError(f"output '{output}' exists and is no earlier run: name another folder")
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
+    return partial
+
+
+def finish(partial: Path, output: Path) -> None:
+    """Put the whole run in its place, and an earlier one away."""
+    if output.exists():
+        shutil.rmtree(output)
+    partial.rename(output)
+
+
+def git_commit() -> str:
+    """The commit of this checkout, with "+" for uncommitted changes; "unknown" outside of one."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--match="],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def _records(frame: pd.DataFrame) -> Any:
+    return json.loads(frame.to_json(orient="records", double_precision=6))
+
+
+def write_results(
+    folder: Path, experiment: Experiment, outcome: Outcome, stages: Stages
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Write everything but the publication, which is there already.
+
+    Returns:
+        The summary, and the points.
+    """
+    config = tomli_w.dumps(experiment.model_dump(mode="json"))
+    (folder / "config.toml").write_text(config)
+    outcome.metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
+    outcome.rounds.to_csv(folder / "rounds.csv", index=False)
+    for (setting, point), extractor in outcome.extractors.items():
+        place = release_folder(folder / "extractors", setting, point)
+        place.mkdir(parents=True)
+        save_file(extractor, place / "extractor.safetensors")
+    points = summarize_points(outcome.metrics)
+    with stages.stage("figures and report", 1):
+        figures = draw_all(folder / "figures", points, outcome.rounds)
+    areas = {
+        f"{setting}/{method}": round(frontier_area(group), 4)
+        for (setting, method), group in points.groupby(["setting", "method"], sort=False)
+    }
+    capacity = {
+        method: {
+            f"{lam:g}": round(capacity_bits(experiment.network.representation, config_.sigma(lam)), 2)
+            for lam in experiment.lambdas
+        }
+        for method in experiment.methods
+        if (config_ := experiment.method_config(method)).channel
+    }
+    summary = {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": git_commit(),
+        "versions": {"python": platform.python_version(), "fl-tiprdc": __version__}
+        | {name: metadata.version(name) for name in PACKAGES},
+        "seconds": {name: round(value, 2) for name, value in stages.seconds.items()},
+        "bytes": outcome.traffic,
+        "frontier_area": areas,
+        "capacity_bits": capacity,
+        "comparison": _records(compare(points)),
+        "points": _records(points),
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1))
+    facts = {**summary["versions"], "commit": summary["commit"], "command": summary["command"]}  # type: ignore[dict-item]
+    write_report(
+        folder / "report.html",
+        f"Federated TIPRDC: {experiment.dataset}, hiding {', '.join(experiment.private)}, {experiment.clients} clients",
+        {
+            "Federated and centralised": compare(points),
+            "Points": over_seeds(points),
+            "Best attacker and best probe": best_models(outcome.metrics).drop(columns="metric"),
+            "Frontier area": pd.DataFrame(areas.items(), columns=["curve", "area"]),
+        },
+        figures,
+        config,
+        facts,
+    )
+    return summary, points

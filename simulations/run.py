@@ -1,0 +1,70 @@
+"""The main job: train centralised and federated, publish, audit, plot the privacy-utility curves.
+
+python simulations/run.py --clients 100
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.evaluation.frontier import compare, over_seeds
+from simulations.command_line import experiment_parser, guard, read_experiment
+from simulations.experiment import run_experiment
+from simulations.results import default_output, finish, prepare, write_results
+from simulations.stages import Stages
+
+
+def closing_table(points: pd.DataFrame) -> Table:
+    """How federated compares with centralised at each λ, between what raw data gives and what noise gives."""
+    table = Table(title="worst attack AUC (0.5 = chance) and mean utility retention (raw = 1)", title_justify="left")
+    columns = ("method", "λ", "attack centralised", "attack federated", "retention centralised", "retention federated")
+    for name in (*columns, "federated is"):
+        table.add_column(name, justify="left" if name == "method" else "right")
+    mean = over_seeds(points)
+    for row in mean[mean["setting"].isin(["raw", "baseline"])].itertuples():
+        dial = "" if row.setting == "raw" else f"σ {row.lam:g}"
+        table.add_row(str(row.method), dial, f"{row.attack:.3f}", "", f"{row.retention:.3f}", "", "")
+    for row in compare(points).itertuples():
+        verdict = f"attack {row.attack_difference:+.3f}, retention {row.retention_difference:+.3f}"
+        table.add_row(
+            str(row.method),
+            f"{row.lam:g}",
+            f"{row.attack_centralized:.3f}",
+            f"{row.attack_federated:.3f}",
+            f"{row.retention_centralized:.3f}",
+            f"{row.retention_federated:.3f}",
+            verdict,
+        )
+    return table
+
+
+def run(experiment: Experiment, output: Path, console: Console) -> pd.DataFrame:
+    """Carry out a run and write its folder; the points of the audit."""
+    partial = prepare(output)
+    try:
+        with Stages(console) as stages:
+            outcome = run_experiment(experiment, partial / "publication", stages)
+            _, points = write_results(partial, experiment, outcome, stages)
+        finish(partial, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    console.print(stages.table())
+    console.print(closing_table(points))
+    console.print(f"results: {output}", soft_wrap=True, highlight=False)
+    return points
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, run, print."""
+    parsed = experiment_parser(__doc__ or "").parse_args(arguments)
+    experiment = read_experiment(parsed)
+    run(experiment, parsed.output or default_output(experiment), Console())
+
+
+if __name__ == "__main__":
+    guard(main)
