@@ -57,9 +57,7 @@ class MethodConfig(_Frozen):
 
 
 METHODS: Mapping[str, MethodConfig] = {
-    "tiprdc": MethodConfig(
-        privacy="negated-cross-entropy", information="jsd", channel=False, joint=True
-    ),
+    "tiprdc": MethodConfig(privacy="negated-cross-entropy", information="jsd", channel=False, joint=True),
     "tiprdc+": MethodConfig(),
 }
 
@@ -107,9 +105,7 @@ class FederationConfig(_Frozen):
 class AuditConfig(_Frozen):
     """Attackers and probes."""
 
-    attackers: tuple[str, ...] = Field(
-        ("logistic", "boosting", "forest", "mlp"), description="the panel", min_length=1
-    )
+    attackers: tuple[str, ...] = Field(("logistic", "boosting", "forest", "mlp"), description="the panel", min_length=1)
     probes: tuple[str, ...] = Field(
         ("logistic", "boosting", "forest", "mlp"), description="kinds of task probe", min_length=1
     )
@@ -168,7 +164,12 @@ QUICK: Mapping[str, Any] = {
     "noises": (1.0, 4.0),
     "centralized": {"steps": 150},
     "federation": {"rounds": 5},
-    "audit": {"attackers": ("logistic", "boosting", "mlp"), "probes": ("logistic", "boosting"), "attack_records": 8000, "probe_records": 4000},
+    "audit": {
+        "attackers": ("logistic", "boosting", "mlp"),
+        "probes": ("logistic", "boosting"),
+        "attack_records": 8000,
+        "probe_records": 4000,
+    },
 }
 
 

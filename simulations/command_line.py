@@ -14,7 +14,7 @@ from fl_tiprdc.data.partition import parse_partition
 from fl_tiprdc.errors import InputError, choose
 from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.federated.launch import RUNTIMES
-from strategies.hybrid_strategy import TooManyFailures
+from strategies.hybrid_strategy import TooManyFailuresError
 
 WRONG_INPUT, FAILED = 2, 1
 
@@ -110,7 +110,7 @@ def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     except InputError as error:
         errors.print(f"error: {error}")
         sys.exit(WRONG_INPUT)
-    except (TooManyFailures, TimeoutError) as error:
+    except (TooManyFailuresError, TimeoutError) as error:
         errors.print(f"failed: {error}")
         sys.exit(FAILED)
     except KeyboardInterrupt:

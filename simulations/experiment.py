@@ -60,9 +60,7 @@ def release_folder(root: Path, setting: str, point: Point) -> Path:
     return root / setting / point.method / f"lam-{point.lam:g}" / f"seed-{point.seed}"
 
 
-def represent(
-    step: HybridStep, extractor: Parameters, crowd: Crowd, setting: str, group: str, point: Point
-) -> Floats:
+def represent(step: HybridStep, extractor: Parameters, crowd: Crowd, setting: str, group: str, point: Point) -> Floats:
     """Representations of a crowd by an extractor that is at hand: [n, d]."""
     generator = torch_generator(point.seed, "release", setting, group, point.method, str(point.lam))
     sigma = step.method.sigma(point.lam)
@@ -81,7 +79,7 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
 
     Raises:
         InputError: the experiment doesn't fit the data.
-        TooManyFailures: more clients failed than allowed.
+        TooManyFailuresError: more clients failed than allowed.
     """
     with stages.stage("load data", 1):
         population = load_population(experiment.dataset, experiment.private, experiment.held_out)
@@ -177,9 +175,7 @@ def _federated(
             points = [Point(method, lam, seed) for method in experiment.methods for lam in experiment.lambdas]
             with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
                 store = Path(folder) / "clients"
-                write_client_store(
-                    store, population.contributors.records(), parts[seed], description, seed
-                )
+                write_client_store(store, population.contributors.records(), parts[seed], description, seed)
                 trained = launch(
                     experiment.runtime,
                     lambda grid, points=points: serve(  # type: ignore[misc]
@@ -208,9 +204,7 @@ def _federated_job(
     client, record, z = read_store(release_folder(publication, "federated", point))
     starts = np.cumsum([0, *map(len, parts)])
     rows = np.concatenate(parts)[starts[client] + record]
-    step = HybridStep(
-        population.contributors.description, experiment.network, experiment.method_config(point.method)
-    )
+    step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(point.method))
     extractor = {k: torch.tensor(v) for k, v in one.groups["extractor"].items()}
     held_out = represent(step, extractor, population.held_out, "federated", "held-out", point)
     return _Job(Release("federated", point.method, point.lam, point.seed, z, held_out), rows)
@@ -243,9 +237,7 @@ def _note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, objec
         outcome.traffic[name] = outcome.traffic.get(name, 0) + count
 
 
-def _audit(
-    experiment: Experiment, population: Population, jobs: Sequence[_Job], stages: Stages
-) -> pd.DataFrame:
+def _audit(experiment: Experiment, population: Population, jobs: Sequence[_Job], stages: Stages) -> pd.DataFrame:
     known, unknown = truth_of(population.contributors), truth_of(population.held_out)
     work: list[Callable[[], pd.DataFrame]] = [
         joblib.delayed(_audit_one)(i, job.release, _rows(known, job.rows), unknown, experiment)

@@ -121,7 +121,7 @@ def write_results(
         "points": _records(points),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))
-    facts = {**summary["versions"], "commit": summary["commit"], "command": summary["command"]}  # type: ignore[dict-item]
+    facts = {**summary["versions"], "commit": summary["commit"], "command": summary["command"]}
     write_report(
         folder / "report.html",
         f"Federated TIPRDC: {experiment.dataset}, hiding {', '.join(experiment.private)}, {experiment.clients} clients",

@@ -19,7 +19,7 @@ from strategies.roster import Roster
 LEADER = "extractor"  # the group that Strategy.start threads from round to round; the others are kept here
 
 
-class TooManyFailures(RuntimeError):
+class TooManyFailuresError(RuntimeError):
     """More clients failed in an exchange than the experiment allows."""
 
 
@@ -144,10 +144,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         self._asked = self._sample(server_round)
         self._began = time.perf_counter()
         self._bytes_down = len(self._asked) * sum(record.count_bytes() for record in records.values())
-        return [
-            Message(content, dst_node_id=self._roster.node(p), message_type=MessageType.TRAIN)
-            for p in self._asked
-        ]
+        return [Message(content, dst_node_id=self._roster.node(p), message_type=MessageType.TRAIN) for p in self._asked]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -155,7 +152,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         """Each group by its rule, over replies in the order of partitions.
 
         Raises:
-            TooManyFailures: more clients failed or stayed silent than allowed, or none has a record.
+            TooManyFailuresError: more clients failed or stayed silent than allowed, or none has a record.
         """
         turn = self._turns[server_round - 1]
         replies = list(replies)
@@ -164,21 +161,21 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         if failures > self._allowed * len(self._asked):
             reasons = [r.error.reason for r in replies if r.has_error()] or ["no reply in time"]
             reason = (str(reasons[0]).strip().splitlines() or [""])[-1]
-            raise TooManyFailures(
+            raise TooManyFailuresError(
                 f"{failures} of {len(self._asked)} clients failed in exchange {server_round} ({turn.phase}), "
                 f"allowed are {self._allowed:.0%}; the first said: {reason}"
             )
         metrics = [reply.content.metric_records[METRICS] for reply in good]
-        records = [int(m[RECORDS]) for m in metrics]  # type: ignore[arg-type]
+        records = [int(m[RECORDS]) for m in metrics]
         busy = [i for i, n in enumerate(records) if n]
         if not busy:
-            raise TooManyFailures(f"no client has a record in exchange {server_round}")
+            raise TooManyFailuresError(f"no client has a record in exchange {server_round}")
         weights = [records[i] for i in busy]
         for name, rule in turn.rules.items():
             updates = [unpack_arrays(good[i].content.array_records[name]) for i in busy]
             self.groups[name] = rule(self.groups[name], updates, weights)
         losses = {
-            str(key): sum(float(metrics[i][key]) * records[i] for i in busy) / sum(weights)  # type: ignore[arg-type]
+            str(key): sum(float(metrics[i][key]) * records[i] for i in busy) / sum(weights)
             for key in metrics[busy[0]]
             if key != RECORDS
         }
@@ -186,9 +183,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
             up = sum(r.count_bytes() for reply in good for r in reply.content.array_records.values())
             took = time.perf_counter() - self._began
             self._on_exchange(
-                Exchange(
-                    server_round, turn.round, turn.phase, len(good), failures, took, self._bytes_down, up, losses
-                )
+                Exchange(server_round, turn.round, turn.phase, len(good), failures, took, self._bytes_down, up, losses)
             )
         return pack_arrays(self.groups[LEADER]), MetricRecord(losses)
 

@@ -62,7 +62,7 @@ def take_roster(grid: Grid, clients: int, patience: float = 120.0) -> Roster:
         [Message(question, dst_node_id=node, message_type=WHO) for node in nodes], timeout=patience
     )
     known = {
-        reply.metadata.src_node_id: int(reply.content.config_records[CONFIG]["partition-id"])  # type: ignore[arg-type]
+        reply.metadata.src_node_id: int(reply.content.config_records[CONFIG]["partition-id"])
         for reply in replies
         if not reply.has_error()
     }

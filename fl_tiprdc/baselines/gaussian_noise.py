@@ -7,7 +7,7 @@ from fl_tiprdc.seeding import numpy_generator
 
 
 def gaussian_noise(contributors: Floats, held_out: Floats, dial: float, seed: int) -> tuple[Floats, Floats]:
-    """x + dial · ε, ε ~ N(0, I), for both groups of people. `dial` is in units of x (standard deviations)."""
+    """X + dial · ε, ε ~ N(0, I), for both groups of people. `dial` is in units of x (standard deviations)."""
     generator = numpy_generator(seed, "gaussian-noise", str(dial))
 
     def noisy(x: Floats) -> Floats:

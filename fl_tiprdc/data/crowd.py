@@ -127,9 +127,10 @@ class Crowd:
         if not np.isfinite(self.x).all():
             raise InputError("x has values that are not finite")
         for a, k in enumerate(self.description.classes):
-            if n and not (0 <= self.private[:, a].min() and self.private[:, a].max() < k):
+            if n and not (self.private[:, a].min() >= 0 and self.private[:, a].max() < k):
                 raise InputError(f"labels of '{self.description.attributes[a].name}' are not in 0..{k - 1}")
-        for array in (self.x, self.private, self.participant, *self.tasks.values()):
+        arrays: tuple[npt.NDArray[np.generic], ...] = (self.x, self.private, self.participant, *self.tasks.values())
+        for array in arrays:
             array.setflags(write=False)
         object.__setattr__(self, "tasks", MappingProxyType(dict(self.tasks)))
 

@@ -9,7 +9,7 @@ import pandas as pd
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Attribute, Crowd, Floats, Ints
 from fl_tiprdc.errors import choose
-from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, majority
 from fl_tiprdc.evaluation.scores import resample, score
 from fl_tiprdc.seeding import derive, numpy_generator
 
@@ -101,16 +101,11 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
         x = np.ascontiguousarray(release.contributors[rows], dtype=np.float32)
         targets = list(labels)
         answers_known = np.stack([labels[target][rows] for target in targets], axis=1)
-        answers = (unknown.attacks if kind == "attack" else unknown.tasks)
+        answers = unknown.attacks if kind == "attack" else unknown.tasks
         classes = [known.classes[target] for target in targets]
-        for name in ("majority", *names):
-            if name == "majority":
-                found = [
-                    np.tile(np.bincount(answers_known[:, i], minlength=k) / len(x), (len(release.held_out), 1))
-                    for i, k in enumerate(classes)
-                ]
-            else:
-                found = CLASSIFIERS[name](x, answers_known, classes, release.held_out, seed)
+        for name in (MAJORITY, *names):
+            classifier = majority if name == MAJORITY else CLASSIFIERS[name]
+            found = classifier(x, answers_known, classes, release.held_out, seed)
             for target, probabilities in zip(targets, found, strict=True):
                 for metric, result in score(answers[target], probabilities, weights).items():
                     where = (release.setting, release.method, release.lam, release.seed, kind, target, name, metric)

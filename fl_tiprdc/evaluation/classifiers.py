@@ -17,6 +17,15 @@ from fl_tiprdc.evaluation.mlp import Perceptron
 Classifier = Callable[[Floats, Ints, Sequence[int], Floats, int], list[Floats]]
 
 
+MAJORITY = "majority"  # the level of chance: in every audit, and never the worst attacker
+
+
+def majority(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
+    """The classes' shares for everybody, whatever x says."""
+    shares = [np.bincount(labels[:, i], minlength=k) / len(labels) for i, k in enumerate(classes)]
+    return [np.tile(share, (len(test), 1)).astype(np.float32) for share in shares]
+
+
 def _spread(probabilities: Floats, seen: Ints, classes: int) -> Floats:
     """Columns for all classes, also those that the training records don't have."""
     full = np.zeros((len(probabilities), classes), dtype=np.float32)
@@ -48,9 +57,7 @@ def boosting(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed
 
 def forest(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
     """A random forest; one forest for all targets."""
-    model = RandomForestClassifier(
-        n_estimators=60, min_samples_leaf=5, max_samples=0.25, random_state=seed % 2**32
-    )
+    model = RandomForestClassifier(n_estimators=60, min_samples_leaf=5, max_samples=0.25, random_state=seed % 2**32)
     targets = labels if len(classes) > 1 else labels[:, 0]
     answers = model.fit(x, targets).predict_proba(test)
     if len(classes) == 1:

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from fl_tiprdc.evaluation.classifiers import MAJORITY
+
 POINT = ["setting", "method", "lam", "seed"]
 CURVE = ["setting", "method"]
 LEVELS = np.linspace(0.5, 1.0, 101)  # attack levels at which a frontier is read
@@ -10,7 +12,7 @@ LEVELS = np.linspace(0.5, 1.0, 101)  # attack levels at which a frontier is read
 
 def best_models(metrics: pd.DataFrame) -> pd.DataFrame:
     """The AUC row of the best model for every point, kind and target."""
-    areas = metrics[(metrics["metric"] == "auc") & (metrics["model"] != "majority")]
+    areas = metrics[(metrics["metric"] == "auc") & (metrics["model"] != MAJORITY)]
     best = areas.loc[areas.groupby([*POINT, "kind", "target"], sort=False)["value"].idxmax()]
     return best.reset_index(drop=True)
 
@@ -27,9 +29,9 @@ def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
     tasks = tasks.assign(retention=(tasks["value"] - 0.5) / (tasks["target"].map(raw) - 0.5))
     attacks = best[best["kind"] == "attack"]
     worst = attacks.loc[attacks.groupby(POINT, sort=False)["value"].idxmax()]
-    points = worst.rename(
-        columns={"value": "attack", "low": "attack_low", "high": "attack_high", "model": "attacker"}
-    )[[*POINT, "attack", "attack_low", "attack_high", "attacker", "target"]]
+    points = worst.rename(columns={"value": "attack", "low": "attack_low", "high": "attack_high", "model": "attacker"})[
+        [*POINT, "attack", "attack_low", "attack_high", "attacker", "target"]
+    ]
     wide = tasks.pivot_table(index=POINT, columns="target", values="retention").add_prefix("retention:")
     wide.insert(0, "retention", wide.mean(axis=1))
     return points.merge(wide.reset_index(), on=POINT).rename(columns={"target": "attribute"})
@@ -46,9 +48,7 @@ def frontier_area(points: pd.DataFrame) -> float:
 
     Each seed's frontier has an area; the mean over seeds.
     """
-    areas = [
-        np.trapezoid(frontier(group), LEVELS) / (LEVELS[-1] - LEVELS[0]) for _, group in points.groupby("seed")
-    ]
+    areas = [np.trapezoid(frontier(group), LEVELS) / (LEVELS[-1] - LEVELS[0]) for _, group in points.groupby("seed")]
     return float(np.mean(areas))
 
 

@@ -21,9 +21,7 @@ class Perceptron:
         patience: epochs without a better validation loss before it stops.
     """
 
-    def __init__(
-        self, seed: int, hidden: Sequence[int] = (256, 128), epochs: int = 30, patience: int = 4
-    ) -> None:
+    def __init__(self, seed: int, hidden: Sequence[int] = (256, 128), epochs: int = 30, patience: int = 4) -> None:
         self._seed, self._hidden, self._epochs, self._patience = seed, hidden, epochs, patience
 
     def fit_predict(self, x: Floats, labels: Ints, classes: Sequence[int], test: Floats) -> list[Floats]:

@@ -78,6 +78,5 @@ def score(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Sc
         "auc": np.mean(areas, axis=0),
     }
     return {
-        name: Score(float(v[0]), *(float(q) for q in np.quantile(v[1:], [0.025, 0.975])))
-        for name, v in values.items()
+        name: Score(float(v[0]), *(float(q) for q in np.quantile(v[1:], [0.025, 0.975]))) for name, v in values.items()
     }

@@ -29,7 +29,7 @@ def build_client_app(root: str) -> ClientApp:
     """A ClientApp whose clients keep their records in the client store at `root`."""
     app = ClientApp()
 
-    @app.train()  # type: ignore[misc]
+    @app.train()
     def train(message: Message, context: Context) -> Message:
         torch.set_num_threads(1)
         update = perform(
@@ -40,12 +40,12 @@ def build_client_app(root: str) -> ClientApp:
         )[0]
         return Message(update.pack(), reply_to=message)
 
-    @app.query("who")  # type: ignore[misc]
+    @app.query("who")
     def who(message: Message, context: Context) -> Message:
         config = ConfigRecord({"partition-id": int(context.node_config["partition-id"])})
         return Message(RecordDict({CONFIG: config}), reply_to=message)
 
-    @app.query("publish")  # type: ignore[misc]
+    @app.query("publish")
     def publish(message: Message, context: Context) -> Message:
         partition = int(context.node_config["partition-id"])
         instruction = Instruction.unpack(message.content.config_records[CONFIG])
@@ -69,9 +69,7 @@ def representations(
     digest = hashlib.sha256()
     for name in sorted(extractor):
         digest.update(name.encode() + np.ascontiguousarray(extractor[name]).tobytes())
-    generator = torch_generator(
-        store.secret(partition), "publication", digest.hexdigest(), str(instruction.sigma)
-    )
+    generator = torch_generator(store.secret(partition), "publication", digest.hexdigest(), str(instruction.sigma))
     noise = draw_noise((len(records), step.d), generator)
     with torch.no_grad():
         z = step.represent(

@@ -32,9 +32,7 @@ class CohortActor:
         """The actor's process id."""
         return os.getpid()
 
-    def train(
-        self, instruction: Instruction, groups: GroupArrays, partitions: list[int]
-    ) -> list[Update | str]:
+    def train(self, instruction: Instruction, groups: GroupArrays, partitions: list[int]) -> list[Update | str]:
         """Updates of a cohort, or a client's error as text.
 
         When the cohort as a whole fails, its clients are tried one by one, so that one client's fault is its own.
@@ -54,4 +52,3 @@ class CohortActor:
         ]
         torch.set_num_threads(self._threads)
         return replies
-

@@ -26,7 +26,5 @@ class InlineGrid(LocalGrid):
         for message in messages:
             if end is not None and time.monotonic() > end:
                 break
-            replies.append(
-                answer(self._app, message, node_context(message.metadata.dst_node_id, self.clients))
-            )
+            replies.append(answer(self._app, message, node_context(message.metadata.dst_node_id, self.clients)))
         return replies

@@ -24,7 +24,7 @@ def _serve(grid: Grid, server: Server) -> Any:
     results: list[Any] = []
     app = ServerApp()
 
-    @app.main()  # type: ignore[misc]
+    @app.main()
     def main(grid: Grid, context: Context) -> None:
         results.append(server(grid))
 
@@ -79,7 +79,7 @@ def _flower(server: Server, store: ClientStore, actors: int, address: str | None
     results: list[Any] = []
     app = ServerApp()
 
-    @app.main()  # type: ignore[misc]
+    @app.main()
     def main(grid: Grid, context: Context) -> None:
         results.append(server(grid))
 
@@ -106,9 +106,7 @@ RUNTIMES: Mapping[str, Callable[[Server, ClientStore, int, str | None], Any]] = 
 }
 
 
-def launch(
-    runtime: str, server: Callable[[Grid], T], store: Path, actors: int = 0, address: str | None = None
-) -> T:
+def launch(runtime: str, server: Callable[[Grid], T], store: Path, actors: int = 0, address: str | None = None) -> T:
     """Run the server's code against the clients of a store.
 
     Args:

@@ -109,5 +109,3 @@ class LocalGrid(Grid):  # type: ignore[misc]
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Replies to all messages, or those that are there after `timeout` seconds."""
         return self._answer([stamp(message) for message in messages], timeout)
-
-

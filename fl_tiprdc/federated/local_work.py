@@ -24,16 +24,12 @@ PROGRAMS: dict[str, Program] = {
 def _step(description: Description, network: str, method: str) -> HybridStep:
     from fl_tiprdc.config import MethodConfig, NetworkConfig
 
-    return HybridStep(
-        description, NetworkConfig.model_validate_json(network), MethodConfig.model_validate_json(method)
-    )
+    return HybridStep(description, NetworkConfig.model_validate_json(network), MethodConfig.model_validate_json(method))
 
 
 def to_tensors(groups: GroupArrays) -> Groups:
     """Numpy arrays as tensors, copied: arrays from a message may be read-only."""
-    return {
-        name: {key: torch.tensor(value) for key, value in arrays.items()} for name, arrays in groups.items()
-    }
+    return {name: {key: torch.tensor(value) for key, value in arrays.items()} for name, arrays in groups.items()}
 
 
 def perform(
@@ -77,10 +73,7 @@ def perform(
     names = ("adversary",) if gradient else PROGRAMS[instruction.phase][0]
     updates = [
         Update(
-            {
-                name: {k: np.zeros_like(v) if gradient else v for k, v in groups[name].items()}
-                for name in names
-            },
+            {name: {k: np.zeros_like(v) if gradient else v for k, v in groups[name].items()} for name in names},
             0,
             (0.0, 0.0, 0.0),
         )
@@ -106,9 +99,7 @@ def perform(
                 origin = start["adversary"][key].to(value.device)
                 scale = weights.to(value).reshape(-1, *[1] * origin.dim())
                 value.sub_(origin).mul_(scale).add_(origin)
-    stacked = {
-        name: {k: v.cpu().numpy() for k, v in arrays.items()} for name, arrays in result.groups.items()
-    }
+    stacked = {name: {k: v.cpu().numpy() for k, v in arrays.items()} for name, arrays in result.groups.items()}
     losses = result.losses.tolist()
     for row, i in enumerate(busy):
         own = {name: {k: v[row] for k, v in arrays.items()} for name, arrays in stacked.items()}

@@ -79,7 +79,7 @@ class Instruction:
     @classmethod
     def unpack(cls, record: ConfigRecord) -> "Instruction":
         """From Flower's record."""
-        return cls(**{field.name: record[field.name] for field in fields(cls)})  # type: ignore[arg-type]
+        return cls(**{field.name: record[field.name] for field in fields(cls)})
 
     def method_config(self) -> MethodConfig:
         """The method."""
@@ -110,5 +110,5 @@ class Update:
     def unpack(cls, content: RecordDict) -> "Update":
         """From Flower's records."""
         metrics = content.metric_records[METRICS]
-        privacy, information, adversary = (float(metrics[name]) for name in LOSSES)  # type: ignore[arg-type]
-        return cls(unpack_groups(content), int(metrics[RECORDS]), (privacy, information, adversary))  # type: ignore[arg-type]
+        privacy, information, adversary = (float(metrics[name]) for name in LOSSES)
+        return cls(unpack_groups(content), int(metrics[RECORDS]), (privacy, information, adversary))

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.messages import CONFIG, PUBLISH, Arrays, Instruction, pack_arrays
-from strategies.hybrid_strategy import TooManyFailures
+from strategies.hybrid_strategy import TooManyFailuresError
 from strategies.roster import Roster
 
 Floats = npt.NDArray[np.float32]
@@ -92,7 +92,7 @@ def publish(
         Bytes received.
 
     Raises:
-        TooManyFailures: more clients failed, or sent what was refused, than allowed.
+        TooManyFailuresError: more clients failed, or sent what was refused, than allowed.
     """
     content = RecordDict({"extractor": pack_arrays(extractor), CONFIG: instruction.pack()})
     replies = grid.send_and_receive(
@@ -120,7 +120,7 @@ def publish(
             on_part(good)
     failures = len(roster.partitions) - good
     if failures > allowed_failures * len(roster.partitions):
-        raise TooManyFailures(f"{failures} of {len(roster.partitions)} clients published nothing usable: {reason}")
+        raise TooManyFailuresError(f"{failures} of {len(roster.partitions)} clients published nothing usable: {reason}")
     (folder / "release.json").write_text(
         json.dumps({"d": d, "sigma": instruction.sigma, "lam": instruction.lam, "clients": good}, indent=1)
     )

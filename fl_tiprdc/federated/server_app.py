@@ -105,7 +105,7 @@ def serve(
         on_exchange: told about each exchange when it is done.
 
     Raises:
-        TooManyFailures: more clients failed than the experiment allows.
+        TooManyFailuresError: more clients failed than the experiment allows.
         TimeoutError: clients are missing.
     """
     logging.getLogger("flwr").setLevel(logging.WARNING)

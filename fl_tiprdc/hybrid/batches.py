@@ -111,9 +111,7 @@ class CohortBatches:
             for i, part in enumerate(rows):
                 noise[i, : len(part)] = draw_noise((len(part), self._d), self._noise[i])
         where = torch.from_numpy(index).to(self._device)
-        return Batch(
-            self._x[where], self._u[where], torch.from_numpy(mask).to(self._device), noise.to(self._device)
-        )
+        return Batch(self._x[where], self._u[where], torch.from_numpy(mask).to(self._device), noise.to(self._device))
 
     def restore(self, stacked: Tensor) -> Tensor:
         """Rows in the members' own order again."""

@@ -86,8 +86,8 @@ class _Adam:
 def _mapped_gradients(
     step: HybridStep, trained: Groups, frozen: Groups, shared: set[str], batch: Batch, lam: Tensor, sigma: Tensor
 ) -> tuple[Groups, Losses]:
-    dims = {name: {key: None if name in shared else 0 for key in group} for name, group in frozen.items()}
-    own = {name: {key: None if name in shared else 0 for key in group} for name, group in trained.items()}
+    dims = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in frozen.items()}
+    own = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in trained.items()}
     mapped = vmap(step.gradients, in_dims=(own, dims, Batch(0, 0, 0, 0), 0, 0))  # type: ignore[arg-type]
     gradients, losses = mapped(trained, frozen, batch, lam, sigma)
     return gradients, losses
@@ -95,9 +95,7 @@ def _mapped_gradients(
 
 def _first(groups: Groups, names: Sequence[str], active: int, shared: set[str]) -> Groups:
     return {
-        name: groups[name]
-        if name in shared
-        else {key: value[:active] for key, value in groups[name].items()}
+        name: groups[name] if name in shared else {key: value[:active] for key, value in groups[name].items()}
         for name in names
     }
 
@@ -124,9 +122,7 @@ def train_cohort(
         The groups that the program trains.
     """
     device = torch.device(device)
-    counts = [
-        training.batches or batches_in(len(m.records), training.batch_size, training.epochs) for m in members
-    ]
+    counts = [training.batches or batches_in(len(m.records), training.batch_size, training.epochs) for m in members]
     batches = CohortBatches(members, training.batch_size, counts, step.d if step.method.channel else 0, device)
     learning = [name for name in GROUPS if any(name in names for names in training.program)]
     shared = {name for name in GROUPS if name not in learning}
@@ -172,9 +168,7 @@ def train_cohort(
         )
         if on_batch is not None:
             on_batch(number + 1, total, rows.cpu())
-    trained = {
-        name: {key: batches.restore(value) for key, value in groups[name].items()} for name in learning
-    }
+    trained = {name: {key: batches.restore(value) for key, value in groups[name].items()} for name in learning}
     return CohortResult(trained, batches.restore(sums / weights.clamp(min=1)))
 
 
@@ -192,9 +186,7 @@ def cohort_gradients(
     """
     device = torch.device(device)
     size = records or max(len(member.records) for member in members)
-    batches = CohortBatches(
-        members, size, [1] * len(members), step.d if step.method.channel else 0, device
-    )
+    batches = CohortBatches(members, size, [1] * len(members), step.d if step.method.channel else 0, device)
     here = {group: {k: v.to(device) for k, v in values.items()} for group, values in groups.items()}
     gradients, losses = _mapped_gradients(
         step,

@@ -73,19 +73,14 @@ class HybridStep:
 
     def initial(self, seed: int) -> Groups:
         """Fresh parameters, a function of `seed` alone."""
-        modules = build_networks(
-            self.description, self.network, self._critic, derive(seed, "initial-weights") % 2**63
-        )
+        modules = build_networks(self.description, self.network, self._critic, derive(seed, "initial-weights") % 2**63)
         return {
-            name: {key: value.detach().clone() for key, value in modules[name].named_parameters()}
-            for name in GROUPS
+            name: {key: value.detach().clone() for key, value in modules[name].named_parameters()} for name in GROUPS
         }
 
     def shapes(self) -> dict[str, dict[str, torch.Size]]:
         """Shape of every parameter, by group and name."""
-        return {
-            name: {key: value.shape for key, value in self._modules[name].named_parameters()} for name in GROUPS
-        }
+        return {name: {key: value.shape for key, value in self._modules[name].named_parameters()} for name in GROUPS}
 
     def represent(self, extractor: Parameters, x: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
         """What a client would release for x: [n, d]. `sigma` is without effect for methods without a channel."""
@@ -143,8 +138,6 @@ class HybridStep:
         self, trained: Groups, frozen: Groups, batch: Batch, lam: Tensor, sigma: Tensor
     ) -> tuple[Groups, Losses]:
         """Gradients of the `trained` groups, with the parameters of `frozen` held still."""
-        function: Callable[..., tuple[Groups, tuple[Tensor, Losses]]] = grad_and_value(
-            self._surrogate, has_aux=True
-        )
+        function: Callable[..., tuple[Groups, tuple[Tensor, Losses]]] = grad_and_value(self._surrogate, has_aux=True)
         gradients, (_, losses) = function(trained, frozen, batch, lam, sigma)
         return gradients, losses

@@ -29,7 +29,8 @@ class TowerCritic(nn.Module):
     def forward(self, x: Tensor, z: Tensor, u: Tensor) -> Tensor:
         """Scores [b, b]: row i, column j is T(x_j, z_i, u_i). Shapes: x [b, D], z [b, d], u one-hot [b, K]."""
         f, g = self.f(x), self.g(torch.cat([z, u], dim=-1))
-        return g @ f.transpose(-1, -2) / f.shape[-1] ** 0.5
+        scores: Tensor = g @ f.transpose(-1, -2) / f.shape[-1] ** 0.5
+        return scores
 
 
 class DecoderCritic(nn.Module):
@@ -41,7 +42,8 @@ class DecoderCritic(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor, u: Tensor) -> Tensor:
         """[b, D]. x isn't used: one interface for all critics."""
-        return self.decoder(torch.cat([z, u], dim=-1))  # type: ignore[no-any-return]
+        scores: Tensor = self.decoder(torch.cat([z, u], dim=-1))
+        return scores
 
 
 CRITIC_NETWORKS: Mapping[str, Callable[[int, int, int, Sequence[int], int], nn.Module]] = {
@@ -50,9 +52,7 @@ CRITIC_NETWORKS: Mapping[str, Callable[[int, int, int, Sequence[int], int], nn.M
 }
 
 
-def build_networks(
-    description: Description, config: NetworkConfig, critic: str, seed: int
-) -> dict[str, nn.Module]:
+def build_networks(description: Description, config: NetworkConfig, critic: str, seed: int) -> dict[str, nn.Module]:
     """Extractor, adversary and critic with initial weights that depend on `seed` alone.
 
     Args:

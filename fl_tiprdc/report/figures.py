@@ -43,7 +43,7 @@ def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
             for row in curve.itertuples():
                 axes.annotate(
                     f"λ={row.lam:g}",
-                    (row.attack, row.retention),  # type: ignore[arg-type]
+                    (row.attack, row.retention),
                     xytext=(7, -10),
                     textcoords="offset points",
                     fontsize=7,
@@ -69,7 +69,8 @@ def frontier_figure(points: pd.DataFrame) -> Figure:
 
 def tasks_figure(points: pd.DataFrame) -> Figure:
     """The same curves for each unknown task."""
-    tasks = [column.removeprefix("retention:") for column in points if column.startswith("retention:")]
+    names = map(str, points.columns)
+    tasks = [name.removeprefix("retention:") for name in names if name.startswith("retention:")]
     rows = -(-len(tasks) // 2)
     figure = Figure(figsize=(7.2, 3.1 * rows), layout="constrained")
     grid = figure.subplots(rows, min(2, len(tasks)), sharex=True, squeeze=False)
@@ -104,7 +105,9 @@ def training_figure(rounds: pd.DataFrame) -> Figure:
         for axes, (loss, label) in zip(grid[row], CURVES.items(), strict=True):
             for i, lam in enumerate(lambdas):
                 curve = mine[mine["lam"] == lam]
-                curve = curve[curve["phase"].isin(["hybrid", "adversary-gradient" if loss == "adversary" else "extractor"])]
+                curve = curve[
+                    curve["phase"].isin(["hybrid", "adversary-gradient" if loss == "adversary" else "extractor"])
+                ]
                 by_round = curve.groupby(["round", "seed"])[loss].mean().groupby("round")
                 colour = shades(0.9 * i / max(1, len(lambdas) - 1))
                 axes.plot(by_round.mean(), color=colour, linewidth=1.3, label=f"λ = {lam:g}")

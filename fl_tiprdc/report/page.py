@@ -32,7 +32,12 @@ def _table(frame: pd.DataFrame) -> str:
 
 
 def write_report(
-    path: Path, title: str, tables: Mapping[str, pd.DataFrame], figures: Sequence[str], config: str, facts: Mapping[str, Any]
+    path: Path,
+    title: str,
+    tables: Mapping[str, pd.DataFrame],
+    figures: Sequence[str],
+    config: str,
+    facts: Mapping[str, Any],
 ) -> None:
     """Write the page.
 
@@ -52,7 +57,8 @@ def write_report(
     for name in figures:
         data = base64.b64encode((path.parent / "figures" / f"{name}.png").read_bytes()).decode()
         caption = html.escape(CAPTIONS.get(name, name))
-        parts.append(f"<figure><img alt='{caption}' src='data:image/png;base64,{data}'><figcaption>{caption}</figcaption></figure>")
+        image = f"<img alt='{caption}' src='data:image/png;base64,{data}'>"
+        parts.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
     for heading, frame in tables.items():
         parts.append(f"<h2>{html.escape(heading)}</h2>{_table(frame)}")
     parts.append(f"<h2>Configuration</h2><pre>{html.escape(config)}</pre>")
