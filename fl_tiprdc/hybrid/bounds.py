@@ -4,7 +4,6 @@ Each takes the critic's output, and returns a scalar that training maximises. `m
 0 for padding. They are scaled so that λ weighs alike whatever the estimator: what a record holds counts as 1.
 """
 
-import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -49,9 +48,9 @@ def jsd_pairs(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: D
 
 
 def infonce(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
-    """InfoNCE (van den Oord et al. 2018) over the pairs that share u, in units of the log of the batch size."""
+    """InfoNCE (van den Oord et al. 2018) over the pairs that share u, in units of the log of the number of records."""
     allowed = torch.where(_same_private(u, mask), scores, NEVER)
-    return _mean(scores.diagonal() - allowed.logsumexp(1), mask) / math.log(max(2, len(mask))) + 1
+    return _mean(scores.diagonal() - allowed.logsumexp(1), mask) / mask.sum().clamp(min=2).log() + 1
 
 
 def reconstruction(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
@@ -76,6 +75,6 @@ def reconstruction(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, descripti
 INFORMATION: Mapping[str, tuple[str, Bound]] = {
     "jsd": ("towers", jsd_rolled),
     "jsd-pairs": ("towers", jsd_pairs),
-    "infonce": ("towers", infonce),
+    "infonce": ("softmax-towers", infonce),
     "reconstruction": ("decoder", reconstruction),
 }

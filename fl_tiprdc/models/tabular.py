@@ -33,6 +33,18 @@ class TowerCritic(nn.Module):
         return scores
 
 
+class SoftmaxTowerCritic(TowerCritic):
+    """The separable critic for bounds that compare the x of one z by a softmax.
+
+    They don't feel a constant added to f, so f ends without a bias: its gradient would be rounding noise, which
+    Adam blows up to full steps.
+    """
+
+    def __init__(self, x_width: int, z_width: int, u_width: int, hidden: Sequence[int], embedding: int) -> None:
+        super().__init__(x_width, z_width, u_width, hidden, embedding)
+        self.f[-1] = nn.Linear([x_width, *hidden][-1], embedding, bias=False)
+
+
 class DecoderCritic(nn.Module):
     """Parameters of a model q(x | z, u) of the record: logits of categories, means of numbers."""
 
@@ -48,6 +60,7 @@ class DecoderCritic(nn.Module):
 
 CRITIC_NETWORKS: Mapping[str, Callable[[int, int, int, Sequence[int], int], nn.Module]] = {
     "towers": TowerCritic,
+    "softmax-towers": SoftmaxTowerCritic,
     "decoder": DecoderCritic,
 }
 

@@ -1,0 +1,76 @@
+"""Small slices of the real data, and small experiments on them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fl_tiprdc.config import Experiment, build_experiment, merge
+from fl_tiprdc.data import load_population
+from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.partition import partition
+from fl_tiprdc.federated.client_store import ClientStore, write_client_store
+from fl_tiprdc.federated.messages import GroupArrays
+from fl_tiprdc.hybrid.step import HybridStep
+
+SMALL: dict[str, Any] = {
+    "clients": 6,
+    "lambdas": (0.5,),
+    "noises": (1.0,),
+    "runtime": "inline",
+    "network": {
+        "representation": 8,
+        "extractor_hidden": (24,),
+        "adversary_hidden": (16,),
+        "critic_hidden": (16,),
+        "critic_embedding": 8,
+    },
+    "centralized": {"steps": 20, "batch_size": 64},
+    "federation": {"rounds": 3, "batch_size": 32, "adversary_exchanges": 2},
+    "audit": {"attackers": ("logistic",), "probes": ("logistic",), "bootstrap": 20},
+}
+
+
+@pytest.fixture(scope="session")
+def population() -> Population:
+    """The first 360 contributors and 200 held-out people of Adult."""
+    whole = load_population("adult", ("sex",), 0.2)
+    return Population(whole.contributors.take(np.arange(360)), whole.held_out.take(np.arange(200)))
+
+
+@pytest.fixture
+def small() -> Callable[..., Experiment]:
+    """Builds an experiment of a few seconds; nested keyword arguments change it."""
+    return lambda **changes: build_experiment(merge(SMALL, changes))
+
+
+@pytest.fixture
+def make_store(tmp_path: Path, population: Population) -> Callable[..., ClientStore]:
+    """Writes a client store: make_store(clients, partition, seed)."""
+
+    def make(clients: int = 6, spec: str = "iid", seed: int = 0) -> ClientStore:
+        crowd = population.contributors
+        parts = partition(crowd.private, clients, spec, seed)
+        root = tmp_path / f"clients-{clients}-{spec.replace(':', '-')}-{seed}"
+        write_client_store(root, crowd.records(), parts, crowd.description, seed)
+        return ClientStore(root)
+
+    return make
+
+
+@pytest.fixture
+def one_thread() -> Any:
+    """Torch on one thread, as in an actor."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def initial_arrays(population: Population, experiment: Experiment, method: str, seed: int = 0) -> GroupArrays:
+    """Fresh parameters of all groups as numpy arrays."""
+    step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(method))
+    return {name: {k: v.numpy() for k, v in group.items()} for name, group in step.initial(seed).items()}

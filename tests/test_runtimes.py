@@ -1,0 +1,103 @@
+"""Every runtime trains the same model: that of a plain sequential loop."""
+
+import numpy as np
+import pytest
+import ray
+
+from fl_tiprdc.federated.launch import launch, start_ray
+from fl_tiprdc.federated.publication import read_store
+from fl_tiprdc.federated.server_app import Point, Trained, serve
+from tests.conftest import initial_arrays
+from tests.sequential_reference import Reference
+
+PARTITIONS = ("iid", "dirichlet:0.3", "by-private")
+# with and without the channel for every objective: the paper's, ours, and each of them with the other's channel
+METHODS = {
+    "paper-with-channel": {
+        "privacy": "negated-cross-entropy",
+        "information": "jsd",
+        "channel": True,
+        "joint": True,
+    },
+    "plus-without-channel": {"channel": False},
+    "pairs": {"information": "jsd-pairs"},
+    "infonce": {"information": "infonce", "joint": True},
+}
+NAMES = ("tiprdc", "tiprdc+", *METHODS)
+
+
+def federate(runtime, experiment, store, population, folder, points) -> list[Trained]:
+    return launch(
+        runtime,
+        lambda grid: serve(
+            grid,
+            experiment,
+            population.contributors.description,
+            points,
+            lambda point: folder / point.method / str(point.lam) / str(point.seed),
+        ),
+        store.root,
+        2,
+    )
+
+
+def largest_difference(a, b) -> float:
+    assert {name: set(group) for name, group in a.items()} == {name: set(group) for name, group in b.items()}
+    return max(float(np.abs(a[n][k] - b[n][k]).max()) for n in a for k in a[n])
+
+
+@pytest.fixture(scope="module")
+def ray_session():
+    start_ray(2)
+    yield
+    ray.shutdown()
+
+
+def expected(experiment, store, population, method):
+    start = initial_arrays(population, experiment, method)
+    reference = Reference(experiment, population.contributors.description, method, 0.5, 0, start)
+    arrays = reference.train([store.records(i) for i in range(len(store))])
+    assert largest_difference(arrays, start) > 1e-3  # something was learnt
+    return arrays
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+def test_ray_cohort_and_inline_equal_a_plain_loop(partition, small, make_store, population, tmp_path, ray_session):
+    experiment = small(clients=7, partition=partition, methods=NAMES, method=METHODS)
+    store = make_store(7, partition)
+    assert len({len(store.records(i)) for i in range(7)}) > 1  # clients of unequal size: padding and masks
+    points = [Point(name, 0.5, 0) for name in NAMES]
+    cohort = federate("ray-cohort", experiment, store, population, tmp_path / "cohort", points)
+    inline = federate("inline", experiment, store, population, tmp_path / "inline", points)
+    for name, a, b in zip(NAMES, cohort, inline, strict=True):
+        wanted = expected(experiment, store, population, name)
+        assert largest_difference(a.groups, wanted) < 1e-5, name
+        assert largest_difference(b.groups, wanted) < 1e-5, name
+
+
+def test_flower_equals_the_others_and_publishes_the_same(small, make_store, population, tmp_path):
+    experiment = small(clients=5, partition="dirichlet:0.3", methods=NAMES, method=METHODS)
+    store = make_store(5, "dirichlet:0.3")
+    points = [Point(name, 0.5, 0) for name in NAMES]
+    flower = federate("flower", experiment, store, population, tmp_path / "flower", points)
+    inline = federate("inline", experiment, store, population, tmp_path / "inline", points)
+    for name, a, b in zip(NAMES, flower, inline, strict=True):
+        assert largest_difference(a.groups, b.groups) < 1e-5, name
+        one = read_store(tmp_path / "flower" / name / "0.5" / "0")
+        other = read_store(tmp_path / "inline" / name / "0.5" / "0")
+        assert np.array_equal(one[0], other[0])
+        assert np.array_equal(one[1], other[1])
+        if experiment.method_config(name).channel:  # the same noise; without a channel z isn't normalised
+            np.testing.assert_allclose(one[2], other[2], atol=1e-4)
+
+
+def test_sampled_clients_are_the_same_in_every_runtime(small, make_store, population, tmp_path, ray_session):
+    experiment = small(clients=6, federation={"clients_per_round": 3})
+    store = make_store(6)
+    points = [Point("tiprdc+", 0.5, 0)]
+    a = federate("ray-cohort", experiment, store, population, tmp_path / "cohort", points)[0]
+    b = federate("inline", experiment, store, population, tmp_path / "inline", points)[0]
+    assert {exchange.clients for exchange in a.exchanges} == {3}
+    assert largest_difference(a.groups, b.groups) < 1e-5
+    other_seed = federate("inline", experiment, store, population, tmp_path / "2", [Point("tiprdc+", 0.5, 1)])[0]
+    assert largest_difference(a.groups, other_seed.groups) > 1e-3
