@@ -132,6 +132,9 @@ class Experiment(_Frozen):
     )
     runtime: str = Field("ray-cohort", description="how clients are run: ray-cohort, flower or inline")
     actors: int = Field(0, ge=0, description="Ray actors; 0: one for each core")
+    ray_address: str = Field(
+        "", description="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT; empty starts Ray on this machine"
+    )
     network: NetworkConfig = NetworkConfig()
     method: dict[str, MethodConfig] = Field({}, description="changes to methods, or methods of one's own")
     centralized: CentralizedConfig = CentralizedConfig()
@@ -146,7 +149,8 @@ class Experiment(_Frozen):
                 raise ValueError(f"unknown method '{name}': choose from {allowed}")
         for field in ("private", "methods", "lambdas", "seeds", "noises"):
             values = getattr(self, field)
-            if len(set(values)) != len(values):
+            # as folder names and tables write them
+            if len({f"{value:g}" if isinstance(value, float) else value for value in values}) != len(values):
                 raise ValueError(f"{field} has a value twice: {', '.join(map(str, values))}")
         if self.federation.clients_per_round > self.clients:
             raise ValueError(
@@ -205,6 +209,29 @@ def build_experiment(values: Mapping[str, Any]) -> Experiment:
         raise InputError(_first_line(error)) from None
 
 
+# pydantic's kinds of error in plain words
+_WANTED = {
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a table of settings",
+    "model_type": "must be a table of settings",
+    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be above {gt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "less_than": "must be below {lt:g}",
+    "literal_error": "must be {expected}",
+    "too_short": "must have at least {min_length} value",
+}
+
+
 def _first_line(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
@@ -214,10 +241,13 @@ def _first_line(error: ValidationError) -> str:
             annotation = model.model_fields[part].annotation if part in model.model_fields else MethodConfig
             model = annotation if hasattr(annotation, "model_fields") else MethodConfig
         return f"unknown setting '{where}': choose from {', '.join(model.model_fields)}"
-    message = first["msg"].removeprefix("Value error, ")
-    if not where:
-        return message
-    return f"{where} is {first['input']!r}: {message[0].lower()}{message[1:]}"
+    if first["type"] == "value_error":
+        return first["msg"].removeprefix("Value error, ")
+    wanted = _WANTED.get(first["type"])
+    message = wanted.format(**first.get("ctx", {})) if wanted else first["msg"]
+    names = [part for part in first["loc"] if isinstance(part, str)]
+    verb = "is" if len(names) == len(first["loc"]) else "has"  # a number is a place in a list
+    return f"{'.'.join(names)} {verb} {first['input']!r}: {message}"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """The command line that entry points share: flags over a TOML file over defaults, and kind failures."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rich.console import Console
-
-from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge, read_toml
+from fl_tiprdc.config import QUICK, Experiment, FederationConfig, build_experiment, merge, read_toml
 from fl_tiprdc.data import DATASETS, load_population
-from fl_tiprdc.data.partition import parse_partition
+from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, choose
 from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.federated.launch import RUNTIMES
@@ -22,9 +21,17 @@ WRONG_INPUT, FAILED = 2, 1
 class Parser(argparse.ArgumentParser):
     """Answers a wrong flag with one line."""
 
+    def __init__(self, description: str) -> None:
+        super().__init__(description=description)
+        self._negative_number_matcher = re.compile(r"-[\d.]")  # "-0.5,1" is a value too, not a flag
+
     def error(self, message: str) -> NoReturn:
         """One line on stderr, exit status 2."""
-        self.exit(WRONG_INPUT, f"error: {message}\n")
+        self.exit(WRONG_INPUT, f"error: {_one_line(f'{message} ({self.format_usage()})')}\n")
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -41,7 +48,8 @@ def _numbers(kind: Callable[[str], Any], text: str, flag: str) -> tuple[Any, ...
     try:
         return tuple(kind(word) for word in words(text))
     except ValueError:
-        raise InputError(f"--{flag} '{text}': give numbers with commas between them") from None
+        wanted = "whole numbers" if kind is int else "numbers"
+        raise InputError(f"--{flag} '{text}': give {wanted} with commas between them") from None
 
 
 # flag -> how its text becomes the experiment's value; help and default come from the experiment
@@ -55,6 +63,7 @@ FLAGS: dict[str, Callable[[str], Any]] = {
     "seeds": lambda text: _numbers(int, text, "seeds"),
     "runtime": str,
     "actors": str,
+    "ray_address": str,
 }
 
 
@@ -63,14 +72,15 @@ def experiment_parser(description: str) -> Parser:
     parser = Parser(description=description)
     for flag in FLAGS:
         parser.add_argument(
-            f"--{flag}",
+            f"--{flag.replace('_', '-')}",
             metavar=flag.upper(),
             help=f"{Experiment.model_fields[flag].description} (default: {_default(flag)})",
         )
-    parser.add_argument("--rounds", metavar="ROUNDS", help="rounds that update the extractor (default: see --show)")
+    rounds = FederationConfig.model_fields["rounds"]
+    parser.add_argument("--rounds", metavar="ROUNDS", help=f"{rounds.description} (default: {rounds.default})")
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/ and a name)")
-    parser.add_argument("--quick", action="store_true", help="a small run of about a minute")
-    parser.add_argument("--config", type=Path, help="a TOML file with any setting; flags win over it")
+    parser.add_argument("--quick", action="store_true", help="a small run of about a minute (default: off)")
+    parser.add_argument("--config", type=Path, help="a TOML file with any setting; flags win over it (default: none)")
     return parser
 
 
@@ -94,26 +104,21 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
     check_panel(experiment.audit)
     parse_partition(experiment.partition)
     population = load_population(experiment.dataset, experiment.private, experiment.held_out)
-    if experiment.clients > len(population.contributors):
-        raise InputError(
-            f"{experiment.clients} clients but only {len(population.contributors)} contributing records: "
-            "ask for at most that many clients"
-        )
+    check_clients(population.contributors.private, experiment.clients, experiment.partition)
     return experiment
 
 
 def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     """Run an entry point: status 2 and one line for wrong input, status 1 and one line for a failed run."""
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         main(None)
     except InputError as error:
-        errors.print(f"error: {error}")
+        print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(WRONG_INPUT)
     except (TooManyFailuresError, TimeoutError) as error:
-        errors.print(f"failed: {error}")
+        print(f"failed: {_one_line(error)}", file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        errors.print("interrupted: nothing was written")
+        print("interrupted: nothing was written", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)

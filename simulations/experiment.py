@@ -188,6 +188,7 @@ def _federated(
                     ),
                     store,
                     experiment.actors,
+                    experiment.ray_address,
                 )
             for one in trained:
                 jobs.append(_federated_job(experiment, population, parts[seed], publication, one))

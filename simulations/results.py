@@ -25,6 +25,7 @@ from simulations.stages import Stages
 
 PACKAGES = ("flwr", "flwr-datasets", "ray", "torch", "scikit-learn", "numpy", "pandas")
 ROOT = Path(__file__).resolve().parent.parent
+MARKS = ("config.toml", "metrics.csv", "summary.json")  # a folder that has these is an earlier run's
 
 
 def default_output(experiment: Experiment) -> Path:
@@ -39,10 +40,12 @@ def prepare(output: Path) -> Path:
     Raises:
         InputError: `output` is something else than an earlier run, or can't be made.
     """
-    if output.exists() and not (output / "summary.json").exists() and any(output.iterdir() if output.is_dir() else [1]):
-        raise InputError(f"output '{output}' exists and is no earlier run: name another folder")
-    partial = output.with_name(f".{output.name}.partial")
     try:
+        output = output.resolve()  # a link to a folder of results stays
+        earlier = all((output / name).is_file() for name in MARKS)
+        if output.exists() and not earlier and (not output.is_dir() or any(output.iterdir())):
+            raise InputError(f"output '{output}' exists and is no earlier run: name another folder")
+        partial = output.with_name(f".{output.name}.partial")
         if partial.exists():
             shutil.rmtree(partial)
         partial.mkdir(parents=True)
@@ -53,6 +56,7 @@ def prepare(output: Path) -> Path:
 
 def finish(partial: Path, output: Path) -> None:
     """Put the whole run in its place, and an earlier one away."""
+    output = output.resolve()
     if output.exists():
         shutil.rmtree(output)
     partial.rename(output)
@@ -102,8 +106,9 @@ def write_results(
     }
     capacity = {
         method: {
-            f"{lam:g}": round(capacity_bits(experiment.network.representation, config_.sigma(lam)), 2)
+            f"{lam:g}": round(capacity_bits(experiment.network.representation, sigma), 2) if sigma else None
             for lam in experiment.lambdas
+            for sigma in [config_.sigma(lam)]
         }
         for method in experiment.methods
         if (config_ := experiment.method_config(method)).channel

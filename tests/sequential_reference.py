@@ -78,9 +78,7 @@ class Reference:
             return {"adversary": dict(zip(self.arrays["adversary"], (g.numpy() for g in found), strict=True))}
         names = ("extractor", "critic", "adversary") if phase == "hybrid" else ("extractor", "critic")
         optimisers = {
-            name: torch.optim.Adam(
-                networks[name].parameters(), lr=self.rate, weight_decay=federation.weight_decay
-            )
+            name: torch.optim.Adam(networks[name].parameters(), lr=self.rate, weight_decay=federation.weight_decay)
             for name in names
         }
         batches = federation.local_epochs * -(-len(records) // federation.batch_size)

@@ -62,7 +62,9 @@ def expected(experiment, store, population, method):
 
 
 @pytest.mark.parametrize("partition", PARTITIONS)
-def test_ray_cohort_and_inline_equal_a_plain_loop(partition, small, make_store, population, tmp_path, ray_session):
+def test_ray_cohort_and_inline_equal_a_plain_loop(
+    partition, small, make_store, population, tmp_path, ray_session, one_thread
+):
     experiment = small(clients=7, partition=partition, methods=NAMES, method=METHODS)
     store = make_store(7, partition)
     assert len({len(store.records(i)) for i in range(7)}) > 1  # clients of unequal size: padding and masks
@@ -91,7 +93,9 @@ def test_flower_equals_the_others_and_publishes_the_same(small, make_store, popu
             np.testing.assert_allclose(one[2], other[2], atol=1e-4)
 
 
-def test_sampled_clients_are_the_same_in_every_runtime(small, make_store, population, tmp_path, ray_session):
+def test_sampled_clients_are_the_same_in_every_runtime(
+    small, make_store, population, tmp_path, ray_session, one_thread
+):
     experiment = small(clients=6, federation={"clients_per_round": 3})
     store = make_store(6)
     points = [Point("tiprdc+", 0.5, 0)]

@@ -99,7 +99,7 @@ class Crowd:
     """Records of a crowd, immutable.
 
     Attributes:
-        x: [n, width] float32, raw features, scaled; holds neither the private attributes nor what defines a task.
+        x: [n, width] float32, raw features, scaled; holds no private attribute.
         private: [n, attributes] int64.
         tasks: name of an unknown task -> [n] int64 labels; only the audit reads them.
         participant: [n] int64, the person a record belongs to.
@@ -126,6 +126,9 @@ class Crowd:
                 raise InputError(f"'{name}' has {len(labels)} labels for {n} records")
         if not np.isfinite(self.x).all():
             raise InputError("x has values that are not finite")
+        for name, labels in self.tasks.items():
+            if n and labels.min() < 0:
+                raise InputError(f"labels of '{name}' are not 0 or more")
         for a, k in enumerate(self.description.classes):
             if n and not (self.private[:, a].min() >= 0 and self.private[:, a].max() < k):
                 raise InputError(f"labels of '{self.description.attributes[a].name}' are not in 0..{k - 1}")

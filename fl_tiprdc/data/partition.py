@@ -23,7 +23,7 @@ def parse_partition(spec: str) -> tuple[str, float]:
         InputError: not one of `SPELLINGS`.
     """
     name, _, parameter = spec.partition(":")
-    if name not in PARTITIONERS or (name == "dirichlet") != bool(parameter):
+    if name not in PARTITIONERS or (name == "dirichlet") != (":" in spec):
         raise InputError(f"unknown partition '{spec}': choose one of {SPELLINGS}")
     try:
         alpha = float(parameter or 0)
@@ -52,9 +52,6 @@ def _dirichlet(clients: int, alpha: float, seed: int, codes: Ints) -> object:
 def _by_private(clients: int, alpha: float, seed: int, codes: Ints) -> object:
     from flwr_datasets.partitioner import PathologicalPartitioner
 
-    values = len(np.unique(codes))
-    if clients < values:
-        raise InputError(f"partition by-private needs at least {values} clients, one for each private value")
     return PathologicalPartitioner(
         num_partitions=clients,
         partition_by="private",
@@ -71,6 +68,25 @@ PARTITIONERS: Mapping[str, Callable[[int, float, int, Ints], object]] = {
 }
 
 
+def check_clients(private: Ints, clients: int, spec: str) -> None:
+    """Check that the records [n, attributes] can be dealt to that many clients.
+
+    Raises:
+        InputError: more clients than records, or a number of clients that `by-private` can't serve.
+    """
+    if clients > len(private):
+        raise InputError(f"{clients} clients but only {len(private)} records: ask for at most that many clients")
+    if spec == "by-private":
+        counts = np.unique(private, axis=0, return_counts=True)[1]
+        # values are given to clients in turn: value v to clients v, v + K, v + 2K, ...
+        least, most = len(counts), min(v + len(counts) * int(n) for v, n in enumerate(counts))
+        if not least <= clients <= most:
+            raise InputError(
+                f"{clients} clients but partition by-private needs {least} to {most}: "
+                "a client for each private value and a record for each client"
+            )
+
+
 def partition(private: Ints, clients: int, spec: str, seed: int) -> list[Ints]:
     """Deal records to clients, deterministically in `seed`.
 
@@ -84,11 +100,10 @@ def partition(private: Ints, clients: int, spec: str, seed: int) -> list[Ints]:
         One index array a client; together every record once.
 
     Raises:
-        InputError: unknown spelling, or more clients than records.
+        InputError: unknown spelling, or a number of clients that the records don't allow.
     """
     name, alpha = parse_partition(spec)
-    if clients > len(private):
-        raise InputError(f"{clients} clients but only {len(private)} records: ask for at most that many clients")
+    check_clients(private, clients, spec)
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()

@@ -38,7 +38,8 @@ def hold_out(participant: Ints, share: float) -> np.ndarray:
     The same people are held out for every experiment seed, so that nothing is ever chosen on them.
     """
     people = np.unique(participant)
-    out = numpy_generator(0, "held-out").permutation(len(people))[: max(1, round(share * len(people)))]
+    count = min(max(1, round(share * len(people))), len(people) - 1)
+    out = numpy_generator(0, "held-out").permutation(len(people))[:count]
     return np.isin(participant, people[out])
 
 
@@ -94,7 +95,7 @@ def _encode_private(private: pd.DataFrame, known: np.ndarray) -> tuple[Ints, tup
     labels, attributes = [], []
     for name in private.columns:
         values = private[name]
-        if pd.api.types.is_numeric_dtype(values) and values.nunique() > 2:
+        if pd.api.types.is_numeric_dtype(values) and values[known].nunique() > 2:
             middle = values[known].median()
             text = np.where(values.to_numpy() > middle, f"> {middle:g}", f"<= {middle:g}")
         else:

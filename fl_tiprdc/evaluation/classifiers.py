@@ -5,6 +5,7 @@ probabilities on the test records, one [m, classes] a target.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -33,14 +34,20 @@ def _spread(probabilities: Floats, seen: Ints, classes: int) -> Floats:
     return full
 
 
+def _fit_predict(model: Any, x: Floats, labels: Ints, classes: int, test: Floats) -> Floats:
+    if (labels == labels[0]).all():  # scikit-learn refuses a single class
+        return majority(x, labels[:, None], [classes], test, 0)[0]
+    model.fit(x, labels)
+    return _spread(model.predict_proba(test), model.classes_, classes)
+
+
 def logistic(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
     """Logistic regression on standardised inputs."""
     scaler = StandardScaler().fit(x)
     inputs, tested = scaler.transform(x), scaler.transform(test)
     answers = []
     for i, k in enumerate(classes):
-        model = LogisticRegression(max_iter=300).fit(inputs, labels[:, i])
-        answers.append(_spread(model.predict_proba(tested), model.classes_, k))
+        answers.append(_fit_predict(LogisticRegression(max_iter=300), inputs, labels[:, i], k, tested))
     return answers
 
 
@@ -50,8 +57,8 @@ def boosting(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed
     for i, k in enumerate(classes):
         model = HistGradientBoostingClassifier(
             max_iter=100 if k == 2 else 50, max_bins=64, early_stopping=False, random_state=seed % 2**32
-        ).fit(x, labels[:, i])
-        answers.append(_spread(model.predict_proba(test), model.classes_, k))
+        )
+        answers.append(_fit_predict(model, x, labels[:, i], k, test))
     return answers
 
 

@@ -26,13 +26,14 @@ def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
     best = best_models(metrics)
     tasks = best[best["kind"] == "task"]
     raw = tasks[tasks["setting"] == "raw"].groupby("target")["value"].mean()
+    raw = raw.where(raw > 0.5)  # a task that raw data can't tell has no retention
     tasks = tasks.assign(retention=(tasks["value"] - 0.5) / (tasks["target"].map(raw) - 0.5))
     attacks = best[best["kind"] == "attack"]
     worst = attacks.loc[attacks.groupby(POINT, sort=False)["value"].idxmax()]
     points = worst.rename(columns={"value": "attack", "low": "attack_low", "high": "attack_high", "model": "attacker"})[
         [*POINT, "attack", "attack_low", "attack_high", "attacker", "target"]
     ]
-    wide = tasks.pivot_table(index=POINT, columns="target", values="retention").add_prefix("retention:")
+    wide = tasks.pivot(index=POINT, columns="target", values="retention").add_prefix("retention:")
     wide.insert(0, "retention", wide.mean(axis=1))
     return points.merge(wide.reset_index(), on=POINT).rename(columns={"target": "attribute"})
 

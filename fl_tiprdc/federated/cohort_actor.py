@@ -7,9 +7,10 @@ import torch
 from flwr.app import Message
 
 from fl_tiprdc.federated.client_app import build_client_app, open_store
+from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_grid import answer, identify, node_context
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.messages import GroupArrays, Instruction, Update
+from fl_tiprdc.federated.messages import CohortUpdate, GroupArrays, Instruction
 
 
 class CohortActor:
@@ -32,17 +33,26 @@ class CohortActor:
         """The actor's process id."""
         return os.getpid()
 
-    def train(self, instruction: Instruction, groups: GroupArrays, partitions: list[int]) -> list[Update | str]:
-        """Updates of a cohort, or a client's error as text.
+    def train(
+        self, instruction: Instruction, groups: GroupArrays, partitions: list[int]
+    ) -> CohortUpdate | list[CohortUpdate | str]:
+        """The cohort's updates; or, if it fails as a whole, each client's own: an update or its error as text.
 
-        When the cohort as a whole fails, its clients are tried one by one, so that one client's fault is its own.
+        Then its clients are tried one by one, so that one client's fault is its own.
         """
+        store = open_store(self._store)
         try:
-            return list(perform(open_store(self._store), instruction, groups, partitions, self._device))
+            return perform(store, instruction, groups, partitions, self._device)
+        except Exception:
+            return [self._train_alone(store, instruction, groups, partition) for partition in partitions]
+
+    def _train_alone(
+        self, store: ClientStore, instruction: Instruction, groups: GroupArrays, partition: int
+    ) -> CohortUpdate | str:
+        try:
+            return perform(store, instruction, groups, [partition], self._device)
         except Exception as error:
-            if len(partitions) == 1:
-                return [f"{type(error).__name__}: {error}"]
-            return [self.train(instruction, groups, [partition])[0] for partition in partitions]
+            return f"{type(error).__name__}: {error}"
 
     def handle(self, messages: list[Message]) -> list[Any]:
         """Replies of the ClientApp, one message after the other."""

@@ -14,7 +14,7 @@ from flwr.app import Error, Message, MessageType
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.local_grid import LOST, RAISED, LocalGrid, stamp
-from fl_tiprdc.federated.messages import CONFIG, Instruction, Update, unpack_groups
+from fl_tiprdc.federated.messages import CONFIG, CohortUpdate, Instruction, Update, unpack_groups
 
 LARGEST_COHORT = 64  # clients in one stacked program: beyond it, memory grows and speed doesn't
 LARGEST_BUNDLE = 64  # messages for the ClientApp that go to an actor together
@@ -50,7 +50,7 @@ class RayCohortGrid(LocalGrid):
         super().__init__(len(store))
         self._store = store
         self._sizes = np.diff(store.offsets)
-        options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0}
+        options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
         remote = ray.remote(**options)(CohortActor)
         self._make = lambda: remote.remote(str(store.root), len(store), threads)
         self._actors: list[Any] = [self._make() for _ in range(actors)]
@@ -97,15 +97,18 @@ class RayCohortGrid(LocalGrid):
         nodes = self.partitions()
         return actor.train.remote(instruction, groups, [nodes[m.metadata.dst_node_id] for m in job.messages])
 
-    def _replies(self, job: _Job, results: list[Any]) -> list[Message]:
+    def _replies(self, job: _Job, results: Any) -> list[Message]:
+        if job.work is None:
+            return list(results)
+        updates: list[Update | str] = []
+        if isinstance(results, CohortUpdate):
+            updates += (results[i] for i in range(len(results)))
+        else:
+            updates += (one if isinstance(one, str) else one[0] for one in results)
         replies: list[Message] = []
-        for message, result in zip(job.messages, results, strict=True):
-            if isinstance(result, Update):
-                replies.append(stamp(Message(result.pack(), reply_to=message)))
-            elif isinstance(result, str):
-                replies.append(stamp(Message(Error(RAISED, result), reply_to=message)))
-            else:
-                replies.append(result)
+        for message, update in zip(job.messages, updates, strict=True):
+            content = Error(RAISED, update) if isinstance(update, str) else update.pack()
+            replies.append(stamp(Message(content, reply_to=message)))
         return replies
 
     def _answer(self, messages: list[Message], timeout: float | None) -> list[Message]:

@@ -32,16 +32,16 @@ def _serve(grid: Grid, server: Server) -> Any:
     return results[0]
 
 
-def _inline(server: Server, store: ClientStore, actors: int, address: str | None) -> Any:
+def _inline(server: Server, store: ClientStore, actors: int, address: str) -> Any:
     return _serve(InlineGrid(build_client_app(str(store.root)), len(store)), server)
 
 
-def start_ray(actors: int, address: str | None = None) -> None:
+def start_ray(actors: int, address: str = "") -> None:
     """Start Ray on this machine's loopback interface without a dashboard, or join the cluster at `address`."""
     import ray
 
-    common: dict[str, Any] = {"include_dashboard": False} if address is None else {"address": address}
-    if address is None:
+    common: dict[str, Any] = {"address": "local", "include_dashboard": False} if not address else {"address": address}
+    if not address:
         common["num_cpus"] = max(actors, os.cpu_count() or 1)
     ray.init(
         **common,
@@ -52,7 +52,7 @@ def start_ray(actors: int, address: str | None = None) -> None:
     )
 
 
-def _ray_cohort(server: Server, store: ClientStore, actors: int, address: str | None) -> Any:
+def _ray_cohort(server: Server, store: ClientStore, actors: int, address: str) -> Any:
     import ray
 
     from fl_tiprdc.federated.cohort_grid import RayCohortGrid
@@ -62,7 +62,7 @@ def _ray_cohort(server: Server, store: ClientStore, actors: int, address: str | 
     if started:
         start_ray(actors or cores, address)
     resources = ray.cluster_resources()
-    count = actors or (cores if address is None else max(1, int(resources.get("CPU", 1))))
+    count = actors or (cores if not address else max(1, int(resources.get("CPU", 1))))
     gpus = resources.get("GPU", 0.0)
     grid = RayCohortGrid(store, count, max(1, cores // count), round(gpus / count - 5e-4, 3) if gpus else 0.0)
     try:
@@ -73,7 +73,7 @@ def _ray_cohort(server: Server, store: ClientStore, actors: int, address: str | 
             ray.shutdown()
 
 
-def _flower(server: Server, store: ClientStore, actors: int, address: str | None) -> Any:
+def _flower(server: Server, store: ClientStore, actors: int, address: str) -> Any:
     from flwr.simulation import run_simulation
 
     results: list[Any] = []
@@ -91,7 +91,9 @@ def _flower(server: Server, store: ClientStore, actors: int, address: str | None
             client_app=build_client_app(str(store.root)),
             num_supernodes=len(store),
             backend_config={
-                "init_args": {"address": address} if address else {"num_cpus": cores, "log_to_driver": False},
+                "init_args": {"address": address}
+                if address
+                else {"address": "local", "num_cpus": cores, "log_to_driver": False},
                 # max_restarts: Flower puts a dead actor back into its pool, where it swallows every message
                 "client_resources": {"num_cpus": 1, "num_gpus": 0.0, "max_restarts": -1},
             },
@@ -106,7 +108,7 @@ RUNTIMES: Mapping[str, Callable[[Server, ClientStore, int, str | None], Any]] = 
 }
 
 
-def launch(runtime: str, server: Callable[[Grid], T], store: Path, actors: int = 0, address: str | None = None) -> T:
+def launch(runtime: str, server: Callable[[Grid], T], store: Path, actors: int = 0, address: str = "") -> T:
     """Run the server's code against the clients of a store.
 
     Args:
@@ -114,7 +116,7 @@ def launch(runtime: str, server: Callable[[Grid], T], store: Path, actors: int =
         server: what the ServerApp does with the grid; its result is returned.
         store: folder of the client store.
         actors: processes for the clients; 0: one for each core.
-        address: of a Ray cluster to join; None starts Ray on this machine.
+        address: of a Ray cluster to join; empty starts Ray on this machine.
 
     Raises:
         InputError: unknown runtime.

@@ -8,7 +8,7 @@ import torch
 
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.federated.client_store import ClientStore
-from fl_tiprdc.federated.messages import GroupArrays, Instruction, Update
+from fl_tiprdc.federated.messages import Arrays, CohortUpdate, GroupArrays, Instruction
 from fl_tiprdc.hybrid.batches import Member
 from fl_tiprdc.hybrid.cohort import LocalTraining, Program, cohort_gradients, train_cohort
 from fl_tiprdc.hybrid.privacy import balance
@@ -38,7 +38,7 @@ def perform(
     groups: GroupArrays,
     partitions: Sequence[int],
     device: torch.device | str = "cpu",
-) -> list[Update]:
+) -> CohortUpdate:
     """Carry out one instruction for clients that received the same message.
 
     Args:
@@ -49,7 +49,7 @@ def perform(
         device: where to compute.
 
     Returns:
-        One update a client, in the order of `partitions`. A client without a record returns what it got, or a
+        The clients' updates in the order of `partitions`. A client without a record returns what it got, or a
         gradient of zero, with a weight of zero.
 
     Raises:
@@ -71,15 +71,11 @@ def perform(
     start = to_tensors(groups)
     gradient = instruction.phase == "adversary-gradient"
     names = ("adversary",) if gradient else PROGRAMS[instruction.phase][0]
-    updates = [
-        Update(
-            {name: {k: np.zeros_like(v) if gradient else v for k, v in groups[name].items()} for name in names},
-            0,
-            (0.0, 0.0, 0.0),
-        )
-    ] * len(partitions)
+    idle = {name: _for_idle(groups[name], len(tables), gradient) for name in names} if len(busy) < len(tables) else {}
+    records = tuple(map(len, tables))
+    losses = np.zeros((len(tables), 3), dtype=np.float32)
     if not members:
-        return updates
+        return CohortUpdate(idle, records, losses)
     if gradient:
         result = cohort_gradients(step, start, members, "adversary", instruction.records, device)
     else:
@@ -100,8 +96,16 @@ def perform(
                 scale = weights.to(value).reshape(-1, *[1] * origin.dim())
                 value.sub_(origin).mul_(scale).add_(origin)
     stacked = {name: {k: v.cpu().numpy() for k, v in arrays.items()} for name, arrays in result.groups.items()}
-    losses = result.losses.tolist()
-    for row, i in enumerate(busy):
-        own = {name: {k: v[row] for k, v in arrays.items()} for name, arrays in stacked.items()}
-        updates[i] = Update(own, len(tables[i]), tuple(losses[row]))
-    return updates
+    losses[busy] = result.losses.cpu().numpy()
+    for name, arrays in idle.items():
+        for key, array in arrays.items():
+            array[busy] = stacked[name][key]
+    return CohortUpdate(idle or stacked, records, losses)
+
+
+def _for_idle(arrays: Arrays, clients: int, gradient: bool) -> Arrays:
+    """What clients without a record answer, stacked: what they got, or a gradient of zero."""
+    return {
+        key: np.zeros((clients, *value.shape), np.float32) if gradient else np.stack([value] * clients)
+        for key, value in arrays.items()
+    }

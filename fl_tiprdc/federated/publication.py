@@ -16,7 +16,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.messages import CONFIG, PUBLISH, Arrays, Instruction, pack_arrays
+from fl_tiprdc.federated.messages import CONFIG, PUBLISH, Arrays, Instruction, pack_arrays, unpack_array
 from strategies.hybrid_strategy import TooManyFailuresError
 from strategies.roster import Roster
 
@@ -108,7 +108,7 @@ def publish(
             continue
         record = reply.content.array_records["representations"]
         try:
-            z = record["z"].numpy()
+            z = unpack_array(record["z"])
             check_part(z, d, instruction.sigma, method.channel)
         except (InputError, KeyError, ValueError) as error:
             reason = f"client {partition}'s part {error}"

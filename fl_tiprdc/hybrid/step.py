@@ -10,7 +10,7 @@ from torch.func import functional_call, grad_and_value
 from fl_tiprdc.config import MethodConfig, NetworkConfig
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.hybrid.bounds import INFORMATION
-from fl_tiprdc.hybrid.privacy import PRIVACY, balanced_cross_entropy
+from fl_tiprdc.hybrid.privacy import PRIVACY, balanced_cross_entropy, negated_cross_entropy
 from fl_tiprdc.models.channel import release
 from fl_tiprdc.models.tabular import build_networks
 from fl_tiprdc.seeding import derive
@@ -62,6 +62,7 @@ class HybridStep:
         self.description, self.network, self.method = description, network, method
         self._critic, self._bound = INFORMATION[method.information]
         self._privacy = PRIVACY[method.privacy]
+        self._reverses = self._privacy is negated_cross_entropy
         self._modules: dict[str, nn.Module] = build_networks(description, network, self._critic, 0)
         for module in self._modules.values():
             module.requires_grad_(False)
@@ -121,6 +122,12 @@ class HybridStep:
             )
             information = self._bound(scores, batch.x, u, batch.mask, self.description)
             total = total - information
+
+        if "extractor" in trained and "adversary" in trained and self._reverses:
+            # minus the adversary's loss: one pass serves both, its gradient reversed on the way to the extractor
+            logits = functional_call(self._modules["adversary"], groups["adversary"], (scale_gradient(z, -lam),))
+            adversary = balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
+            return total + adversary, Losses(-adversary.detach(), information.detach(), adversary.detach())
 
         if not trained or "extractor" in trained:
             still = {name: value.detach() for name, value in groups["adversary"].items()}

@@ -73,6 +73,7 @@ def tasks_figure(points: pd.DataFrame) -> Figure:
     tasks = [name.removeprefix("retention:") for name in names if name.startswith("retention:")]
     rows = -(-len(tasks) // 2)
     figure = Figure(figsize=(7.2, 3.1 * rows), layout="constrained")
+    figure.suptitle("What each unknown task keeps (up and left is better)")
     grid = figure.subplots(rows, min(2, len(tasks)), sharex=True, squeeze=False)
     for axes, task in zip(grid.flat, tasks, strict=False):
         _curves(axes, over_seeds(points.assign(retention=points[f"retention:{task}"])), label_lambda=False)
@@ -80,6 +81,7 @@ def tasks_figure(points: pd.DataFrame) -> Figure:
         axes.set_ylabel(RETENTION)
     for axes in list(grid.flat)[len(tasks) :]:
         axes.set_visible(False)
+        grid[-2][-1].xaxis.set_tick_params(labelbottom=True)  # the lowest of its column now
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
@@ -97,6 +99,7 @@ def training_figure(rounds: pd.DataFrame) -> Figure:
     rounds = rounds[rounds["setting"] == "federated"]
     methods = list(rounds["method"].unique())
     figure = Figure(figsize=(8.4, 2.5 * max(1, len(methods))), layout="constrained")
+    figure.suptitle("Federated training, by round")
     grid = figure.subplots(max(1, len(methods)), 3, squeeze=False, sharex=True)
     lambdas = sorted(rounds["lam"].unique())
     shades = mpl.colormaps["viridis"]
@@ -127,9 +130,10 @@ def comparison_figure(points: pd.DataFrame) -> Figure:
     """Centralised beside federated at each λ: worst attack and mean retention."""
     mean = over_seeds(points)
     raw = mean[mean["setting"] == "raw"]
-    mean = mean[mean["setting"].isin(["centralized", "federated"])]
     palette = colours(list(mean["method"]))
-    figure = Figure(figsize=(7.6, 3.3), layout="constrained")
+    mean = mean[mean["setting"].isin(["centralized", "federated"])]
+    figure = Figure(figsize=(7.6, 3.5), layout="constrained")
+    figure.suptitle("Centralised beside federated")
     left, right = figure.subplots(1, 2)
     for axes, value, label in ((left, "attack", ATTACK), (right, "retention", f"mean {RETENTION}")):
         for (setting, method), curve in mean.groupby(["setting", "method"], sort=False):

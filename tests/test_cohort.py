@@ -1,0 +1,160 @@
+"""Batches side by side: no record twice or dropped, padding without effect, and centralised training."""
+
+import numpy as np
+import pytest
+import torch
+
+from fl_tiprdc.config import CentralizedConfig
+from fl_tiprdc.data.crowd import Records
+from fl_tiprdc.hybrid.batches import CohortBatches, Member, batches_in, deal
+from fl_tiprdc.hybrid.centralized import train_centralized
+from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
+from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.seeding import derive, numpy_generator, torch_generator
+
+HYBRID = [("extractor", "critic", "adversary")]
+
+
+@pytest.mark.parametrize(("n", "size"), [(1, 32), (31, 32), (32, 32), (33, 32), (100, 32), (5, 1)])
+def test_a_pass_holds_every_record_once_in_batches_of_like_size(n, size):
+    count = batches_in(n, size, 2)
+    dealt = deal(n, size, count, np.random.default_rng(0))
+    half = count // 2
+    for one_pass in (dealt[:half], dealt[half:]):
+        assert sorted(np.concatenate(one_pass).tolist()) == list(range(n))
+        sizes = [len(batch) for batch in one_pass]
+        assert max(sizes) <= size
+        assert max(sizes) - min(sizes) <= 1
+
+
+def members_of(population, sizes, seed=0) -> list[Member]:
+    crowd, members, start = population.contributors, [], 0
+    for i, n in enumerate(sizes):
+        rows = slice(start, start + n)
+        members.append(Member(Records(crowd.x[rows], crowd.private[rows]), 0.5, 0.2, seed, (i, 1)))
+        start += n
+    return members
+
+
+def test_a_cohort_sees_every_record_once_however_unequal_its_clients(population):
+    sizes = (3, 50, 1, 33, 32)
+    members = members_of(population, sizes)
+    counts = [batches_in(n, 32, 1) for n in sizes]
+    batches = CohortBatches(members, 32, counts, 4, torch.device("cpu"))
+    seen: list[np.ndarray] = []
+    for step in range(len(batches)):
+        batch = batches[step]
+        assert batch.mask.sum(1).min() >= 1  # those who are done are not computed
+        seen.append(batch.x[batch.mask > 0].numpy())
+        assert (batch.noise[batch.mask == 0] == 0).all()
+    together = np.concatenate(seen)
+    expected = population.contributors.x[: sum(sizes)]
+    assert len(together) == len(expected)
+    np.testing.assert_array_equal(together[np.lexsort(together.T)], expected[np.lexsort(expected.T)])
+
+
+@pytest.mark.parametrize("method", ["tiprdc", "tiprdc+"])
+def test_company_changes_nothing(method, small, population, one_thread):
+    """A client trains the same alone and in any cohort, in any place."""
+    experiment = small()
+    step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(method))
+    training = LocalTraining(HYBRID, 32, 1e-3, epochs=2)
+    members = members_of(population, (3, 70, 1, 33))
+    together = train_cohort(step, step.initial(0), members, training)
+    for i, member in enumerate(members):
+        alone = train_cohort(step, step.initial(0), [member], training)
+        for name, group in alone.groups.items():
+            for key, value in group.items():
+                torch.testing.assert_close(together.groups[name][key][i], value[0], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(together.losses[i], alone.losses[0], atol=1e-5, rtol=1e-5)
+
+
+def test_the_mean_of_gradients_over_clients_is_the_gradient_over_the_crowd(small, population):
+    """Whoever holds what: also when each client holds one private value. This is what by-private needs."""
+    experiment = small()
+    step = HybridStep(population.contributors.description, experiment.network, experiment.method_config("tiprdc"))
+    records = population.contributors.records()
+    order = np.argsort(records.private[:, 0], kind="stable")
+    groups = step.initial(3)
+    cuts = np.split(order, [40, 100, 300])
+    members = [Member(Records(records.x[c], records.private[c]), 0.5, 0, 0, (i, 1)) for i, c in enumerate(cuts)]
+    whole = [Member(records, 0.5, 0, 0, (9, 1))]
+    parts = cohort_gradients(step, groups, members, "adversary", 0).groups["adversary"]
+    crowd = cohort_gradients(step, groups, whole, "adversary", 0).groups["adversary"]
+    weights = torch.tensor([len(c) / 360 for c in cuts])
+    for key, value in parts.items():
+        torch.testing.assert_close(torch.tensordot(weights, value, 1), crowd[key][0], atol=1e-6, rtol=1e-4)
+
+
+def test_frozen_groups_do_not_move(small, population):
+    experiment = small()
+    step = HybridStep(population.contributors.description, experiment.network, experiment.method_config("tiprdc+"))
+    result = train_cohort(
+        step,
+        step.initial(0),
+        members_of(population, (40, 40)),
+        LocalTraining([("extractor", "critic")], 32, 1e-3),
+    )
+    assert set(result.groups) == {"extractor", "critic"}
+
+
+def test_lambda_zero_ignores_the_adversary_and_lambda_one_the_critic(small, population):
+    experiment = small()
+    description = population.contributors.description
+    step = HybridStep(description, experiment.network, experiment.method_config("tiprdc+"))
+    records = population.contributors.records()
+
+    def extractor(lam: float, change: str) -> torch.Tensor:
+        groups = step.initial(0)
+        for value in groups[change].values():
+            value.mul_(-3)
+        member = Member(records, lam, 0.1, 0, ("x",))
+        training = LocalTraining([("extractor",)], 64, 1e-3)
+        return train_cohort(step, groups, [member], training).groups["extractor"]["0.weight"]
+
+    torch.testing.assert_close(extractor(0.0, "adversary"), extractor(0.0, "adversary"))
+    assert not torch.allclose(extractor(0.5, "adversary"), extractor(0.5, "critic"))
+    plain = step.initial(0)
+    member = Member(records, 0.0, 0.1, 0, ("x",))
+    reference = train_cohort(step, plain, [member], LocalTraining([("extractor",)], 64, 1e-3)).groups["extractor"]
+    torch.testing.assert_close(extractor(0.0, "adversary"), reference["0.weight"])
+    member = Member(records, 1.0, 0.1, 0, ("x",))
+    reference = train_cohort(step, plain, [member], LocalTraining([("extractor",)], 64, 1e-3)).groups["extractor"]
+    torch.testing.assert_close(extractor(1.0, "critic"), reference["0.weight"])
+
+
+def test_the_centralised_trainer_trains_each_lambda_as_if_alone(small, population, one_thread):
+    experiment = small()
+    step = HybridStep(population.contributors.description, experiment.network, experiment.method_config("tiprdc+"))
+    config = CentralizedConfig(steps=8, batch_size=64)
+    records = population.contributors.records()
+    both, curve = train_centralized(step, records, [0.2, 0.8], 1, config)
+    one, _ = train_centralized(step, records, [0.8], 1, config)
+    for key, value in one.groups["extractor"].items():
+        torch.testing.assert_close(both.groups["extractor"][key][1], value[0], atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(both.groups["extractor"]["0.weight"][0], both.groups["extractor"]["0.weight"][1])
+    assert [update for update, _ in curve] == list(range(1, 9))
+    assert all(torch.isfinite(losses).all() for _, losses in curve)
+
+
+def test_training_makes_progress(small, population):
+    experiment = small()
+    step = HybridStep(population.contributors.description, experiment.network, experiment.method_config("tiprdc+"))
+    config = CentralizedConfig(steps=120, batch_size=64)
+    _, curve = train_centralized(step, population.contributors.records(), [0.0, 0.95], 0, config)
+    start, end = curve[0][1], curve[-1][1]
+    assert end[0, 1] > start[0, 1] + 0.1  # λ = 0: more information is kept
+    assert end[0, 2] < end[1, 2]  # the adversary knows more about u at λ = 0 than at λ = 0.95
+
+
+def test_generators_depend_on_purpose_and_ids_alone():
+    torch.manual_seed(0)
+    np.random.seed(0)
+    first = (torch.randn(3, generator=torch_generator(1, "a", 2)), numpy_generator(1, "a", 2).random(3))
+    torch.manual_seed(99)
+    np.random.seed(99)
+    second = (torch.randn(3, generator=torch_generator(1, "a", 2)), numpy_generator(1, "a", 2).random(3))
+    assert torch.equal(first[0], second[0])
+    assert np.array_equal(first[1], second[1])
+    seeds = {derive(s, p, *ids) for s in (0, 1) for p in ("a", "b") for ids in ((), (1,), (1, 2), (12,), ("1", "2x"))}
+    assert len(seeds) == 20

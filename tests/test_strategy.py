@@ -1,0 +1,206 @@
+"""What the server does with replies: hand arithmetic, order, failures, sampling."""
+
+import numpy as np
+import pytest
+import torch
+from flwr.app import Error, Message
+
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.federated.inline_grid import InlineGrid
+from fl_tiprdc.federated.local_grid import FIRST_NODE, PartitionOf, identify, stamp
+from fl_tiprdc.federated.messages import Update
+from strategies.aggregation import Average, ServerAdam, mean_by_records
+from strategies.hybrid_strategy import (
+    HybridStrategy,
+    TooManyFailuresError,
+    Turn,
+    alternating_turns,
+    choose_turns,
+    joint_turns,
+)
+from strategies.roster import Roster, take_roster
+
+
+def arrays(*values: float) -> dict[str, np.ndarray]:
+    return {"w": np.array(values, dtype=np.float32)}
+
+
+def test_mean_by_records():
+    mean = mean_by_records([arrays(1, 2), arrays(4, 8)], [1, 2])
+    np.testing.assert_allclose(mean["w"], [3, 6])  # (1·1 + 2·4)/3, (1·2 + 2·8)/3
+    assert mean["w"].dtype == np.float32
+
+
+def test_server_momentum_moves_on_by_earlier_updates():
+    rule = Average(0.5)
+    first = rule(arrays(0), [arrays(1)], [1])
+    np.testing.assert_allclose(first["w"], [1])
+    second = rule(first, [arrays(1)], [1])  # no new update, half of the last one
+    np.testing.assert_allclose(second["w"], [1.5])
+    np.testing.assert_allclose(Average(0)(arrays(0), [arrays(1), arrays(3)], [1, 1])["w"], [2])
+
+
+def test_server_adam_equals_torch():
+    rule, current = ServerAdam(0.01), arrays(1, -2, 3)
+    parameter = torch.tensor([1.0, -2.0, 3.0])
+    adam = torch.optim.Adam([parameter], lr=0.01)
+    generator = np.random.default_rng(0)
+    for _ in range(5):
+        gradients = [arrays(*generator.normal(size=3)) for _ in range(2)]
+        current = rule(current, gradients, [1, 3])
+        parameter.grad = torch.tensor(0.25 * gradients[0]["w"] + 0.75 * gradients[1]["w"])
+        adam.step()
+    np.testing.assert_allclose(current["w"], parameter.numpy(), rtol=1e-5)
+
+
+class Clients:
+    """A strategy's exchange with three clients whose answers are given; partition p is node p + FIRST_NODE."""
+
+    def __init__(self, turn: Turn, count: int = 0, allowed: float = 0.0, clients: int = 3) -> None:
+        identify()
+        self.exchanges = []
+        self.strategy = HybridStrategy(
+            [turn],
+            {"extractor": arrays(0), "adversary": arrays(0), "critic": arrays(0)},
+            Roster(PartitionOf(clients)),
+            {"lam": 0.5},
+            seed=7,
+            clients_per_round=count,
+            allowed_failures=allowed,
+            on_exchange=self.exchanges.append,
+        )
+
+    def ask(self) -> list[Message]:
+        from flwr.app import ArrayRecord, ConfigRecord
+
+        return [stamp(m) for m in self.strategy.configure_train(1, ArrayRecord(), ConfigRecord(), None)]
+
+    @staticmethod
+    def reply(message: Message, update: Update | str) -> Message:
+        content = Error(2, update) if isinstance(update, str) else update.pack()
+        return stamp(Message(content, reply_to=message))
+
+
+AVERAGING = Turn("hybrid", 1, {}, {name: Average() for name in ("extractor", "adversary", "critic")})
+
+
+def update(value: float, records: int, loss: float = 0.0) -> Update:
+    groups = {"extractor": arrays(value), "adversary": arrays(10 * value), "critic": arrays(-value)}
+    return Update(groups, records, (loss, 2 * loss, 3 * loss))
+
+
+def test_three_groups_are_aggregated_in_one_exchange_and_losses_weighted_by_records():
+    clients = Clients(AVERAGING)
+    messages = clients.ask()
+    replies = [clients.reply(m, update(v, n, v)) for m, v, n in zip(messages, (1, 2, 5), (1, 1, 2), strict=True)]
+    clients.strategy.aggregate_train(1, replies)
+    groups = clients.strategy.groups
+    assert [float(groups[name]["w"][0]) for name in ("extractor", "adversary", "critic")] == [3.25, 32.5, -3.25]
+    exchange = clients.exchanges[0]
+    assert exchange.losses == pytest.approx({"privacy": 3.25, "information": 6.5, "adversary": 9.75})
+    assert (exchange.clients, exchange.failures, exchange.bytes_up > 0) == (3, 0, True)
+
+
+def test_the_order_of_arrival_changes_no_bit():
+    values = np.random.default_rng(1).normal(size=(12, 50)).astype(np.float32)
+    results = []
+    for order in (range(12), reversed(range(12)), np.random.default_rng(2).permutation(12)):
+        clients = Clients(AVERAGING, clients=12)
+        messages = clients.ask()
+        replies = [clients.reply(m, update(0, 3)) for m in messages]
+        for reply, value in zip(replies, values, strict=True):
+            reply.content["extractor"] = Update({"extractor": {"w": value}}, 3, (0, 0, 0)).pack()["extractor"]
+        clients.strategy.groups["extractor"] = {"w": np.zeros(50, np.float32)}
+        clients.strategy.aggregate_train(1, [replies[i] for i in order])
+        results.append(clients.strategy.groups["extractor"]["w"])
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
+def test_failures_within_the_allowed_share_are_left_out():
+    clients = Clients(AVERAGING, allowed=0.34)
+    messages = clients.ask()
+    replies = [clients.reply(messages[0], update(2, 5)), clients.reply(messages[1], "broken disk")]
+    replies.append(clients.reply(messages[2], update(4, 5)))
+    clients.strategy.aggregate_train(1, replies)
+    assert float(clients.strategy.groups["extractor"]["w"][0]) == 3
+    assert clients.exchanges[0].failures == 1
+
+
+@pytest.mark.parametrize("silent", [True, False], ids=["no reply", "error reply"])
+def test_more_failures_end_the_run_with_the_first_reason(silent):
+    clients = Clients(AVERAGING, allowed=0.3)
+    messages = clients.ask()
+    replies = [clients.reply(m, update(1, 1)) for m in messages[:2]]
+    if not silent:
+        replies.append(clients.reply(messages[2], "Traceback ...\nOSError: broken disk"))
+    with pytest.raises(TooManyFailuresError, match=r"1 of 3 clients failed in exchange 1") as caught:
+        clients.strategy.aggregate_train(1, replies)
+    assert ("no reply in time" if silent else "OSError: broken disk") in str(caught.value)
+    assert float(clients.strategy.groups["extractor"]["w"][0]) == 0  # nothing half-done
+
+
+def test_a_client_without_a_record_has_no_say_and_all_without_end_the_run():
+    clients = Clients(AVERAGING)
+    replies = [clients.reply(m, update(v, n)) for m, v, n in zip(clients.ask(), (2, 99, 4), (1, 0, 1), strict=True)]
+    clients.strategy.aggregate_train(1, replies)
+    assert float(clients.strategy.groups["extractor"]["w"][0]) == 3
+    clients = Clients(AVERAGING)
+    with pytest.raises(TooManyFailuresError, match="no client has a record"):
+        clients.strategy.aggregate_train(1, [clients.reply(m, update(1, 0)) for m in clients.ask()])
+
+
+def test_sampling_is_by_partition_and_seed():
+    def asked(seed: int, round_number: int) -> list[int]:
+        clients = Clients(AVERAGING, count=4, clients=20)
+        clients.strategy._seed = seed
+        return clients.strategy._sample(round_number)
+
+    assert asked(1, 1) == asked(1, 1)
+    assert asked(1, 1) != asked(1, 2)
+    assert asked(1, 1) != asked(2, 1)
+    assert len(set(asked(1, 1))) == 4
+
+
+def test_messages_carry_no_private_label_nor_their_counts():
+    clients = Clients(AVERAGING)
+    for message in clients.ask():
+        assert set(message.content) == {"extractor", "adversary", "critic", "config"}
+    reply = clients.reply(clients.ask()[0], update(1, 5))
+    assert set(reply.content.metric_records["metrics"]) == {"num-examples", "privacy", "information", "adversary"}
+
+
+def test_turns():
+    turns = alternating_turns(4, 2, 1e-2, 0.0, 1e-3, 0.5)
+    assert [turn.phase for turn in turns] == ["adversary-gradient", "adversary-gradient", "extractor"] * 4
+    rates = [turn.config["learning_rate"] for turn in turns if turn.phase == "extractor"]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 0.5e-3])  # falls over the last half of the rounds
+    assert len({id(turn.rules["adversary"]) for turn in turns if turn.phase != "extractor"}) == 1  # one Adam
+    assert [turn.phase for turn in joint_turns(3, 0.0)] == ["hybrid"] * 3
+    with pytest.raises(InputError, match="unknown strategy 'fedfoo': choose one of alternating, joint"):
+        choose_turns("fedfoo")
+
+
+def test_the_roster_asks_who_is_who_and_says_who_is_missing(make_store):
+    from fl_tiprdc.federated.client_app import build_client_app
+
+    store = make_store(4)
+
+    class Plain:
+        """Only Flower's own interface."""
+
+        def __init__(self, there: int) -> None:
+            self.inner = InlineGrid(build_client_app(str(store.root)), 4)
+            self.there = there
+
+        def get_node_ids(self):
+            return [FIRST_NODE + i for i in (2, 0, 3, 1)][: self.there]
+
+        def send_and_receive(self, messages, *, timeout=None):
+            return list(reversed(list(self.inner.send_and_receive(messages, timeout=timeout))))
+
+    roster = take_roster(Plain(4), 4)
+    assert roster.partitions == [0, 1, 2, 3]
+    assert roster.node(3) == FIRST_NODE + 3
+    with pytest.raises(TimeoutError, match="only 2 of 4 clients are there after 0 s"):
+        take_roster(Plain(2), 4, patience=0.1)
