@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
     """Answers a wrong flag with one line."""
 
     def __init__(self, description: str) -> None:
-        super().__init__(description=description)
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         self._negative_number_matcher = re.compile(r"-[\d.]")  # "-0.5,1" is a value too, not a flag
 
     def error(self, message: str) -> NoReturn:
@@ -41,7 +41,7 @@ def words(text: str) -> tuple[str, ...]:
 
 def _default(name: str) -> str:
     value: Any = Experiment.model_fields[name].default
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value) or "none"
 
 
 def _numbers(kind: Callable[[str], Any], text: str, flag: str) -> tuple[Any, ...]:

@@ -204,7 +204,7 @@ def padded(tensor, fill):
     return torch.cat([tensor, torch.full((3, *tensor.shape[1:]), fill, dtype=tensor.dtype)])
 
 
-MASK = torch.tensor([1.0] * 6 + [0.0] * 3)
+MASK = torch.tensor([1.0] * 6 + [0.0] * 3)  # the padding's private labels are those of two records
 
 
 @pytest.mark.parametrize("name", INFORMATION)
@@ -218,8 +218,8 @@ def test_padding_changes_no_bound_and_gets_no_gradient(name, batch):
     wide = torch.full((9, 5 if critic == "decoder" else 9), 7.0)
     wide[:6, : scores.shape[1]] = scores
     wide.requires_grad_()
-    got = bound(wide, padded(x, 5.0), one_hot(padded(u, 0), DESCRIPTION), MASK, DESCRIPTION)
-    assert float(got) == pytest.approx(float(wanted), abs=1e-6)
+    got = bound(wide, padded(x, 5.0), one_hot(padded(u, 1), DESCRIPTION), MASK, DESCRIPTION)
+    assert float(got.detach()) == pytest.approx(float(wanted), abs=1e-6)
     got.backward()
     assert torch.isfinite(wide.grad).all()
     assert (wide.grad[6:] == 0).all()
@@ -231,7 +231,7 @@ def test_padding_changes_no_bound_and_gets_no_gradient(name, batch):
 def test_padding_changes_no_loss(loss, batch):
     logits, _, u = batch
     wanted = loss(logits[:, :5], u, torch.ones(6), DESCRIPTION)
-    got = loss(padded(logits[:, :5], 9.0), padded(u, 0), MASK, DESCRIPTION)
+    got = loss(padded(logits[:, :5], 9.0), padded(u, 1), MASK, DESCRIPTION)
     assert float(got) == pytest.approx(float(wanted), abs=1e-6)
 
 

@@ -199,6 +199,14 @@ def test_a_private_median_comes_from_contributors_only():
     assert before.description == after.description
 
 
+def test_private_classes_come_from_contributors_only():
+    out = hold_out(np.arange(40), 0.25)
+    flag = np.where(out, 2, np.arange(40) % 2)  # contributors have 0 and 1: a flag, no number to split
+    population = encode(a_table(private=pd.DataFrame({"flag": flag})), 0.25)
+    assert population.contributors.description.attributes[0].classes == ("0", "1", OTHER)
+    assert (population.held_out.private == 2).all()
+
+
 def test_people_with_several_records_are_held_out_whole():
     participant = np.arange(40) // 4  # ten people of four records
     population = encode(a_table(participant=participant), 0.3)

@@ -12,6 +12,7 @@ LEVELS = np.linspace(0.5, 1.0, 101)  # attack levels at which a frontier is read
 
 def best_models(metrics: pd.DataFrame) -> pd.DataFrame:
     """The AUC row of the best model for every point, kind and target."""
+    metrics = metrics.reset_index(drop=True)  # tables that were put together may repeat an index
     areas = metrics[(metrics["metric"] == "auc") & (metrics["model"] != MAJORITY)]
     best = areas.loc[areas.groupby([*POINT, "kind", "target"], sort=False)["value"].idxmax()]
     return best.reset_index(drop=True)

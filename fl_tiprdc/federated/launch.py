@@ -101,7 +101,7 @@ def _flower(server: Server, store: ClientStore, actors: int, address: str) -> An
     return results[0]
 
 
-RUNTIMES: Mapping[str, Callable[[Server, ClientStore, int, str | None], Any]] = {
+RUNTIMES: Mapping[str, Callable[[Server, ClientStore, int, str], Any]] = {
     "ray-cohort": _ray_cohort,
     "flower": _flower,
     "inline": _inline,

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flwr.app import ConfigRecord
@@ -15,7 +15,7 @@ from fl_tiprdc.federated.messages import GroupArrays, Instruction, pack_arrays
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.hybrid.step import HybridStep
 from strategies.hybrid_strategy import Exchange, HybridStrategy, Turn, choose_turns
-from strategies.roster import take_roster
+from strategies.roster import Roster, take_roster
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,64 @@ def exchanges_in(experiment: Experiment, method: str) -> int:
     return len(turns_for(experiment, Point(method, 0.0, 0)))
 
 
+def train_point(
+    grid: Grid,
+    roster: Roster,
+    experiment: Experiment,
+    description: Description,
+    point: Point,
+    on_exchange: Callable[[Point, Exchange], None] | None = None,
+) -> Trained:
+    """Train one point over the clients of `grid`.
+
+    Args:
+        grid: the clients.
+        roster: who they are.
+        experiment: settings.
+        description: meaning of x and of the private labels.
+        point: what to train.
+        on_exchange: told about each exchange when it is done.
+
+    Raises:
+        TooManyFailuresError: more clients failed than the experiment allows.
+    """
+    logging.getLogger("flwr").setLevel(logging.WARNING)
+    federation = experiment.federation
+    began = time.perf_counter()
+    step = HybridStep(description, experiment.network, experiment.method_config(point.method))
+    initial = {
+        name: {key: value.numpy() for key, value in group.items()} for name, group in step.initial(point.seed).items()
+    }
+    turns = turns_for(experiment, point)
+    trained = Trained(point, initial)
+
+    def note(exchange: Exchange) -> None:
+        trained.exchanges.append(exchange)
+        if on_exchange is not None:
+            on_exchange(point, exchange)
+
+    strategy = HybridStrategy(
+        turns,
+        initial,
+        roster,
+        dict(instruction_for(experiment, point).pack()),
+        point.seed,
+        federation.clients_per_round,
+        federation.allowed_failures,
+        note,
+    )
+    strategy.start(
+        grid,
+        pack_arrays(initial["extractor"]),
+        num_rounds=len(turns),
+        timeout=federation.timeout,
+        train_config=ConfigRecord({}),
+    )
+    trained.groups = strategy.groups
+    trained.seconds = (time.perf_counter() - began, 0.0)
+    return trained
+
+
 def serve(
     grid: Grid,
     experiment: Experiment,
@@ -108,54 +166,21 @@ def serve(
         TooManyFailuresError: more clients failed than the experiment allows.
         TimeoutError: clients are missing.
     """
-    logging.getLogger("flwr").setLevel(logging.WARNING)
     federation = experiment.federation
     roster = take_roster(grid, experiment.clients)
     done: list[Trained] = []
     for point in points:
+        trained = train_point(grid, roster, experiment, description, point, on_exchange)
         began = time.perf_counter()
-        step = HybridStep(description, experiment.network, experiment.method_config(point.method))
-        initial = {
-            name: {key: value.numpy() for key, value in group.items()}
-            for name, group in step.initial(point.seed).items()
-        }
-        turns = turns_for(experiment, point)
-        instruction = instruction_for(experiment, point)
-        trained = Trained(point, initial)
-
-        def note(exchange: Exchange, trained: Trained = trained) -> None:
-            trained.exchanges.append(exchange)
-            if on_exchange is not None:
-                on_exchange(trained.point, exchange)
-
-        strategy = HybridStrategy(
-            turns,
-            initial,
-            roster,
-            dict(instruction.pack()),
-            point.seed,
-            federation.clients_per_round,
-            federation.allowed_failures,
-            note,
-        )
-        strategy.start(
-            grid,
-            pack_arrays(initial["extractor"]),
-            num_rounds=len(turns),
-            timeout=federation.timeout,
-            train_config=ConfigRecord({}),
-        )
-        trained.groups = strategy.groups
-        middle = time.perf_counter()
         trained.published_bytes = publish(
             grid,
             roster,
-            strategy.groups["extractor"],
-            replace(instruction, exchange=len(turns)),
+            trained.groups["extractor"],
+            instruction_for(experiment, point),
             publication(point),
             federation.allowed_failures,
             federation.timeout,
         )
-        trained.seconds = (middle - began, time.perf_counter() - middle)
+        trained.seconds = (trained.seconds[0], time.perf_counter() - began)
         done.append(trained)
     return done

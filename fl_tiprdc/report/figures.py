@@ -58,12 +58,12 @@ def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
 
 def frontier_figure(points: pd.DataFrame) -> Figure:
     """Privacy-utility curves: mean retention over worst attack AUC. Up and left is better."""
-    figure = Figure(figsize=(6.4, 4.4))
+    figure = Figure(figsize=(6.4, 5), layout="constrained")
     axes = figure.subplots()
     _curves(axes, over_seeds(points), label_lambda=True)
     axes.set_ylabel(f"mean {RETENTION}")
     axes.set_title("What unknown tasks keep against what a retrained attacker gets\n(up and left is better)")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -88,9 +88,9 @@ def tasks_figure(points: pd.DataFrame) -> Figure:
 
 
 CURVES = {
-    "adversary": "adversary's cross-entropy (nats)",
-    "privacy": "extractor's privacy term (lower = hidden)",
-    "information": "bound on information kept (higher = more)",
+    "adversary": "adversary's cross-entropy\n(nats)",
+    "privacy": "extractor's privacy term\n(lower = hidden)",
+    "information": "bound on information kept\n(higher = more)",
 }
 
 
@@ -159,6 +159,7 @@ def comparison_figure(points: pd.DataFrame) -> Figure:
             axes.axhline(float(raw[value].iloc[0]), color="black", linewidth=0.8, linestyle="-.", label="raw data")
         if value == "attack":
             axes.axhline(0.5, color=GREY, linewidth=1, label="chance")
+        axes.set_xlim(-0.05, 1.05)
         axes.set_xlabel("λ (weight of privacy)")
         axes.set_ylabel(label)
     handles, labels = left.get_legend_handles_labels()

@@ -1,0 +1,61 @@
+"""Figures of the benchmark, from its tables."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fl_tiprdc.report.style import BLUE, GREEN, GREY, ORANGE, RED, SKY
+
+_COLOURS = {"ray-cohort": BLUE, "flower": RED, "inline": ORANGE}
+
+
+def runtimes_figure(frame: pd.DataFrame) -> Figure:
+    """Seconds a round of every runtime on every workload; bars are medians, whiskers the fastest and slowest round."""
+    workloads = list(frame["workload"].unique())
+    figure = Figure(figsize=(3.9 * len(workloads), 2.9), layout="constrained")
+    for axes, workload in zip(figure.subplots(1, len(workloads), squeeze=False)[0], workloads, strict=True):
+        mine = frame[frame["workload"] == workload].reset_index(drop=True)
+        places = np.arange(len(mine))
+        axes.barh(
+            places,
+            mine["seconds"],
+            xerr=[mine["seconds"] - mine["low"], mine["high"] - mine["seconds"]],
+            color=[_COLOURS.get(name, SKY) for name in mine["runtime"]],
+            ecolor="black",
+            height=0.6,
+        )
+        for place, row in mine.iterrows():
+            axes.text(row["high"], float(place), f" {row['seconds']:.2f} s", va="center", fontsize=8)
+        alone = float(mine["pure_compute"].iloc[0])
+        axes.axvline(alone, color=GREY, linewidth=1, linestyle="--")
+        axes.text(alone, -0.55, f"compute alone {alone:.2f} s", fontsize=7, color=GREY)
+        axes.set_yticks(places, list(mine["runtime"]))
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.2 * float(mine["high"].max()))
+        axes.set_xlabel("seconds a round")
+        axes.set_title(workload, fontsize=8)
+        axes.grid(False, axis="y")
+    return figure
+
+
+def scale_figure(frame: pd.DataFrame) -> Figure:
+    """Round time and peak memory against the number of clients, 100 of them sampled a round."""
+    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.errorbar(
+        frame["clients"],
+        frame["seconds"],
+        yerr=[frame["seconds"] - frame["low"], frame["high"] - frame["seconds"]],
+        marker="o",
+        color=BLUE,
+    )
+    left.set_ylabel("seconds a round (100 clients sampled)")
+    right.plot(frame["clients"], frame["peak_mb"], marker="o", color=BLUE, label="peak of all processes")
+    right.plot(frame["clients"], frame["data_mb"], marker="^", linestyle=":", color=GREEN, label="records on disk")
+    right.set_ylabel("memory (MB)")
+    right.legend()
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("clients")
+    return figure

@@ -1,0 +1,276 @@
+"""Speed of the runtimes: seconds and memory of a round, by runtime and by number of clients.
+
+python simulations/benchmark.py                 # every runtime on two workloads, then more and more clients
+python simulations/benchmark.py --parts scale   # only the second part
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+from flwr.serverapp import Grid
+from rich.console import Console
+from rich.table import Table
+
+from fl_tiprdc.config import Experiment, build_experiment, merge
+from fl_tiprdc.data import load_population
+from fl_tiprdc.data.crowd import Attribute, Column, Description, Records
+from fl_tiprdc.data.partition import partition
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.federated.client_store import ClientStore, write_client_store
+from fl_tiprdc.federated.launch import RUNTIMES, launch
+from fl_tiprdc.federated.local_work import perform
+from fl_tiprdc.federated.messages import Instruction
+from fl_tiprdc.federated.server_app import Point, instruction_for, train_point
+from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
+from fl_tiprdc.report.style import save
+from fl_tiprdc.seeding import numpy_generator
+from simulations.command_line import Parser, guard
+from strategies.hybrid_strategy import Exchange
+from strategies.roster import take_roster
+
+WIDTH, ROWS, CLIENTS = 105, 384, 100  # the stated workload: 12 batches of 32 rows of 105 features
+SCALE_ROWS = 64  # records a client in the part on scale, so that 100,000 clients fit on a disk
+SCALE = (100, 1_000, 10_000, 100_000)
+STATED = "100 clients, 12 batches of 32 x 105, paper's step"
+ADULT = "Adult, 100 clients, a round of tiprdc+"
+PAPER = Point("tiprdc", 0.66, 0)
+PLUS = Point("tiprdc+", 0.5, 0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A runtime's rounds: seconds of each after the first, start-up seconds, peak memory above the start."""
+
+    seconds: list[float]
+    start: float
+    peak_mb: float
+
+
+class Memory:
+    """Largest proportional set size of this process and its descendants while it runs, in MB."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self.peak = 0.0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Memory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        own = psutil.Process()
+        while not self._stop.wait(0.5):
+            total = 0
+            for process in (own, *own.children(recursive=True)):
+                try:
+                    total += process.memory_full_info().pss
+                except psutil.Error:
+                    continue
+            self.peak = max(self.peak, total / 2**20)
+
+
+def synthetic_store(root: Path, clients: int, rows: int) -> None:
+    """A client store of random records, written piece by piece: it needs no memory for the whole."""
+    columns = tuple(Column(f"x{i}", "numeric", i) for i in range(WIDTH))
+    description = Description(columns, (Attribute("u", ("0", "1")),), ((0.5, 0.5),))
+    generator = numpy_generator(0, "benchmark")
+    few = Records(
+        generator.standard_normal((rows, WIDTH)).astype(np.float32),
+        generator.integers(0, 2, (rows, 1)),
+    )
+    write_client_store(root, few, [np.arange(rows)], description, 0)
+    np.save(root / "offsets.npy", np.arange(clients + 1) * rows)
+    for name, like in (("x", few.x), ("private", few.private)):
+        shape = (clients * rows, *like.shape[1:])
+        whole = np.lib.format.open_memmap(root / f"{name}.npy", mode="w+", dtype=like.dtype, shape=shape)
+        for begin in range(0, clients, 1000):
+            piece = np.concatenate([np.roll(like, i, axis=0) for i in range(min(1000, clients - begin))])
+            whole[begin * rows : begin * rows + len(piece)] = piece
+        whole.flush()
+        del whole
+
+
+def adult_store(root: Path) -> None:
+    """The client store of the default run."""
+    crowd = load_population("adult", ("sex",), 0.2).contributors
+    write_client_store(root, crowd.records(), partition(crowd.private, CLIENTS, "iid", 0), crowd.description, 0)
+
+
+def rounds_of(exchanges: Sequence[Exchange]) -> list[float]:
+    """Seconds of each round: its exchanges together."""
+    table = pd.DataFrame({"round": [e.round for e in exchanges], "seconds": [e.seconds for e in exchanges]})
+    return [float(value) for value in table.groupby("round")["seconds"].sum()]
+
+
+def measure(runtime: str, experiment: Experiment, store: Path, point: Point) -> Measured:
+    """Train `point` and time its rounds."""
+    began = time.perf_counter()
+    ready: list[float] = []
+
+    def server(grid: Grid) -> list[Exchange]:
+        roster = take_roster(grid, experiment.clients)
+        ready.append(time.perf_counter() - began)
+        return train_point(grid, roster, experiment, ClientStore(store).description, point).exchanges
+
+    with Memory() as memory:
+        seconds = rounds_of(launch(runtime, server, store, experiment.actors))
+    return Measured(seconds[1:], ready[0], memory.peak)
+
+
+def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:
+    """Seconds of a round's training alone: one stacked program a core, no message, no process, no aggregation."""
+    cores = os.cpu_count() or 1
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    opened = ClientStore(store)
+    base = instruction_for(experiment, point)
+    step = HybridStep(opened.description, experiment.network, experiment.method_config(point.method))
+    groups = {name: {k: v.numpy() for k, v in group.items()} for name, group in step.initial(0).items()}
+    partitions = list(range(-(-experiment.clients // cores)))
+    joint = experiment.method_config(point.method).joint
+    exchanges = 0 if joint else experiment.federation.adversary_exchanges
+    work = [Instruction(**{**base.__dict__, "phase": "hybrid" if joint else "extractor"})]
+    work += [Instruction(**{**base.__dict__, "phase": "adversary-gradient"})] * exchanges
+    times: list[float] = []
+    for _ in range(3):
+        began = time.perf_counter()
+        for instruction in work:
+            perform(opened, instruction, groups, partitions)
+        times.append(time.perf_counter() - began)
+    torch.set_num_threads(before)
+    return float(np.median(times[1:]))
+
+
+def compare_runtimes(runtimes: Sequence[str], rounds: int, console: Console) -> pd.DataFrame:
+    """Every runtime on both workloads: rows of runtimes.csv."""
+    rows: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
+        stated, adult = Path(folder) / "stated", Path(folder) / "adult"
+        synthetic_store(stated, CLIENTS, ROWS)
+        adult_store(adult)
+        settings: dict[str, Any] = {"clients": CLIENTS, "federation": {"rounds": rounds + 1}}
+        for workload, store, point in ((STATED, stated, PAPER), (ADULT, adult, PLUS)):
+            alone = pure_compute(build_experiment(settings), store, point)
+            for runtime in runtimes:
+                with console.status(f"{workload}: {runtime}"):
+                    measured = measure(runtime, build_experiment(settings), store, point)
+                middle = float(np.median(measured.seconds))
+                rows.append(
+                    {
+                        "workload": workload,
+                        "runtime": runtime,
+                        "seconds": middle,
+                        "low": min(measured.seconds),
+                        "high": max(measured.seconds),
+                        "clients_per_second": CLIENTS / middle,
+                        "pure_compute": alone,
+                        "overhead": middle / alone - 1,
+                        "start_seconds": measured.start,
+                        "peak_mb": measured.peak_mb,
+                    }
+                )
+                console.print(f"{workload}: {runtime}: {middle:.2f} s a round", highlight=False)
+    return pd.DataFrame(rows)
+
+
+def compare_scale(counts: Sequence[int], rounds: int, console: Console) -> pd.DataFrame:
+    """The ray-cohort runtime with 100 clients sampled of more and more: rows of scale.csv."""
+    rows: list[dict[str, object]] = []
+    for clients in counts:
+        with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder, console.status(f"{clients:,} clients"):
+            store = Path(folder) / "clients"
+            synthetic_store(store, clients, SCALE_ROWS)
+            changes: dict[str, Any] = {"clients": clients, "federation": {"rounds": rounds + 1}}
+            experiment = build_experiment(merge(changes, {"federation": {"clients_per_round": min(100, clients)}}))
+            measured = measure("ray-cohort", experiment, store, PAPER)
+            size = sum(path.stat().st_size for path in store.iterdir()) / 2**20
+        rows.append(
+            {
+                "clients": clients,
+                "seconds": float(np.median(measured.seconds)),
+                "low": min(measured.seconds),
+                "high": max(measured.seconds),
+                "start_seconds": measured.start,
+                "peak_mb": measured.peak_mb,
+                "data_mb": size,
+            }
+        )
+        console.print(f"{clients:,} clients: {rows[-1]['seconds']:.2f} s a round", highlight=False)
+    return pd.DataFrame(rows)
+
+
+def show(frame: pd.DataFrame, title: str) -> Table:
+    """A result table for the screen."""
+    table = Table(title=title, title_justify="left")
+    for name in frame.columns:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(
+            *(f"{v:,.2f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v) for v in row)
+        )
+    return table
+
+
+def _runtimes(parsed: argparse.Namespace, folder: Path, console: Console) -> None:
+    frame = compare_runtimes(parsed.runtimes.split(","), parsed.rounds, console)
+    frame.to_csv(folder / "runtimes.csv", index=False, float_format="%.4f")
+    save(runtimes_figure(frame), folder, "runtimes")
+    console.print(show(frame, "seconds a round, by runtime"))
+
+
+def _scale(parsed: argparse.Namespace, folder: Path, console: Console) -> None:
+    frame = compare_scale([int(word) for word in parsed.counts.split(",")], parsed.rounds, console)
+    frame.to_csv(folder / "scale.csv", index=False, float_format="%.4f")
+    save(scale_figure(frame), folder, "scale")
+    console.print(show(frame, "100 clients sampled a round, of more and more"))
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Path, Console], None]] = {"runtimes": _runtimes, "scale": _scale}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, measure, print, save."""
+    parser = Parser(__doc__ or "")
+    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure (default: %(default)s)")
+    parser.add_argument(
+        "--runtimes", default="ray-cohort,flower,inline", help="runtimes to compare (default: %(default)s)"
+    )
+    parser.add_argument("--counts", default=",".join(map(str, SCALE)), help="numbers of clients (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds timed, after a first one (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmark"), help="folder (default: %(default)s)")
+    parsed = parser.parse_args(arguments)
+    for kind, names, known in (("part", parsed.parts, PARTS), ("runtime", parsed.runtimes, RUNTIMES)):
+        for name in names.split(","):
+            if name not in known:
+                raise InputError(f"unknown {kind} '{name}': choose from {', '.join(known)}")
+    if parsed.rounds < 1:
+        raise InputError(f"--rounds {parsed.rounds}: at least 1")
+    parsed.output.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    for name in parsed.parts.split(","):
+        PARTS[name](parsed, parsed.output, console)
+    machine = {"cores": os.cpu_count(), "memory_gb": round(psutil.virtual_memory().total / 2**30, 1)}
+    (parsed.output / "machine.json").write_text(json.dumps({**machine, "torch": torch.__version__}, indent=1))
+    console.print(f"results: {parsed.output}", highlight=False)
+
+
+if __name__ == "__main__":
+    guard(main)

@@ -1,0 +1,386 @@
+"""The command line: one clear line for wrong input, and nothing written."""
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from fl_tiprdc.config import Experiment, build_experiment
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.audit import COLUMNS
+from simulations import command_line, results, run
+from simulations.command_line import FLAGS, experiment_parser, guard, read_experiment
+from simulations.experiment import Outcome
+from simulations.stages import Stages
+from strategies.hybrid_strategy import TooManyFailuresError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+load_population = cache(command_line.load_population)  # once for all tests; a population is immutable
+
+
+@pytest.fixture(autouse=True)
+def _load_once(monkeypatch):
+    monkeypatch.setattr(command_line, "load_population", load_population)
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Everything in a folder: path -> content."""
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Runs the main job with the given flags up to where training would start: (status, stderr lines)."""
+
+    def nothing_trains(*_):
+        raise AssertionError("wrong input was accepted")
+
+    monkeypatch.setattr(run, "run_experiment", nothing_trains)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*flags, output=None):
+        output = output or tmp_path / "out" / "here"
+        monkeypatch.setattr(sys, "argv", ["run.py", "--output", str(output), *map(str, flags)])
+        before = tree(tmp_path)
+        with pytest.raises(SystemExit) as exit_:
+            guard(run.main)
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert tree(tmp_path) == before  # nothing was written
+        return exit_.value.code, said.err.splitlines()
+
+    return call
+
+
+BAD_FLAGS = [
+    # flags, the wrong value, what is allowed
+    (["--dataset", "census"], "'census'", "choose one of adult"),
+    (["--dataset", "Adult"], "'Adult'", "choose one of adult"),
+    (["--dataset", ""], "''", "choose one of adult"),
+    (["--private", "shoe-size"], "'shoe-size'", "choose from age, workclass,"),
+    (["--private", "sex,Race"], "'Race'", "choose from age, workclass,"),
+    (["--private", "fnlwgt"], "'fnlwgt'", "choose from age, workclass,"),
+    (["--private", "sex,sex"], "sex, sex", "private has a value twice"),
+    (["--private", ""], "private is ()", "at least 1 value"),
+    (["--partition", "random"], "'random'", "iid, dirichlet:ALPHA (ALPHA > 0), by-private"),
+    (["--partition", "dirichlet"], "'dirichlet'", "iid, dirichlet:ALPHA (ALPHA > 0), by-private"),
+    (["--partition", "dirichlet:-1"], "'dirichlet:-1'", "a number above 0"),
+    (["--partition", "dirichlet:some"], "'dirichlet:some'", "a number above 0"),
+    (["--partition", "a\nb"], "'a b'", "iid, dirichlet:ALPHA"),
+    (["--clients", "-3"], "'-3'", "at least 1"),
+    (["--clients", "0"], "'0'", "at least 1"),
+    (["--clients", "abc"], "'abc'", "a whole number"),
+    (["--clients", "2.5"], "'2.5'", "a whole number"),
+    (["--clients", "1000000"], "1000000 clients", "only 39074 records"),
+    (["--clients", "1", "--partition", "by-private"], "1 clients", "by-private needs 2 to"),
+    (["--clients", "30000", "--partition", "by-private"], "30000 clients", "by-private needs 2 to"),
+    (["--lambdas", "1.5"], "1.5", "at most 1"),
+    (["--lambdas", "-0.5,0.5"], "-0.5", "at least 0"),
+    (["--lambdas", "0.1,nan"], "nan", "a finite number"),
+    (["--lambdas", "half"], "'half'", "numbers with commas"),
+    (["--lambdas", "0.5 0.6"], "'0.5 0.6'", "numbers with commas"),
+    (["--lambdas", ""], "lambdas is ()", "at least 1 value"),
+    (["--lambdas", "0.5,0.1,.50"], "0.5, 0.1, 0.5", "lambdas has a value twice"),
+    (["--seeds", "-1"], "-1", "at least 0"),
+    (["--seeds", "1.5"], "'1.5'", "whole numbers with commas"),
+    (["--seeds", "one"], "'one'", "whole numbers with commas"),
+    (["--seeds", "2,2"], "2, 2", "seeds has a value twice"),
+    (["--methods", "magic"], "'magic'", "choose from tiprdc, tiprdc+"),
+    (["--methods", "tiprdc,TIPRDC"], "'TIPRDC'", "choose from tiprdc, tiprdc+"),
+    (["--methods", ","], "methods is ()", "at least 1 value"),
+    (["--runtime", "cloud"], "'cloud'", "choose one of ray-cohort, flower, inline"),
+    (["--runtime", "ray"], "'ray'", "choose one of ray-cohort, flower, inline"),
+    (["--runtime", ""], "''", "choose one of ray-cohort, flower, inline"),
+    (["--rounds", "0"], "'0'", "at least 1"),
+    (["--rounds", "-4"], "'-4'", "at least 1"),
+    (["--rounds", "few"], "'few'", "a whole number"),
+    (["--actors", "-1"], "'-1'", "at least 0"),
+    (["--actors", "all"], "'all'", "a whole number"),
+    (["--cleints", "3"], "--cleints", "--clients"),
+    (["--lamdba=3"], "--lamdba=3", "--lambdas"),
+    (["race"], "race", "--private"),
+    (["--clients"], "--clients", "expected one argument"),
+    (["--quick=maybe"], "maybe", "--quick"),
+]
+
+
+@pytest.mark.parametrize(("flags", "wrong", "allowed"), BAD_FLAGS)
+def test_a_wrong_flag(flags, wrong, allowed, call):
+    status, lines = call(*flags)
+    assert status == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert wrong in lines[0]
+    assert allowed in lines[0]
+
+
+BAD_CONFIGS = [
+    ("clients = 'many'", "'many'", "a whole number"),
+    ("clients = 0", "clients is 0", "at least 1"),
+    ("clients = -1", "clients is -1", "at least 1"),
+    ("client = 3", "'client'", "clients, partition"),
+    ("[federation]\nround = 3", "'federation.round'", "rounds, clients_per_round"),
+    ('[method."tiprdc+"]\nsigma = 1', "'method.tiprdc+.sigma'", "sigma_low, sigma_high"),
+    ("lambdas = [0.5, 2]", "2", "at most 1"),
+    ("lambdas = 0.5", "lambdas is 0.5", "a list"),
+    ("lambdas = ['a']", "'a'", "a number"),
+    ("private = 'sex'", "private is 'sex'", "a list"),
+    ("methods = ['magic']", "'magic'", "choose from tiprdc, tiprdc+"),
+    ("runtime = 'cloud'", "'cloud'", "choose one of ray-cohort, flower, inline"),
+    ("dataset = 'census'", "'census'", "choose one of adult"),
+    ("partition = 'random'", "'random'", "iid, dirichlet:ALPHA"),
+    ("held_out = 1.0", "held_out is 1.0", "below 1"),
+    ("[federation]\nrounds = 0", "federation.rounds is 0", "at least 1"),
+    ("[federation]\nclients_per_round = 200", "clients_per_round is 200", "100 clients"),
+    ("[audit]\nattackers = ['mlp', 'oracle']", "'oracle'", "choose one of logistic, boosting, forest, mlp"),
+    ("[audit]\nattackers = ['MLP']", "'MLP'", "choose one of logistic, boosting, forest, mlp"),
+    ("[audit]\nattackers = ['majority']", "'majority'", "choose one of logistic, boosting, forest, mlp"),
+    ("[audit]\nprobes = ['oracle']", "'oracle'", "choose one of logistic, boosting, forest, mlp"),
+    ("[audit]\nprobes = []", "audit.probes is []", "at least 1 value"),
+    ("clients = = 3", "config.toml", "TOML"),
+    ("clients", "config.toml", "TOML"),
+    ("[federation\nrounds = 3", "config.toml", "TOML"),
+    (b"\xff\xfe", "config.toml", "TOML"),
+]
+
+
+@pytest.mark.parametrize(("text", "wrong", "allowed"), BAD_CONFIGS)
+def test_a_wrong_config(text, wrong, allowed, call, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    status, lines = call("--config", path)
+    assert status == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert wrong in lines[0]
+    assert allowed in lines[0]
+
+
+def test_a_config_that_cannot_be_read(call, tmp_path):
+    for path, why in (
+        (tmp_path / "missing.toml", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
+        assert call("--config", path) == (2, [f"error: cannot read config '{path}': {why}"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_config_without_permission(call, tmp_path):
+    path = tmp_path / "secret.toml"
+    path.touch(mode=0)
+    assert call("--config", path) == (2, [f"error: cannot read config '{path}': Permission denied"])
+
+
+# ---- output
+
+
+@pytest.mark.parametrize("content", ["notes.txt", "summary.json", ".hidden"])
+def test_an_output_that_is_a_foreign_folder(content, call, tmp_path):
+    output = tmp_path / "mine"
+    output.mkdir()
+    (output / content).write_text("keep me")
+    assert call(output=output) == (2, [f"error: output '{output}' exists and is no earlier run: name another folder"])
+
+
+def test_an_output_that_is_a_file(call, tmp_path):
+    output = tmp_path / "mine"
+    output.write_text("keep me")
+    assert call(output=output) == (2, [f"error: output '{output}' exists and is no earlier run: name another folder"])
+
+
+def test_an_output_that_cannot_be_made(call, tmp_path):
+    (tmp_path / "file").write_text("keep me")
+    for output, why in (
+        (tmp_path / "file" / "below", "Not a directory"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
+        assert call(output=output) == (2, [f"error: cannot write to output '{output}': {why}"])
+    status, lines = call(output=".")  # the working directory
+    assert (status, len(lines)) == (2, 1)
+    assert "exists and is no earlier run" in lines[0]
+
+
+def earlier_run(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for name in results.MARKS:
+        (folder / name).write_text("old")
+    return folder
+
+
+def test_a_run_takes_its_place_when_it_is_whole(tmp_path):
+    output = earlier_run(tmp_path / "results" / "run")
+    partial = results.prepare(output)
+    (partial / "new").touch()
+    assert (output / "summary.json").read_text() == "old"
+    results.finish(partial, output)
+    assert list(tree(tmp_path / "results")) == ["run", "run/new"]
+
+
+def test_an_empty_folder_and_a_link_to_an_earlier_run_are_fine(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(earlier_run(tmp_path / "disk" / "run"))
+    for output in (tmp_path / "empty", tmp_path / "link"):
+        partial = results.prepare(output)
+        (partial / "new").touch()
+        results.finish(partial, output)
+        assert [path.name for path in output.iterdir()] == ["new"]
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_what_a_broken_run_leaves_is_cleared(tmp_path):
+    partial = results.prepare(tmp_path / "run")
+    (partial / "half").touch()
+    assert list(results.prepare(tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (TooManyFailuresError("3 of 5 clients failed"), 1, "failed: 3 of 5 clients failed"),
+        (TimeoutError("no reply\nin 5 s"), 1, "failed: no reply in 5 s"),
+        (InputError("clients is\n'a'"), 2, "error: clients is 'a'"),
+        (KeyboardInterrupt(), 130, "interrupted: nothing was written"),
+    ],
+)
+def test_a_run_that_breaks_off_ends_with_one_line(error, status, line, monkeypatch, capsys, tmp_path):
+    def breaks(experiment, publication, stages):
+        publication.mkdir()
+        (publication / "part").touch()
+        raise error
+
+    monkeypatch.setattr(run, "run_experiment", breaks)
+    monkeypatch.setattr(sys, "argv", ["run.py", "--output", str(tmp_path / "out"), "--clients", "3"])
+    with pytest.raises(SystemExit) as exit_:
+        guard(run.main)
+    assert exit_.value.code == status
+    assert capsys.readouterr().err.splitlines() == [line]
+    assert tree(tmp_path) == {}
+
+
+def test_a_real_process_ends_with_status_2(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "simulations" / "run.py"), "--clients", "-3", "--output", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: clients is '-3': must be at least 1\n"
+    assert done.stdout == ""
+    assert tree(tmp_path) == {}
+
+
+# ---- what flags mean
+
+
+def parsed(*flags) -> Experiment:
+    return read_experiment(experiment_parser("").parse_args([*map(str, flags)]))
+
+
+def test_help_lists_every_flag_with_its_default(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        run.main(["--help"])
+    assert exit_.value.code == 0
+    _, options = capsys.readouterr().out.split("options:")
+    entries = [" ".join(entry.split()) for entry in re.split(r"\n  (?=-)", options)]
+    defaults = {
+        "clients": "100",
+        "dataset": "adult",
+        "private": "sex",
+        "partition": "iid",
+        "methods": "tiprdc,tiprdc+",
+        "lambdas": "0.1,0.3,0.5,0.7,0.9",
+        "seeds": "0",
+        "runtime": "ray-cohort",
+        "actors": "0",
+        "ray-address": "none",
+        "rounds": "25",
+        "output": "results/ and a name",
+        "quick": "off",
+        "config": "none",
+    }
+    assert {flag.replace("_", "-") for flag in FLAGS} < set(defaults)
+    for flag, default in defaults.items():
+        (entry,) = (entry for entry in entries if entry.startswith(f"--{flag} "))
+        assert entry.endswith(f"(default: {default})")
+
+
+def test_without_flags_the_defaults_hold():
+    assert parsed() == build_experiment({})
+
+
+def test_every_flag_reaches_the_experiment():
+    experiment = parsed(
+        *("--clients", 7, "--private", "race, sex", "--partition", "dirichlet:0.3", "--methods", "tiprdc+"),
+        *("--lambdas", "0,1", "--seeds", "4,5", "--runtime", "inline", "--actors", 1, "--rounds", 3),
+    )
+    assert (experiment.clients, experiment.private, experiment.partition) == (7, ("race", "sex"), "dirichlet:0.3")
+    assert (experiment.methods, experiment.lambdas, experiment.seeds) == (("tiprdc+",), (0.0, 1.0), (4, 5))
+    assert (experiment.runtime, experiment.actors, experiment.federation.rounds) == ("inline", 1, 3)
+
+
+def test_flags_win_over_config_over_quick(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("lambdas = [0.25]\nseeds = [3]\n[federation]\nrounds = 9\nbatch_size = 8\n")
+    quick = parsed("--quick")
+    assert (quick.federation.rounds, quick.lambdas, quick.centralized.steps) == (5, (0.1, 0.5, 0.9), 150)
+    config = parsed("--quick", "--config", path)
+    assert (config.federation.rounds, config.lambdas, config.seeds) == (9, (0.25,), (3,))
+    assert config.centralized.steps == 150  # quick's, as the file says nothing of it
+    flags = parsed("--quick", "--config", path, "--rounds", 2, "--seeds", "6")
+    assert (flags.federation.rounds, flags.seeds) == (2, (6,))
+    assert (flags.federation.batch_size, flags.lambdas) == (8, (0.25,))  # the file's, untouched by the flag beside it
+
+
+def test_the_default_output_names_the_run():
+    experiment = build_experiment({"private": ["race", "sex"], "partition": "dirichlet:0.3", "clients": 7})
+    assert results.default_output(experiment) == ROOT / "results" / "adult-race+sex-dirichlet-0.3-7"
+
+
+# ---- results
+
+
+def test_results_are_whole_and_read_back(tmp_path):
+    rows, rounds = [], []
+    points = [("raw", "raw", 0.0)]
+    points += [(s, m, lam) for s in ("centralized", "federated") for m in ("tiprdc", "tiprdc+") for lam in (0.0, 1.0)]
+    for setting, method, lam in points:
+        where = (setting, method, lam, 0)
+        rows.append((*where, "attack", "sex", "mlp", "auc", 0.9 - 0.2 * lam, 0.6, 0.95))
+        rows.append((*where, "task", "income", "mlp", "auc", 0.9 - 0.1 * lam, 0.7, 0.92))
+        losses = {"privacy": 0.1, "information": 0.5, "adversary": 0.7}
+        phase = {"round": 1, "phase": "hybrid" if method == "tiprdc" else "extractor"}
+        rounds.append({"setting": setting, "method": method, "lam": lam, "seed": 0, **phase, **losses})
+    outcome = Outcome(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(rounds))
+    experiment = build_experiment({"lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0}}})
+    with open(os.devnull, "w") as nowhere, Stages(Console(file=nowhere)) as stages:  # noqa: PTH123
+        summary, _ = results.write_results(tmp_path, experiment, outcome, stages)
+
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"config.toml", "metrics.csv", "rounds.csv", "summary.json", "figures", "report.html"}
+    assert set(results.MARKS) < written
+
+    def refuse(text):
+        raise AssertionError(f"{text} is no JSON")
+
+    read = json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
+    assert read == summary
+    # no noise: no bound; σ = ½ on 32 numbers: 16 log2(5) bits
+    assert read["capacity_bits"] == {"tiprdc+": {"0": None, "1": round(16 * math.log2(5), 2)}}
+    # retention 1 at attack .9, and (.8 - ½) / .4 = ¾ from .7 on: (¾ · .2 + 1 · .1) / ½
+    assert read["frontier_area"]["federated/tiprdc+"] == pytest.approx(0.5, abs=0.01)
+    assert [row["attack_difference"] for row in read["comparison"]] == [0, 0, 0, 0]
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "metrics.csv"), outcome.metrics)
+    assert read_experiment(experiment_parser("").parse_args(["--config", str(tmp_path / "config.toml")])) == experiment

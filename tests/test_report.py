@@ -1,0 +1,246 @@
+"""Figures and the page, from tables alone."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fl_tiprdc.evaluation.audit import COLUMNS
+from fl_tiprdc.evaluation.frontier import over_seeds, summarize_points
+from fl_tiprdc.report.figures import (
+    comparison_figure,
+    draw_all,
+    frontier_figure,
+    tasks_figure,
+    training_figure,
+)
+from fl_tiprdc.report.page import write_report
+from fl_tiprdc.report.style import colours
+
+FIGURES = ["frontier", "comparison", "tasks", "training"]
+
+
+def some_points(
+    methods=("tiprdc", "tiprdc+"), lambdas=(0.1, 0.5, 0.9), seeds=(0, 1), tasks=("income", "college", "married")
+) -> pd.DataFrame:
+    rows = []
+    for seed in seeds:
+        where = [("raw", "raw", 0.0), ("baseline", "gaussian-noise", 1.0), ("baseline", "gaussian-noise", 4.0)]
+        where += [(s, m, lam) for s in ("centralized", "federated") for m in methods for lam in lambdas]
+        for setting, method, lam in where:
+            loss = 0.0 if setting == "raw" else 0.1 * (lam if lam < 1 else lam / 2) + 0.01 * seed
+            rows.append((setting, method, lam, seed, "attack", "sex", "mlp", "auc", 0.94 - loss, 0.92, 0.95))
+            for i, task in enumerate(tasks):
+                auc = 0.9 - 0.05 * i - loss
+                rows.append((setting, method, lam, seed, "task", task, "mlp", "auc", auc, auc - 0.01, auc + 0.01))
+    return summarize_points(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def some_rounds(methods=("tiprdc", "tiprdc+"), lambdas=(0.1, 0.5, 0.9), seeds=(0, 1)) -> pd.DataFrame:
+    rows = []
+    for method in methods:
+        phases = ("hybrid",) if method == "tiprdc" else ("adversary-gradient", "adversary-gradient", "extractor")
+        for lam in lambdas:
+            for seed in seeds:
+                for round_ in range(1, 5):
+                    for phase in phases:
+                        curve = {"adversary": 0.7 - lam / round_, "privacy": lam / round_, "information": 1 - lam / 2}
+                        rows.append(
+                            {"setting": "federated", "method": method, "lam": lam, "seed": seed, "round": round_}
+                            | {"phase": phase}
+                            | {name: np.nan if phase == "adversary-gradient" else v for name, v in curve.items()}
+                            | {"adversary": np.nan if phase == "extractor" else curve["adversary"]}
+                        )
+    rows.append({**rows[0], "setting": "centralized", "phase": "update"})  # isn't drawn
+    return pd.DataFrame(rows)
+
+
+def all_figures(points, rounds):
+    return [frontier_figure(points), comparison_figure(points), tasks_figure(points), training_figure(rounds)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run's folder with figures/ drawn."""
+    folder = tmp_path_factory.mktemp("run")
+    assert draw_all(folder / "figures", some_points(), some_rounds()) == FIGURES
+    return folder
+
+
+def test_every_figure_is_written_as_png_and_svg(folder):
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")
+    }
+    for name in FIGURES:
+        png = (folder / "figures" / f"{name}.png").read_bytes()
+        assert png.startswith(b"\x89PNG")
+        width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))
+        assert width > 800  # legible at column width
+        assert height > 400
+        assert len(png) > 10_000  # a blank page of that size has about 5 kB
+        assert (folder / "figures" / f"{name}.svg").read_text().count("<path") > 50
+
+
+def test_the_same_tables_give_the_same_svg(folder, tmp_path):
+    draw_all(tmp_path, some_points(), some_rounds())
+    for name in FIGURES:
+        assert (folder / "figures" / f"{name}.svg").read_bytes() == (tmp_path / f"{name}.svg").read_bytes(), name
+
+
+def test_tables_stay_as_they_are():
+    points, rounds = some_points(), some_rounds()
+    before = points.copy(), rounds.copy()
+    all_figures(points, rounds)
+    pd.testing.assert_frame_equal(points, before[0])
+    pd.testing.assert_frame_equal(rounds, before[1])
+
+
+def test_axes_have_labels_and_figures_a_title():
+    for figure in all_figures(some_points(), some_rounds()):
+        visible = [axes for axes in figure.axes if axes.get_visible()]
+        for axes in visible:
+            assert axes.get_ylabel()
+            if axes.get_subplotspec().is_last_row():  # those above share it
+                assert axes.get_xlabel()
+        assert figure.get_suptitle() or all(axes.get_title() for axes in visible)
+        assert figure.legends
+
+
+def drawn(axes):
+    """Data of each labelled error-bar series: label -> (x, y)."""
+    return {bars.get_label(): np.array(bars.lines[0].get_data(), dtype=float) for bars in axes.containers}
+
+
+def test_the_frontier_figure_shows_the_points():
+    points = some_points()
+    (axes,) = frontier_figure(points).axes
+    mean = over_seeds(points)
+    series = drawn(axes)
+    assert set(series) == {
+        "gaussian-noise, baseline",
+        *(f"{m}, {s}" for m in ("tiprdc", "tiprdc+") for s in ("centralized", "federated")),
+    }
+    wanted = mean[(mean["setting"] == "federated") & (mean["method"] == "tiprdc+")]
+    x, y = series["tiprdc+, federated"]
+    np.testing.assert_allclose(x, wanted["attack"])
+    np.testing.assert_allclose(y, wanted["retention"])
+    raw = next(line for line in axes.lines if line.get_label() == "raw data")
+    assert list(raw.get_xdata()) == pytest.approx(mean[mean["setting"] == "raw"]["attack"].tolist())
+    assert list(raw.get_ydata()) == pytest.approx([1.0])
+    assert "chance" in [text.get_text() for text in axes.texts]
+
+
+def test_the_training_figure_shows_the_mean_over_seeds_by_round():
+    rounds = some_rounds()
+    rounds["adversary"] += 0.1 * rounds["seed"]
+    figure = training_figure(rounds)
+    line = figure.axes[0].lines[0]  # tiprdc, adversary, λ = 0.1
+    assert line.get_label() == "λ = 0.1"
+    assert list(line.get_xdata()) == [1, 2, 3, 4]
+    np.testing.assert_allclose(line.get_ydata(), [0.7 - 0.1 / r + 0.05 for r in (1, 2, 3, 4)])
+    for axes in figure.axes:
+        assert len(axes.lines) == 3
+        assert all(np.isfinite(line.get_ydata()).all() for line in axes.lines)
+
+
+def test_the_tasks_figure_has_a_panel_a_task_and_an_x_scale_on_the_lowest_of_each_column():
+    figure = tasks_figure(some_points())
+    visible = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in visible] == ["task: college", "task: income", "task: married"]
+    figure.draw_without_rendering()
+    upper_right, lower_left = visible[1], visible[2]
+    for axes in (upper_right, lower_left):
+        assert any(label.get_visible() and label.get_text() for label in axes.get_xticklabels())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lambdas": (0.5,)},
+        {"methods": ("tiprdc",)},
+        {"methods": ("tiprdc+",), "lambdas": (0.5,), "seeds": (3,)},
+        {"methods": tuple(f"mine-{i}" for i in range(7))},
+    ],
+)
+def test_small_and_large_runs_can_be_drawn(changes):
+    figures = all_figures(some_points(**changes), some_rounds(**changes))
+    for figure in figures:
+        figure.draw_without_rendering()
+    methods, lambdas = changes.get("methods", ("tiprdc", "tiprdc+")), changes.get("lambdas", (0.1, 0.5, 0.9))
+    assert len(drawn(figures[0].axes[0])) == 2 * len(methods) + 1  # both settings and the baseline
+    assert len(figures[3].axes) == 3 * len(methods)
+    assert len(figures[3].axes[0].lines) == len(lambdas)
+
+
+@pytest.mark.parametrize("tasks", [("income",), ("income", "college"), ("a", "b", "c", "d", "e")])
+def test_any_number_of_tasks_can_be_drawn(tasks):
+    figure = tasks_figure(some_points(tasks=tasks))
+    assert sum(axes.get_visible() for axes in figure.axes) == len(tasks)
+
+
+def test_a_run_without_baselines_can_be_drawn():
+    points = some_points()
+    points = points[points["setting"] != "baseline"]
+    assert "gaussian-noise, baseline" not in drawn(frontier_figure(points).axes[0])
+
+
+def test_a_method_has_one_colour_in_every_figure():
+    points = some_points(methods=("tiprdc+", "mine"))
+
+    def colour(axes, label):
+        return next(bars.lines[0].get_color() for bars in axes.containers if bars.get_label() == label)
+
+    for label in ("mine, federated", "tiprdc+, centralized"):
+        frontier, comparison, tasks = (
+            figure(points).axes[0] for figure in (frontier_figure, comparison_figure, tasks_figure)
+        )
+        assert colour(frontier, label) == colour(comparison, label) == colour(tasks, label)
+
+
+def test_colours_do_not_depend_on_the_order():
+    assert colours(["raw", "tiprdc", "tiprdc+"]) == colours(["tiprdc+", "raw", "tiprdc", "raw"])
+    assert len(set(colours(["tiprdc", "tiprdc+", "a", "b", "c", "d"]).values())) == 6
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    write_report(
+        folder / "report.html",
+        "A <run> & more",
+        {"Points & <b>": over_seeds(some_points()), "Names": pd.DataFrame({"curve": ["<script>alert(1)</script>"]})},
+        FIGURES,
+        'dataset = "<img src=x>"\n',
+        {"command": "run --output '<here>'", "numpy": "2.0"},
+    )
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_stands_alone(page):
+    text = re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+    assert "//" not in text  # no address of any kind
+    assert re.findall(r"<(?:script|link|iframe|object)\b|@import|url\(", text) == []
+    sources = re.findall(r"""src=['"]([^'"]{0,30})""", page)
+    assert len(sources) == len(FIGURES)
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+
+
+def test_the_page_escapes_what_it_is_given(page):
+    for wanted in (
+        "<title>A &lt;run&gt; &amp; more</title>",
+        "<h1>A &lt;run&gt; &amp; more</h1>",
+        "<h2>Points &amp; &lt;b&gt;</h2>",
+        "&lt;script&gt;alert(1)&lt;/script&gt;",
+        "dataset = &quot;&lt;img src=x&gt;&quot;",
+        "command: run --output &#x27;&lt;here&gt;&#x27;",
+    ):
+        assert wanted in page
+    for forbidden in ("<run>", "<script", "<img src=x>", "<here>"):
+        assert forbidden not in page
+
+
+def test_the_page_shows_tables_and_facts(page):
+    assert "<td>gaussian-noise</td>" in page
+    assert "<td>0.940</td>" in page  # the attack on raw data, to three digits
+    assert "<li>numpy: 2.0</li>" in page
+    assert page.count("<figcaption>") == len(FIGURES)

@@ -1,0 +1,177 @@
+"""The main job, end to end on a slice of the real data."""
+
+import json
+import tomllib
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+import simulations.command_line as command_line
+import simulations.experiment as experiment_module
+from fl_tiprdc.evaluation.audit import COLUMNS
+from fl_tiprdc.federated.publication import read_store
+from simulations.run import main, run
+from strategies.hybrid_strategy import TooManyFailuresError
+
+
+@pytest.fixture
+def slice_of_adult(population, monkeypatch):
+    """Every run loads the small population."""
+
+    def load(dataset, private, held_out):
+        assert (dataset, tuple(private)) == ("adult", ("sex",))
+        return population
+
+    monkeypatch.setattr(experiment_module, "load_population", load)
+    monkeypatch.setattr(command_line, "load_population", load)
+
+
+def quiet() -> Console:
+    return Console(quiet=True)
+
+
+@pytest.fixture
+def finished(small, slice_of_adult, tmp_path):
+    experiment = small(lambdas=(0.1, 0.9), methods=("tiprdc", "tiprdc+"), noises=(1.0, 2.0))
+    return experiment, tmp_path / "run", run(experiment, tmp_path / "run", quiet())
+
+
+def test_a_run_leaves_every_file(finished, population):
+    experiment, folder, _ = finished
+    assert not list(folder.parent.glob(".*"))  # nothing half-made stays behind
+    for name in ("config.toml", "metrics.csv", "rounds.csv", "summary.json", "report.html"):
+        assert (folder / name).stat().st_size > 100, name
+    for figure in ("frontier", "comparison", "tasks", "training"):
+        assert (folder / "figures" / f"{figure}.png").read_bytes()[:4] == b"\x89PNG"
+        assert "<svg" in (folder / "figures" / f"{figure}.svg").read_text()
+    assert tomllib.loads((folder / "config.toml").read_text()) == json.loads(experiment.model_dump_json())
+
+    metrics = pd.read_csv(folder / "metrics.csv")
+    assert list(metrics.columns) == COLUMNS
+    assert set(metrics["setting"]) == {"raw", "centralized", "federated", "baseline"}
+    trained = metrics[metrics["setting"].isin(["centralized", "federated"])]
+    assert set(zip(trained["method"], trained["lam"], strict=True)) == {
+        (m, lam) for m in ("tiprdc", "tiprdc+") for lam in (0.1, 0.9)
+    }
+    assert set(metrics[metrics["kind"] == "attack"]["target"]) == {"sex"}
+    assert set(metrics[metrics["kind"] == "task"]["target"]) == set(population.contributors.tasks)
+    assert set(metrics["model"]) == {"logistic", "majority"}
+    chance = metrics[(metrics["model"] == "majority") & (metrics["metric"] == "auc")]
+    assert (chance["value"] == 0.5).all()
+    assert (metrics["low"] <= metrics["high"]).all()
+
+    summary = json.loads((folder / "summary.json").read_text())
+    assert {"seconds", "bytes", "frontier_area", "capacity_bits", "comparison", "points", "versions", "commit"} <= set(
+        summary
+    )
+    assert set(summary["frontier_area"]) == {
+        "raw/raw",
+        "baseline/gaussian-noise",
+        *(f"{s}/{m}" for s in ("centralized", "federated") for m in ("tiprdc", "tiprdc+")),
+    }
+    assert summary["bytes"]["publication"] > 360 * 8 * 4
+    # (d/2) log2(1 + 1/σ²) with d = 8
+    sigma = experiment.method_config("tiprdc+").sigma(0.9)
+    assert summary["capacity_bits"]["tiprdc+"]["0.9"] == pytest.approx(4 * np.log2(1 + sigma**-2), abs=0.01)
+    assert "tiprdc" not in summary["capacity_bits"]  # no channel, no bound
+
+
+def test_rounds_and_publication(finished):
+    _, folder, points = finished
+    rounds = pd.read_csv(folder / "rounds.csv")
+    federated = rounds[rounds["setting"] == "federated"]
+    counts = federated.groupby(["method", "lam", "phase"]).size().to_dict()
+    for lam in (0.1, 0.9):
+        assert counts["tiprdc", lam, "hybrid"] == 3
+        assert counts["tiprdc+", lam, "extractor"] == 3
+        assert counts["tiprdc+", lam, "adversary-gradient"] == 6
+    assert (federated["clients"] == 6).all()
+    assert (federated["failures"] == 0).all()
+    client, _, z = read_store(folder / "publication" / "federated" / "tiprdc+" / "lam-0.9" / "seed-0")
+    assert len(client) == 360
+    assert z.shape == (360, 8)
+    raw = points[points["setting"] == "raw"]
+    assert raw["retention"].tolist() == [pytest.approx(1)]
+    assert len(points) == 1 + 2 + 2 * 2 * 2
+    for setting in ("centralized", "federated"):
+        assert (folder / "extractors" / setting / "tiprdc+" / "lam-0.9" / "seed-0" / "extractor.safetensors").exists()
+
+
+@pytest.mark.parametrize("runtime", ["inline", "ray-cohort"])
+def test_the_same_seed_gives_the_same_metrics(runtime, small, slice_of_adult, tmp_path):
+    texts = []
+    for name in ("first", "second"):
+        run(small(runtime=runtime, seeds=(3,), methods=("tiprdc+",), actors=2), tmp_path / name, quiet())
+        texts.append((tmp_path / name / "metrics.csv").read_text())
+    assert texts[0] == texts[1]
+    run(small(runtime=runtime, seeds=(4,), methods=("tiprdc+",), actors=2), tmp_path / "other", quiet())
+    first, other = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("first", "other"))
+    mine = first[first["setting"] == "federated"]["value"].to_numpy()
+    theirs = other[other["setting"] == "federated"]["value"].to_numpy()
+    assert not np.allclose(mine, theirs)
+
+
+def test_a_second_run_takes_the_place_of_the_first_only_when_it_is_whole(small, slice_of_adult, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    run(small(methods=("tiprdc+",)), folder, quiet())
+    before = (folder / "metrics.csv").read_text()
+
+    def broken(*_, **__):
+        raise TooManyFailuresError("3 of 6 clients failed")
+
+    monkeypatch.setattr(experiment_module, "launch", broken)
+    with pytest.raises(TooManyFailuresError):
+        run(small(seeds=(9,)), folder, quiet())
+    assert (folder / "metrics.csv").read_text() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_run_in_which_clients_fail_ends_with_status_1_and_one_line(slice_of_adult, tmp_path, monkeypatch, capsys):
+    from fl_tiprdc.federated.client_store import ClientStore
+
+    def raises(self, partition):
+        raise OSError(f"client {partition}: disk is gone")
+
+    monkeypatch.setattr(ClientStore, "records", raises)
+    with pytest.raises(SystemExit) as ended:
+        command_line.guard(
+            lambda _: main(
+                [
+                    "--quick",
+                    "--clients",
+                    "6",
+                    "--runtime",
+                    "inline",
+                    "--rounds",
+                    "1",
+                    "--methods",
+                    "tiprdc+",
+                    "--lambdas",
+                    "0.5",
+                    "--output",
+                    str(tmp_path / "run"),
+                ]
+            )
+        )
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith("failed: 6 of 6 clients failed in exchange 1")
+    assert "disk is gone" in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_private_attributes_and_seeds(small, tmp_path, monkeypatch):
+    from fl_tiprdc.data import load_population
+    from fl_tiprdc.data.crowd import Population
+
+    whole = load_population("adult", ("sex", "race"), 0.2)
+    part = Population(whole.contributors.take(np.arange(400)), whole.held_out.take(np.arange(300)))
+    monkeypatch.setattr(experiment_module, "load_population", lambda *_: part)
+    experiment = small(private=("sex", "race"), seeds=(0, 1), methods=("tiprdc+",), partition="by-private", clients=10)
+    points = run(experiment, tmp_path / "run", quiet())
+    assert set(points[points["setting"] == "federated"]["seed"]) == {0, 1}
+    metrics = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    assert set(metrics[metrics["kind"] == "attack"]["target"]) == {"sex", "race"}
