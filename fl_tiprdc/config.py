@@ -1,5 +1,6 @@
 """The experiment description: typed, frozen, strict; read from TOML and command-line flags."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,7 +85,10 @@ class FederationConfig(_Frozen):
     learning_rate: float = Field(1e-3, gt=0, description="the clients' Adam step size")
     weight_decay: float = Field(0.0, ge=0, description="the clients' Adam L2 penalty")
     adversary_exchanges: Positive = Field(
-        5, description="exchanges of averaged adversary gradients before each extractor round; not when joint"
+        20, description="exchanges of averaged adversary gradients before each extractor round; not when joint"
+    )
+    adversary_clients: int = Field(
+        20, ge=0, description="clients asked for one adversary gradient; 0: as many as for the extractor"
     )
     adversary_learning_rate: float = Field(
         3e-3, gt=0, description="the server's Adam step size on averaged adversary gradients"
@@ -143,6 +147,9 @@ class Experiment(_Frozen):
 
     @model_validator(mode="after")
     def _names_and_repeats(self) -> "Experiment":
+        for name in self.method:
+            if not re.fullmatch(r"\w[\w.+-]*", name):  # it names folders
+                raise ValueError(f"method name '{name}': use letters, digits and . _ + - only")
         for name in self.methods:
             if name not in {*METHODS, *self.method}:
                 allowed = ", ".join(sorted({*METHODS, *self.method}))

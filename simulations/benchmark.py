@@ -233,7 +233,10 @@ def _runtimes(parsed: argparse.Namespace, folder: Path, console: Console) -> Non
     frame = compare_runtimes(parsed.runtimes.split(","), parsed.rounds, console)
     frame.to_csv(folder / "runtimes.csv", index=False, float_format="%.4f")
     save(runtimes_figure(frame), folder, "runtimes")
-    console.print(show(frame, "seconds a round, by runtime"))
+    shown = frame[["runtime", "seconds", "clients_per_second", "overhead", "peak_mb"]]
+    for workload, rows in shown.groupby(frame["workload"], sort=False):
+        alone = frame.loc[rows.index[0], "pure_compute"]
+        console.print(show(rows, f"{workload}: seconds a round (compute alone: {alone:.2f} s)"))
 
 
 def _scale(parsed: argparse.Namespace, folder: Path, console: Console) -> None:

@@ -21,24 +21,27 @@ from simulations.stages import Stages
 
 def closing_table(points: pd.DataFrame) -> Table:
     """How federated compares with centralised at each λ, between what raw data gives and what noise gives."""
-    table = Table(title="worst attack AUC (0.5 = chance) and mean utility retention (raw = 1)", title_justify="left")
-    columns = ("method", "λ", "attack centralised", "attack federated", "retention centralised", "retention federated")
-    for name in (*columns, "federated is"):
-        table.add_column(name, justify="left" if name == "method" else "right")
+    table = Table(
+        title="A: worst attack AUC (0.5 = chance); R: mean utility retention (raw = 1); Δ: federated - centralised",
+        title_justify="left",
+    )
+    table.add_column("method", no_wrap=True)
+    for name in ("λ", "A central", "A federated", "ΔA", "R central", "R federated", "ΔR"):
+        table.add_column(name, justify="right")
     mean = over_seeds(points)
     for row in mean[mean["setting"].isin(["raw", "baseline"])].itertuples():
         dial = "" if row.setting == "raw" else f"σ {row.lam:g}"
-        table.add_row(str(row.method), dial, f"{row.attack:.3f}", "", f"{row.retention:.3f}", "", "")
+        table.add_row(str(row.method), dial, f"{row.attack:.3f}", "", "", f"{row.retention:.3f}", "", "")
     for row in compare(points).itertuples():
-        verdict = f"attack {row.attack_difference:+.3f}, retention {row.retention_difference:+.3f}"
         table.add_row(
             str(row.method),
             f"{row.lam:g}",
             f"{row.attack_centralized:.3f}",
             f"{row.attack_federated:.3f}",
+            f"{row.attack_difference:+.3f}",
             f"{row.retention_centralized:.3f}",
             f"{row.retention_federated:.3f}",
-            verdict,
+            f"{row.retention_difference:+.3f}",
         )
     return table
 

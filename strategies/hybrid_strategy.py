@@ -32,12 +32,16 @@ class Turn:
         round: the extractor round that this exchange belongs to, from 1.
         config: settings sent along with the phase.
         rules: for each group that comes back, how it is aggregated.
+        sends: the groups that clients need for it.
+        clients: how many clients are asked; 0: as many as the strategy asks by default.
     """
 
     phase: str
     round: int
     config: Mapping[str, Any]
     rules: Mapping[str, Rule]
+    sends: tuple[str, ...] = ("extractor", "adversary", "critic")
+    clients: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def alternating_turns(
     rounds: int,
     adversary_exchanges: int,
     adversary_learning_rate: float,
+    adversary_clients: int,
     momentum: float,
     learning_rate: float,
     decay: float,
@@ -66,8 +71,9 @@ def alternating_turns(
     """Adversary exchanges of averaged gradients, then an extractor round against the fixed global adversary.
 
     A client with one private value can't train an adversary, but its gradient at the common adversary is as good
-    as any other; see `ServerAdam`. The extractor's step size falls to zero over the last rounds, a share `decay`
-    of them, so that the adversary has caught up with the extractor that is released.
+    as any other; see `ServerAdam`. A few clients are enough for one gradient, so that many steps cost few bytes: the
+    adversary must keep up with an extractor that moves in every round. The extractor's step size falls to zero over
+    the last rounds, a share `decay` of them, so that the adversary has caught up with the extractor that is released.
     """
     gradient: dict[str, Rule] = {"adversary": ServerAdam(adversary_learning_rate)}
     local: dict[str, Rule] = {"extractor": Average(momentum), "critic": Average(momentum)}
@@ -75,7 +81,8 @@ def alternating_turns(
     for number in range(1, rounds + 1):
         left = 1 - (number - 1) / rounds
         rate = learning_rate * (min(1.0, left / decay) if decay else 1.0)
-        turns += [Turn("adversary-gradient", number, {}, gradient)] * adversary_exchanges
+        ask = Turn("adversary-gradient", number, {}, gradient, ("extractor", "adversary"), adversary_clients)
+        turns += [ask] * adversary_exchanges
         turns.append(Turn("extractor", number, {"learning_rate": rate}, local))
     return turns
 
@@ -126,22 +133,22 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     def summary(self) -> None:
         """Nothing to log: rounds.csv has it."""
 
-    def _sample(self, round_number: int) -> list[int]:
+    def _sample(self, exchange: int, count: int) -> list[int]:
         partitions = self._roster.partitions
-        if not self._count or self._count >= len(partitions):
+        if not count or count >= len(partitions):
             return partitions
-        chooser = random.Random(derive(self._seed, "sample-clients", round_number))
-        return sorted(chooser.sample(partitions, self._count))
+        chooser = random.Random(derive(self._seed, "sample-clients", exchange))
+        return sorted(chooser.sample(partitions, count))
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message for every client of the exchange; they share one content."""
         turn = self._turns[server_round - 1]
-        records = {name: pack_arrays(group) for name, group in self.groups.items()}
+        records = {name: pack_arrays(self.groups[name]) for name in turn.sends}
         settings = {**self._config, **turn.config, "phase": turn.phase, "exchange": server_round}
         content = RecordDict({**records, CONFIG: ConfigRecord(settings)})
-        self._asked = self._sample(server_round)
+        self._asked = self._sample(server_round, turn.clients or self._count)
         self._began = time.perf_counter()
         self._bytes_down = len(self._asked) * sum(record.count_bytes() for record in records.values())
         return [Message(content, dst_node_id=self._roster.node(p), message_type=MessageType.TRAIN) for p in self._asked]

@@ -29,7 +29,7 @@ SMALL: dict[str, Any] = {
         "critic_embedding": 8,
     },
     "centralized": {"steps": 20, "batch_size": 64},
-    "federation": {"rounds": 3, "batch_size": 32, "adversary_exchanges": 2},
+    "federation": {"rounds": 3, "batch_size": 32, "adversary_exchanges": 2, "adversary_clients": 0},
     "audit": {"attackers": ("logistic",), "probes": ("logistic",), "bootstrap": 20},
 }
 

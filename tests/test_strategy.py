@@ -154,7 +154,7 @@ def test_sampling_is_by_partition_and_seed():
     def asked(seed: int, round_number: int) -> list[int]:
         clients = Clients(AVERAGING, count=4, clients=20)
         clients.strategy._seed = seed
-        return clients.strategy._sample(round_number)
+        return clients.strategy._sample(round_number, 4)
 
     assert asked(1, 1) == asked(1, 1)
     assert asked(1, 1) != asked(1, 2)
@@ -171,7 +171,7 @@ def test_messages_carry_no_private_label_nor_their_counts():
 
 
 def test_turns():
-    turns = alternating_turns(4, 2, 1e-2, 0.0, 1e-3, 0.5)
+    turns = alternating_turns(4, 2, 1e-2, 20, 0.0, 1e-3, 0.5)
     assert [turn.phase for turn in turns] == ["adversary-gradient", "adversary-gradient", "extractor"] * 4
     rates = [turn.config["learning_rate"] for turn in turns if turn.phase == "extractor"]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 0.5e-3])  # falls over the last half of the rounds

@@ -75,6 +75,7 @@ def turns_for(experiment: Experiment, point: Point) -> list[Turn]:
         rounds=federation.rounds,
         adversary_exchanges=federation.adversary_exchanges,
         adversary_learning_rate=federation.adversary_learning_rate,
+        adversary_clients=min(federation.adversary_clients, federation.clients_per_round or experiment.clients),
         momentum=federation.server_momentum,
         learning_rate=federation.learning_rate,
         decay=federation.decay,

@@ -191,7 +191,7 @@ def cohort_gradients(
     gradients, losses = _mapped_gradients(
         step,
         {name: here[name]},
-        {group: here[group] for group in GROUPS if group != name},
+        {group: values for group, values in here.items() if group != name},
         set(GROUPS),
         batches[0],
         batches.lam,
