@@ -166,7 +166,7 @@ def compare_runtimes(runtimes: Sequence[str], rounds: int, console: Console) -> 
         stated, adult = Path(folder) / "stated", Path(folder) / "adult"
         synthetic_store(stated, CLIENTS, ROWS)
         adult_store(adult)
-        settings: dict[str, Any] = {"clients": CLIENTS, "federation": {"rounds": rounds + 1}}
+        settings: dict[str, Any] = {"clients": CLIENTS, "federation": {"rounds": rounds + 1, "batch_size": 32}}
         for workload, store, point in ((STATED, stated, PAPER), (ADULT, adult, PLUS)):
             alone = pure_compute(build_experiment(settings), store, point)
             for runtime in runtimes:
@@ -198,7 +198,7 @@ def compare_scale(counts: Sequence[int], rounds: int, console: Console) -> pd.Da
         with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder, console.status(f"{clients:,} clients"):
             store = Path(folder) / "clients"
             synthetic_store(store, clients, SCALE_ROWS)
-            changes: dict[str, Any] = {"clients": clients, "federation": {"rounds": rounds + 1}}
+            changes: dict[str, Any] = {"clients": clients, "federation": {"rounds": rounds + 1, "batch_size": 32}}
             experiment = build_experiment(merge(changes, {"federation": {"clients_per_round": min(100, clients)}}))
             measured = measure("ray-cohort", experiment, store, PAPER)
             size = sum(path.stat().st_size for path in store.iterdir()) / 2**20

@@ -364,7 +364,7 @@ def test_results_are_whole_and_read_back(tmp_path):
         phase = {"round": 1, "phase": "hybrid" if method == "tiprdc" else "extractor"}
         rounds.append({"setting": setting, "method": method, "lam": lam, "seed": 0, **phase, **losses})
     outcome = Outcome(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(rounds))
-    experiment = build_experiment({"lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0}}})
+    experiment = build_experiment({"lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0, "sigma_high": 0.5}}})
     with open(os.devnull, "w") as nowhere, Stages(Console(file=nowhere)) as stages:  # noqa: PTH123
         summary, _ = results.write_results(tmp_path, experiment, outcome, stages)
 
