@@ -39,8 +39,8 @@ class MethodConfig(_Frozen):
         "reconstruction", description="the critic's bound on I(x; z | u)"
     )
     channel: bool = Field(True, description="release through the noisy, power-constrained channel")
-    sigma_low: float = Field(0.1, ge=0, description="the channel's noise at lambda 0")
-    sigma_high: float = Field(1.8, ge=0, description="the channel's noise at lambda 1; geometric in between")
+    sigma_low: float = Field(0.12, ge=0, description="the channel's noise at lambda 0")
+    sigma_high: float = Field(2.0, ge=0, description="the channel's noise at lambda 1; geometric in between")
     joint: bool = Field(
         False, description="extractor, critic and adversary learn from one forward pass, as in the paper"
     )
@@ -66,7 +66,7 @@ METHODS: Mapping[str, MethodConfig] = {
 class CentralizedConfig(_Frozen):
     """Training with all contributors' records in one place."""
 
-    steps: Positive = Field(1000, description="extractor updates")
+    steps: Positive = Field(800, description="extractor updates")
     batch_size: Positive = Field(512, description="records in a batch")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size, all three networks")
     weight_decay: float = Field(0.0, ge=0, description="Adam's L2 penalty")
@@ -78,14 +78,14 @@ class CentralizedConfig(_Frozen):
 class FederationConfig(_Frozen):
     """Training by clients that keep their records."""
 
-    rounds: Positive = Field(25, description="rounds that update the extractor")
+    rounds: Positive = Field(20, description="rounds that update the extractor")
     clients_per_round: int = Field(0, ge=0, description="clients asked in each exchange; 0 asks all")
     local_epochs: Positive = Field(1, description="passes of a client over its records in a round")
     batch_size: Positive = Field(64, description="largest number of records in a client's batch")
     learning_rate: float = Field(3e-3, gt=0, description="the clients' Adam step size")
     weight_decay: float = Field(0.0, ge=0, description="the clients' Adam L2 penalty")
     adversary_exchanges: Positive = Field(
-        20, description="exchanges of averaged adversary gradients before each extractor round; not when joint"
+        15, description="exchanges of averaged adversary gradients before each extractor round; not when joint"
     )
     adversary_clients: int = Field(
         20, ge=0, description="clients asked for one adversary gradient; 0: as many as for the extractor"

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.seeding import numpy_generator
 
-Weights = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.float32]  # small whole numbers: sums of them are exact
+Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Score:
     high: float
 
 
-def weighted_auc(positive: npt.NDArray[np.bool_], score: Floats, weights: Weights) -> Weights:
+def weighted_auc(positive: npt.NDArray[np.bool_], score: Floats, weights: Weights) -> Values:
     """Area under the ROC curve for each row of record weights.
 
     Args:
@@ -33,14 +34,16 @@ def weighted_auc(positive: npt.NDArray[np.bool_], score: Floats, weights: Weight
     """
     order = np.argsort(score, kind="stable")
     ranked, value = positive[order], score[order]
-    weights = weights[:, order]
+    weights = np.take(weights, order, axis=1)
     up, down = weights * ranked, weights * ~ranked
-    # ties: a group's positives stand above the negatives before it and beside half of its own
     starts = np.flatnonzero(np.r_[True, value[1:] != value[:-1]])
-    up, down = np.add.reduceat(up, starts, axis=1), np.add.reduceat(down, starts, axis=1)
+    if len(starts) < len(value):
+        # ties: a group's positives stand above the negatives before it and beside half of its own
+        up, down = np.add.reduceat(up, starts, axis=1), np.add.reduceat(down, starts, axis=1)
     below = np.cumsum(down, axis=1) - down / 2
-    pairs = up.sum(1) * down.sum(1)
-    return np.where(pairs > 0, (up * below).sum(1) / np.maximum(pairs, 1e-12), 0.5)
+    pairs = up.sum(1, dtype=np.float64) * down.sum(1, dtype=np.float64)
+    above = np.einsum("bn,bn->b", up, below, dtype=np.float64)
+    return np.where(pairs > 0, above / np.maximum(pairs, 1e-12), 0.5)
 
 
 def resample(participant: Ints, resamples: int, seed: int) -> Weights:
@@ -48,7 +51,7 @@ def resample(participant: Ints, resamples: int, seed: int) -> Weights:
     people, member = np.unique(participant, return_inverse=True)
     generator = numpy_generator(seed, "bootstrap")
     counts = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), size=resamples)
-    return np.concatenate([np.ones((1, len(participant))), counts[:, member.reshape(-1)]]).astype(np.float64)
+    return np.concatenate([np.ones((1, len(participant))), counts[:, member.reshape(-1)]]).astype(np.float32)
 
 
 def score(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Score]:
@@ -63,18 +66,17 @@ def score(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Sc
         "accuracy", "balanced-accuracy", "auc" (the mean of one against the rest where there are more than two
         classes, over classes that the labels have).
     """
-    right = (probabilities.argmax(1) == labels).astype(np.float64)
-    present = [k for k in range(probabilities.shape[1]) if (labels == k).any()]
-    recalls, areas = [], []
-    for k in present:
-        mine = weights * (labels == k)
-        recalls.append((mine * right).sum(1) / np.maximum(mine.sum(1), 1e-12))
-        areas.append(weighted_auc(labels == k, probabilities[:, k], weights))
-        if probabilities.shape[1] == 2:
-            areas = [areas[0]]  # the two classes' areas are the same
+    right = (probabilities.argmax(1) == labels).astype(np.float32)
+    classes = probabilities.shape[1]
+    present = [k for k in range(classes) if (labels == k).any()]
+    masks = np.stack([labels == k for k in present], axis=1).astype(np.float32)
+    total = (weights @ masks).astype(np.float64)
+    hits = (weights @ (masks * right[:, None])).astype(np.float64)
+    one_against_rest = present[:1] if classes == 2 else present  # the areas of two classes are the same
+    areas = [weighted_auc(labels == k, probabilities[:, k], weights) for k in one_against_rest]
     values = {
-        "accuracy": (weights * right).sum(1) / weights.sum(1),
-        "balanced-accuracy": np.mean(recalls, axis=0),
+        "accuracy": hits.sum(1) / total.sum(1),
+        "balanced-accuracy": (hits / np.maximum(total, 1e-12)).mean(1),
         "auc": np.mean(areas, axis=0),
     }
     return {
