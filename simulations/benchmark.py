@@ -266,6 +266,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 raise InputError(f"unknown {kind} '{name}': choose from {', '.join(known)}")
     if parsed.rounds < 1:
         raise InputError(f"--rounds {parsed.rounds}: at least 1")
+    counts = parsed.counts.split(",")
+    for word in counts:
+        if not word.isdecimal() or int(word) < 1:
+            raise InputError(f"--counts '{word}': give whole numbers from 1 with commas between them")
     parsed.output.mkdir(parents=True, exist_ok=True)
     console = Console()
     for name in parsed.parts.split(","):

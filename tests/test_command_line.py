@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from fl_tiprdc.config import Experiment, build_experiment
+from fl_tiprdc.config import Experiment, FederationConfig, build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS
 from simulations import command_line, results, run
@@ -306,7 +306,7 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "runtime": "ray-cohort",
         "actors": "0",
         "ray-address": "none",
-        "rounds": "25",
+        "rounds": str(FederationConfig().rounds),
         "output": "results/ and a name",
         "quick": "off",
         "config": "none",
