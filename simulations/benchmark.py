@@ -77,7 +77,7 @@ class Memory:
 
     def _watch(self) -> None:
         own = psutil.Process()
-        while not self._stop.wait(0.5):
+        while not self._stop.wait(1.0):  # reading it costs time: not often
             total = 0
             for process in (own, *own.children(recursive=True)):
                 try:

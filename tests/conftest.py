@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 import torch
 
 from fl_tiprdc.config import Experiment, build_experiment, merge
@@ -13,6 +14,7 @@ from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
+from fl_tiprdc.federated.launch import start_ray
 from fl_tiprdc.federated.messages import GroupArrays
 from fl_tiprdc.hybrid.step import HybridStep
 
@@ -74,3 +76,17 @@ def initial_arrays(population: Population, experiment: Experiment, method: str, 
     """Fresh parameters of all groups as numpy arrays."""
     step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(method))
     return {name: {k: v.numpy() for k, v in group.items()} for name, group in step.initial(seed).items()}
+
+
+@pytest.fixture
+def ray_session() -> Any:
+    """Ray on this machine, started once for all tests that need it; Flower's engine shuts it down in between."""
+    if not ray.is_initialized():
+        start_ray(2)
+    yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_ray() -> Any:
+    yield
+    ray.shutdown()

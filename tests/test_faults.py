@@ -20,7 +20,7 @@ from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 from fl_tiprdc.federated.inline_grid import InlineGrid
-from fl_tiprdc.federated.launch import launch, start_ray
+from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_grid import FIRST_NODE, LOST, RAISED
 from fl_tiprdc.federated.messages import pack_arrays, unpack_groups
 from fl_tiprdc.federated.server_app import Point, instruction_for, serve
@@ -28,13 +28,6 @@ from strategies.hybrid_strategy import TooManyFailuresError
 from tests.conftest import initial_arrays
 
 CLIENTS = 6
-
-
-@pytest.fixture(scope="module")
-def ray_session():
-    start_ray(2)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture

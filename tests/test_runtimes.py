@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-import ray
 
-from fl_tiprdc.federated.launch import launch, start_ray
+from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.federated.server_app import Point, Trained, serve
 from tests.conftest import initial_arrays
@@ -44,13 +43,6 @@ def federate(runtime, experiment, store, population, folder, points) -> list[Tra
 def largest_difference(a, b) -> float:
     assert {name: set(group) for name, group in a.items()} == {name: set(group) for name, group in b.items()}
     return max(float(np.abs(a[n][k] - b[n][k]).max()) for n in a for k in a[n])
-
-
-@pytest.fixture(scope="module")
-def ray_session():
-    start_ray(2)
-    yield
-    ray.shutdown()
 
 
 def expected(experiment, store, population, method):

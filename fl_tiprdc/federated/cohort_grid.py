@@ -37,17 +37,22 @@ class RayCohortGrid(LocalGrid):
 
     Train messages that share their content are dealt to the actors in cohorts of near-equal numbers of records;
     other messages go to the ClientApp one by one. An actor that dies is replaced and its messages are tried once
-    more; after that they are answered with an error. Ray must have been started.
+    more; after that they are answered with an error.
 
     Args:
         store: the clients' records; actors on other machines must see the same folder.
         actors: number of actors.
         threads: torch threads of each.
         gpus: share of a GPU that each asks for.
+
+    Raises:
+        RuntimeError: Ray has not been started; see `launch.start_ray`.
     """
 
     def __init__(self, store: ClientStore, actors: int, threads: int = 1, gpus: float = 0.0) -> None:
         super().__init__(len(store))
+        if not ray.is_initialized():  # else Ray would start itself, and join any cluster that was ever here
+            raise RuntimeError("start Ray before a RayCohortGrid is made")
         self._store = store
         self._sizes = np.diff(store.offsets)
         options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
