@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import ray
 import torch
 
 from fl_tiprdc.config import Experiment, build_experiment, merge
@@ -31,7 +30,13 @@ SMALL: dict[str, Any] = {
         "critic_embedding": 8,
     },
     "centralized": {"steps": 20, "batch_size": 64},
-    "federation": {"rounds": 3, "batch_size": 32, "adversary_exchanges": 2, "adversary_clients": 0},
+    "federation": {
+        "rounds": 3,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+        "adversary_exchanges": 2,
+        "adversary_clients": 0,
+    },
     "audit": {"attackers": ("logistic",), "probes": ("logistic",), "bootstrap": 20},
 }
 
@@ -79,14 +84,17 @@ def initial_arrays(population: Population, experiment: Experiment, method: str, 
 
 
 @pytest.fixture
-def ray_session() -> Any:
+def ray_session() -> None:
     """Ray on this machine, started once for all tests that need it; Flower's engine shuts it down in between."""
+    import ray  # after fl_tiprdc, which keeps it on the loopback interface
+
     if not ray.is_initialized():
         start_ray(2)
-    yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _stop_ray() -> Any:
     yield
+    import ray
+
     ray.shutdown()

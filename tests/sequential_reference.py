@@ -100,6 +100,7 @@ class Reference:
         federation = self.experiment.federation
         server = {key: torch.tensor(value) for key, value in self.arrays["adversary"].items()}
         adam = torch.optim.Adam(server.values(), lr=federation.adversary_learning_rate)
+        velocity: dict[tuple[str, str], np.ndarray] = {}
         exchange = 0
         for number in range(federation.rounds):
             left = 1 - number / federation.rounds
@@ -121,5 +122,10 @@ class Reference:
                             parameter.grad = torch.tensor(mean[key], dtype=torch.float32)
                         adam.step()
                         mean = {key: parameter.numpy().copy() for key, parameter in server.items()}
+                    if phase != "adversary-gradient" and name != "adversary":
+                        for key, value in mean.items():
+                            last = velocity.get((name, key), np.zeros_like(value))
+                            velocity[name, key] = federation.server_momentum * last + value - self.arrays[name][key]
+                            mean[key] = self.arrays[name][key] + velocity[name, key]
                     self.arrays[name] = {key: value.astype(np.float32) for key, value in mean.items()}
         return self.arrays

@@ -181,6 +181,7 @@ def test_nothing_listens_on_an_outside_address_and_there_is_no_dashboard(grid):
 
 def test_joins_a_cluster_that_is_there(tmp_path):
     """A cluster of its own processes, a run that joins it, and the cluster is still there afterwards."""
+    ray.shutdown()  # two heads on one machine would share ports
     ray_command = str(Path(sys.executable).with_name("ray"))
     environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_TMPDIR": "/tmp"}
     port = "6391"
