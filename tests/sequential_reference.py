@@ -13,6 +13,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Description, Records
 from fl_tiprdc.hybrid.batches import deal
 from fl_tiprdc.hybrid.bounds import INFORMATION
+from fl_tiprdc.hybrid.cohort import EPSILON
 from fl_tiprdc.hybrid.privacy import PRIVACY, balance, balanced_cross_entropy
 from fl_tiprdc.models.channel import release
 from fl_tiprdc.models.tabular import build_networks
@@ -78,7 +79,9 @@ class Reference:
             return {"adversary": dict(zip(self.arrays["adversary"], (g.numpy() for g in found), strict=True))}
         names = ("extractor", "critic", "adversary") if phase == "hybrid" else ("extractor", "critic")
         optimisers = {
-            name: torch.optim.Adam(networks[name].parameters(), lr=self.rate, weight_decay=federation.weight_decay)
+            name: torch.optim.Adam(
+                networks[name].parameters(), lr=self.rate, weight_decay=federation.weight_decay, eps=EPSILON
+            )
             for name in names
         }
         batches = federation.local_epochs * -(-len(records) // federation.batch_size)

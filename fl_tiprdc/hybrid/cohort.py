@@ -15,6 +15,10 @@ from torch.optim.adam import adam
 from fl_tiprdc.hybrid.batches import CohortBatches, Member, batches_in
 from fl_tiprdc.hybrid.step import GROUPS, Batch, Groups, HybridStep, Losses, Parameters
 
+# Adam's: where a gradient is zero but for rounding (a softmax doesn't feel what all its scores share), a smaller one
+# would blow the rounding up to full steps, and no two runtimes would agree
+EPSILON = 1e-6
+
 Program = Sequence[tuple[str, ...]]  # which groups learn from a batch, batch after batch, repeated
 
 
@@ -78,7 +82,7 @@ class _Adam:
             beta2=0.999,
             lr=learning_rate,
             weight_decay=self._weight_decay,
-            eps=1e-8,
+            eps=EPSILON,
             maximize=False,
         )
 
