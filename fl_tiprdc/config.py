@@ -85,7 +85,7 @@ class FederationConfig(_Frozen):
     learning_rate: float = Field(3e-3, gt=0, description="the clients' Adam step size")
     weight_decay: float = Field(0.0, ge=0, description="the clients' Adam L2 penalty")
     adversary_exchanges: Positive = Field(
-        12, description="exchanges of averaged adversary gradients before each extractor round; not when joint"
+        20, description="exchanges of averaged adversary gradients before each extractor round; not when joint"
     )
     adversary_clients: int = Field(
         20, ge=0, description="clients asked for one adversary gradient; 0: as many as for the extractor"
