@@ -173,12 +173,12 @@ class Experiment(_Frozen):
 QUICK: Mapping[str, Any] = {
     "lambdas": (0.1, 0.5, 0.9),
     "noises": (1.0, 4.0),
-    "centralized": {"steps": 150},
-    "federation": {"rounds": 5},
+    "centralized": {"steps": 100},
+    "federation": {"rounds": 3, "adversary_exchanges": 8},
     "audit": {
         "attackers": ("logistic", "boosting", "mlp"),
         "probes": ("logistic", "boosting"),
-        "attack_records": 8000,
+        "attack_records": 5000,
         "probe_records": 4000,
     },
 }

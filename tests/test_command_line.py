@@ -335,10 +335,10 @@ def test_flags_win_over_config_over_quick(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text("lambdas = [0.25]\nseeds = [3]\n[federation]\nrounds = 9\nbatch_size = 8\n")
     quick = parsed("--quick")
-    assert (quick.federation.rounds, quick.lambdas, quick.centralized.steps) == (5, (0.1, 0.5, 0.9), 150)
+    assert (quick.federation.rounds, quick.lambdas, quick.centralized.steps) == (3, (0.1, 0.5, 0.9), 100)
     config = parsed("--quick", "--config", path)
     assert (config.federation.rounds, config.lambdas, config.seeds) == (9, (0.25,), (3,))
-    assert config.centralized.steps == 150  # quick's, as the file says nothing of it
+    assert config.centralized.steps == 100  # quick's, as the file says nothing of it
     flags = parsed("--quick", "--config", path, "--rounds", 2, "--seeds", "6")
     assert (flags.federation.rounds, flags.seeds) == (2, (6,))
     assert (flags.federation.batch_size, flags.lambdas) == (8, (0.25,))  # the file's, untouched by the flag beside it
