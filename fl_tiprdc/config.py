@@ -41,11 +41,16 @@ class MethodConfig(_Frozen):
     channel: bool = Field(True, description="release through the noisy, power-constrained channel")
     sigma_low: float = Field(0.12, ge=0, description="the channel's noise at lambda 0")
     sigma_high: float = Field(2.0, ge=0, description="the channel's noise at lambda 1; geometric in between")
-    joint: bool = Field(
-        False, description="extractor, critic and adversary learn from one forward pass, as in the paper"
+    adversary_steps: int = Field(
+        1, ge=0, description="updates of the adversary alone before each update of all three networks"
     )
-    adversary_steps: Positive = Field(
-        3, description="adversary updates before each extractor update; without effect when joint"
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's momentum; little of it keeps adversarial training calm")
+    decay: Share = Field(
+        0.3, description="share of the updates over which the extractor's step size falls to 0; not with weights"
+    )
+    exchange: Literal["gradients", "weights"] = Field(
+        "gradients",
+        description="what clients send: gradients at common weights, or weights after training on their own",
     )
 
     def sigma(self, lam: float) -> float:
@@ -58,7 +63,15 @@ class MethodConfig(_Frozen):
 
 
 METHODS: Mapping[str, MethodConfig] = {
-    "tiprdc": MethodConfig(privacy="negated-cross-entropy", information="jsd", channel=False, joint=True),
+    "tiprdc": MethodConfig(
+        privacy="negated-cross-entropy",
+        information="jsd",
+        channel=False,
+        adversary_steps=0,
+        beta1=0.9,
+        decay=0.0,
+        exchange="weights",
+    ),
     "tiprdc+": MethodConfig(),
 }
 
@@ -66,42 +79,30 @@ METHODS: Mapping[str, MethodConfig] = {
 class CentralizedConfig(_Frozen):
     """Training with all contributors' records in one place."""
 
-    steps: Positive = Field(800, description="extractor updates")
-    batch_size: Positive = Field(512, description="records in a batch")
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's step size, all three networks")
+    steps: Positive = Field(400, description="extractor updates")
+    batch_size: Positive = Field(1024, description="records in a batch")
+    learning_rate: float = Field(2e-3, gt=0, description="Adam's step size, all three networks")
     weight_decay: float = Field(0.0, ge=0, description="Adam's L2 penalty")
-    decay: Share = Field(
-        0.3, description="share of the run over which the extractor's step size falls to 0; not when joint"
-    )
 
 
 class FederationConfig(_Frozen):
-    """Training by clients that keep their records."""
+    """Training by clients that keep their records.
 
-    rounds: Positive = Field(20, description="rounds that update the extractor")
-    clients_per_round: int = Field(0, ge=0, description="clients asked in each exchange; 0 asks all")
-    local_epochs: Positive = Field(1, description="passes of a client over its records in a round")
-    batch_size: Positive = Field(64, description="largest number of records in a client's batch")
-    learning_rate: float = Field(3e-3, gt=0, description="the clients' Adam step size")
-    weight_decay: float = Field(0.0, ge=0, description="the clients' Adam L2 penalty")
-    adversary_exchanges: Positive = Field(
-        20, description="exchanges of averaged adversary gradients before each extractor round; not when joint"
+    A method exchanges gradients or weights (`MethodConfig.exchange`); settings of the other kind have no effect on it.
+    """
+
+    rounds: Positive = Field(20, description="rounds of training")
+    updates_per_round: Positive = Field(20, description="gradients: extractor updates in a round")
+    gradient_clients: int = Field(
+        20, ge=0, description="gradients: clients drawn for one, in proportion to their records; 0 asks all"
     )
-    adversary_clients: int = Field(
-        20, ge=0, description="clients asked for one adversary gradient; 0: as many as for the extractor"
-    )
-    adversary_learning_rate: float = Field(
-        3e-3, gt=0, description="the server's Adam step size on averaged adversary gradients"
-    )
-    adversary_records: int = Field(
-        128, ge=0, description="records a client draws for one adversary gradient; 0 takes all"
-    )
-    decay: Share = Field(
-        0.3, description="share of the rounds over which the extractor's step size falls to 0; not when joint"
-    )
-    server_momentum: float = Field(
-        0.5, ge=0, lt=1, description="momentum of the server on the averaged extractor and critic updates"
-    )
+    gradient_records: int = Field(64, ge=0, description="gradients: records a client draws for one; 0 takes all")
+    server_learning_rate: float = Field(2e-3, gt=0, description="gradients: the server's Adam step size")
+    clients_per_round: int = Field(0, ge=0, description="largest number of clients asked at a time; 0: no limit")
+    local_epochs: Positive = Field(1, description="weights: passes of a client over its records in a round")
+    batch_size: Positive = Field(64, description="weights: largest number of records in a client's batch")
+    learning_rate: float = Field(3e-3, gt=0, description="weights: the clients' Adam step size")
+    weight_decay: float = Field(0.0, ge=0, description="weights: the clients' Adam L2 penalty")
     allowed_failures: Share = Field(0.0, description="share of the clients asked that may fail in an exchange")
     timeout: float = Field(600.0, gt=0, description="seconds the server waits for an exchange")
 
@@ -174,7 +175,7 @@ QUICK: Mapping[str, Any] = {
     "lambdas": (0.1, 0.5, 0.9),
     "noises": (1.0, 4.0),
     "centralized": {"steps": 100},
-    "federation": {"rounds": 3, "adversary_exchanges": 8},
+    "federation": {"rounds": 4, "updates_per_round": 15},
     "audit": {
         "attackers": ("logistic", "boosting", "mlp"),
         "probes": ("logistic", "boosting"),

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import RUNTIMES, launch
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.messages import Instruction
-from fl_tiprdc.federated.server_app import Point, instruction_for, train_point
+from fl_tiprdc.federated.server_app import Point, instruction_for, train_point, turns_for
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
@@ -144,15 +143,15 @@ def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:
     base = instruction_for(experiment, point)
     step = HybridStep(opened.description, experiment.network, experiment.method_config(point.method))
     groups = {name: {k: v.numpy() for k, v in group.items()} for name, group in step.initial(0).items()}
-    partitions = list(range(-(-experiment.clients // cores)))
-    joint = experiment.method_config(point.method).joint
-    exchanges = 0 if joint else experiment.federation.adversary_exchanges
-    work = [Instruction(**{**base.__dict__, "phase": "hybrid" if joint else "extractor"})]
-    work += [Instruction(**{**base.__dict__, "phase": "adversary-gradient"})] * exchanges
+    work = [
+        (replace(base, phase=turn.phase), list(range(-(-(turn.draws or experiment.clients) // cores))))
+        for turn in turns_for(experiment, point.method)
+        if turn.round == 1
+    ]
     times: list[float] = []
     for _ in range(3):
         began = time.perf_counter()
-        for instruction in work:
+        for instruction, partitions in work:
             perform(opened, instruction, groups, partitions)
         times.append(time.perf_counter() - began)
     torch.set_num_threads(before)

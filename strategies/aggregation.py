@@ -1,20 +1,22 @@
 """Rules that turn the clients' arrays of one group into the server's next ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from fl_tiprdc.hybrid.cohort import BETA2, EPSILON
+
 Arrays = dict[str, npt.NDArray[np.float32]]
 
 
-def mean_by_records(replies: Sequence[Arrays], records: Sequence[int]) -> Arrays:
-    """Mean of the clients' arrays, weighted by their numbers of records; summed in the order given."""
-    weights = np.asarray(records, dtype=np.float64)
-    weights = (weights / weights.sum()).astype(np.float32)
+def weighted_mean(replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
+    """Mean of the clients' arrays; summed in the order given."""
+    shares = np.asarray(weights, dtype=np.float64)
+    shares = (shares / shares.sum()).astype(np.float32)
     return {
-        name: np.tensordot(weights, np.stack([reply[name] for reply in replies]), axes=1).astype(np.float32)
+        name: np.tensordot(shares, np.stack([reply[name] for reply in replies]), axes=1).astype(np.float32)
         for name in replies[0]
     }
 
@@ -22,56 +24,45 @@ def mean_by_records(replies: Sequence[Arrays], records: Sequence[int]) -> Arrays
 class Rule(Protocol):
     """Aggregation of one group; may keep state from exchange to exchange."""
 
-    def __call__(self, current: Arrays, replies: Sequence[Arrays], records: Sequence[int]) -> Arrays:
-        """The group's next arrays."""
+    def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
+        """The group's next arrays. Weights are numbers of records, or how often a client was drawn."""
 
 
 class Average:
-    """Federated averaging by numbers of records (McMahan et al. 2017), with optional server momentum.
+    """Federated averaging of weights (McMahan et al. 2017)."""
 
-    Args:
-        momentum: 0 is plain averaging; else FedAvgM (Hsu et al. 2019) on the averaged update.
-    """
-
-    def __init__(self, momentum: float = 0.0) -> None:
-        self._momentum = momentum
-        self._velocity: Arrays = {}
-
-    def __call__(self, current: Arrays, replies: Sequence[Arrays], records: Sequence[int]) -> Arrays:
-        """The averaged arrays, moved on by the momentum of earlier updates."""
-        mean = mean_by_records(replies, records)
-        if not self._momentum:
-            return mean
-        for name, value in mean.items():
-            update = value - current[name]
-            self._velocity[name] = self._momentum * self._velocity.get(name, np.zeros_like(update)) + update
-        return {name: current[name] + self._velocity[name] for name in mean}
+    def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
+        """The averaged arrays."""
+        return weighted_mean(replies, weights)
 
 
 class ServerAdam:
-    """One Adam step on the mean of the clients' gradients (Reddi et al. 2021 with gradients for updates).
+    """One Adam step on the mean of the clients' gradients (Reddi et al. 2021, with gradients for updates).
 
     The mean over clients of gradients at common parameters is the gradient over the crowd, whoever holds what: a
     client with a single private value contributes its share, and teaches no one a constant.
 
     Args:
         learning_rate: step size.
+        beta1: momentum.
+        fade: factor of the step size after so many steps.
     """
 
-    def __init__(self, learning_rate: float) -> None:
-        self._rate = learning_rate
+    def __init__(self, learning_rate: float, beta1: float, fade: Callable[[int], float] = lambda step: 1.0) -> None:
+        self._rate, self._beta1, self._fade = learning_rate, beta1, fade
         self._steps = 0
         self._mean: Arrays = {}
         self._square: Arrays = {}
 
-    def __call__(self, current: Arrays, replies: Sequence[Arrays], records: Sequence[int]) -> Arrays:
+    def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
         """`current`, one step down the mean gradient."""
-        gradient = mean_by_records(replies, records)
+        gradient = weighted_mean(replies, weights)
+        rate = self._rate * self._fade(self._steps)
         self._steps += 1
         after: Arrays = {}
         for name, g in gradient.items():
-            m = self._mean[name] = 0.9 * self._mean.get(name, np.zeros_like(g)) + 0.1 * g
-            v = self._square[name] = 0.999 * self._square.get(name, np.zeros_like(g)) + 0.001 * g * g
-            m, v = m / (1 - 0.9**self._steps), v / (1 - 0.999**self._steps)
-            after[name] = (current[name] - self._rate * m / (np.sqrt(v) + 1e-8)).astype(np.float32)
+            m = self._mean[name] = self._beta1 * self._mean.get(name, np.zeros_like(g)) + (1 - self._beta1) * g
+            v = self._square[name] = BETA2 * self._square.get(name, np.zeros_like(g)) + (1 - BETA2) * g * g
+            m, v = m / (1 - self._beta1**self._steps), v / (1 - BETA2**self._steps)
+            after[name] = (current[name] - rate * m / (np.sqrt(v) + EPSILON)).astype(np.float32)
         return after

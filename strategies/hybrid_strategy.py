@@ -1,6 +1,5 @@
 """The Flower strategy for hybrid training: three groups of arrays, each with its own rule and its own turn."""
 
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,9 +9,10 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fl_tiprdc.errors import choose
-from fl_tiprdc.federated.messages import CONFIG, METRICS, RECORDS, pack_arrays, unpack_arrays
-from fl_tiprdc.seeding import derive
+from fl_tiprdc.config import FederationConfig, MethodConfig
+from fl_tiprdc.federated.messages import CONFIG, METRICS, RECORDS, Phase, pack_arrays, unpack_arrays
+from fl_tiprdc.hybrid.program import fade
+from fl_tiprdc.seeding import numpy_generator
 from strategies.aggregation import Arrays, Average, Rule, ServerAdam
 from strategies.roster import Roster
 
@@ -29,19 +29,17 @@ class Turn:
 
     Attributes:
         phase: what clients are asked to do.
-        round: the extractor round that this exchange belongs to, from 1.
-        config: settings sent along with the phase.
+        round: the round that this exchange belongs to, from 1.
         rules: for each group that comes back, how it is aggregated.
         sends: the groups that clients need for it.
-        clients: how many clients are asked; 0: as many as the strategy asks by default.
+        draws: how many clients are drawn in proportion to their records; 0: as many as the strategy asks, all alike.
     """
 
-    phase: str
+    phase: Phase
     round: int
-    config: Mapping[str, Any]
     rules: Mapping[str, Rule]
     sends: tuple[str, ...] = ("extractor", "adversary", "critic")
-    clients: int = 0
+    draws: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,43 +57,43 @@ class Exchange:
     losses: Mapping[str, float] = field(default_factory=dict)
 
 
-def alternating_turns(
-    rounds: int,
-    adversary_exchanges: int,
-    adversary_learning_rate: float,
-    adversary_clients: int,
-    momentum: float,
-    learning_rate: float,
-    decay: float,
-) -> list[Turn]:
-    """Adversary exchanges of averaged gradients, then an extractor round against the fixed global adversary.
+def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
+    """Averaged gradients of the hybrid step, each with an Adam step on the server; adversary steps in between.
 
-    A client with one private value can't train an adversary, but its gradient at the common adversary is as good
-    as any other; see `ServerAdam`. A few clients are enough for one gradient, so that many steps cost few bytes: the
-    adversary must keep up with an extractor that moves in every round. The extractor's step size falls to zero over
-    the last rounds, a share `decay` of them, so that the adversary has caught up with the extractor that is released.
+    The crowd then takes the steps that a centralised trainer would take, whoever holds what, where local training
+    would pull clients with few private values apart. A few clients are enough for a gradient, and an adversary's
+    costs less: the critic stays at home.
     """
-    gradient: dict[str, Rule] = {"adversary": ServerAdam(adversary_learning_rate)}
-    local: dict[str, Rule] = {"extractor": Average(momentum), "critic": Average(momentum)}
+    total = federation.rounds * federation.updates_per_round
+
+    def adam(schedule: Callable[[int], float] = lambda step: 1.0) -> ServerAdam:
+        return ServerAdam(federation.server_learning_rate, method.beta1, schedule)
+
+    rules: dict[str, Rule] = {
+        "extractor": adam(lambda step: fade(step, total, method.decay)),
+        "critic": adam(),
+        "adversary": adam(),
+    }
+    clients = federation.gradient_clients
+    alone = {"adversary": rules["adversary"]}
     turns: list[Turn] = []
-    for number in range(1, rounds + 1):
-        left = 1 - (number - 1) / rounds
-        rate = learning_rate * (min(1.0, left / decay) if decay else 1.0)
-        ask = Turn("adversary-gradient", number, {}, gradient, ("extractor", "adversary"), adversary_clients)
-        turns += [ask] * adversary_exchanges
-        turns.append(Turn("extractor", number, {"learning_rate": rate}, local))
+    for number in range(1, federation.rounds + 1):
+        update = [Turn("adversary-gradient", number, alone, ("extractor", "adversary"), clients)]
+        update *= method.adversary_steps
+        update.append(Turn("hybrid-gradient", number, rules, draws=clients))
+        turns += update * federation.updates_per_round
     return turns
 
 
-def joint_turns(rounds: int, momentum: float) -> list[Turn]:
-    """The paper's training on the clients: all three groups at once, and each averaged by its own rule."""
+def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
+    """The method's training on the clients, all three groups averaged, each by its own rule."""
     rules: dict[str, Rule] = {
-        "extractor": Average(momentum),
-        "critic": Average(momentum),
+        "extractor": Average(),
+        "critic": Average(),
         # clients send this update balanced over private values already: no message may tell who holds which
         "adversary": Average(),
     }
-    return [Turn("hybrid", number, {}, rules) for number in range(1, rounds + 1)]
+    return [Turn("local-training", number, rules) for number in range(1, federation.rounds + 1)]
 
 
 class HybridStrategy(Strategy):  # type: ignore[misc]
@@ -107,7 +105,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         roster: the clients.
         config: settings sent in every exchange.
         seed: for sampling clients.
-        clients_per_round: how many are asked in an exchange; 0: all.
+        clients_per_round: the most that are asked in an exchange; 0: no limit.
         allowed_failures: share of those asked that may fail.
         on_exchange: told about each exchange when it is done.
     """
@@ -127,18 +125,20 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         self._turns, self._roster, self._config = turns, roster, dict(config)
         self._seed, self._count, self._allowed = seed, clients_per_round, allowed_failures
         self._on_exchange = on_exchange
-        self._asked: list[int] = []
+        self._asked: dict[int, int] = {}  # partition -> times drawn; 0: weighted by its records
         self._began, self._bytes_down = 0.0, 0
 
     def summary(self) -> None:
         """Nothing to log: rounds.csv has it."""
 
-    def _sample(self, exchange: int, count: int) -> list[int]:
-        partitions = self._roster.partitions
-        if not count or count >= len(partitions):
-            return partitions
-        chooser = random.Random(derive(self._seed, "sample-clients", exchange))
-        return sorted(chooser.sample(partitions, count))
+    def _choose(self, exchange: int, draws: int) -> dict[int, int]:
+        most = min(self._count or len(self._roster.partitions), len(self._roster.partitions))
+        generator = numpy_generator(self._seed, "sample-clients", exchange)
+        if 0 < draws < len(self._roster.partitions):
+            return self._roster.draw(min(draws, most), generator)
+        if most < len(self._roster.partitions):
+            return dict.fromkeys(self._roster.sample(most, generator), 0)
+        return dict.fromkeys(self._roster.partitions, 0)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -146,9 +146,9 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         """One message for every client of the exchange; they share one content."""
         turn = self._turns[server_round - 1]
         records = {name: pack_arrays(self.groups[name]) for name in turn.sends}
-        settings = {**self._config, **turn.config, "phase": turn.phase, "exchange": server_round}
+        settings = {**self._config, "phase": turn.phase, "exchange": server_round}
         content = RecordDict({**records, CONFIG: ConfigRecord(settings)})
-        self._asked = self._sample(server_round, turn.clients or self._count)
+        self._asked = self._choose(server_round, turn.draws)
         self._began = time.perf_counter()
         self._bytes_down = len(self._asked) * sum(record.count_bytes() for record in records.values())
         return [Message(content, dst_node_id=self._roster.node(p), message_type=MessageType.TRAIN) for p in self._asked]
@@ -177,12 +177,13 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         busy = [i for i, n in enumerate(records) if n]
         if not busy:
             raise TooManyFailuresError(f"no client has a record in exchange {server_round}")
-        weights = [records[i] for i in busy]
+        asked = [self._asked[self._roster.partition_of[reply.metadata.src_node_id]] for reply in good]
+        weights = [asked[i] or records[i] for i in busy]
         for name, rule in turn.rules.items():
             updates = [unpack_arrays(good[i].content.array_records[name]) for i in busy]
             self.groups[name] = rule(self.groups[name], updates, weights)
         losses = {
-            str(key): sum(float(metrics[i][key]) * records[i] for i in busy) / sum(weights)
+            str(key): sum(float(metrics[i][key]) * w for i, w in zip(busy, weights, strict=True)) / sum(weights)
             for key in metrics[busy[0]]
             if key != RECORDS
         }
@@ -205,16 +206,8 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         return None
 
 
-# strategy -> its turns from the settings of the federation
-STRATEGIES: Mapping[str, Callable[..., list[Turn]]] = {"alternating": alternating_turns, "joint": joint_turns}
-
-
-def choose_turns(name: str, **settings: Any) -> list[Turn]:
-    """The turns of a strategy by name.
-
-    Raises:
-        InputError: unknown strategy.
-    """
-    if name not in STRATEGIES:
-        raise choose("strategy", name, STRATEGIES)
-    return STRATEGIES[name](**settings)
+# what a method exchanges -> its turns
+EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], list[Turn]]] = {
+    "gradients": gradient_turns,
+    "weights": weight_turns,
+}

@@ -34,8 +34,9 @@ SMALL: dict[str, Any] = {
         "rounds": 3,
         "batch_size": 32,
         "learning_rate": 1e-3,
-        "adversary_exchanges": 2,
-        "adversary_clients": 0,
+        "updates_per_round": 2,
+        "gradient_clients": 4,
+        "gradient_records": 16,
     },
     "audit": {"attackers": ("logistic",), "probes": ("logistic",), "bootstrap": 20},
 }

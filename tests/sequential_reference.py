@@ -73,62 +73,82 @@ class Reference:
                 for name in names
             }
 
-        if phase == "adversary-gradient":
-            size = federation.adversary_records or len(records)
-            found = gradients(deal(len(records), size, 1, order)[0], ("adversary",))["adversary"]
-            return {"adversary": dict(zip(self.arrays["adversary"], (g.numpy() for g in found), strict=True))}
-        names = ("extractor", "critic", "adversary") if phase == "hybrid" else ("extractor", "critic")
+        names = ("adversary",) if phase == "adversary-gradient" else ("extractor", "critic", "adversary")
+        if phase != "local-training":
+            found = gradients(deal(len(records), federation.gradient_records or len(records), 1, order)[0], names)
+            return {name: dict(zip(self.arrays[name], (g.numpy() for g in found[name]), strict=True)) for name in names}
         optimisers = {
             name: torch.optim.Adam(
-                networks[name].parameters(), lr=self.rate, weight_decay=federation.weight_decay, eps=EPSILON
+                networks[name].parameters(),
+                lr=federation.learning_rate,
+                betas=(self.method.beta1, 0.999),
+                weight_decay=federation.weight_decay,
+                eps=EPSILON,
             )
             for name in names
         }
         batches = federation.local_epochs * -(-len(records) // federation.batch_size)
-        for rows in deal(len(records), federation.batch_size, batches, order):
-            found = gradients(rows, names)
-            for name in names:
+        for number, rows in enumerate(deal(len(records), federation.batch_size, batches, order)):
+            alone = number % (self.method.adversary_steps + 1) < self.method.adversary_steps
+            learning = ("adversary",) if alone else names
+            found = gradients(rows, learning)
+            for name in learning:
                 for parameter, gradient in zip(networks[name].parameters(), found[name], strict=True):
                     parameter.grad = gradient
                 optimisers[name].step()
         after = {name: {k: v.detach().numpy() for k, v in networks[name].state_dict().items()} for name in names}
-        if "adversary" in after:
-            weight = balance(records.private, self.description)
-            for key, start in self.arrays["adversary"].items():
-                after["adversary"][key] = start + weight * (after["adversary"][key] - start)
+        weight = balance(records.private, self.description)
+        for key, start in self.arrays["adversary"].items():
+            after["adversary"][key] = start + weight * (after["adversary"][key] - start)
         return after
 
     def train(self, clients: list[Records]) -> Arrays:
         """All rounds; clients without a record say nothing."""
-        federation = self.experiment.federation
-        server = {key: torch.tensor(value) for key, value in self.arrays["adversary"].items()}
-        adam = torch.optim.Adam(server.values(), lr=federation.adversary_learning_rate)
-        velocity: dict[tuple[str, str], np.ndarray] = {}
-        exchange = 0
-        for number in range(federation.rounds):
-            left = 1 - number / federation.rounds
-            decays = federation.decay and not self.method.joint
-            self.rate = federation.learning_rate * (min(1.0, left / federation.decay) if decays else 1.0)
-            phases = ["hybrid"] if self.method.joint else ["adversary-gradient"] * federation.adversary_exchanges
-            for phase in [*phases, *([] if self.method.joint else ["extractor"])]:
-                exchange += 1
-                busy = [(i, records) for i, records in enumerate(clients) if len(records)]
-                replies = [self.client(records, i, exchange, phase) for i, records in busy]
-                weights = np.array([len(records) for _, records in busy]) / sum(len(r) for _, r in busy)
-                for name in replies[0]:
-                    mean = {
-                        key: sum(w * reply[name][key] for w, reply in zip(weights, replies, strict=True))
-                        for key in replies[0][name]
-                    }
-                    if phase == "adversary-gradient":
-                        for key, parameter in server.items():
-                            parameter.grad = torch.tensor(mean[key], dtype=torch.float32)
-                        adam.step()
-                        mean = {key: parameter.numpy().copy() for key, parameter in server.items()}
-                    if phase != "adversary-gradient" and name != "adversary":
-                        for key, value in mean.items():
-                            last = velocity.get((name, key), np.zeros_like(value))
-                            velocity[name, key] = federation.server_momentum * last + value - self.arrays[name][key]
-                            mean[key] = self.arrays[name][key] + velocity[name, key]
-                    self.arrays[name] = {key: value.astype(np.float32) for key, value in mean.items()}
+        federation, method = self.experiment.federation, self.method
+        server = {name: {k: torch.tensor(v) for k, v in group.items()} for name, group in self.arrays.items()}
+        adam = {
+            name: torch.optim.Adam(
+                group.values(), lr=federation.server_learning_rate, betas=(method.beta1, 0.999), eps=EPSILON
+            )
+            for name, group in server.items()
+        }
+        updates = federation.rounds * federation.updates_per_round
+        update = ["adversary-gradient"] * method.adversary_steps + ["hybrid-gradient"]
+        local = method.exchange == "weights"
+        done = 0
+        for exchange, phase in enumerate(["local-training"] * federation.rounds if local else update * updates, 1):
+            asked = self.asked(clients, 0 if local else federation.gradient_clients, exchange)
+            replies = [self.client(clients[i], i, exchange, phase) for i in asked]
+            weights = np.array(list(asked.values())) / sum(asked.values())
+            for name in replies[0]:
+                mean = {
+                    key: sum(w * reply[name][key] for w, reply in zip(weights, replies, strict=True))
+                    for key in replies[0][name]
+                }
+                if phase != "local-training":
+                    for key, parameter in server[name].items():
+                        parameter.grad = torch.tensor(mean[key], dtype=torch.float32)
+                    if name == "extractor" and method.decay:
+                        left = 1 - done / updates
+                        adam[name].param_groups[0]["lr"] = federation.server_learning_rate * min(1, left / method.decay)
+                    adam[name].step()
+                    mean = {key: parameter.numpy().copy() for key, parameter in server[name].items()}
+                self.arrays[name] = {key: np.asarray(value, dtype=np.float32) for key, value in mean.items()}
+            done += phase == "hybrid-gradient"
         return self.arrays
+
+    def asked(self, clients: list[Records], draws: int, exchange: int) -> dict[int, int]:
+        """Client -> weight: all by their records, or draws in proportion to records."""
+        if not 0 < draws < len(clients):
+            return {i: len(records) for i, records in enumerate(clients) if len(records)}
+        generator = numpy_generator(self.seed, "sample-clients", exchange)
+        order, found = generator.permutation(len(clients)), dict[int, int]()
+        total, before = sum(map(len, clients)), 0
+        start = generator.random()
+        for i in order:
+            after = before + len(clients[i])
+            times = int(np.floor(after * draws / total + start) - np.floor(before * draws / total + start))
+            if times:
+                found[int(i)] = times
+            before = after
+        return dict(sorted(found.items()))

@@ -16,11 +16,14 @@ METHODS = {
         "privacy": "negated-cross-entropy",
         "information": "jsd",
         "channel": True,
-        "joint": True,
+        "adversary_steps": 0,
+        "exchange": "weights",
     },
+    "paper-by-gradients": {"privacy": "negated-cross-entropy", "information": "jsd", "adversary_steps": 0},
     "plus-without-channel": {"channel": False},
-    "pairs": {"information": "jsd-pairs"},
-    "infonce": {"information": "infonce", "joint": True},
+    "plus-by-weights": {"exchange": "weights"},
+    "pairs": {"information": "jsd-pairs", "adversary_steps": 2},
+    "infonce": {"information": "infonce", "exchange": "weights"},
 }
 NAMES = ("tiprdc", "tiprdc+", *METHODS)
 

@@ -10,7 +10,7 @@ from flwr.clientapp import ClientApp
 
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_work import perform, to_tensors
-from fl_tiprdc.federated.messages import CONFIG, Instruction, pack_arrays, unpack_arrays, unpack_groups
+from fl_tiprdc.federated.messages import CONFIG, RECORDS, Instruction, pack_arrays, unpack_arrays, unpack_groups
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.channel import draw_noise
 from fl_tiprdc.seeding import torch_generator
@@ -42,7 +42,8 @@ def build_client_app(root: str) -> ClientApp:
 
     @app.query("who")
     def who(message: Message, context: Context) -> Message:
-        config = ConfigRecord({"partition-id": int(context.node_config["partition-id"])})
+        partition = int(context.node_config["partition-id"])
+        config = ConfigRecord({"partition-id": partition, RECORDS: int(open_store(root).sizes[partition])})
         return Message(RecordDict({CONFIG: config}), reply_to=message)
 
     @app.query("publish")

@@ -69,6 +69,11 @@ class ClientStore:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @cached_property
+    def sizes(self) -> Ints:
+        """[clients] number of records of each client."""
+        return np.diff(self.offsets)
+
     def records(self, partition: int) -> Records:
         """The records of one client.
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import ray
 from flwr.app import Error, Message, MessageType
 
@@ -50,11 +49,9 @@ class RayCohortGrid(LocalGrid):
     """
 
     def __init__(self, store: ClientStore, actors: int, threads: int = 1, gpus: float = 0.0) -> None:
-        super().__init__(len(store))
+        super().__init__(store)
         if not ray.is_initialized():  # else Ray would start itself, and join any cluster that was ever here
             raise RuntimeError("start Ray before a RayCohortGrid is made")
-        self._store = store
-        self._sizes = np.diff(store.offsets)
         options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
         remote = ray.remote(**options)(CohortActor)
         self._make = lambda: remote.remote(str(store.root), len(store), threads)
@@ -83,7 +80,7 @@ class RayCohortGrid(LocalGrid):
             content = same[0].content
             work = (Instruction.unpack(content.config_records[CONFIG]), ray.put(unpack_groups(content)))
             # longest first, dealt like cards there and back: cohorts of like size with clients of like size
-            same.sort(key=lambda m: -int(self._sizes[self.partitions()[m.metadata.dst_node_id]]))
+            same.sort(key=lambda m: -int(self.store.sizes[self.partitions()[m.metadata.dst_node_id]]))
             count = len(self._actors) * -(-len(same) // (LARGEST_COHORT * len(self._actors)))
             count = min(count, len(same))
             cohorts: list[list[Message]] = [[] for _ in range(count)]

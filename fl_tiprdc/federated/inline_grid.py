@@ -5,6 +5,7 @@ import time
 from flwr.app import Message
 from flwr.clientapp import ClientApp
 
+from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_grid import LocalGrid, answer, node_context
 
 
@@ -13,11 +14,11 @@ class InlineGrid(LocalGrid):
 
     Args:
         app: the ClientApp.
-        clients: number of clients.
+        store: the clients' records.
     """
 
-    def __init__(self, app: ClientApp, clients: int) -> None:
-        super().__init__(clients)
+    def __init__(self, app: ClientApp, store: ClientStore) -> None:
+        super().__init__(store)
         self._app = app
 
     def _answer(self, messages: list[Message], timeout: float | None) -> list[Message]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid, ServerApp
+from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.errors import choose
 from fl_tiprdc.federated.client_app import build_client_app
@@ -33,7 +34,7 @@ def _serve(grid: Grid, server: Server) -> Any:
 
 
 def _inline(server: Server, store: ClientStore, actors: int, address: str) -> Any:
-    return _serve(InlineGrid(build_client_app(str(store.root)), len(store)), server)
+    return _serve(InlineGrid(build_client_app(str(store.root)), store), server)
 
 
 def start_ray(actors: int, address: str = "") -> None:
@@ -125,5 +126,6 @@ def launch(runtime: str, server: Callable[[Grid], T], store: Path, actors: int =
         raise choose("runtime", runtime, RUNTIMES)
     for name in ("flwr", "flwr_datasets", "ray"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    result: T = RUNTIMES[runtime](server, ClientStore(store), actors, address)
+    with threadpool_limits(1, "blas"):  # the server sums small arrays while the clients need the cores
+        result: T = RUNTIMES[runtime](server, ClientStore(store), actors, address)
     return result

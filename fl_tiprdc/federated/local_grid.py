@@ -10,6 +10,9 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity  # the one private import: Message() reads it
 
+from fl_tiprdc.data.crowd import Ints
+from fl_tiprdc.federated.client_store import ClientStore
+
 RAISED, LOST = 2, 0  # Flower's error codes: the ClientApp raised; its process is gone
 FIRST_NODE = 1000  # node ids are partition ids plus this, so that nobody mistakes one for the other
 
@@ -61,11 +64,14 @@ class LocalGrid(Grid):  # type: ignore[misc]
     """A grid whose nodes are the clients of one simulation, always there.
 
     Subclasses say how messages are answered, in `_answer`.
+
+    Args:
+        store: the clients' records.
     """
 
-    def __init__(self, clients: int) -> None:
+    def __init__(self, store: ClientStore) -> None:
         identify()
-        self.clients = clients
+        self.store, self.clients = store, len(store)
         self._run = Run.create_empty(run_id=1)
         self._done: dict[str, Message] = {}
 
@@ -75,6 +81,10 @@ class LocalGrid(Grid):  # type: ignore[misc]
     def partitions(self) -> Mapping[int, int]:
         """Node id -> partition id."""
         return PartitionOf(self.clients)
+
+    def sizes(self) -> Ints:
+        """Number of records of each partition."""
+        return self.store.sizes
 
     def set_run(self, run: Run) -> None:
         """Set the run that the grid belongs to."""

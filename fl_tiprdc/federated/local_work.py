@@ -10,14 +10,12 @@ from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.messages import Arrays, CohortUpdate, GroupArrays, Instruction
 from fl_tiprdc.hybrid.batches import Member
-from fl_tiprdc.hybrid.cohort import LocalTraining, Program, cohort_gradients, train_cohort
+from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
 from fl_tiprdc.hybrid.privacy import balance
-from fl_tiprdc.hybrid.step import Groups, HybridStep
+from fl_tiprdc.hybrid.program import ADVERSARY, program_for
+from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
 
-PROGRAMS: dict[str, Program] = {
-    "hybrid": [("extractor", "critic", "adversary")],
-    "extractor": [("extractor", "critic")],
-}
+GRADIENTS: dict[str, tuple[str, ...]] = {"hybrid-gradient": GROUPS, "adversary-gradient": ADVERSARY}
 
 
 @lru_cache(maxsize=8)
@@ -44,7 +42,7 @@ def perform(
     Args:
         store: the clients' records.
         instruction: what to do.
-        groups: the parameters of all three groups.
+        groups: parameters, of all three groups or those that the work needs.
         partitions: the clients.
         device: where to compute.
 
@@ -69,32 +67,31 @@ def perform(
         for i in busy
     ]
     start = to_tensors(groups)
-    gradient = instruction.phase == "adversary-gradient"
-    names = ("adversary",) if gradient else PROGRAMS[instruction.phase][0]
+    gradient = instruction.phase in GRADIENTS
+    names = GRADIENTS.get(instruction.phase, GROUPS)
     idle = {name: _for_idle(groups[name], len(tables), gradient) for name in names} if len(busy) < len(tables) else {}
     records = tuple(map(len, tables))
     losses = np.zeros((len(tables), 3), dtype=np.float32)
     if not members:
         return CohortUpdate(idle, records, losses)
     if gradient:
-        result = cohort_gradients(step, start, members, "adversary", instruction.records, device)
+        result = cohort_gradients(step, start, members, names, instruction.records, device)
     else:
         training = LocalTraining(
-            PROGRAMS[instruction.phase],
+            program_for(step.method),
             instruction.batch_size,
             instruction.learning_rate,
             instruction.weight_decay,
             instruction.epochs,
         )
         result = train_cohort(step, start, members, training, device)
-        if "adversary" in names:
-            # Balanced over private values: what a client's adversary learnt counts by the balanced weight of its
-            # records. Applied to the update here, so that no weight has to tell which values a client holds.
-            weights = torch.tensor([balance(m.records.private, store.description) for m in members])
-            for key, value in result.groups["adversary"].items():
-                origin = start["adversary"][key].to(value.device)
-                scale = weights.to(value).reshape(-1, *[1] * origin.dim())
-                value.sub_(origin).mul_(scale).add_(origin)
+        # Balanced over private values: what a client's adversary learnt counts by the balanced weight of its
+        # records. Applied to the update here, so that no weight has to tell which values a client holds.
+        weights = torch.tensor([balance(m.records.private, store.description) for m in members])
+        for key, value in result.groups["adversary"].items():
+            origin = start["adversary"][key].to(value.device)
+            scale = weights.to(value).reshape(-1, *[1] * origin.dim())
+            value.sub_(origin).mul_(scale).add_(origin)
     stacked = {name: {k: v.cpu().numpy() for k, v in arrays.items()} for name, arrays in result.groups.items()}
     losses[busy] = result.losses.cpu().numpy()
     for name, arrays in idle.items():

@@ -24,7 +24,7 @@ RECORDS = "num-examples"
 LOSSES = ("privacy", "information", "adversary")
 WHO, PUBLISH = "query.who", "query.publish"
 
-Phase = Literal["hybrid", "extractor", "adversary-gradient"]
+Phase = Literal["local-training", "hybrid-gradient", "adversary-gradient"]
 
 
 @lru_cache(maxsize=1024)
@@ -71,8 +71,8 @@ class Instruction:
     """What the server asks of a client in one exchange.
 
     Attributes:
-        phase: "hybrid" trains all three groups, "extractor" the extractor and critic against a fixed adversary,
-            "adversary-gradient" returns a gradient.
+        phase: "local-training" runs the method's program on the client and returns weights, "hybrid-gradient" returns
+            gradients of all three groups, "adversary-gradient" only the adversary's.
         exchange: number of the exchange, from 1.
         seed: of the experiment.
         lam: weight of privacy against information.

@@ -14,7 +14,7 @@ from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.federated.messages import GroupArrays, Instruction, pack_arrays
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.hybrid.step import HybridStep
-from strategies.hybrid_strategy import Exchange, HybridStrategy, Turn, choose_turns
+from strategies.hybrid_strategy import EXCHANGES, Exchange, HybridStrategy, Turn
 from strategies.roster import Roster, take_roster
 
 
@@ -50,7 +50,7 @@ def instruction_for(experiment: Experiment, point: Point) -> Instruction:
     """The settings that every exchange of a point shares."""
     method, federation = experiment.method_config(point.method), experiment.federation
     return Instruction(
-        phase="hybrid",
+        phase="local-training",
         exchange=0,
         seed=point.seed,
         lam=point.lam,
@@ -59,32 +59,20 @@ def instruction_for(experiment: Experiment, point: Point) -> Instruction:
         weight_decay=federation.weight_decay,
         batch_size=federation.batch_size,
         epochs=federation.local_epochs,
-        records=federation.adversary_records,
+        records=federation.gradient_records,
         method=method.model_dump_json(),
         network=experiment.network.model_dump_json(),
     )
 
 
-def turns_for(experiment: Experiment, point: Point) -> list[Turn]:
-    """The exchanges of one training."""
-    federation = experiment.federation
-    if experiment.method_config(point.method).joint:
-        return choose_turns("joint", rounds=federation.rounds, momentum=federation.server_momentum)
-    return choose_turns(
-        "alternating",
-        rounds=federation.rounds,
-        adversary_exchanges=federation.adversary_exchanges,
-        adversary_learning_rate=federation.adversary_learning_rate,
-        adversary_clients=min(federation.adversary_clients, federation.clients_per_round or experiment.clients),
-        momentum=federation.server_momentum,
-        learning_rate=federation.learning_rate,
-        decay=federation.decay,
-    )
+def turns_for(experiment: Experiment, method: str) -> list[Turn]:
+    """The exchanges of one training by a method."""
+    return EXCHANGES[experiment.method_config(method).exchange](experiment.federation, experiment.method_config(method))
 
 
 def exchanges_in(experiment: Experiment, method: str) -> int:
     """Number of exchanges of one training by a method."""
-    return len(turns_for(experiment, Point(method, 0.0, 0)))
+    return len(turns_for(experiment, method))
 
 
 def train_point(
@@ -115,7 +103,7 @@ def train_point(
     initial = {
         name: {key: value.numpy() for key, value in group.items()} for name, group in step.initial(point.seed).items()
     }
-    turns = turns_for(experiment, point)
+    turns = turns_for(experiment, point.method)
     trained = Trained(point, initial)
 
     def note(exchange: Exchange) -> None:

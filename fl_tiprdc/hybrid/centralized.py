@@ -8,17 +8,11 @@ from torch import Tensor
 from fl_tiprdc.config import CentralizedConfig
 from fl_tiprdc.data.crowd import Records
 from fl_tiprdc.hybrid.batches import Member
-from fl_tiprdc.hybrid.cohort import CohortResult, LocalTraining, Program, train_cohort
+from fl_tiprdc.hybrid.cohort import CohortResult, LocalTraining, train_cohort
+from fl_tiprdc.hybrid.program import program_for
 from fl_tiprdc.hybrid.step import HybridStep
 
 ROWS = 40  # points of a training curve
-
-
-def program_for(step: HybridStep) -> Program:
-    """Which groups learn from which batch: all at once in the paper, else several adversary batches to one."""
-    if step.method.joint:
-        return [("extractor", "critic", "adversary")]
-    return [("adversary",)] * step.method.adversary_steps + [("extractor", "critic")]
 
 
 def train_centralized(
@@ -44,7 +38,7 @@ def train_centralized(
     Returns:
         Final parameters with a leading λ dimension, and the training curve: (extractor update, [λ, 3] losses).
     """
-    program = program_for(step)
+    program = program_for(step.method)
     members = [Member(records, lam, step.method.sigma(lam), seed, ("centralized",)) for lam in lambdas]
     curve: list[tuple[int, Tensor]] = []
     sums, every = torch.zeros(len(lambdas), 3), max(1, config.steps // ROWS)
@@ -56,7 +50,7 @@ def train_centralized(
         if place:
             return
         if update % every == 0:
-            scale = torch.tensor([1.0, 1.0, 1.0 / max(1, len(program) - 1)]) / every
+            scale = torch.tensor([1.0, 1.0, 1.0 / len(program)]) / every  # the adversary learns from every batch
             curve.append((update, sums * scale))
             sums = torch.zeros(len(lambdas), 3)
         if on_update is not None:
@@ -68,6 +62,6 @@ def train_centralized(
         config.learning_rate,
         config.weight_decay,
         batches=config.steps * len(program),
-        decay=0.0 if step.method.joint else config.decay,
+        decay=step.method.decay,
     )
     return train_cohort(step, step.initial(seed), members, training, device, note), curve

@@ -13,13 +13,13 @@ from torch.func import vmap
 from torch.optim.adam import adam
 
 from fl_tiprdc.hybrid.batches import CohortBatches, Member, batches_in
+from fl_tiprdc.hybrid.program import Program, fade
 from fl_tiprdc.hybrid.step import GROUPS, Batch, Groups, HybridStep, Losses, Parameters
 
 # Adam's: where a gradient is zero but for rounding (a softmax doesn't feel what all its scores share), a smaller one
 # would blow the rounding up to full steps, and no two runtimes would agree
 EPSILON = 1e-6
-
-Program = Sequence[tuple[str, ...]]  # which groups learn from a batch, batch after batch, repeated
+BETA2 = 0.999
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class CohortResult:
 class _Adam:
     """Adam over stacked parameters of which only the first rows may be active."""
 
-    def __init__(self, parameters: Parameters, weight_decay: float) -> None:
+    def __init__(self, parameters: Parameters, beta1: float, weight_decay: float) -> None:
         self.parameters = list(parameters.values())
         self._mean = [torch.zeros_like(p) for p in self.parameters]
         self._square = [torch.zeros_like(p) for p in self.parameters]
         self._steps = [torch.zeros((), device=p.device) for p in self.parameters]
-        self._weight_decay = weight_decay
+        self._beta1, self._weight_decay = beta1, weight_decay
 
     def update(self, gradients: Parameters, active: int, learning_rate: float) -> None:
         adam(
@@ -78,8 +78,8 @@ class _Adam:
             self._steps,
             fused=True,
             amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
+            beta1=self._beta1,
+            beta2=BETA2,
             lr=learning_rate,
             weight_decay=self._weight_decay,
             eps=EPSILON,
@@ -142,7 +142,7 @@ def train_cohort(
                 groups[name][key] = value.expand(len(members), *value.shape).clone()
             else:
                 groups[name][key] = value[torch.tensor(batches.order, device=device)].clone()
-    optimisers = {name: _Adam(groups[name], training.weight_decay) for name in learning}
+    optimisers = {name: _Adam(groups[name], step.method.beta1, training.weight_decay) for name in learning}
     sums = torch.zeros(len(members), 3, device=device)
     weights = torch.zeros(len(members), 3, device=device)
     total = len(batches)
@@ -159,11 +159,9 @@ def train_cohort(
             batches.lam[:active],
             batches.sigma[:active],
         )
-        left = 1 - number / total
-        fade = min(1.0, left / training.decay) if training.decay else 1.0
         for name in names:
-            rate = training.learning_rate * (fade if name == "extractor" else 1.0)
-            optimisers[name].update(gradients[name], active, rate)
+            scale = fade(number, total, training.decay) if name == "extractor" else 1.0
+            optimisers[name].update(gradients[name], active, training.learning_rate * scale)
         seen = batch.mask.sum(1)
         rows = torch.stack(losses, dim=1)
         sums[:active] += rows * seen[:, None]
@@ -180,13 +178,13 @@ def cohort_gradients(
     step: HybridStep,
     groups: Groups,
     members: Sequence[Member],
-    name: str,
+    names: Sequence[str],
     records: int,
     device: torch.device | str = "cpu",
 ) -> CohortResult:
-    """Every member's mean gradient of group `name` at common parameters, on up to `records` of its records.
+    """Every member's mean gradients of the groups `names` at common parameters, on up to `records` of its records.
 
-    With `records` 0 all of them are used.
+    With `records` 0 all of them are used. Each gradient is the group's own descent direction; see `HybridStep`.
     """
     device = torch.device(device)
     size = records or max(len(member.records) for member in members)
@@ -194,14 +192,14 @@ def cohort_gradients(
     here = {group: {k: v.to(device) for k, v in values.items()} for group, values in groups.items()}
     gradients, losses = _mapped_gradients(
         step,
-        {name: here[name]},
-        {group: values for group, values in here.items() if group != name},
+        {name: here[name] for name in names},
+        {group: values for group, values in here.items() if group not in names},
         set(GROUPS),
         batches[0],
         batches.lam,
         batches.sigma,
     )
     return CohortResult(
-        {name: {key: batches.restore(value) for key, value in gradients[name].items()}},
+        {name: {key: batches.restore(value) for key, value in gradients[name].items()} for name in names},
         batches.restore(torch.stack(losses, dim=1)),
     )

@@ -108,9 +108,8 @@ def training_figure(rounds: pd.DataFrame) -> Figure:
         for axes, (loss, label) in zip(grid[row], CURVES.items(), strict=True):
             for i, lam in enumerate(lambdas):
                 curve = mine[mine["lam"] == lam]
-                curve = curve[
-                    curve["phase"].isin(["hybrid", "adversary-gradient" if loss == "adversary" else "extractor"])
-                ]
+                if loss != "adversary":  # an adversary's gradient doesn't need the others
+                    curve = curve[curve["phase"] != "adversary-gradient"]
                 by_round = curve.groupby(["round", "seed"])[loss].mean().groupby("round")
                 colour = shades(0.9 * i / max(1, len(lambdas) - 1))
                 axes.plot(by_round.mean(), color=colour, linewidth=1.3, label=f"λ = {lam:g}")
