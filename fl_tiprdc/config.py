@@ -25,6 +25,9 @@ class NetworkConfig(_Frozen):
     representation: Positive = Field(32, description="numbers in a representation, d")
     extractor_hidden: Widths = Field((256,), description="hidden layers of the extractor")
     adversary_hidden: Widths = Field((256, 128), description="hidden layers of the adversary")
+    adversaries: Literal["joint", "separate"] = Field(
+        "joint", description="one adversary with an answer for each private attribute, or a network for each"
+    )
     critic_hidden: Widths = Field((256,), description="hidden layers of each critic tower, or of the decoder")
     critic_embedding: Positive = Field(64, description="width in which the critic's two towers meet")
 
@@ -39,8 +42,8 @@ class MethodConfig(_Frozen):
         "reconstruction", description="the critic's bound on I(x; z | u)"
     )
     channel: bool = Field(True, description="release through the noisy, power-constrained channel")
-    sigma_low: float = Field(0.12, ge=0, description="the channel's noise at lambda 0")
-    sigma_high: float = Field(2.0, ge=0, description="the channel's noise at lambda 1; geometric in between")
+    sigma_low: float = Field(0.15, ge=0, description="the channel's noise at lambda 0")
+    sigma_high: float = Field(0.8, ge=0, description="the channel's noise at lambda 1; geometric in between")
     adversary_steps: int = Field(
         1, ge=0, description="updates of the adversary alone before each update of all three networks"
     )

@@ -144,7 +144,10 @@ def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:
     step = HybridStep(opened.description, experiment.network, experiment.method_config(point.method))
     groups = {name: {k: v.numpy() for k, v in group.items()} for name, group in step.initial(0).items()}
     work = [
-        (replace(base, phase=turn.phase), list(range(-(-(turn.draws or experiment.clients) // cores))))
+        (
+            replace(base, phase=turn.phase),
+            list(range(-(-min(turn.draws or experiment.clients, experiment.clients) // cores))),
+        )
         for turn in turns_for(experiment, point.method)
         if turn.round == 1
     ]

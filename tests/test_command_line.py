@@ -129,7 +129,7 @@ BAD_CONFIGS = [
     ("clients = 0", "clients is 0", "at least 1"),
     ("clients = -1", "clients is -1", "at least 1"),
     ("client = 3", "'client'", "clients, partition"),
-    ("[federation]\nround = 3", "'federation.round'", "rounds, clients_per_round"),
+    ("[federation]\nround = 3", "'federation.round'", "rounds, updates_per_round"),
     ('[method."tiprdc+"]\nsigma = 1', "'method.tiprdc+.sigma'", "sigma_low, sigma_high"),
     ("lambdas = [0.5, 2]", "2", "at most 1"),
     ("lambdas = 0.5", "lambdas is 0.5", "a list"),
@@ -335,7 +335,7 @@ def test_flags_win_over_config_over_quick(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text("lambdas = [0.25]\nseeds = [3]\n[federation]\nrounds = 9\nbatch_size = 8\n")
     quick = parsed("--quick")
-    assert (quick.federation.rounds, quick.lambdas, quick.centralized.steps) == (3, (0.1, 0.5, 0.9), 100)
+    assert (quick.federation.rounds, quick.lambdas, quick.centralized.steps) == (4, (0.1, 0.5, 0.9), 100)
     config = parsed("--quick", "--config", path)
     assert (config.federation.rounds, config.lambdas, config.seeds) == (9, (0.25,), (3,))
     assert config.centralized.steps == 100  # quick's, as the file says nothing of it
@@ -361,7 +361,7 @@ def test_results_are_whole_and_read_back(tmp_path):
         rows.append((*where, "attack", "sex", "mlp", "auc", 0.9 - 0.2 * lam, 0.6, 0.95))
         rows.append((*where, "task", "income", "mlp", "auc", 0.9 - 0.1 * lam, 0.7, 0.92))
         losses = {"privacy": 0.1, "information": 0.5, "adversary": 0.7}
-        phase = {"round": 1, "phase": "hybrid" if method == "tiprdc" else "extractor"}
+        phase = {"round": 1, "phase": "local-training" if method == "tiprdc" else "hybrid-gradient"}
         rounds.append({"setting": setting, "method": method, "lam": lam, "seed": 0, **phase, **losses})
     outcome = Outcome(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(rounds))
     experiment = build_experiment({"lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0, "sigma_high": 0.5}}})

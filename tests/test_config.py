@@ -102,7 +102,7 @@ def test_an_unknown_key_is_named_with_what_is_allowed(values, key, some_allowed)
         ),
         ({"network": {"extractor_hidden": [64, 0]}}, "network.extractor_hidden has 0: must be at least 1"),
         ({"federation": {"learning_rate": 0}}, "federation.learning_rate is 0: must be above 0"),
-        ({"federation": {"server_momentum": 1}}, "federation.server_momentum is 1: must be below 1"),
+        ({"method": {"tiprdc+": {"beta1": 1}}}, "method.tiprdc+.beta1 is 1: must be below 1"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(values, message):
@@ -140,7 +140,7 @@ def test_a_method_entry_changes_only_the_keys_it_gives():
     )
     assert experiment.method_config("tiprdc+") == METHODS["tiprdc+"].model_copy(update={"sigma_high": 1.0})
     changed = experiment.method_config("tiprdc")
-    assert (changed.channel, changed.joint, changed.privacy) == (True, True, "negated-cross-entropy")
+    assert (changed.channel, changed.exchange, changed.privacy) == (True, "weights", "negated-cross-entropy")
     assert METHODS["tiprdc"].channel is False  # the registry stays as it is
 
 

@@ -72,7 +72,7 @@ def break_client(store: ClientStore, partition: int) -> None:
 
 def test_a_client_that_raises_gets_an_error_and_does_not_spoil_its_cohort(make_store, messages, ray_session):
     store = make_store(CLIENTS)
-    expected = by_client(InlineGrid(build_client_app(str(store.root)), CLIENTS).send_and_receive(messages()))
+    expected = by_client(InlineGrid(build_client_app(str(store.root)), store).send_and_receive(messages()))
     break_client(store, 4)
     grid = RayCohortGrid(store, actors=1)  # one actor: all six clients in one cohort
     replies = by_client(grid.send_and_receive(messages()))

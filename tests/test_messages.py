@@ -7,7 +7,15 @@ import pytest
 from flwr.app import Array, ArrayRecord, RecordDict
 
 from fl_tiprdc.config import build_experiment
-from fl_tiprdc.federated.messages import CohortUpdate, Instruction, Update, pack_arrays, unpack_array, unpack_arrays
+from fl_tiprdc.federated.messages import (
+    CohortUpdate,
+    Instruction,
+    LocalArrays,
+    Update,
+    pack_arrays,
+    unpack_array,
+    unpack_arrays,
+)
 from fl_tiprdc.federated.server_app import Point, instruction_for
 
 
@@ -85,3 +93,19 @@ def test_unpacked_arrays_are_views_that_cannot_be_written():
     found = unpack_arrays(RecordDict({"r": record}).array_records["r"])["a"]
     with pytest.raises(ValueError, match="read-only"):
         found[0] = 2
+
+
+def test_local_arrays_are_a_record_like_any_other():
+    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.float32([7])}
+    local, packed = LocalArrays(arrays), pack_arrays(arrays)
+    assert list(local) == list(packed)
+    assert len(local) == 2
+    assert "a" in local
+    assert local.count_bytes() == packed.count_bytes()
+    for name, array in local.items():
+        assert array.data == packed[name].data
+        assert local[name].numpy().tolist() == arrays[name].tolist()
+    for ours, theirs in zip(local.to_numpy_ndarrays(), packed.to_numpy_ndarrays(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert unpack_arrays(local)["a"] is arrays["a"]
+    assert RecordDict({"group": local}).array_records["group"] is local

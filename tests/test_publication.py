@@ -27,7 +27,7 @@ def release(small, make_store, population):
 
 
 def grid_of(store) -> InlineGrid:
-    return InlineGrid(build_client_app(str(store.root)), len(store))
+    return InlineGrid(build_client_app(str(store.root)), store)
 
 
 def send(store, instruction, extractor, folder, grid=None, allowed=0.0) -> int:
@@ -142,7 +142,7 @@ class Cheat(InlineGrid):
 
 def test_a_refused_part_is_no_part_and_counts_as_a_failure(release, tmp_path):
     store, instruction, extractor = release
-    cheat = Cheat(build_client_app(str(store.root)), 5)
+    cheat = Cheat(build_client_app(str(store.root)), store)
     send(store, instruction, extractor, tmp_path / "p", cheat, allowed=0.2)
     assert set(read_store(tmp_path / "p")[0].tolist()) == {0, 2, 3, 4}
     with pytest.raises(TooManyFailuresError, match="1 of 5 clients published nothing usable: client 1's part has a"):

@@ -40,7 +40,7 @@ def some_points(
 def some_rounds(methods=("tiprdc", "tiprdc+"), lambdas=(0.1, 0.5, 0.9), seeds=(0, 1)) -> pd.DataFrame:
     rows = []
     for method in methods:
-        phases = ("hybrid",) if method == "tiprdc" else ("adversary-gradient", "adversary-gradient", "extractor")
+        phases = ("local-training",) if method == "tiprdc" else ("adversary-gradient", "hybrid-gradient")
         for lam in lambdas:
             for seed in seeds:
                 for round_ in range(1, 5):
@@ -49,8 +49,9 @@ def some_rounds(methods=("tiprdc", "tiprdc+"), lambdas=(0.1, 0.5, 0.9), seeds=(0
                         rows.append(
                             {"setting": "federated", "method": method, "lam": lam, "seed": seed, "round": round_}
                             | {"phase": phase}
-                            | {name: np.nan if phase == "adversary-gradient" else v for name, v in curve.items()}
-                            | {"adversary": np.nan if phase == "extractor" else curve["adversary"]}
+                            # an adversary's gradient says nothing of the others
+                            | {name: 0.0 if phase == "adversary-gradient" else v for name, v in curve.items()}
+                            | {"adversary": curve["adversary"]}
                         )
     rows.append({**rows[0], "setting": "centralized", "phase": "update"})  # isn't drawn
     return pd.DataFrame(rows)

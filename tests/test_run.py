@@ -84,10 +84,10 @@ def test_rounds_and_publication(finished):
     federated = rounds[rounds["setting"] == "federated"]
     counts = federated.groupby(["method", "lam", "phase"]).size().to_dict()
     for lam in (0.1, 0.9):
-        assert counts["tiprdc", lam, "hybrid"] == 3
-        assert counts["tiprdc+", lam, "extractor"] == 3
+        assert counts["tiprdc", lam, "local-training"] == 3
+        assert counts["tiprdc+", lam, "hybrid-gradient"] == 6
         assert counts["tiprdc+", lam, "adversary-gradient"] == 6
-    assert (federated["clients"] == 6).all()
+    assert (federated["clients"] == federated["method"].map({"tiprdc": 6, "tiprdc+": 4})).all()
     assert (federated["failures"] == 0).all()
     client, _, z = read_store(folder / "publication" / "federated" / "tiprdc+" / "lam-0.9" / "seed-0")
     assert len(client) == 360

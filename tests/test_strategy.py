@@ -1,22 +1,23 @@
 """What the server does with replies: hand arithmetic, order, failures, sampling."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from flwr.app import Error, Message
 
-from fl_tiprdc.errors import InputError
+from fl_tiprdc.config import FederationConfig, MethodConfig
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_grid import FIRST_NODE, PartitionOf, identify, stamp
 from fl_tiprdc.federated.messages import Update
-from strategies.aggregation import Average, ServerAdam, mean_by_records
+from strategies.aggregation import Average, ServerAdam, weighted_mean
 from strategies.hybrid_strategy import (
     HybridStrategy,
     TooManyFailuresError,
     Turn,
-    alternating_turns,
-    choose_turns,
-    joint_turns,
+    gradient_turns,
+    weight_turns,
 )
 from strategies.roster import Roster, take_roster
 
@@ -25,27 +26,19 @@ def arrays(*values: float) -> dict[str, np.ndarray]:
     return {"w": np.array(values, dtype=np.float32)}
 
 
-def test_mean_by_records():
-    mean = mean_by_records([arrays(1, 2), arrays(4, 8)], [1, 2])
+def test_weighted_mean():
+    mean = weighted_mean([arrays(1, 2), arrays(4, 8)], [1, 2])
     np.testing.assert_allclose(mean["w"], [3, 6])  # (1·1 + 2·4)/3, (1·2 + 2·8)/3
     assert mean["w"].dtype == np.float32
 
 
-def test_server_momentum_moves_on_by_earlier_updates():
-    rule = Average(0.5)
-    first = rule(arrays(0), [arrays(1)], [1])
-    np.testing.assert_allclose(first["w"], [1])
-    second = rule(first, [arrays(1)], [1])  # no new update, half of the last one
-    np.testing.assert_allclose(second["w"], [1.5])
-    np.testing.assert_allclose(Average(0)(arrays(0), [arrays(1), arrays(3)], [1, 1])["w"], [2])
-
-
 def test_server_adam_equals_torch():
-    rule, current = ServerAdam(0.01), arrays(1, -2, 3)
+    rule, current = ServerAdam(0.01, 0.5, lambda step: 1 / (1 + step)), arrays(1, -2, 3)
     parameter = torch.tensor([1.0, -2.0, 3.0])
-    adam = torch.optim.Adam([parameter], lr=0.01)
+    adam = torch.optim.Adam([parameter], lr=0.01, betas=(0.5, 0.999), eps=1e-6)
     generator = np.random.default_rng(0)
-    for _ in range(5):
+    for step in range(5):
+        adam.param_groups[0]["lr"] = 0.01 / (1 + step)
         gradients = [arrays(*generator.normal(size=3)) for _ in range(2)]
         current = rule(current, gradients, [1, 3])
         parameter.grad = torch.tensor(0.25 * gradients[0]["w"] + 0.75 * gradients[1]["w"])
@@ -56,13 +49,13 @@ def test_server_adam_equals_torch():
 class Clients:
     """A strategy's exchange with three clients whose answers are given; partition p is node p + FIRST_NODE."""
 
-    def __init__(self, turn: Turn, count: int = 0, allowed: float = 0.0, clients: int = 3) -> None:
+    def __init__(self, turn: Turn, count: int = 0, allowed: float = 0.0, clients: int = 3, sizes=None) -> None:
         identify()
         self.exchanges = []
         self.strategy = HybridStrategy(
             [turn],
             {"extractor": arrays(0), "adversary": arrays(0), "critic": arrays(0)},
-            Roster(PartitionOf(clients)),
+            Roster(PartitionOf(clients), sizes or dict.fromkeys(range(clients), 3)),
             {"lam": 0.5},
             seed=7,
             clients_per_round=count,
@@ -81,7 +74,7 @@ class Clients:
         return stamp(Message(content, reply_to=message))
 
 
-AVERAGING = Turn("hybrid", 1, {}, {name: Average() for name in ("extractor", "adversary", "critic")})
+AVERAGING = Turn("local-training", 1, {name: Average() for name in ("extractor", "adversary", "critic")})
 
 
 def update(value: float, records: int, loss: float = 0.0) -> Update:
@@ -150,11 +143,12 @@ def test_a_client_without_a_record_has_no_say_and_all_without_end_the_run():
         clients.strategy.aggregate_train(1, [clients.reply(m, update(1, 0)) for m in clients.ask()])
 
 
-def test_sampling_is_by_partition_and_seed():
+@pytest.mark.parametrize("turn", [AVERAGING, replace(AVERAGING, draws=4)], ids=["all alike", "by records"])
+def test_sampling_is_by_partition_and_seed(turn):
     def asked(seed: int, round_number: int) -> list[int]:
-        clients = Clients(AVERAGING, count=4, clients=20)
+        clients = Clients(turn, count=4, clients=20)
         clients.strategy._seed = seed
-        return clients.strategy._sample(round_number, 4)
+        return list(clients.strategy._choose(round_number, turn.draws))
 
     assert asked(1, 1) == asked(1, 1)
     assert asked(1, 1) != asked(1, 2)
@@ -170,15 +164,46 @@ def test_messages_carry_no_private_label_nor_their_counts():
     assert set(reply.content.metric_records["metrics"]) == {"num-examples", "privacy", "information", "adversary"}
 
 
+def test_draws_are_in_proportion_to_records():
+    sizes = [0, 1, 2, 3, 10, 24]
+    roster = Roster(PartitionOf(6), np.array(sizes))
+    counts = np.zeros(6)
+    for seed in range(2000):
+        drawn = roster.draw(4, np.random.default_rng(seed))
+        assert sum(drawn.values()) == 4
+        assert list(drawn) == sorted(drawn)
+        for partition, times in drawn.items():
+            assert times in (int(4 * sizes[partition] / 40), int(4 * sizes[partition] / 40) + 1)
+            counts[partition] += times
+    np.testing.assert_allclose(counts / 2000, [4 * size / 40 for size in sizes], atol=0.03)
+
+
+def test_draws_are_the_weights_of_a_gradient():
+    turn = Turn("adversary-gradient", 1, {"adversary": Average()}, draws=2)
+    clients = Clients(turn, clients=3, sizes={0: 90, 1: 5, 2: 5})
+    messages = clients.ask()
+    asked = [clients.strategy._roster.partition_of[m.metadata.dst_node_id] for m in messages]
+    assert asked in ([0], [0, 1], [0, 2])
+    values = {0: 1.0, 1: 4.0, 2: 4.0}
+    replies = [clients.reply(m, update(values[p], 3)) for m, p in zip(messages, asked, strict=True)]
+    clients.strategy.aggregate_train(1, replies)
+    assert float(clients.strategy.groups["adversary"]["w"][0]) == (10 if asked == [0] else 25)
+
+
 def test_turns():
-    turns = alternating_turns(4, 2, 1e-2, 20, 0.0, 1e-3, 0.5)
-    assert [turn.phase for turn in turns] == ["adversary-gradient", "adversary-gradient", "extractor"] * 4
-    rates = [turn.config["learning_rate"] for turn in turns if turn.phase == "extractor"]
-    assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 0.5e-3])  # falls over the last half of the rounds
-    assert len({id(turn.rules["adversary"]) for turn in turns if turn.phase != "extractor"}) == 1  # one Adam
-    assert [turn.phase for turn in joint_turns(3, 0.0)] == ["hybrid"] * 3
-    with pytest.raises(InputError, match="unknown strategy 'fedfoo': choose one of alternating, joint"):
-        choose_turns("fedfoo")
+    federation = FederationConfig(rounds=2, updates_per_round=2, server_learning_rate=0.1, gradient_clients=7)
+    turns = gradient_turns(federation, MethodConfig(adversary_steps=2, decay=0.5))
+    assert [turn.phase for turn in turns] == ["adversary-gradient", "adversary-gradient", "hybrid-gradient"] * 4
+    assert [turn.round for turn in turns] == [1] * 6 + [2] * 6
+    assert {turn.draws for turn in turns} == {7}
+    assert turns[0].sends == ("extractor", "adversary")
+    assert len({id(turn.rules["adversary"]) for turn in turns}) == 1  # one Adam
+    steps = []
+    for turn in turns[2::3]:
+        before = arrays(0.0)
+        steps.append(-float(turn.rules["extractor"](before, [arrays(1.0)], [1])["w"][0]))
+    assert steps == pytest.approx([0.1, 0.1, 0.1, 0.05], rel=1e-4)  # falls over the last half of the updates
+    assert [turn.phase for turn in weight_turns(FederationConfig(rounds=3), MethodConfig())] == ["local-training"] * 3
 
 
 def test_the_roster_asks_who_is_who_and_says_who_is_missing(make_store):
@@ -190,7 +215,7 @@ def test_the_roster_asks_who_is_who_and_says_who_is_missing(make_store):
         """Only Flower's own interface."""
 
         def __init__(self, there: int) -> None:
-            self.inner = InlineGrid(build_client_app(str(store.root)), 4)
+            self.inner = InlineGrid(build_client_app(str(store.root)), store)
             self.there = there
 
         def get_node_ids(self):

@@ -13,7 +13,7 @@ from flwr.app import Error, Message, MessageType
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.local_grid import LOST, RAISED, LocalGrid, stamp
-from fl_tiprdc.federated.messages import CONFIG, CohortUpdate, Instruction, Update, unpack_groups
+from fl_tiprdc.federated.messages import CONFIG, CohortUpdate, Instruction, LocalArrays, Update, unpack_groups
 
 LARGEST_COHORT = 64  # clients in one stacked program: beyond it, memory grows and speed doesn't
 LARGEST_BUNDLE = 64  # messages for the ClientApp that go to an actor together
@@ -109,7 +109,7 @@ class RayCohortGrid(LocalGrid):
             updates += (one if isinstance(one, str) else one[0] for one in results)
         replies: list[Message] = []
         for message, update in zip(job.messages, updates, strict=True):
-            content = Error(RAISED, update) if isinstance(update, str) else update.pack()
+            content = Error(RAISED, update) if isinstance(update, str) else update.pack(LocalArrays)
             replies.append(stamp(Message(content, reply_to=message)))
         return replies
 

@@ -3,11 +3,11 @@
 No message has a field for x, a private label, a task label or a count of private labels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from io import BytesIO
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,14 +36,48 @@ def _npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
     return file.getvalue()
 
 
+def pack_array(value: npt.NDArray[np.float32]) -> Array:
+    """One array as Flower's: the bytes that `Array(value)` makes, without its cost for small arrays."""
+    header = _npy_header(value.dtype.name, value.shape)
+    data = b"".join((header, np.ascontiguousarray(value).data))
+    return Array(value.dtype.name, value.shape, SType.NUMPY, data)
+
+
 def pack_arrays(arrays: Mapping[str, npt.NDArray[np.float32]]) -> ArrayRecord:
-    """Named arrays as Flower's record: the bytes that `Array(value)` makes, without its cost for small arrays."""
-    packed: dict[str, Array] = {}
-    for name, value in arrays.items():
-        header = _npy_header(value.dtype.name, value.shape)
-        data = b"".join((header, np.ascontiguousarray(value).data))
-        packed[name] = Array(value.dtype.name, value.shape, SType.NUMPY, data)
-    return ArrayRecord(packed)
+    """Named arrays as Flower's record."""
+    return ArrayRecord({name: pack_array(value) for name, value in arrays.items()})
+
+
+class _PackedWhenAsked(dict[str, Any]):
+    """Numpy arrays by name that look like Flower's to who reads them."""
+
+    def __getitem__(self, name: str) -> Array:
+        return pack_array(super().__getitem__(name))
+
+    def values(self) -> Any:
+        return {name: self[name] for name in self}.values()
+
+    def items(self) -> Any:
+        return {name: self[name] for name in self}.items()
+
+
+class LocalArrays(ArrayRecord):  # type: ignore[misc]
+    """Flower's record of arrays that never leave this process: turned into bytes only when somebody reads those.
+
+    `unpack_arrays` takes the arrays as they are. Not to be sent: Flower knows its records by their class.
+    """
+
+    def __init__(self, arrays: Arrays) -> None:
+        super().__init__()
+        self.__dict__["_data"] = _PackedWhenAsked(arrays)
+        self.__dict__["arrays"] = arrays
+
+    def count_bytes(self) -> int:
+        """The number of bytes that the arrays would have in a message."""
+        return sum(
+            len(name) + len(_npy_header(value.dtype.name, value.shape)) + value.nbytes
+            for name, value in self.__dict__["arrays"].items()
+        )
 
 
 def unpack_array(array: Array) -> npt.NDArray[np.float32]:
@@ -58,6 +92,9 @@ def unpack_array(array: Array) -> npt.NDArray[np.float32]:
 
 def unpack_arrays(record: ArrayRecord) -> Arrays:
     """Named arrays from Flower's record."""
+    if isinstance(record, LocalArrays):
+        arrays: Arrays = record.__dict__["arrays"]
+        return arrays
     return {name: unpack_array(array) for name, array in record.items()}
 
 
@@ -125,9 +162,9 @@ class Update:
     records: int
     losses: tuple[float, float, float]
 
-    def pack(self) -> RecordDict:
-        """As Flower's records."""
-        content = RecordDict({name: pack_arrays(arrays) for name, arrays in self.groups.items()})
+    def pack(self, record: Callable[[Arrays], ArrayRecord] = pack_arrays) -> RecordDict:
+        """As Flower's records; `record` makes that of one group."""
+        content = RecordDict({name: record(arrays) for name, arrays in self.groups.items()})
         content[METRICS] = MetricRecord(
             {RECORDS: self.records, **dict(zip(LOSSES, map(float, self.losses), strict=True))}
         )

@@ -58,6 +58,27 @@ class DecoderCritic(nn.Module):
         return scores
 
 
+class SeparateAdversaries(nn.Module):
+    """A perceptron for each private attribute; answers side by side, as of one network with several heads."""
+
+    def __init__(self, width: int, hidden: Sequence[int], classes: Sequence[int]) -> None:
+        super().__init__()
+        self.each = nn.ModuleList(perceptron([width, *hidden, k]) for k in classes)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Logits [b, sum of classes]."""
+        return torch.cat([adversary(z) for adversary in self.each], dim=-1)
+
+
+def _joint_adversary(width: int, hidden: Sequence[int], classes: Sequence[int]) -> nn.Module:
+    return perceptron([width, *hidden, sum(classes)])
+
+
+ADVERSARIES: Mapping[str, Callable[[int, Sequence[int], Sequence[int]], nn.Module]] = {
+    "joint": _joint_adversary,
+    "separate": SeparateAdversaries,
+}
+
 CRITIC_NETWORKS: Mapping[str, Callable[[int, int, int, Sequence[int], int], nn.Module]] = {
     "towers": TowerCritic,
     "softmax-towers": SoftmaxTowerCritic,
@@ -82,6 +103,6 @@ def build_networks(description: Description, config: NetworkConfig, critic: str,
         torch.manual_seed(seed)
         return {
             "extractor": perceptron([width, *config.extractor_hidden, d]),
-            "adversary": perceptron([d, *config.adversary_hidden, classes]),
+            "adversary": ADVERSARIES[config.adversaries](d, config.adversary_hidden, description.classes),
             "critic": CRITIC_NETWORKS[critic](width, d, classes, config.critic_hidden, config.critic_embedding),
         }
