@@ -143,14 +143,11 @@ def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:
     base = instruction_for(experiment, point)
     step = HybridStep(opened.description, experiment.network, experiment.method_config(point.method))
     groups = {name: {k: v.numpy() for k, v in group.items()} for name, group in step.initial(0).items()}
-    work = [
-        (
-            replace(base, phase=turn.phase),
-            list(range(-(-min(turn.draws or experiment.clients, experiment.clients) // cores))),
-        )
-        for turn in turns_for(experiment, point.method)
-        if turn.round == 1
-    ]
+    work = []
+    for turn in turns_for(experiment, point.method):
+        if turn.round == 1:
+            asked = min(turn.draws or experiment.clients, experiment.clients)
+            work.append((replace(base, phase=turn.phase), list(range(-(-asked // cores)))))
     times: list[float] = []
     for _ in range(3):
         began = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.messages import Arrays
 from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve
-from fl_tiprdc.hybrid.centralized import train_centralized
+from fl_tiprdc.hybrid.centralized import Curve, train_centralized
+from fl_tiprdc.hybrid.cohort import CohortResult
 from fl_tiprdc.hybrid.step import HybridStep, Parameters
 from fl_tiprdc.models.channel import draw_noise
 from fl_tiprdc.seeding import torch_generator
@@ -113,47 +115,44 @@ def _centralized(
     outcome: Outcome,
     rounds: list[dict[str, object]],
 ) -> list[_Job]:
+    """Methods and seeds side by side, one on each core: that wastes less than several cores on one of them."""
+    trainings = [(seed, method) for seed in experiment.seeds for method in experiment.methods]
+    records = population.contributors.records()
+    cores = torch.get_num_threads()
+    with stages.stage("train centralised", len(trainings) * experiment.centralized.steps) as ticker:
+
+        def train(training: tuple[int, str]) -> tuple[HybridStep, CohortResult, Curve]:
+            torch.set_num_threads(max(1, cores // len(trainings)))
+            seed, method = training
+            step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(method))
+            result, curve = train_centralized(
+                step, records, experiment.lambdas, seed, experiment.centralized, lambda done, of: ticker.tick()
+            )
+            return step, result, curve
+
+        with ThreadPoolExecutor(cores) as pool:
+            trained = list(pool.map(train, trainings))
+        torch.set_num_threads(cores)
     jobs: list[_Job] = []
-    total = len(experiment.seeds) * len(experiment.methods) * experiment.centralized.steps
-    with stages.stage("train centralised", total) as ticker:
-        for seed in experiment.seeds:
-            for method in experiment.methods:
-                step = HybridStep(
-                    population.contributors.description, experiment.network, experiment.method_config(method)
-                )
-                result, curve = train_centralized(
-                    step,
-                    population.contributors.records(),
-                    experiment.lambdas,
-                    seed,
-                    experiment.centralized,
-                    lambda done, of: ticker.tick(),
-                )
-                for i, lam in enumerate(experiment.lambdas):
-                    point = Point(method, lam, seed)
-                    extractor = {k: v[i] for k, v in result.groups["extractor"].items()}
-                    outcome.extractors["centralized", point] = {k: v.numpy() for k, v in extractor.items()}
-                    release = Release(
-                        "centralized",
-                        method,
-                        lam,
-                        seed,
-                        represent(step, extractor, population.contributors, "centralized", "contributors", point),
-                        represent(step, extractor, population.held_out, "centralized", "held-out", point),
-                    )
-                    jobs.append(_Job(release))
-                    rounds += [
-                        {
-                            "setting": "centralized",
-                            "method": method,
-                            "lam": lam,
-                            "seed": seed,
-                            "round": update,
-                            "phase": "update",
-                            **dict(zip(LOSSES, losses[i].tolist(), strict=True)),
-                        }
-                        for update, losses in curve
-                    ]
+    for (seed, method), (step, result, curve) in zip(trainings, trained, strict=True):
+        for i, lam in enumerate(experiment.lambdas):
+            point = Point(method, lam, seed)
+            extractor = {k: v[i] for k, v in result.groups["extractor"].items()}
+            outcome.extractors["centralized", point] = {k: v.numpy() for k, v in extractor.items()}
+            release = Release(
+                "centralized",
+                method,
+                lam,
+                seed,
+                represent(step, extractor, population.contributors, "centralized", "contributors", point),
+                represent(step, extractor, population.held_out, "centralized", "held-out", point),
+            )
+            jobs.append(_Job(release))
+            where = {"setting": "centralized", "method": method, "lam": lam, "seed": seed}
+            rounds += [
+                {**where, "round": update, "phase": "update", **dict(zip(LOSSES, losses[i].tolist(), strict=True))}
+                for update, losses in curve
+            ]
     return jobs
 
 

@@ -36,7 +36,7 @@ class Perceptron:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self._seed, "probe-weights"))
             network = perceptron([x.shape[1], *self._hidden, sum(classes)])
-        optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-3, fused=True)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3, fused=True)
         ends = np.cumsum(classes)
 
         def loss(rows: torch.Tensor) -> torch.Tensor:
@@ -47,7 +47,7 @@ class Perceptron:
         generator = torch.Generator().manual_seed(derive(self._seed, "probe-batches"))
         best, waited, kept = float("inf"), 0, network.state_dict()
         for _ in range(self._epochs):
-            for rows in training[torch.randperm(len(training), generator=generator)].split(512):
+            for rows in training[torch.randperm(len(training), generator=generator)].split(1024):
                 optimiser.zero_grad()
                 loss(rows).backward()
                 optimiser.step()

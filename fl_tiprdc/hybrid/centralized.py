@@ -14,6 +14,8 @@ from fl_tiprdc.hybrid.step import HybridStep
 
 ROWS = 40  # points of a training curve
 
+Curve = list[tuple[int, Tensor]]  # (extractor update, [λ, 3] mean losses since the last row)
+
 
 def train_centralized(
     step: HybridStep,
@@ -23,7 +25,7 @@ def train_centralized(
     config: CentralizedConfig,
     on_update: Callable[[int, int], None] | None = None,
     device: torch.device | str = "cpu",
-) -> tuple[CohortResult, list[tuple[int, Tensor]]]:
+) -> tuple[CohortResult, Curve]:
     """Train one extractor for each λ.
 
     Args:
@@ -36,11 +38,11 @@ def train_centralized(
         device: where to compute.
 
     Returns:
-        Final parameters with a leading λ dimension, and the training curve: (extractor update, [λ, 3] losses).
+        Final parameters with a leading λ dimension, and the training curve.
     """
     program = program_for(step.method)
     members = [Member(records, lam, step.method.sigma(lam), seed, ("centralized",)) for lam in lambdas]
-    curve: list[tuple[int, Tensor]] = []
+    curve: Curve = []
     sums, every = torch.zeros(len(lambdas), 3), max(1, config.steps // ROWS)
 
     def note(done: int, total: int, losses: Tensor) -> None:

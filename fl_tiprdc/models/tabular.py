@@ -1,5 +1,6 @@
 """Networks for records that are vectors: multilayer perceptrons."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
@@ -86,6 +87,9 @@ CRITIC_NETWORKS: Mapping[str, Callable[[int, int, int, Sequence[int], int], nn.M
 }
 
 
+_seeding = threading.Lock()  # layers draw their weights from the one generator that all threads share
+
+
 def build_networks(description: Description, config: NetworkConfig, critic: str, seed: int) -> dict[str, nn.Module]:
     """Extractor, adversary and critic with initial weights that depend on `seed` alone.
 
@@ -99,7 +103,7 @@ def build_networks(description: Description, config: NetworkConfig, critic: str,
         "extractor" [n, D] -> [n, d]; "adversary" [n, d] -> [n, sum of classes]; "critic".
     """
     width, classes, d = description.width, sum(description.classes), config.representation
-    with torch.random.fork_rng(devices=[]):
+    with _seeding, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return {
             "extractor": perceptron([width, *config.extractor_hidden, d]),

@@ -1,0 +1,23 @@
+"""The order of updates: which groups learn from which batch, and how far the extractor steps towards the end."""
+
+from collections.abc import Sequence
+
+from fl_tiprdc.config import MethodConfig
+from fl_tiprdc.hybrid.step import GROUPS
+
+Program = Sequence[tuple[str, ...]]  # which groups learn from a batch, batch after batch, repeated
+
+ADVERSARY: tuple[str, ...] = ("adversary",)
+
+
+def program_for(method: MethodConfig) -> Program:
+    """Updates of the adversary alone, then one of all three groups; the paper has only the latter."""
+    return [ADVERSARY] * method.adversary_steps + [GROUPS]
+
+
+def fade(done: int, total: int, share: float) -> float:
+    """Factor of the extractor's step size after `done` of `total` updates: 1, falling to 0 over the last `share`.
+
+    So that the adversary has caught up with the extractor that is released.
+    """
+    return min(1.0, (1 - done / total) / share) if share else 1.0
