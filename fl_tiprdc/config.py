@@ -43,7 +43,7 @@ class MethodConfig(_Frozen):
     )
     channel: bool = Field(True, description="release through the noisy, power-constrained channel")
     sigma_low: float = Field(0.15, ge=0, description="the channel's noise at lambda 0")
-    sigma_high: float = Field(0.8, ge=0, description="the channel's noise at lambda 1; geometric in between")
+    sigma_high: float = Field(1.0, ge=0, description="the channel's noise at lambda 1; geometric in between")
     adversary_steps: int = Field(
         1, ge=0, description="updates of the adversary alone before each update of all three networks"
     )
@@ -130,6 +130,10 @@ class Experiment(_Frozen):
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the people who contribute nothing")
     clients: Positive = Field(100, description="number of clients")
     partition: str = Field("iid", description="who holds what: iid, dirichlet:ALPHA or by-private")
+    settings: tuple[Literal["baseline", "centralized", "federated"], ...] = Field(
+        ("baseline", "centralized", "federated"),
+        description="what is set beside raw data: baseline, centralized, federated",
+    )
     methods: tuple[str, ...] = Field(("tiprdc", "tiprdc+"), min_length=1, description="training methods")
     lambdas: tuple[Share, ...] = Field(
         (0.1, 0.3, 0.5, 0.7, 0.9), min_length=1, description="weights of privacy against information"
@@ -158,7 +162,7 @@ class Experiment(_Frozen):
             if name not in {*METHODS, *self.method}:
                 allowed = ", ".join(sorted({*METHODS, *self.method}))
                 raise ValueError(f"unknown method '{name}': choose from {allowed}")
-        for field in ("private", "methods", "lambdas", "seeds", "noises"):
+        for field in ("private", "settings", "methods", "lambdas", "seeds", "noises"):
             values = getattr(self, field)
             # as folder names and tables write them
             if len({f"{value:g}" if isinstance(value, float) else value for value in values}) != len(values):

@@ -21,7 +21,6 @@ import psutil
 import torch
 from flwr.serverapp import Grid
 from rich.console import Console
-from rich.table import Table
 
 from fl_tiprdc.config import Experiment, build_experiment, merge
 from fl_tiprdc.data import load_population
@@ -37,6 +36,7 @@ from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.seeding import numpy_generator
 from simulations.command_line import Parser, guard
+from simulations.tables import show
 from strategies.hybrid_strategy import Exchange
 from strategies.roster import take_roster
 
@@ -214,18 +214,6 @@ def compare_scale(counts: Sequence[int], rounds: int, console: Console) -> pd.Da
         )
         console.print(f"{clients:,} clients: {rows[-1]['seconds']:.2f} s a round", highlight=False)
     return pd.DataFrame(rows)
-
-
-def show(frame: pd.DataFrame, title: str) -> Table:
-    """A result table for the screen."""
-    table = Table(title=title, title_justify="left")
-    for name in frame.columns:
-        table.add_column(name.replace("_", " "), overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(
-            *(f"{v:,.2f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v) for v in row)
-        )
-    return table
 
 
 def _runtimes(parsed: argparse.Namespace, folder: Path, console: Console) -> None:

@@ -58,6 +58,7 @@ FLAGS: dict[str, Callable[[str], Any]] = {
     "dataset": str,
     "private": words,
     "partition": str,
+    "settings": words,
     "methods": words,
     "lambdas": lambda text: _numbers(float, text, "lambdas"),
     "seeds": lambda text: _numbers(int, text, "seeds"),

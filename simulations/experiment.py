@@ -92,8 +92,10 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
     outcome = Outcome()
     rounds: list[dict[str, object]] = []
     jobs = [*_untrained(experiment, population)]
-    jobs += _centralized(experiment, population, stages, outcome, rounds)
-    jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds)
+    if "centralized" in experiment.settings:
+        jobs += _centralized(experiment, population, stages, outcome, rounds)
+    if "federated" in experiment.settings:
+        jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds)
     outcome.rounds = pd.DataFrame(rounds)
     outcome.metrics = _audit(experiment, population, jobs, stages)
     return outcome
@@ -101,9 +103,10 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
 
 def _untrained(experiment: Experiment, population: Population) -> Iterator[_Job]:
     known, unknown = population.contributors.x, population.held_out.x
+    baselines = BASELINES if "baseline" in experiment.settings else {}
     for seed in experiment.seeds:
         yield _Job(Release("raw", "raw", 0.0, seed, known, unknown))
-        for name, baseline in BASELINES.items():
+        for name, baseline in baselines.items():
             for dial in experiment.noises:
                 yield _Job(Release("baseline", name, dial, seed, *baseline(known, unknown, dial, seed)))
 

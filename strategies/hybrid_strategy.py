@@ -180,7 +180,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         asked = [self._asked[self._roster.partition_of[reply.metadata.src_node_id]] for reply in good]
         weights = [asked[i] or records[i] for i in busy]
         for name, rule in turn.rules.items():
-            updates = [unpack_arrays(good[i].content.array_records[name]) for i in busy]
+            updates = [unpack_arrays(good[i].content[name]) for i in busy]
             self.groups[name] = rule(self.groups[name], updates, weights)
         losses = {
             str(key): sum(float(metrics[i][key]) * w for i, w in zip(busy, weights, strict=True)) / sum(weights)
@@ -188,7 +188,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
             if key != RECORDS
         }
         if self._on_exchange is not None:
-            up = sum(r.count_bytes() for reply in good for r in reply.content.array_records.values())
+            up = sum(reply.content[name].count_bytes() for reply in good for name in turn.rules)
             took = time.perf_counter() - self._began
             self._on_exchange(
                 Exchange(server_round, turn.round, turn.phase, len(good), failures, took, self._bytes_down, up, losses)

@@ -300,6 +300,7 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "dataset": "adult",
         "private": "sex",
         "partition": "iid",
+        "settings": "baseline,centralized,federated",
         "methods": "tiprdc,tiprdc+",
         "lambdas": "0.1,0.3,0.5,0.7,0.9",
         "seeds": "0",
@@ -324,9 +325,11 @@ def test_without_flags_the_defaults_hold():
 def test_every_flag_reaches_the_experiment():
     experiment = parsed(
         *("--clients", 7, "--private", "race, sex", "--partition", "dirichlet:0.3", "--methods", "tiprdc+"),
+        *("--settings", "federated"),
         *("--lambdas", "0,1", "--seeds", "4,5", "--runtime", "inline", "--actors", 1, "--rounds", 3),
     )
     assert (experiment.clients, experiment.private, experiment.partition) == (7, ("race", "sex"), "dirichlet:0.3")
+    assert experiment.settings == ("federated",)
     assert (experiment.methods, experiment.lambdas, experiment.seeds) == (("tiprdc+",), (0.0, 1.0), (4, 5))
     assert (experiment.runtime, experiment.actors, experiment.federation.rounds) == ("inline", 1, 3)
 

@@ -54,6 +54,26 @@ def frontier_area(points: pd.DataFrame) -> float:
     return float(np.mean(areas))
 
 
+def retention_at(points: pd.DataFrame, level: float) -> float:
+    """Mean retention where a curve's worst attack is `level`: interpolated between its points, the mean over seeds.
+
+    NaN where the points of some seed don't reach down to `level`.
+    """
+    found: list[float] = []
+    for _, curve in points.groupby("seed"):
+        curve = curve.sort_values(["attack", "retention"])
+        best = np.maximum.accumulate(curve["retention"].to_numpy())  # nobody takes a point that another one beats
+        inside = curve["attack"].min() <= level
+        found.append(float(np.interp(level, curve["attack"], best)) if inside else float("nan"))
+    return float(np.mean(found))
+
+
+def dial(points: pd.DataFrame) -> float:
+    """Spearman's rank correlation of λ and the worst attack, the mean over seeds: -1 for a dial that always works."""
+    each = [curve["lam"].corr(curve["attack"], method="spearman") for _, curve in points.groupby("seed")]
+    return float(np.mean(each))
+
+
 def over_seeds(points: pd.DataFrame) -> pd.DataFrame:
     """Mean and range over seeds for each setting, method and λ."""
     return points.groupby([*CURVE, "lam"], sort=False, as_index=False).agg(

@@ -18,6 +18,15 @@ ORANGE, SKY, GREEN, BLUE, RED, PURPLE, GREY = (
 )
 SETTING_MARKERS = {"centralized": "o", "federated": "s", "baseline": "^", "raw": "*"}
 SETTING_LINES = {"centralized": "-", "federated": "--", "baseline": ":"}
+# of partitions beside each other: colour, marker, line
+PARTITION_LOOKS = (
+    (BLUE, "o", "-"),
+    (ORANGE, "s", "--"),
+    (GREEN, "D", "-."),
+    (PURPLE, "v", (0, (1, 1))),
+    (RED, "P", (0, (5, 1))),
+    (SKY, "X", (0, (3, 1, 1, 1))),
+)
 _METHOD_COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 
 mpl.rcParams.update(

@@ -1,0 +1,52 @@
+"""The figure of a comparison of partitions."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fl_tiprdc.evaluation.frontier import over_seeds
+from fl_tiprdc.report.figures import ATTACK, RETENTION
+from fl_tiprdc.report.style import GREY, PARTITION_LOOKS
+
+
+def partition_figure(points: pd.DataFrame) -> Figure:
+    """A panel a method: one curve a partition beside centralised, raw data and the baselines.
+
+    `points` as `summarize_points` gives them, with a column "partition" (for other settings the setting's name).
+    """
+    methods = list(points.loc[points["setting"].isin(["centralized", "federated"]), "method"].unique())
+    figure = Figure(figsize=(1.2 + 5.0 * len(methods), 4.6), layout="constrained")
+    grid = figure.subplots(1, len(methods), squeeze=False, sharey=True)[0]
+    for axes, method in zip(grid, methods, strict=True):
+        mine = points[(points["method"] == method) | points["setting"].isin(["raw", "baseline"])]
+        looks = iter(PARTITION_LOOKS)
+        for (partition, name), group in mine.groupby(["partition", "method"], sort=False):
+            curve = over_seeds(group).sort_values("lam")
+            label = {"raw": "raw data", "baseline": name}.get(str(partition), str(partition))
+            if partition == "raw":
+                axes.plot(curve["attack"], curve["retention"], "*", color="black", markersize=11, label=label)
+                continue
+            colour, marker, line = (GREY, "^", ":") if partition == "baseline" else next(looks)
+            axes.errorbar(
+                curve["attack"],
+                curve["retention"],
+                xerr=[
+                    (curve["attack"] - curve["attack_low"]).clip(lower=0),
+                    (curve["attack_high"] - curve["attack"]).clip(lower=0),
+                ],
+                yerr=[curve["retention"] - curve["retention_low"], curve["retention_high"] - curve["retention"]],
+                color=colour,
+                marker=marker,
+                linestyle=line,
+                markersize=4.5,
+                linewidth=1.3,
+                elinewidth=0.8,
+                label=label if partition in ("centralized", "baseline") else f"federated, {label}",
+            )
+        axes.axvline(0.5, color=GREY, linewidth=1)
+        axes.text(0.502, 0.02, "chance", rotation=90, color=GREY, fontsize=7, transform=axes.get_xaxis_transform())
+        axes.set_xlabel(ATTACK)
+        axes.set_title(method)
+    grid[0].set_ylabel(f"mean {RETENTION}")
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure

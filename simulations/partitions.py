@@ -1,0 +1,95 @@
+"""One experiment with several partitions: does it matter which client holds what?
+
+python simulations/partitions.py --seeds 0,1,2
+
+Takes the flags of run.py. Each partition is a run of its own, in a folder under the output; runs that are there
+already, with the same settings, are taken as they are. Centralised training and the baselines are done once.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import tomli_w
+from rich.console import Console
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_at, summarize_points
+from fl_tiprdc.report.partition_figure import partition_figure
+from fl_tiprdc.report.style import save
+from simulations.command_line import experiment_parser, guard, read_experiment
+from simulations.results import ROOT
+from simulations.run import run
+from simulations.tables import show
+
+LEVEL = 0.6  # the attack at which settings are compared
+
+
+def run_or_take(experiment: Experiment, folder: Path, console: Console) -> pd.DataFrame:
+    """The points of a run: of the one in `folder` if it has the same settings, else of a new one."""
+    config = folder / "config.toml"
+    if config.is_file() and config.read_text() == tomli_w.dumps(experiment.model_dump(mode="json")):
+        console.print(f"{folder.name}: taken from {folder}", highlight=False)
+        return summarize_points(pd.read_csv(folder / "metrics.csv"))
+    console.print(f"{folder.name}:", highlight=False)
+    return run(experiment, folder, console)
+
+
+def compare_partitions(points: pd.DataFrame) -> pd.DataFrame:
+    """One row a curve: retention at `LEVEL` and its distance from centralised, the dial, the frontier's area."""
+    rows: list[dict[str, object]] = []
+    for (partition, setting, method), curve in points.groupby(["partition", *CURVE], sort=False):
+        rows.append(
+            {
+                "partition": partition,
+                "setting": setting,
+                "method": method,
+                "attack_least": curve.groupby("seed")["attack"].min().mean(),
+                "attack_most": curve.groupby("seed")["attack"].max().mean(),
+                f"retention_at_{LEVEL:g}": retention_at(curve, LEVEL),
+                "spearman": dial(curve) if setting != "raw" else float("nan"),
+                "area": frontier_area(curve),
+            }
+        )
+    table = pd.DataFrame(rows)
+    reached = table[table["setting"] == "centralized"].set_index("method")[f"retention_at_{LEVEL:g}"]
+    table["below_centralized"] = table["method"].map(reached) - table[f"retention_at_{LEVEL:g}"]
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, run or take every partition, compare, print, save."""
+    parser = experiment_parser(__doc__ or "")
+    parser.add_argument(
+        "--partitions",
+        default="iid,dirichlet:0.3,by-private",
+        help="partitions to compare, in place of --partition (default: %(default)s)",
+    )
+    parsed = parser.parse_args(arguments)
+    experiments: list[Experiment] = []
+    for spec in parsed.partitions.split(","):
+        one = argparse.Namespace(**{**vars(parsed), "partition": spec.strip()})
+        if experiments:
+            one.settings = "federated"
+        experiments.append(read_experiment(one))
+    first = experiments[0]
+    output = parsed.output or ROOT / "results" / f"{first.dataset}-{'+'.join(first.private)}-partitions-{first.clients}"
+    console = Console()
+    frames: list[pd.DataFrame] = []
+    for i, experiment in enumerate(experiments):
+        points = run_or_take(experiment, output / experiment.partition.replace(":", "-"), console)
+        federated = points["setting"] == "federated"
+        points = points.assign(partition=points["setting"].where(~federated, experiment.partition))
+        frames.append(points if i == 0 else points[federated])
+    together = pd.concat(frames, ignore_index=True)
+    table = compare_partitions(together)
+    together.to_csv(output / "points.csv", index=False, float_format="%.6f")
+    table.to_csv(output / "partitions.csv", index=False, float_format="%.4f")
+    save(partition_figure(together), output, "partitions")
+    console.print(show(table, f"worst attack and retention, {len(first.seeds)} seeds"))
+    console.print(f"results: {output}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    guard(main)
