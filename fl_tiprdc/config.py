@@ -103,7 +103,7 @@ class FederationConfig(_Frozen):
     server_learning_rate: float = Field(2e-3, gt=0, description="gradients: the server's Adam step size")
     clients_per_round: int = Field(0, ge=0, description="largest number of clients asked at a time; 0: no limit")
     local_epochs: Positive = Field(1, description="weights: passes of a client over its records in a round")
-    batch_size: Positive = Field(64, description="weights: largest number of records in a client's batch")
+    batch_size: Positive = Field(128, description="weights: largest number of records in a client's batch")
     learning_rate: float = Field(3e-3, gt=0, description="weights: the clients' Adam step size")
     weight_decay: float = Field(0.0, ge=0, description="weights: the clients' Adam L2 penalty")
     allowed_failures: Share = Field(0.0, description="share of the clients asked that may fail in an exchange")

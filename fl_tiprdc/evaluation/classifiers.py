@@ -64,7 +64,7 @@ def boosting(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed
 
 def forest(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
     """A random forest; one forest for all targets."""
-    model = RandomForestClassifier(n_estimators=30, min_samples_leaf=10, max_samples=0.25, random_state=seed % 2**32)
+    model = RandomForestClassifier(n_estimators=20, min_samples_leaf=10, max_samples=0.25, random_state=seed % 2**32)
     targets = labels if len(classes) > 1 else labels[:, 0]
     answers = model.fit(x, targets).predict_proba(test)
     if len(classes) == 1:

@@ -35,14 +35,17 @@ def weighted_auc(positive: npt.NDArray[np.bool_], score: Floats, weights: Weight
     order = np.argsort(score, kind="stable")
     ranked, value = positive[order], score[order]
     weights = np.take(weights, order, axis=1)
-    up, down = weights * ranked, weights * ~ranked
+    down = np.where(ranked, np.float32(0), weights)
     starts = np.flatnonzero(np.r_[True, value[1:] != value[:-1]])
+    below = np.cumsum(down, axis=1)
+    up = weights[:, ranked]
     if len(starts) < len(value):
         # ties: a group's positives stand above the negatives before it and beside half of its own
-        up, down = np.add.reduceat(up, starts, axis=1), np.add.reduceat(down, starts, axis=1)
-    below = np.cumsum(down, axis=1) - down / 2
+        sizes = np.diff(np.r_[starts, len(value)])
+        own = np.repeat(np.add.reduceat(down, starts, axis=1), sizes, axis=1)
+        below = np.repeat(below[:, starts + sizes - 1], sizes, axis=1) - own / 2
     pairs = up.sum(1, dtype=np.float64) * down.sum(1, dtype=np.float64)
-    above = np.einsum("bn,bn->b", up, below, dtype=np.float64)
+    above = np.einsum("bn,bn->b", up, below[:, ranked], dtype=np.float64)
     return np.where(pairs > 0, above / np.maximum(pairs, 1e-12), 0.5)
 
 
