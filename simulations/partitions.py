@@ -31,13 +31,14 @@ def run_or_take(experiment: Experiment, folder: Path, console: Console) -> pd.Da
     config = folder / "config.toml"
     if config.is_file() and config.read_text() == tomli_w.dumps(experiment.model_dump(mode="json")):
         console.print(f"{folder.name}: taken from {folder}", highlight=False)
-        return summarize_points(pd.read_csv(folder / "metrics.csv"))
-    console.print(f"{folder.name}:", highlight=False)
-    return run(experiment, folder, console)
+    else:
+        console.print(f"{folder.name}:", highlight=False)
+        run(experiment, folder, console)
+    return summarize_points(pd.read_csv(folder / "metrics.csv"))
 
 
 def compare_partitions(points: pd.DataFrame) -> pd.DataFrame:
-    """One row a curve: retention at `LEVEL` and its distance from centralised, the dial, the frontier's area."""
+    """One row a curve: retention at an attack of `LEVEL`, its distance from centralised, the dial, the area."""
     rows: list[dict[str, object]] = []
     for (partition, setting, method), curve in points.groupby(["partition", *CURVE], sort=False):
         rows.append(
@@ -47,14 +48,14 @@ def compare_partitions(points: pd.DataFrame) -> pd.DataFrame:
                 "method": method,
                 "attack_least": curve.groupby("seed")["attack"].min().mean(),
                 "attack_most": curve.groupby("seed")["attack"].max().mean(),
-                f"retention_at_{LEVEL:g}": retention_at(curve, LEVEL),
+                "retention": retention_at(curve, LEVEL),
                 "spearman": dial(curve) if setting != "raw" else float("nan"),
                 "area": frontier_area(curve),
             }
         )
     table = pd.DataFrame(rows)
-    reached = table[table["setting"] == "centralized"].set_index("method")[f"retention_at_{LEVEL:g}"]
-    table["below_centralized"] = table["method"].map(reached) - table[f"retention_at_{LEVEL:g}"]
+    reached = table[table["setting"] == "centralized"].set_index("method")["retention"]
+    table["below_centralized"] = table["method"].map(reached) - table["retention"]
     return table
 
 
@@ -87,7 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     together.to_csv(output / "points.csv", index=False, float_format="%.6f")
     table.to_csv(output / "partitions.csv", index=False, float_format="%.4f")
     save(partition_figure(together), output, "partitions")
-    console.print(show(table, f"worst attack and retention, {len(first.seeds)} seeds"))
+    shown = table[table["setting"] != "raw"].drop(columns=["setting", "area"])
+    console.print(
+        show(shown, f"worst attack AUC and retention at an attack of {LEVEL:g}; means of {len(first.seeds)} seeds")
+    )
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
 
 

@@ -33,16 +33,12 @@ def closing_table(points: pd.DataFrame) -> Table:
         dial = "" if row.setting == "raw" else f"σ {row.lam:g}"
         table.add_row(str(row.method), dial, f"{row.attack:.3f}", "", "", f"{row.retention:.3f}", "", "")
     for row in compare(points).itertuples():
-        table.add_row(
-            str(row.method),
-            f"{row.lam:g}",
-            f"{row.attack_centralized:.3f}",
-            f"{row.attack_federated:.3f}",
-            f"{row.attack_difference:+.3f}",
-            f"{row.retention_centralized:.3f}",
-            f"{row.retention_federated:.3f}",
-            f"{row.retention_difference:+.3f}",
-        )
+        numbers = [
+            f"{getattr(row, f'{value}_{side}'):{sign}.3f}"
+            for value in ("attack", "retention")
+            for side, sign in (("centralized", ""), ("federated", ""), ("difference", "+"))
+        ]
+        table.add_row(str(row.method), f"{row.lam:g}", *("" if "nan" in number else number for number in numbers))
     return table
 
 

@@ -1,11 +1,13 @@
 """Batches side by side: no record twice or dropped, padding without effect, and centralised training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from fl_tiprdc.config import CentralizedConfig
-from fl_tiprdc.data.crowd import Records
+from fl_tiprdc.data.crowd import Attribute, Records
 from fl_tiprdc.hybrid.batches import CohortBatches, Member, batches_in, deal
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
@@ -160,3 +162,28 @@ def test_generators_depend_on_purpose_and_ids_alone():
     assert np.array_equal(first[1], second[1])
     seeds = {derive(s, p, *ids) for s in (0, 1) for p in ("a", "b") for ids in ((), (1,), (1, 2), (12,), ("1", "2x"))}
     assert len(seeds) == 20
+
+
+def test_separate_adversaries_share_nothing(small, population):
+    description = replace(
+        population.contributors.description,
+        attributes=(Attribute("sex", ("a", "b")), Attribute("race", ("a", "b", "c"))),
+        marginals=((0.5, 0.5), (0.2, 0.3, 0.5)),
+    )
+    u = np.random.default_rng(0).integers(0, [2, 3], (360, 2))
+    records = Records(population.contributors.x, u)
+    gradients = {}
+    for kind in ("joint", "separate"):
+        experiment = small(network={"adversaries": kind})
+        step = HybridStep(description, experiment.network, experiment.method_config("tiprdc+"))
+        found = []
+        for changed in (u, np.column_stack([u[:, 0], (u[:, 1] + 1) % 3])):
+            members = [Member(replace(records, private=changed), 0.5, 0.5, 0, (1, 1))]
+            found.append(cohort_gradients(step, step.initial(0), members, ("adversary",), 0).groups["adversary"])
+        gradients[kind] = {key: torch.equal(found[0][key], found[1][key]) for key in found[0]}
+    assert not any(gradients["joint"].values())  # one trunk: race labels move it all
+    assert {key for key, same in gradients["separate"].items() if same} == {
+        key
+        for key in gradients["separate"]
+        if key.startswith("each.0.")  # sex's own network doesn't see race
+    }

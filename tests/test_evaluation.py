@@ -13,9 +13,11 @@ from fl_tiprdc.evaluation.frontier import (
     LEVELS,
     best_models,
     compare,
+    dial,
     frontier,
     frontier_area,
     over_seeds,
+    retention_at,
     summarize_points,
 )
 from fl_tiprdc.evaluation.mlp import Perceptron
@@ -430,3 +432,30 @@ def test_over_seeds_gives_mean_and_range():
     assert row["attack"] == pytest.approx(0.75)
     assert (row["attack_low"], row["attack_high"]) == pytest.approx((0.69, 0.81))  # the intervals' ends
     assert (row["retention"], row["retention_low"], row["retention_high"]) == pytest.approx((0.75, 0.5, 1.0))
+
+
+def curve(attacks, retentions, seed=0):
+    lams = np.linspace(0.1, 0.9, len(attacks))
+    return pd.DataFrame({"seed": seed, "lam": lams, "attack": attacks, "retention": retentions})
+
+
+def test_retention_at_an_attack_is_read_between_the_points():
+    assert retention_at(curve([0.8, 0.7, 0.5], [0.9, 0.8, 0.4]), 0.6) == pytest.approx(0.6)
+    # a point that a safer one beats doesn't count
+    assert retention_at(curve([0.8, 0.6, 0.5], [0.9, 0.3, 0.5]), 0.6) == pytest.approx(0.5)
+    both = pd.concat([curve([0.7, 0.5], [0.8, 0.4]), curve([0.7, 0.5], [1.0, 0.6], seed=1)])
+    assert retention_at(both, 0.6) == pytest.approx(0.7)  # the mean over seeds
+    assert np.isnan(retention_at(curve([0.8, 0.7], [0.9, 0.8]), 0.6))  # never that safe
+
+
+def test_the_dial_is_the_rank_correlation():
+    assert dial(curve([0.9, 0.8, 0.7], [1, 1, 1])) == pytest.approx(-1)
+    assert dial(curve([0.9, 0.7, 0.8], [1, 1, 1])) == pytest.approx(-0.5)
+    assert dial(pd.concat([curve([0.9, 0.8], [1, 1]), curve([0.8, 0.9], [1, 1], seed=1)])) == pytest.approx(0)
+
+
+def test_compare_with_a_single_setting(points):
+    table = compare(points[points["setting"] != "centralized"])
+    assert len(table)
+    assert table["attack_federated"].notna().all()
+    assert table[["attack_centralized", "attack_difference"]].isna().all(axis=None)

@@ -88,13 +88,18 @@ def over_seeds(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(points: pd.DataFrame) -> pd.DataFrame:
-    """Federated beside centralised at each λ of each method: attack, retention and their differences."""
+    """Federated beside centralised at each λ of each method: attack, retention and their differences.
+
+    NaN for a setting that the run doesn't have.
+    """
     mean = over_seeds(points)
     sides = {
         side: mean[mean["setting"] == side].set_index(["method", "lam"])[["attack", "retention"]]
         for side in ("centralized", "federated")
     }
-    both = sides["centralized"].join(sides["federated"], lsuffix="_centralized", rsuffix="_federated", how="inner")
+    both = sides["centralized"].join(
+        sides["federated"], lsuffix="_centralized", rsuffix="_federated", how="outer", sort=False
+    )
     both["attack_difference"] = both["attack_federated"] - both["attack_centralized"]
     both["retention_difference"] = both["retention_federated"] - both["retention_centralized"]
     return both.reset_index()
