@@ -25,7 +25,7 @@ def balanced_cross_entropy(logits: Tensor, u: Tensor, mask: Tensor, description:
         description: classes and marginals.
 
     Returns:
-        Scalar in nats, the mean over attributes.
+        Scalar in nats, the sum over attributes: hiding two is no half-hearted hiding of each.
     """
     total, start = logits.new_zeros(()), 0
     for a, (k, marginal) in enumerate(zip(description.classes, description.marginals, strict=True)):
@@ -33,7 +33,7 @@ def balanced_cross_entropy(logits: Tensor, u: Tensor, mask: Tensor, description:
         loss = functional.cross_entropy(logits[:, start : start + k], u[:, a], reduction="none")
         total = total + (loss * weights[u[:, a]] * mask).sum() / mask.sum().clamp(min=1)
         start += k
-    return total / len(description.classes)
+    return total
 
 
 def negated_cross_entropy(logits: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
@@ -42,7 +42,7 @@ def negated_cross_entropy(logits: Tensor, u: Tensor, mask: Tensor, description: 
 
 
 def maximum_entropy(logits: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
-    """Divergence of the adversary's answer from the uninformed one, the mean over attributes.
+    """Divergence of the adversary's answer from the uninformed one, the sum over attributes.
 
     The adversary is balanced, so that an uninformed one says 1/K: cross-entropy of the uniform distribution to
     its answer, in units of log K, less the minimum of 1. Zero when the adversary has no idea.
@@ -52,7 +52,7 @@ def maximum_entropy(logits: Tensor, u: Tensor, mask: Tensor, description: Descri
         answer = functional.log_softmax(logits[:, start : start + k], dim=1).mean(1)
         total = total - (answer * mask).sum() / mask.sum().clamp(min=1) / log(k) - 1
         start += k
-    return total / len(description.classes)
+    return total
 
 
 PRIVACY: Mapping[str, Callable[[Tensor, Tensor, Tensor, Description], Tensor]] = {
