@@ -26,7 +26,7 @@ class NetworkConfig(_Frozen):
     extractor_hidden: Widths = Field((256,), description="hidden layers of the extractor")
     adversary_hidden: Widths = Field((256, 128), description="hidden layers of the adversary")
     adversaries: Literal["joint", "separate"] = Field(
-        "joint", description="one adversary with an answer for each private attribute, or a network for each"
+        "separate", description="a network for each private attribute, or one with an answer for each"
     )
     critic_hidden: Widths = Field((256,), description="hidden layers of each critic tower, or of the decoder")
     critic_embedding: Positive = Field(64, description="width in which the critic's two towers meet")

@@ -75,9 +75,15 @@ def _joint_adversary(width: int, hidden: Sequence[int], classes: Sequence[int]) 
     return perceptron([width, *hidden, sum(classes)])
 
 
+def _separate_adversaries(width: int, hidden: Sequence[int], classes: Sequence[int]) -> nn.Module:
+    return (
+        _joint_adversary(width, hidden, classes) if len(classes) == 1 else SeparateAdversaries(width, hidden, classes)
+    )
+
+
 ADVERSARIES: Mapping[str, Callable[[int, Sequence[int], Sequence[int]], nn.Module]] = {
     "joint": _joint_adversary,
-    "separate": SeparateAdversaries,
+    "separate": _separate_adversaries,
 }
 
 CRITIC_NETWORKS: Mapping[str, Callable[[int, int, int, Sequence[int], int], nn.Module]] = {
