@@ -144,7 +144,9 @@ class Experiment(_Frozen):
     )
     runtime: str = Field("ray-cohort", description="how clients are run: ray-cohort, flower or inline")
     actors: int = Field(0, ge=0, description="Ray actors; 0: one for each core")
-    ray_address: str = Field("", description="Ray cluster to join: auto or HOST:PORT; empty starts Ray on this machine")
+    ray_address: str = Field(
+        "", description="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT; empty starts Ray on this machine"
+    )
     network: NetworkConfig = NetworkConfig()
     method: dict[str, MethodConfig] = Field({}, description="changes to methods, or methods of one's own")
     centralized: CentralizedConfig = CentralizedConfig()
@@ -165,11 +167,6 @@ class Experiment(_Frozen):
             # as folder names and tables write them
             if len({f"{value:g}" if isinstance(value, float) else value for value in values}) != len(values):
                 raise ValueError(f"{field} has a value twice: {', '.join(map(str, values))}")
-        if self.ray_address.startswith("ray://"):  # tried: the actors start, and their results never arrive
-            raise ValueError(
-                f"ray_address is '{self.ray_address}': Ray Client isn't supported; "
-                "run on a machine of the cluster, with auto or HOST:PORT"
-            )
         if self.federation.clients_per_round > self.clients:
             raise ValueError(
                 f"clients_per_round is {self.federation.clients_per_round} but there are {self.clients} clients"

@@ -102,7 +102,6 @@ BAD_FLAGS = [
     (["--runtime", "ray"], "'ray'", "choose one of ray-cohort, flower, inline"),
     (["--runtime", ""], "''", "choose one of ray-cohort, flower, inline"),
     (["--rounds", "0"], "'0'", "at least 1"),
-    (["--ray-address", "ray://127.0.0.1:10001"], "'ray://127.0.0.1:10001'", "auto or HOST:PORT"),
     (["--rounds", "-4"], "'-4'", "at least 1"),
     (["--rounds", "few"], "'few'", "a whole number"),
     (["--actors", "-1"], "'-1'", "at least 0"),

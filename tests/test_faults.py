@@ -184,24 +184,23 @@ def test_joins_a_cluster_that_is_there(tmp_path):
     ray.shutdown()  # two heads on one machine would share ports
     ray_command = str(Path(sys.executable).with_name("ray"))
     environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_TMPDIR": "/tmp"}
-    port = "6391"
+    port, client_port = "6391", "10001"
     with (tmp_path / "log").open("w") as log:
         head = subprocess.Popen(
             [ray_command, "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2",
-             "--include-dashboard=false", "--disable-usage-stats", "--block"],
+             f"--ray-client-server-port={client_port}", "--include-dashboard=false", "--disable-usage-stats",
+             "--block"],
             stdout=log, stderr=log, env=environment,
         )  # fmt: skip
         try:
-            code = f"""
-from tests.test_faults import joined
-joined("127.0.0.1:{port}", {str(tmp_path)!r})
-"""
-            for attempt in range(2):  # the second run finds the cluster as the first one left it
+            # the second run finds the cluster as the first one left it
+            for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{client_port}"):
+                code = f"from tests.test_faults import joined; joined({address!r}, {str(tmp_path)!r})"
                 done = subprocess.run(
                     [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120,
                     cwd=Path(__file__).resolve().parent.parent,
                 )  # fmt: skip
-                assert done.returncode == 0, (attempt, done.stderr[-2000:], (tmp_path / "log").read_text()[-500:])
+                assert done.returncode == 0, (address, done.stderr[-2000:], (tmp_path / "log").read_text()[-500:])
                 assert "trained 4 clients on a cluster" in done.stdout
                 assert head.poll() is None
         finally:
@@ -217,7 +216,7 @@ def joined(address: str, folder: str) -> None:
     from fl_tiprdc.federated.client_store import write_client_store
     from tests.conftest import SMALL
 
-    for _ in range(60):
+    for _ in range(0 if address.startswith("ray://") else 60):  # until the cluster is there
         try:
             ray.init(address=address, log_to_driver=False)
             break
