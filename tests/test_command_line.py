@@ -387,3 +387,12 @@ def test_results_are_whole_and_read_back(tmp_path):
     assert [row["attack_difference"] for row in read["comparison"]] == [0, 0, 0, 0]
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "metrics.csv"), outcome.metrics)
     assert read_experiment(experiment_parser("").parse_args(["--config", str(tmp_path / "config.toml")])) == experiment
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent.parent / "simulations").glob("*.toml")), ids=lambda p: p.stem
+)
+def test_configurations_that_come_along_are_right(path):
+    experiment = parsed("--config", path)
+    assert "tiprdc+" in experiment.methods
+    assert experiment.federation.gradient_clients == 40

@@ -9,9 +9,12 @@ import pytest
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.frontier import over_seeds, summarize_points
 from fl_tiprdc.report.figures import (
+    ATTACK,
+    RETENTION,
     comparison_figure,
     draw_all,
     frontier_figure,
+    methods_figure,
     tasks_figure,
     training_figure,
 )
@@ -130,6 +133,16 @@ def test_the_frontier_figure_shows_the_points():
     assert list(raw.get_xdata()) == pytest.approx(mean[mean["setting"] == "raw"]["attack"].tolist())
     assert list(raw.get_ydata()) == pytest.approx([1.0])
     assert "chance" in [text.get_text() for text in axes.texts]
+
+
+def test_the_methods_figure_has_a_line_for_each_method_and_a_dot_for_each_lambda():
+    figure = methods_figure(some_points(methods=("tiprdc", "tiprdc+", "mine")))
+    left, right = figure.axes
+    assert [tick.get_text() for tick in left.get_yticklabels()] == ["mine", "tiprdc+", "tiprdc"]
+    assert left.get_xlabel() == ATTACK
+    assert right.get_xlabel() == f"mean {RETENTION}"
+    dots = [container for container in left.containers if "federated" in container.get_label()]
+    assert all(len(container.lines[0].get_xdata()) == 3 for container in dots)
 
 
 def test_the_training_figure_shows_the_mean_over_seeds_by_round():

@@ -166,6 +166,41 @@ def comparison_figure(points: pd.DataFrame) -> Figure:
     return figure
 
 
+def methods_figure(points: pd.DataFrame) -> Figure:
+    """Many methods beside each other, for an ablation: a line a method, a dot a λ."""
+    mean = over_seeds(points)
+    mean = mean[mean["setting"].isin(["centralized", "federated"])]
+    methods = list(mean["method"].unique())[::-1]
+    lambdas = sorted(mean["lam"].unique())
+    shades = mpl.colormaps["viridis"]
+    figure = Figure(figsize=(7.6, 1.6 + 0.32 * len(methods)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, value, label in ((left, "attack", ATTACK), (right, "retention", f"mean {RETENTION}")):
+        for (setting, lam), rows in mean.groupby(["setting", "lam"], sort=False):
+            colour = shades(0.9 * lambdas.index(lam) / max(1, len(lambdas) - 1))
+            shift = 0.12 if setting == "federated" else -0.12
+            axes.errorbar(
+                rows[value],
+                [methods.index(method) + shift for method in rows["method"]],
+                xerr=[
+                    (rows[value] - rows[f"{value}_low"]).clip(lower=0),
+                    (rows[f"{value}_high"] - rows[value]).clip(lower=0),
+                ],
+                color=colour,
+                marker=SETTING_MARKERS[str(setting)],
+                linestyle="",
+                markersize=5,
+                elinewidth=1,
+                label=f"λ = {lam:g}, {setting}",
+            )
+        axes.set_xlabel(label)
+    left.axvline(0.5, color=GREY, linewidth=1, label="chance")
+    left.set_yticks(range(len(methods)), methods)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
 def draw_all(folder: Path, points: pd.DataFrame, rounds: pd.DataFrame) -> list[str]:
     """Write every figure of a run; their names, most telling first."""
     figures = {
@@ -174,6 +209,8 @@ def draw_all(folder: Path, points: pd.DataFrame, rounds: pd.DataFrame) -> list[s
         "tasks": tasks_figure(points),
         "training": training_figure(rounds),
     }
+    if points["method"].nunique() - points.loc[points["setting"].isin(["raw", "baseline"]), "method"].nunique() > 2:
+        figures["methods"] = methods_figure(points)
     for name, figure in figures.items():
         save(figure, folder, name)
     return list(figures)
