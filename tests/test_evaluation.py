@@ -443,8 +443,8 @@ def test_retention_at_an_attack_is_read_between_the_points():
     assert retention_at(curve([0.8, 0.7, 0.5], [0.9, 0.8, 0.4]), 0.6) == pytest.approx(0.6)
     # a point that a safer one beats doesn't count
     assert retention_at(curve([0.8, 0.6, 0.5], [0.9, 0.3, 0.5]), 0.6) == pytest.approx(0.5)
-    both = pd.concat([curve([0.7, 0.5], [0.8, 0.4]), curve([0.7, 0.5], [1.0, 0.6], seed=1)])
-    assert retention_at(both, 0.6) == pytest.approx(0.7)  # the mean over seeds
+    both = pd.concat([curve([0.7, 0.5], [0.8, 0.4]), curve([0.8, 0.6], [1.0, 0.6], seed=1)])
+    assert retention_at(both, 0.65) == pytest.approx(0.7)  # halfway on the curve of means, (0.55, 0.5) to (0.75, 0.9)
     assert np.isnan(retention_at(curve([0.8, 0.7], [0.9, 0.8]), 0.6))  # never that safe
 
 

@@ -55,17 +55,14 @@ def frontier_area(points: pd.DataFrame) -> float:
 
 
 def retention_at(points: pd.DataFrame, level: float) -> float:
-    """Mean retention where a curve's worst attack is `level`: interpolated between its points, the mean over seeds.
+    """Retention where a curve's worst attack is `level`: the means over seeds of each λ, interpolated between λ.
 
-    NaN where the points of some seed don't reach down to `level`.
+    NaN where the curve doesn't reach down to `level`.
     """
-    found: list[float] = []
-    for _, curve in points.groupby("seed"):
-        curve = curve.sort_values(["attack", "retention"])
-        best = np.maximum.accumulate(curve["retention"].to_numpy())  # nobody takes a point that another one beats
-        inside = curve["attack"].min() <= level
-        found.append(float(np.interp(level, curve["attack"], best)) if inside else float("nan"))
-    return float(np.mean(found))
+    curve = points.groupby("lam")[["attack", "retention"]].mean().sort_values(["attack", "retention"])
+    best = np.maximum.accumulate(curve["retention"].to_numpy())  # nobody takes a point that a safer one beats
+    inside = curve["attack"].min() <= level
+    return float(np.interp(level, curve["attack"], best)) if inside else float("nan")
 
 
 def dial(points: pd.DataFrame) -> float:
