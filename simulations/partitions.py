@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import tomli_w
 from rich.console import Console
 
 from fl_tiprdc.config import Experiment
@@ -19,7 +18,7 @@ from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_
 from fl_tiprdc.report.partition_figure import partition_figure
 from fl_tiprdc.report.style import save
 from simulations.command_line import experiment_parser, guard, read_experiment
-from simulations.results import ROOT
+from simulations.results import ROOT, config_text
 from simulations.run import run
 from simulations.tables import show
 
@@ -29,7 +28,7 @@ LEVEL = 0.6  # the attack at which settings are compared
 def run_or_take(experiment: Experiment, folder: Path, console: Console) -> pd.DataFrame:
     """The points of a run: of the one in `folder` if it has the same settings, else of a new one."""
     config = folder / "config.toml"
-    if config.is_file() and config.read_text() == tomli_w.dumps(experiment.model_dump(mode="json")):
+    if config.is_file() and config.read_text() == config_text(experiment):
         console.print(f"{folder.name}: taken from {folder}", highlight=False)
     else:
         console.print(f"{folder.name}:", highlight=False)

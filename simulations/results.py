@@ -34,6 +34,11 @@ def default_output(experiment: Experiment) -> Path:
     return ROOT / "results" / f"{experiment.dataset}-{'+'.join(experiment.private)}-{partition}-{experiment.clients}"
 
 
+def config_text(experiment: Experiment) -> str:
+    """Every setting, as config.toml holds it."""
+    return tomli_w.dumps(experiment.model_dump(mode="json"))
+
+
 def prepare(output: Path) -> Path:
     """The folder in which a run is put together, beside `output`; it takes that name when it is whole.
 
@@ -89,7 +94,7 @@ def write_results(
     Returns:
         The summary, and the points.
     """
-    config = tomli_w.dumps(experiment.model_dump(mode="json"))
+    config = config_text(experiment)
     (folder / "config.toml").write_text(config)
     outcome.metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
     outcome.rounds.to_csv(folder / "rounds.csv", index=False)

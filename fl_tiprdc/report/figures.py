@@ -14,6 +14,11 @@ ATTACK = "worst attack AUC (0.5 = chance)"
 RETENTION = "utility retention (raw = 1)"
 
 
+def interval(curve: pd.DataFrame, value: str) -> list[pd.Series]:
+    """Lengths of error bars below and above `value`, from its columns _low and _high."""
+    return [(curve[value] - curve[f"{value}_low"]).clip(lower=0), (curve[f"{value}_high"] - curve[value]).clip(lower=0)]
+
+
 def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
     """One line for each setting and method, with intervals of the attack and ranges of the retention."""
     palette = colours(list(mean["method"]))
@@ -22,14 +27,8 @@ def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
         axes.errorbar(
             curve["attack"],
             curve["retention"],
-            xerr=[
-                (curve["attack"] - curve["attack_low"]).clip(lower=0),
-                (curve["attack_high"] - curve["attack"]).clip(lower=0),
-            ],
-            yerr=[
-                (curve["retention"] - curve["retention_low"]).clip(lower=0),
-                (curve["retention_high"] - curve["retention"]).clip(lower=0),
-            ],
+            xerr=interval(curve, "attack"),
+            yerr=interval(curve, "retention"),
             color=palette[str(method)],
             marker=SETTING_MARKERS[str(setting)],
             linestyle=SETTING_LINES[str(setting)],
@@ -141,10 +140,7 @@ def comparison_figure(points: pd.DataFrame) -> Figure:
             axes.errorbar(
                 curve["lam"] + shift,
                 curve[value],
-                yerr=[
-                    (curve[value] - curve[f"{value}_low"]).clip(lower=0),
-                    (curve[f"{value}_high"] - curve[value]).clip(lower=0),
-                ],
+                yerr=interval(curve, value),
                 color=palette[str(method)],
                 marker=SETTING_MARKERS[str(setting)],
                 linestyle=SETTING_LINES[str(setting)],
@@ -182,10 +178,7 @@ def methods_figure(points: pd.DataFrame) -> Figure:
             axes.errorbar(
                 rows[value],
                 [methods.index(method) + shift for method in rows["method"]],
-                xerr=[
-                    (rows[value] - rows[f"{value}_low"]).clip(lower=0),
-                    (rows[f"{value}_high"] - rows[value]).clip(lower=0),
-                ],
+                xerr=interval(rows, value),
                 color=colour,
                 marker=SETTING_MARKERS[str(setting)],
                 linestyle="",

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.frontier import over_seeds
-from fl_tiprdc.report.figures import ATTACK, RETENTION
+from fl_tiprdc.report.figures import ATTACK, RETENTION, interval
 from fl_tiprdc.report.style import GREY, PARTITION_LOOKS
 
 
@@ -29,11 +29,8 @@ def partition_figure(points: pd.DataFrame) -> Figure:
             axes.errorbar(
                 curve["attack"],
                 curve["retention"],
-                xerr=[
-                    (curve["attack"] - curve["attack_low"]).clip(lower=0),
-                    (curve["attack_high"] - curve["attack"]).clip(lower=0),
-                ],
-                yerr=[curve["retention"] - curve["retention_low"], curve["retention_high"] - curve["retention"]],
+                xerr=interval(curve, "attack"),
+                yerr=interval(curve, "retention"),
                 color=colour,
                 marker=marker,
                 linestyle=line,
