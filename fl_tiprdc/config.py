@@ -19,9 +19,32 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class NetworkConfig(_Frozen):
-    """Layer widths of the networks for tables."""
+class DataConfig(_Frozen):
+    """Where a data set's files are, and how they are read. Settings of other data sets have no effect."""
 
+    root: Path | None = Field(None, description="folder with a data set's official files")
+    file: Path | None = Field(None, description="table: CSV or Parquet file")
+    tasks: tuple[str, ...] = Field((), description="attributes that unknown tasks predict; none: the data set's own")
+    participant: str = Field("", description="table: column that says whose record it is; empty: each row is a person")
+    columns: dict[str, Literal["number", "category", "ignore"]] = Field(
+        {}, description="table: kinds of columns that are not told rightly by their values"
+    )
+    size: tuple[Positive, Positive] | None = Field(
+        None, description="images: height and width; empty: the data set's own"
+    )
+    records: int = Field(0, ge=0, description="read at most that many records; 0: all, or the data set's own number")
+    cache_megabytes: Positive = Field(512, description="images: decoded ones to keep in memory")
+    correlation: float = Field(
+        0.0, ge=-1, le=1, description="avatars: correlation of the private attribute with the first task"
+    )
+
+
+class NetworkConfig(_Frozen):
+    """Which networks, and the widths of their layers."""
+
+    architecture: Literal["auto", "perceptron", "convolutional", "recurrent", "vgg16", "lstm"] = Field(
+        "auto", description="auto takes what fits the data: perceptron, convolutional or recurrent"
+    )
     representation: Positive = Field(32, description="numbers in a representation, d")
     extractor_hidden: Widths = Field((256,), description="hidden layers of the extractor")
     adversary_hidden: Widths = Field((256, 128), description="hidden layers of the adversary")
@@ -126,10 +149,11 @@ class Experiment(_Frozen):
     """One run: what is trained, on what, by whom, and how it is audited."""
 
     dataset: str = Field("adult", description="data set")
-    private: tuple[str, ...] = Field(("sex",), min_length=1, description="attributes to hide")
+    data: DataConfig = DataConfig()
+    private: tuple[str, ...] = Field((), description="attributes to hide; none: the data set's own")
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the people who contribute nothing")
     clients: Positive = Field(100, description="number of clients")
-    partition: str = Field("iid", description="who holds what: iid, dirichlet:ALPHA or by-private")
+    partition: str = Field("iid", description="who holds what: iid, dirichlet:ALPHA, by-private or natural")
     settings: tuple[Literal["baseline", "centralized", "federated"], ...] = Field(
         ("baseline", "centralized", "federated"),
         description="what is set beside raw data: baseline, centralized, federated",
@@ -139,8 +163,9 @@ class Experiment(_Frozen):
         (0.1, 0.3, 0.5, 0.7, 0.9), min_length=1, description="weights of privacy against information"
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1, description="experiment seeds")
-    noises: tuple[Annotated[float, Field(ge=0)], ...] = Field(
-        (0.5, 1.0, 2.0, 4.0), description="baseline: standard deviations of Gaussian noise on the raw record"
+    baselines: tuple[str, ...] = Field(("gaussian-noise",), description="releases without adversarial training")
+    dials: dict[str, tuple[Annotated[float, Field(ge=0)], ...]] = Field(
+        {}, description="values of a baseline's own dial, in place of its usual ones"
     )
     runtime: str = Field("ray-cohort", description="how clients are run: ray-cohort, flower or inline")
     actors: int = Field(0, ge=0, description="Ray actors; 0: one for each core")
@@ -162,7 +187,7 @@ class Experiment(_Frozen):
             if name not in {*METHODS, *self.method}:
                 allowed = ", ".join(sorted({*METHODS, *self.method}))
                 raise ValueError(f"unknown method '{name}': choose from {allowed}")
-        for field in ("private", "settings", "methods", "lambdas", "seeds", "noises"):
+        for field in ("private", "settings", "methods", "lambdas", "seeds", "baselines"):
             values = getattr(self, field)
             # as folder names and tables write them
             if len({f"{value:g}" if isinstance(value, float) else value for value in values}) != len(values):
@@ -180,7 +205,7 @@ class Experiment(_Frozen):
 
 QUICK: Mapping[str, Any] = {
     "lambdas": (0.1, 0.5, 0.9),
-    "noises": (1.0, 4.0),
+    "dials": {"gaussian-noise": (1.0, 4.0)},
     "centralized": {"steps": 100},
     "federation": {"rounds": 4, "updates_per_round": 15},
     "audit": {

@@ -89,15 +89,13 @@ class Memory:
 def synthetic_store(root: Path, clients: int, rows: int) -> None:
     """A client store of random records, written piece by piece: it needs no memory for the whole."""
     columns = tuple(Column(f"x{i}", "numeric", i) for i in range(WIDTH))
-    description = Description(columns, (Attribute("u", ("0", "1")),), ((0.5, 0.5),))
+    description = Description.of_table(columns, (Attribute("u", ("0", "1")),), ((0.5, 0.5),))
     generator = numpy_generator(0, "benchmark")
-    few = Records(
-        generator.standard_normal((rows, WIDTH)).astype(np.float32),
-        generator.integers(0, 2, (rows, 1)),
-    )
-    write_client_store(root, few, [np.arange(rows)], description, 0)
+    x = generator.standard_normal((rows, WIDTH)).astype(np.float32)
+    private = generator.integers(0, 2, (rows, 1))
+    write_client_store(root, Records(x, private), [np.arange(rows)], description, 0)
     np.save(root / "offsets.npy", np.arange(clients + 1) * rows)
-    for name, like in (("x", few.x), ("private", few.private)):
+    for name, like in (("x", x), ("private", private)):
         shape = (clients * rows, *like.shape[1:])
         whole = np.lib.format.open_memmap(root / f"{name}.npy", mode="w+", dtype=like.dtype, shape=shape)
         for begin in range(0, clients, 1000):

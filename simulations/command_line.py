@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fl_tiprdc.baselines import BASELINES
 from fl_tiprdc.config import QUICK, Experiment, FederationConfig, build_experiment, merge, read_toml
 from fl_tiprdc.data import DATASETS, load_population
 from fl_tiprdc.data.partition import check_clients, parse_partition
@@ -60,6 +61,7 @@ FLAGS: dict[str, Callable[[str], Any]] = {
     "partition": str,
     "settings": words,
     "methods": words,
+    "baselines": words,
     "lambdas": lambda text: _numbers(float, text, "lambdas"),
     "seeds": lambda text: _numbers(int, text, "seeds"),
     "runtime": str,
@@ -102,10 +104,16 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
         raise choose("runtime", experiment.runtime, RUNTIMES)
     if experiment.dataset not in DATASETS:
         raise choose("data set", experiment.dataset, DATASETS)
+    if not experiment.private:
+        experiment = experiment.model_copy(update={"private": DATASETS[experiment.dataset].private})
+    for name in (*experiment.baselines, *experiment.dials):
+        if name not in BASELINES:
+            raise choose("baseline", name, BASELINES)
     check_panel(experiment.audit)
     parse_partition(experiment.partition)
-    population = load_population(experiment.dataset, experiment.private, experiment.held_out)
-    check_clients(population.contributors.private, experiment.clients, experiment.partition)
+    population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
+    crowd = population.contributors
+    check_clients(crowd.private, experiment.clients, experiment.partition, crowd.participant)
     return experiment
 
 

@@ -16,6 +16,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Crowd, Floats, Ints, Population
 from fl_tiprdc.data.partition import partition
+from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
 from fl_tiprdc.federated.client_store import write_client_store
 from fl_tiprdc.federated.launch import launch
@@ -25,7 +26,6 @@ from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve
 from fl_tiprdc.hybrid.centralized import Curve, train_centralized
 from fl_tiprdc.hybrid.cohort import CohortResult
 from fl_tiprdc.hybrid.step import HybridStep, Parameters
-from fl_tiprdc.models.channel import draw_noise
 from fl_tiprdc.seeding import torch_generator
 from simulations.stages import Stages
 
@@ -65,10 +65,7 @@ def release_folder(root: Path, setting: str, point: Point) -> Path:
 def represent(step: HybridStep, extractor: Parameters, crowd: Crowd, setting: str, group: str, point: Point) -> Floats:
     """Representations of a crowd by an extractor that is at hand: [n, d]."""
     generator = torch_generator(point.seed, "release", setting, group, point.method, str(point.lam))
-    sigma = step.method.sigma(point.lam)
-    with torch.no_grad():
-        z = step.represent(extractor, torch.tensor(crowd.x), draw_noise((len(crowd), step.d), generator), sigma)
-    return z.numpy()
+    return step.release_all(extractor, crowd.x, generator, step.method.sigma(point.lam))
 
 
 def run_experiment(experiment: Experiment, publication: Path, stages: Stages) -> Outcome:
@@ -84,9 +81,10 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
         TooManyFailuresError: more clients failed than allowed.
     """
     with stages.stage("load data", 1):
-        population = load_population(experiment.dataset, experiment.private, experiment.held_out)
+        population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
+        crowd = population.contributors
         parts = {
-            seed: partition(population.contributors.private, experiment.clients, experiment.partition, seed)
+            seed: partition(crowd.private, experiment.clients, experiment.partition, seed, crowd.participant)
             for seed in experiment.seeds
         }
     outcome = Outcome()
@@ -102,13 +100,15 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
 
 
 def _untrained(experiment: Experiment, population: Population) -> Iterator[_Job]:
-    known, unknown = population.contributors.x, population.held_out.x
-    baselines = BASELINES if "baseline" in experiment.settings else {}
+    known, unknown = raw_features(population.contributors), raw_features(population.held_out)
+    baselines = experiment.baselines if "baseline" in experiment.settings else ()
     for seed in experiment.seeds:
         yield _Job(Release("raw", "raw", 0.0, seed, known, unknown))
-        for name, baseline in baselines.items():
-            for dial in experiment.noises:
-                yield _Job(Release("baseline", name, dial, seed, *baseline(known, unknown, dial, seed)))
+        for name in baselines:
+            baseline = BASELINES[name]
+            for dial in experiment.dials.get(name, baseline.dials):
+                released = baseline.release(population.contributors, population.held_out, dial, seed)
+                yield _Job(Release("baseline", name, dial, seed, *released))
 
 
 def _centralized(

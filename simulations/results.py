@@ -36,7 +36,7 @@ def default_output(experiment: Experiment) -> Path:
 
 def config_text(experiment: Experiment) -> str:
     """Every setting, as config.toml holds it."""
-    return tomli_w.dumps(experiment.model_dump(mode="json"))
+    return tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True))
 
 
 def prepare(output: Path) -> Path:

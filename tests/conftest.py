@@ -20,7 +20,7 @@ from fl_tiprdc.hybrid.step import HybridStep
 SMALL: dict[str, Any] = {
     "clients": 6,
     "lambdas": (0.5,),
-    "noises": (1.0,),
+    "dials": {"gaussian-noise": (1.0,)},
     "runtime": "inline",
     "network": {
         "representation": 8,

@@ -21,7 +21,7 @@ from fl_tiprdc.models.channel import capacity_bits, draw_noise, release
 # two numbers and a category of three values with shares ½, ¼, ¼; private: u of two values, v of three
 SHARES = (0.5, 0.25, 0.25)
 ENTROPY = 1.5 * math.log(2)  # of SHARES, in nats: ½·1 + ¼·2 + ¼·2 bits
-DESCRIPTION = Description(
+DESCRIPTION = Description.of_table(
     (
         Column("a", "numeric", 0),
         Column("colour", "categorical", 1, ("red", "green", "blue"), ENTROPY),
@@ -30,7 +30,7 @@ DESCRIPTION = Description(
     (Attribute("u", ("p", "q")), Attribute("v", ("x", "y", "z"))),
     ((0.25, 0.75), SHARES),
 )
-ONE = Description(DESCRIPTION.columns, DESCRIPTION.attributes[:1], DESCRIPTION.marginals[:1])
+ONE = Description.of_table(DESCRIPTION.columns, DESCRIPTION.attributes[:1], DESCRIPTION.marginals[:1])
 
 
 def one_hot(u, description):
@@ -260,7 +260,7 @@ def test_balanced_cross_entropy_adds_up_over_clients_of_one_value():
 def test_losses_are_sums_over_attributes(batch):
     logits, _, u = batch
     first = balanced_cross_entropy(logits[:, :2], u[:, :1], torch.ones(6), ONE)
-    second_only = Description(DESCRIPTION.columns, DESCRIPTION.attributes[1:], DESCRIPTION.marginals[1:])
+    second_only = Description.of_table(DESCRIPTION.columns, DESCRIPTION.attributes[1:], DESCRIPTION.marginals[1:])
     second = balanced_cross_entropy(logits[:, 2:5], u[:, 1:], torch.ones(6), second_only)
     both = balanced_cross_entropy(logits[:, :5], u, torch.ones(6), DESCRIPTION)
     torch.testing.assert_close(both, first + second)

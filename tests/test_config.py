@@ -33,7 +33,7 @@ def complaint(values) -> str:
 
 def test_defaults_are_the_main_job():
     experiment = build_experiment({})
-    assert (experiment.dataset, experiment.private, experiment.clients) == ("adult", ("sex",), 100)
+    assert (experiment.dataset, experiment.private, experiment.clients) == ("adult", (), 100)
     assert experiment.partition == "iid"
     assert experiment.methods == ("tiprdc", "tiprdc+")
     assert len(experiment.lambdas) == 5
@@ -120,7 +120,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(values, message):
         ({"lambdas": [0.5, 0.1, 0.5]}, "lambdas has a value twice: 0.5, 0.1, 0.5"),
         # folders and tables write six digits
         ({"lambdas": [0.5, 0.5000001]}, "lambdas has a value twice: 0.5, 0.5000001"),
-        ({"noises": [1, 1.0]}, "noises has a value twice: 1.0, 1.0"),
+        ({"baselines": ["a", "a"]}, "baselines has a value twice: a, a"),
         ({"seeds": [1, 1]}, "seeds has a value twice: 1, 1"),
         ({"private": ["sex", "sex"]}, "private has a value twice: sex, sex"),
         ({"methods": ["tiprdc", "tiprdc"]}, "methods has a value twice: tiprdc, tiprdc"),
@@ -184,11 +184,12 @@ def test_an_experiment_written_as_toml_reads_back_the_same(tmp_path):
             "methods": ["tiprdc", "mine"],
             "method": {"tiprdc": {"channel": True}, "mine": {"information": "jsd-pairs"}},
             "network": {"extractor_hidden": []},
-            "noises": [],
+            "dials": {"gaussian-noise": [1.0]},
+            "data": {"root": "/somewhere"},
         }
     )
     path = tmp_path / "config.toml"
-    path.write_text(tomli_w.dumps(experiment.model_dump(mode="json")))
+    path.write_text(tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True)))
     assert build_experiment(read_toml(path)) == experiment
 
 

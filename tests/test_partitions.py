@@ -14,7 +14,7 @@ CONFIG = """
 methods = ["tiprdc+"]
 lambdas = [0.1, 0.9]
 seeds = [0, 1]
-noises = [1.0]
+dials = {gaussian-noise = [1.0]}
 clients = 6
 runtime = "inline"
 [centralized]

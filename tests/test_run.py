@@ -34,7 +34,7 @@ def quiet() -> Console:
 
 @pytest.fixture
 def finished(small, slice_of_adult, tmp_path):
-    experiment = small(lambdas=(0.1, 0.9), methods=("tiprdc", "tiprdc+"), noises=(1.0, 2.0))
+    experiment = small(lambdas=(0.1, 0.9), methods=("tiprdc", "tiprdc+"), dials={"gaussian-noise": (1.0, 2.0)})
     return experiment, tmp_path / "run", run(experiment, tmp_path / "run", quiet())
 
 

@@ -2,15 +2,17 @@
 
 import numpy as np
 
-from fl_tiprdc.data.crowd import Floats
+from fl_tiprdc.data.crowd import Crowd, Floats
+from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.seeding import numpy_generator
 
 
-def gaussian_noise(contributors: Floats, held_out: Floats, dial: float, seed: int) -> tuple[Floats, Floats]:
+def gaussian_noise(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
     """X + dial · ε, ε ~ N(0, I), for both groups of people. `dial` is in units of x (standard deviations)."""
     generator = numpy_generator(seed, "gaussian-noise", str(dial))
 
-    def noisy(x: Floats) -> Floats:
+    def noisy(crowd: Crowd) -> Floats:
+        x = raw_features(crowd)
         return (x + dial * generator.standard_normal(x.shape)).astype(np.float32)
 
     return noisy(contributors), noisy(held_out)

@@ -1,21 +1,44 @@
 """Crowds: loaders, the one record type, partitioning."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.adult import load_adult
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.errors import choose
 
-# name -> loader(private attributes, held-out share)
-DATASETS: Mapping[str, Callable[[Sequence[str], float], Population]] = {"adult": load_adult}
+
+@dataclass(frozen=True)
+class Source:
+    """A data set.
+
+    Attributes:
+        load: from (settings, private attributes, held-out share) to the population.
+        private: what is hidden when nothing is named; empty: the user must say.
+    """
+
+    load: Callable[[DataConfig, Sequence[str], float], Population]
+    private: tuple[str, ...]
 
 
-def load_population(dataset: str, private: Sequence[str], held_out: float) -> Population:
+DATASETS: Mapping[str, Source] = {"adult": Source(load_adult, ("sex",))}
+
+
+def load_population(
+    dataset: str, private: Sequence[str], held_out: float, config: DataConfig | None = None
+) -> Population:
     """Load a data set by name.
 
+    Args:
+        dataset: a key of `DATASETS`.
+        private: attributes to hide; none: the data set's own.
+        held_out: share of the people who contribute nothing.
+        config: where files are and how to read them; None: defaults.
+
     Raises:
-        InputError: unknown data set or private attribute.
+        InputError: unknown data set or private attribute, or files that are missing or wrong.
     """
     if dataset not in DATASETS:
         raise choose("data set", dataset, DATASETS)
-    return DATASETS[dataset](private, held_out)
+    return DATASETS[dataset].load(config or DataConfig(), private or DATASETS[dataset].private, held_out)

@@ -6,6 +6,7 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
+from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.table import Table, encode, require_columns
 from fl_tiprdc.errors import InputError
@@ -23,10 +24,11 @@ TWINS = {"education": "education-num", "education-num": "education"}  # one colu
 WEIGHT = "fnlwgt"  # the census bureau's sampling weight: not a property of the person
 
 
-def load_adult(private: Sequence[str], held_out: float) -> Population:
+def load_adult(config: DataConfig, private: Sequence[str], held_out: float) -> Population:
     """Load Adult.
 
     Args:
+        config: without effect: the data comes with the package.
         private: the columns to hide; `sex` in the papers. They and `income` are no part of x.
         held_out: share of the people who contribute nothing.
 

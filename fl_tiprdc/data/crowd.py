@@ -1,17 +1,24 @@
 """The record type: what a crowd knows about itself, and the part of it that training may see."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from fl_tiprdc.data.lazy_images import LazyImages
 from fl_tiprdc.errors import InputError
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+X = npt.NDArray[Any] | LazyImages  # float32 (tables), uint8 (images) or int32 (texts)
+
+Modality = Literal["table", "image", "text"]
+TYPES: Mapping[str, type] = {"table": np.float32, "image": np.uint8, "text": np.int32}  # of x, by modality
+PADDING = 0  # the token that fills a text up
 
 
 @dataclass(frozen=True)
@@ -57,20 +64,40 @@ class Description:
     """What x and the private labels mean; everything that is needed to build networks, and no record.
 
     Attributes:
-        columns: the columns of x, in order.
         attributes: the private attributes, in the order of the columns of the private labels.
         marginals: per attribute the share of each class among the contributors. Taken as public knowledge (a
             census has it), so that no client has to tell how many records of each class it holds.
+        shape: of one record in x: (columns,), (channels, height, width) or (tokens,).
+        modality: table (scaled numbers), image (pixels 0 to 255) or text (token ids, `PADDING` at the end).
+        uncertainty: what the best constant prediction leaves unexplained of a whole record, on contributors: in
+            nats, or half the squared error (of pixels from 0 to 1; of standardised numbers).
+        columns: tables: the columns of x, in order.
+        vocabulary: texts: number of token ids.
     """
 
-    columns: tuple[Column, ...]
     attributes: tuple[Attribute, ...]
     marginals: tuple[tuple[float, ...], ...]
+    shape: tuple[int, ...]
+    modality: Modality = "table"
+    uncertainty: float = 1.0
+    columns: tuple[Column, ...] = ()
+    vocabulary: int = 0
+
+    @classmethod
+    def of_table(
+        cls,
+        columns: tuple[Column, ...],
+        attributes: tuple[Attribute, ...],
+        marginals: tuple[tuple[float, ...], ...],
+    ) -> "Description":
+        """The description of a table with these columns."""
+        shape = (sum(column.width for column in columns),)
+        return cls(attributes, marginals, shape, "table", sum(column.uncertainty for column in columns), columns)
 
     @property
     def width(self) -> int:
-        """Number of columns of x."""
-        return sum(column.width for column in self.columns)
+        """Numbers in one record of x."""
+        return math.prod(self.shape)
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -83,11 +110,11 @@ class Records:
     """What training sees of some records: x and the private labels, and no task label.
 
     Attributes:
-        x: [n, width] float32.
+        x: [n, *shape].
         private: [n, attributes] int64, positions in the classes.
     """
 
-    x: Floats
+    x: X
     private: Ints
 
     def __len__(self) -> int:
@@ -99,17 +126,18 @@ class Crowd:
     """Records of a crowd, immutable.
 
     Attributes:
-        x: [n, width] float32, raw features, scaled; holds no private attribute.
+        x: [n, *shape], raw; holds no private attribute as a column. Its type follows from the modality, see `TYPES`.
         private: [n, attributes] int64.
         tasks: name of an unknown task -> [n] int64 labels; only the audit reads them.
         participant: [n] int64, the person a record belongs to.
         description: meaning of x and of the private labels.
 
     Raises:
-        InputError: lengths differ, a value is not finite, or a label is out of range.
+        InputError: shape or type of x is not what its description says, lengths differ, a value is not finite or
+            no token, or a label is out of range.
     """
 
-    x: Floats
+    x: X
     private: Ints
     tasks: Mapping[str, Ints]
     participant: Ints
@@ -117,22 +145,30 @@ class Crowd:
 
     def __post_init__(self) -> None:
         n = len(self.x)
-        if self.x.shape[1:] != (self.description.width,):
-            raise InputError(f"x has shape {self.x.shape}, its description says (n, {self.description.width})")
+        if self.x.shape[1:] != self.description.shape:
+            raise InputError(f"x has shape {self.x.shape}, its description says (n, *{self.description.shape})")
+        wanted = TYPES[self.description.modality]
+        if self.x.dtype != wanted:
+            raise InputError(f"x is {self.x.dtype}; of a {self.description.modality} it must be {wanted.__name__}")
         if self.private.shape != (n, len(self.description.attributes)):
             raise InputError(f"private labels have shape {self.private.shape}, expected one row a record")
         for name, labels in {**self.tasks, "participant": self.participant}.items():
             if labels.shape != (n,):
                 raise InputError(f"'{name}' has {len(labels)} labels for {n} records")
-        if not np.isfinite(self.x).all():
-            raise InputError("x has values that are not finite")
+        if not isinstance(self.x, LazyImages):
+            if not np.isfinite(self.x).all():
+                raise InputError("x has values that are not finite")
+            top = self.description.vocabulary
+            if self.description.modality == "text" and not ((self.x >= 0) & (self.x < top)).all():
+                raise InputError(f"x has tokens that are not in 0..{top - 1}")
+            self.x.setflags(write=False)
         for name, labels in self.tasks.items():
             if n and labels.min() < 0:
                 raise InputError(f"labels of '{name}' are not 0 or more")
         for a, k in enumerate(self.description.classes):
             if n and not (self.private[:, a].min() >= 0 and self.private[:, a].max() < k):
                 raise InputError(f"labels of '{self.description.attributes[a].name}' are not in 0..{k - 1}")
-        arrays: tuple[npt.NDArray[np.generic], ...] = (self.x, self.private, self.participant, *self.tasks.values())
+        arrays: tuple[npt.NDArray[np.generic], ...] = (self.private, self.participant, *self.tasks.values())
         for array in arrays:
             array.setflags(write=False)
         object.__setattr__(self, "tasks", MappingProxyType(dict(self.tasks)))
@@ -143,7 +179,7 @@ class Crowd:
     def take(self, index: Ints) -> "Crowd":
         """The records at `index`, in that order."""
         return Crowd(
-            self.x[index],
+            self.x.subset(index) if isinstance(self.x, LazyImages) else self.x[index],
             self.private[index],
             {name: labels[index] for name, labels in self.tasks.items()},
             self.participant[index],

@@ -8,7 +8,8 @@ from fl_tiprdc.data.crowd import Ints
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.seeding import derive, numpy_generator
 
-SPELLINGS = "iid, dirichlet:ALPHA (ALPHA > 0), by-private"
+SPELLINGS = "iid, dirichlet:ALPHA (ALPHA > 0), by-private, natural"
+NATURAL = "natural"
 
 
 def joint_codes(private: Ints) -> Ints:
@@ -23,7 +24,7 @@ def parse_partition(spec: str) -> tuple[str, float]:
         InputError: not one of `SPELLINGS`.
     """
     name, _, parameter = spec.partition(":")
-    if name not in PARTITIONERS or (name == "dirichlet") != (":" in spec):
+    if name not in {*PARTITIONERS, NATURAL} or (name == "dirichlet") != (":" in spec):
         raise InputError(f"unknown partition '{spec}': choose one of {SPELLINGS}")
     try:
         alpha = float(parameter or 0)
@@ -68,12 +69,17 @@ PARTITIONERS: Mapping[str, Callable[[int, float, int, Ints], object]] = {
 }
 
 
-def check_clients(private: Ints, clients: int, spec: str) -> None:
-    """Check that the records [n, attributes] can be dealt to that many clients.
+def check_clients(private: Ints, clients: int, spec: str, participant: Ints | None = None) -> None:
+    """Check that records with labels [n, attributes] can be dealt to that many clients.
+
+    `participant` [n] says whose they are; None: every record is a person.
 
     Raises:
-        InputError: more clients than records, or a number of clients that `by-private` can't serve.
+        InputError: more clients than records or people, or a number of clients that `by-private` can't serve.
     """
+    people = len(private) if participant is None else len(np.unique(participant))
+    if spec == NATURAL and clients > people:
+        raise InputError(f"{clients} clients but only {people} people: ask for at most that many clients")
     if clients > len(private):
         raise InputError(f"{clients} clients but only {len(private)} records: ask for at most that many clients")
     if spec == "by-private":
@@ -87,14 +93,28 @@ def check_clients(private: Ints, clients: int, spec: str) -> None:
             )
 
 
-def partition(private: Ints, clients: int, spec: str, seed: int) -> list[Ints]:
+def _natural(participant: Ints, clients: int, seed: int) -> list[Ints]:
+    """All records of a person to one client; every client gets about the same number of people."""
+    people, owner = np.unique(participant, return_inverse=True)
+    client_of = np.empty(len(people), dtype=np.int64)
+    for client, some in enumerate(
+        np.array_split(numpy_generator(seed, "partition-order").permutation(len(people)), clients)
+    ):
+        client_of[some] = client
+    holder = client_of[owner.reshape(-1)]
+    order = np.argsort(holder, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(holder, minlength=clients))[:-1])
+
+
+def partition(private: Ints, clients: int, spec: str, seed: int, participant: Ints | None = None) -> list[Ints]:
     """Deal records to clients, deterministically in `seed`.
 
     Args:
         private: [n, attributes] labels; `dirichlet` and `by-private` use their combinations.
         clients: number of clients.
-        spec: `iid`, `dirichlet:ALPHA` or `by-private`.
+        spec: `iid`, `dirichlet:ALPHA`, `by-private` or `natural` (a person's records stay together).
         seed: experiment seed.
+        participant: [n] whose records they are, for `natural`; None: every record is a person.
 
     Returns:
         One index array a client; together every record once.
@@ -103,7 +123,9 @@ def partition(private: Ints, clients: int, spec: str, seed: int) -> list[Ints]:
         InputError: unknown spelling, or a number of clients that the records don't allow.
     """
     name, alpha = parse_partition(spec)
-    check_clients(private, clients, spec)
+    check_clients(private, clients, spec, participant)
+    if name == NATURAL:
+        return _natural(np.arange(len(private)) if participant is None else participant, clients, seed)
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()

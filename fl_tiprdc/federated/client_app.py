@@ -12,7 +12,6 @@ from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_work import perform, to_tensors
 from fl_tiprdc.federated.messages import CONFIG, RECORDS, Instruction, pack_arrays, unpack_arrays, unpack_groups
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.models.channel import draw_noise
 from fl_tiprdc.seeding import torch_generator
 
 _stores: dict[str, ClientStore] = {}
@@ -71,12 +70,5 @@ def representations(
     for name in sorted(extractor):
         digest.update(name.encode() + np.ascontiguousarray(extractor[name]).tobytes())
     generator = torch_generator(store.secret(partition), "publication", digest.hexdigest(), str(instruction.sigma))
-    noise = draw_noise((len(records), step.d), generator)
-    with torch.no_grad():
-        z = step.represent(
-            to_tensors({"extractor": extractor})["extractor"],
-            torch.from_numpy(records.x),
-            noise,
-            instruction.sigma,
-        )
-    return z.numpy()
+    parameters = to_tensors({"extractor": extractor})["extractor"]
+    return step.release_all(parameters, records.x, generator, instruction.sigma)

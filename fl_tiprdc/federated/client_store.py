@@ -16,6 +16,8 @@ from fl_tiprdc.data.crowd import Attribute, Column, Description, Ints, Records
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.seeding import derive
 
+PIECE = 4096  # records written at a time
+
 
 def write_client_store(
     root: Path, records: Records, partitions: Sequence[Ints], description: Description, seed: int
@@ -31,7 +33,12 @@ def write_client_store(
     """
     root.mkdir(parents=True, exist_ok=True)
     order = np.concatenate(partitions)
-    np.save(root / "x.npy", records.x[order])
+    kept = np.lib.format.open_memmap(
+        root / "x.npy", mode="w+", dtype=records.x.dtype, shape=(len(order), *records.x.shape[1:])
+    )
+    for begin in range(0, len(order), PIECE):  # images are decoded piece by piece
+        kept[begin : begin + PIECE] = records.x[order[begin : begin + PIECE]]
+    kept.flush()
     np.save(root / "private.npy", records.private[order])
     np.save(root / "offsets.npy", np.cumsum([0, *map(len, partitions)]))
     (root / "secret").write_text(str(derive(seed, "client-secrets")))
@@ -42,9 +49,13 @@ def read_description(path: Path) -> Description:
     """A description as `write_client_store` writes it."""
     raw = json.loads(path.read_text())
     return Description(
-        tuple(Column(**{**c, "categories": tuple(c["categories"])}) for c in raw["columns"]),
-        tuple(Attribute(a["name"], tuple(a["classes"])) for a in raw["attributes"]),
-        tuple(tuple(m) for m in raw["marginals"]),
+        **{
+            **raw,
+            "attributes": tuple(Attribute(a["name"], tuple(a["classes"])) for a in raw["attributes"]),
+            "marginals": tuple(tuple(m) for m in raw["marginals"]),
+            "shape": tuple(raw["shape"]),
+            "columns": tuple(Column(**{**c, "categories": tuple(c["categories"])}) for c in raw["columns"]),
+        }
     )
 
 
@@ -84,7 +95,7 @@ class ClientStore:
             raise InputError(f"no client {partition}: there are {len(self)}")
         rows = slice(self.offsets[partition], self.offsets[partition + 1])
         x, private = np.array(self._x[rows]), np.array(self._private[rows])
-        if not np.isfinite(x).all():
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise InputError(f"client {partition}: x has values that are not finite")
         return Records(x, private)
 

@@ -79,7 +79,7 @@ class CohortBatches:
                 offsets[id(member.records)] = total
                 total += len(member.records)
                 tables.append(member.records)
-        self._x = torch.from_numpy(np.concatenate([table.x for table in tables])).to(device)
+        self._x = tables[0].x if len(tables) == 1 else np.concatenate([table.x[:] for table in tables])
         self._u = torch.from_numpy(np.concatenate([table.private for table in tables])).to(device)
         self._dealt = [
             [
@@ -111,7 +111,8 @@ class CohortBatches:
             for i, part in enumerate(rows):
                 noise[i, : len(part)] = draw_noise((len(part), self._d), self._noise[i])
         where = torch.from_numpy(index).to(self._device)
-        return Batch(self._x[where], self._u[where], torch.from_numpy(mask).to(self._device), noise.to(self._device))
+        x = torch.from_numpy(self._x[index]).to(self._device)
+        return Batch(x, self._u[where], torch.from_numpy(mask).to(self._device), noise.to(self._device))
 
     def restore(self, stacked: Tensor) -> Tensor:
         """Rows in the members' own order again."""

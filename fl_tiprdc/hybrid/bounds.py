@@ -68,7 +68,7 @@ def reconstruction(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, descripti
         if column.kind == "categorical":
             logits = scores[:, column.span]
             unexplained = unexplained + logits.logsumexp(1) - (logits * x[:, column.span]).sum(1)
-    return 1 - _mean(unexplained, mask) / sum(column.uncertainty for column in description.columns)
+    return 1 - _mean(unexplained, mask) / description.uncertainty
 
 
 # name -> (critic network, bound)

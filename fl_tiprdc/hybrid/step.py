@@ -3,15 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
 from fl_tiprdc.config import MethodConfig, NetworkConfig
-from fl_tiprdc.data.crowd import Description
+from fl_tiprdc.data.crowd import Description, Floats, X
 from fl_tiprdc.hybrid.bounds import INFORMATION
 from fl_tiprdc.hybrid.privacy import PRIVACY, balanced_cross_entropy, negated_cross_entropy
-from fl_tiprdc.models.channel import release
+from fl_tiprdc.models.channel import draw_noise, release
 from fl_tiprdc.models.tabular import build_networks
 from fl_tiprdc.seeding import derive
 
@@ -87,6 +88,18 @@ class HybridStep:
         """What a client would release for x: [n, d]. `sigma` is without effect for methods without a channel."""
         features: Tensor = functional_call(self._modules["extractor"], extractor, (x,))
         return release(features, noise, sigma) if self.method.channel else features
+
+    def release_all(
+        self, extractor: Parameters, x: X, generator: torch.Generator, sigma: float, piece: int = 2048
+    ) -> Floats:
+        """What would be released for the records x [n, *shape], some at a time: [n, d]. Noise from `generator`."""
+        found = np.empty((len(x), self.d), dtype=np.float32)
+        with torch.no_grad():
+            for begin in range(0, len(x), piece):
+                part = torch.tensor(x[begin : begin + piece])
+                noise = draw_noise((len(part), self.d), generator)
+                found[begin : begin + piece] = self.represent(extractor, part, noise, sigma).numpy()
+        return found
 
     def _one_hot(self, u: Tensor) -> Tensor:
         # functional.one_hot looks at the values and can't be mapped over clients
