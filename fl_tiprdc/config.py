@@ -42,8 +42,8 @@ class DataConfig(_Frozen):
 class NetworkConfig(_Frozen):
     """Which networks, and the widths of their layers."""
 
-    architecture: Literal["auto", "perceptron", "convolutional", "recurrent", "vgg16", "lstm"] = Field(
-        "auto", description="auto takes what fits the data: perceptron, convolutional or recurrent"
+    architecture: Literal["auto", "perceptron", "convolutional", "vgg16", "lstm"] = Field(
+        "auto", description="auto: what fits the data; vgg16 and lstm are the paper's"
     )
     representation: Positive = Field(32, description="numbers in a representation, d")
     extractor_hidden: Widths = Field((256,), description="hidden layers of the extractor")
@@ -53,20 +53,27 @@ class NetworkConfig(_Frozen):
     )
     critic_hidden: Widths = Field((256,), description="hidden layers of each critic tower, or of the decoder")
     critic_embedding: Positive = Field(64, description="width in which the critic's two towers meet")
+    channels: Positive = Field(16, description="convolutional: channels of the first map, doubled when it is halved")
 
 
 class MethodConfig(_Frozen):
     """What is optimised. A method is a named set of these; see METHODS."""
 
     privacy: Literal["negated-cross-entropy", "maximum-entropy"] = Field(
-        "maximum-entropy", description="the extractor's objective against the adversary"
+        "negated-cross-entropy", description="the extractor's objective against the adversary"
     )
-    information: Literal["jsd", "jsd-pairs", "infonce", "reconstruction"] = Field(
+    information: Literal["jsd", "jsd-joint", "jsd-pairs", "infonce", "reconstruction"] = Field(
         "reconstruction", description="the critic's bound on I(x; z | u)"
     )
     channel: bool = Field(True, description="release through the noisy, power-constrained channel")
     sigma_low: float = Field(0.15, ge=0, description="the channel's noise at lambda 0")
     sigma_high: float = Field(1.0, ge=0, description="the channel's noise at lambda 1; geometric in between")
+    pretraining: float = Field(
+        0.0,
+        ge=0,
+        description="updates before the training in which extractor and adversary together learn the private value; "
+        "1: as many as the training has",
+    )
     adversary_steps: int = Field(
         1, ge=0, description="updates of the adversary alone before each update of all three networks"
     )
@@ -74,6 +81,7 @@ class MethodConfig(_Frozen):
     decay: Share = Field(
         0.3, description="share of the updates over which the extractor's step size falls to 0; not with weights"
     )
+    drop: Share = Field(1.0, description="share of the training after which all step sizes fall to a tenth")
     exchange: Literal["gradients", "weights"] = Field(
         "gradients",
         description="what clients send: gradients at common weights, or weights after training on their own",
@@ -90,7 +98,6 @@ class MethodConfig(_Frozen):
 
 METHODS: Mapping[str, MethodConfig] = {
     "tiprdc": MethodConfig(
-        privacy="negated-cross-entropy",
         information="jsd",
         channel=False,
         adversary_steps=0,

@@ -26,6 +26,7 @@ from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve
 from fl_tiprdc.hybrid.centralized import Curve, train_centralized
 from fl_tiprdc.hybrid.cohort import CohortResult
 from fl_tiprdc.hybrid.step import HybridStep, Parameters
+from fl_tiprdc.models.networks import representation_width
 from fl_tiprdc.seeding import torch_generator
 from simulations.stages import Stages
 
@@ -41,12 +42,14 @@ class Outcome:
         rounds: rows of rounds.csv.
         traffic: bytes of stages: sent to clients, received in training, received as publication.
         extractors: (setting, point) -> arrays of the extractor.
+        representation: numbers in a representation.
     """
 
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     rounds: pd.DataFrame = field(default_factory=pd.DataFrame)
     traffic: dict[str, int] = field(default_factory=dict)
     extractors: dict[tuple[str, Point], Arrays] = field(default_factory=dict)
+    representation: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
             seed: partition(crowd.private, experiment.clients, experiment.partition, seed, crowd.participant)
             for seed in experiment.seeds
         }
-    outcome = Outcome()
+    outcome = Outcome(representation=representation_width(crowd.description, experiment.network))
     rounds: list[dict[str, object]] = []
     jobs = [*_untrained(experiment, population)]
     if "centralized" in experiment.settings:

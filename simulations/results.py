@@ -111,7 +111,7 @@ def write_results(
     }
     capacity = {
         method: {
-            f"{lam:g}": round(capacity_bits(experiment.network.representation, sigma), 2) if sigma else None
+            f"{lam:g}": round(capacity_bits(outcome.representation, sigma), 2) if sigma else None
             for lam in experiment.lambdas
             for sigma in [config_.sigma(lam)]
         }

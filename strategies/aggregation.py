@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_tiprdc.hybrid.cohort import BETA2, EPSILON
+from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -61,6 +62,9 @@ class ServerAdam:
         self._steps += 1
         after: Arrays = {}
         for name, g in gradient.items():
+            if is_statistic(name):
+                after[name] = (current[name] - MOMENTUM * g).astype(np.float32)
+                continue
             m = self._mean[name] = self._beta1 * self._mean.get(name, np.zeros_like(g)) + (1 - self._beta1) * g
             v = self._square[name] = BETA2 * self._square.get(name, np.zeros_like(g)) + (1 - BETA2) * g * g
             m, v = m / (1 - self._beta1**self._steps), v / (1 - BETA2**self._steps)

@@ -11,7 +11,8 @@ from flwr.serverapp.strategy import Strategy
 
 from fl_tiprdc.config import FederationConfig, MethodConfig
 from fl_tiprdc.federated.messages import CONFIG, METRICS, RECORDS, Phase, pack_arrays, unpack_arrays
-from fl_tiprdc.hybrid.program import fade
+from fl_tiprdc.hybrid.program import pretraining_in, step_size
+from fl_tiprdc.hybrid.step import PRETRAINED
 from fl_tiprdc.seeding import numpy_generator
 from strategies.aggregation import Arrays, Average, Rule, ServerAdam
 from strategies.roster import Roster
@@ -32,6 +33,7 @@ class Turn:
         round: the round that this exchange belongs to, from 1.
         rules: for each group that comes back, how it is aggregated.
         sends: the groups that clients need for it.
+        rate: factor of the clients' step size.
         draws: how many clients are drawn in proportion to their records; 0: as many as the strategy asks, all alike.
     """
 
@@ -39,6 +41,7 @@ class Turn:
     round: int
     rules: Mapping[str, Rule]
     sends: tuple[str, ...] = ("extractor", "adversary", "critic")
+    rate: float = 1.0
     draws: int = 0
 
 
@@ -69,16 +72,20 @@ def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[T
     def adam(schedule: Callable[[int], float] = lambda step: 1.0) -> ServerAdam:
         return ServerAdam(federation.server_learning_rate, method.beta1, schedule)
 
+    steps = {"extractor": 1, "critic": 1, "adversary": method.adversary_steps + 1}  # in an update
     rules: dict[str, Rule] = {
-        "extractor": adam(lambda step: fade(step, total, method.decay)),
-        "critic": adam(),
-        "adversary": adam(),
+        group: adam(lambda step, group=group, each=each: step_size(method, group, step // each, total))  # type: ignore[misc]
+        for group, each in steps.items()
     }
     clients = federation.gradient_clients
     alone = {"adversary": rules["adversary"]}
-    turns: list[Turn] = []
+    together: dict[str, Rule] = {group: adam() for group in PRETRAINED}
+    turns = [
+        Turn("pretraining-gradient", 1, together, PRETRAINED, draws=clients)
+        for _ in range(pretraining_in(method, total))
+    ]
     for number in range(1, federation.rounds + 1):
-        update = [Turn("adversary-gradient", number, alone, ("extractor", "adversary"), clients)]
+        update = [Turn("adversary-gradient", number, alone, ("extractor", "adversary"), draws=clients)]
         update *= method.adversary_steps
         update.append(Turn("hybrid-gradient", number, rules, draws=clients))
         turns += update * federation.updates_per_round
@@ -93,7 +100,15 @@ def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Tur
         # clients send this update balanced over private values already: no message may tell who holds which
         "adversary": Average(),
     }
-    return [Turn("local-training", number, rules) for number in range(1, federation.rounds + 1)]
+    total = federation.rounds
+    pretraining = [
+        Turn("local-pretraining", 1, {group: rules[group] for group in PRETRAINED}, PRETRAINED)
+        for _ in range(pretraining_in(method, total))
+    ]
+    return pretraining + [
+        Turn("local-training", number + 1, rules, rate=step_size(method, "critic", number, total))
+        for number in range(total)
+    ]
 
 
 class HybridStrategy(Strategy):  # type: ignore[misc]
@@ -147,6 +162,8 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         turn = self._turns[server_round - 1]
         records = {name: pack_arrays(self.groups[name]) for name in turn.sends}
         settings = {**self._config, "phase": turn.phase, "exchange": server_round}
+        if turn.rate != 1:
+            settings["learning_rate"] *= turn.rate
         content = RecordDict({**records, CONFIG: ConfigRecord(settings)})
         self._asked = self._choose(server_round, turn.draws)
         self._began = time.perf_counter()

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from fl_tiprdc.data.crowd import Floats, Ints
-from fl_tiprdc.models.tabular import perceptron
+from fl_tiprdc.models.perceptron import perceptron
 from fl_tiprdc.seeding import derive, numpy_generator
 
 

@@ -13,9 +13,15 @@ from fl_tiprdc.hybrid.batches import Member
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
 from fl_tiprdc.hybrid.privacy import balance
 from fl_tiprdc.hybrid.program import ADVERSARY, program_for
-from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
+from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Groups, HybridStep
 
-GRADIENTS: dict[str, tuple[str, ...]] = {"hybrid-gradient": GROUPS, "adversary-gradient": ADVERSARY}
+# what comes back, by phase
+GRADIENTS: dict[str, tuple[str, ...]] = {
+    "hybrid-gradient": GROUPS,
+    "adversary-gradient": ADVERSARY,
+    "pretraining-gradient": PRETRAINED,
+}
+WEIGHTS: dict[str, tuple[str, ...]] = {"local-training": GROUPS, "local-pretraining": PRETRAINED}
 
 
 @lru_cache(maxsize=8)
@@ -68,7 +74,7 @@ def perform(
     ]
     start = to_tensors(groups)
     gradient = instruction.phase in GRADIENTS
-    names = GRADIENTS.get(instruction.phase, GROUPS)
+    names = GRADIENTS[instruction.phase] if gradient else WEIGHTS[instruction.phase]
     idle = {name: _for_idle(groups[name], len(tables), gradient) for name in names} if len(busy) < len(tables) else {}
     records = tuple(map(len, tables))
     losses = np.zeros((len(tables), 3), dtype=np.float32)
@@ -78,7 +84,7 @@ def perform(
         result = cohort_gradients(step, start, members, names, instruction.records, device)
     else:
         training = LocalTraining(
-            program_for(step.method),
+            program_for(step.method) if names == GROUPS else [names],
             instruction.batch_size,
             instruction.learning_rate,
             instruction.weight_decay,

@@ -24,7 +24,7 @@ RECORDS = "num-examples"
 LOSSES = ("privacy", "information", "adversary")
 WHO, PUBLISH = "query.who", "query.publish"
 
-Phase = Literal["local-training", "hybrid-gradient", "adversary-gradient"]
+Phase = Literal["local-pretraining", "local-training", "pretraining-gradient", "hybrid-gradient", "adversary-gradient"]
 
 
 @lru_cache(maxsize=1024)
@@ -109,7 +109,8 @@ class Instruction:
 
     Attributes:
         phase: "local-training" runs the method's program on the client and returns weights, "hybrid-gradient" returns
-            gradients of all three groups, "adversary-gradient" only the adversary's.
+            gradients of all three groups, "adversary-gradient" only the adversary's. "local-pretraining" and
+            "pretraining-gradient" train extractor and adversary together to tell the private value.
         exchange: number of the exchange, from 1.
         seed: of the experiment.
         lam: weight of privacy against information.

@@ -81,12 +81,13 @@ def publish(
     roster: Roster,
     extractor: Arrays,
     instruction: Instruction,
+    d: int,
     folder: Path,
     allowed_failures: float,
     timeout: float,
     on_part: Callable[[int], None] | None = None,
 ) -> int:
-    """Ask every client for its representations and write those that pass the checks.
+    """Ask every client for its representations, of `d` numbers each, and write those that pass the checks.
 
     Returns:
         Bytes received.
@@ -99,7 +100,7 @@ def publish(
         [Message(content, dst_node_id=roster.node(p), message_type=PUBLISH) for p in roster.partitions],
         timeout=timeout,
     )
-    method, d = instruction.method_config(), instruction.network_config().representation
+    method = instruction.method_config()
     received, good, reason = 0, 0, "no reply in time"
     for reply in roster.sorted(replies):
         partition = roster.partition_of[reply.metadata.src_node_id]

@@ -14,6 +14,7 @@ from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.federated.messages import GroupArrays, Instruction, pack_arrays
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.models.networks import representation_width
 from strategies.hybrid_strategy import EXCHANGES, Exchange, HybridStrategy, Turn
 from strategies.roster import Roster, take_roster
 
@@ -166,6 +167,7 @@ def serve(
             roster,
             trained.groups["extractor"],
             instruction_for(experiment, point),
+            representation_width(description, experiment.network),
             publication(point),
             federation.allowed_failures,
             federation.timeout,

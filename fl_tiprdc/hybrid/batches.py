@@ -10,7 +10,7 @@ from torch import Tensor
 from fl_tiprdc.data.crowd import Ints, Records
 from fl_tiprdc.hybrid.step import Batch
 from fl_tiprdc.models.channel import draw_noise
-from fl_tiprdc.seeding import numpy_generator, torch_generator
+from fl_tiprdc.seeding import derive, numpy_generator, torch_generator
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,10 @@ class CohortBatches:
         where = torch.from_numpy(index).to(self._device)
         x = torch.from_numpy(self._x[index]).to(self._device)
         return Batch(x, self._u[where], torch.from_numpy(mask).to(self._device), noise.to(self._device))
+
+    def draws(self, step: int) -> list[int]:
+        """A seed for each member for whatever its networks draw at random in that step (dropout)."""
+        return [derive(member.seed, "networks", *member.ids, step) for member in self._members]
 
     def restore(self, stacked: Tensor) -> Tensor:
         """Rows in the members' own order again."""

@@ -27,10 +27,19 @@ def jsd_rolled(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: 
     mean[-softplus(-T(x, z, u))] - mean[softplus(T(x', z, u))]. A bound up to a shift, not nats of information.
     `scores` [b, b] as TowerCritic gives them; records come before padding.
     """
-    size = mask.sum().clamp(min=1)
-    rolled = torch.remainder(torch.arange(len(mask), device=mask.device) + 1, size).long()
-    other = scores.gather(1, rolled[:, None])[:, 0]
+    other = scores.gather(1, next_record(mask)[:, None])[:, 0]
     return _mean(-functional.softplus(-scores.diagonal()) - functional.softplus(other), mask)
+
+
+def jsd_joint(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
+    """`jsd_rolled` for a critic that scores pair by pair: `scores` [b, 2], of the own x and of the next record's."""
+    return _mean(-functional.softplus(-scores[:, 0]) - functional.softplus(scores[:, 1]), mask)
+
+
+def next_record(mask: Tensor) -> Tensor:
+    """Index [b] of each record's successor in a batch, the first for the last; records come before padding."""
+    size = mask.sum().clamp(min=1)
+    return torch.remainder(torch.arange(len(mask), device=mask.device) + 1, size).long()
 
 
 def _same_private(u: Tensor, mask: Tensor) -> Tensor:
@@ -56,11 +65,16 @@ def infonce(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: Des
 def reconstruction(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
     """Barber-Agakov bound I(x; z | u) >= H(x | u) + E[log q(x | z, u)], columns independent under q.
 
-    As the share explained of what the columns leave uncertain together: 0 says nothing, 1 says everything.
-    `scores` [b, D] are the parameters of q as DecoderCritic gives them: a softmax for each categorical column, a
-    Gaussian of unit variance for each number.
+    As the share explained of what the parts of a record leave uncertain together: 0 says nothing, 1 says everything.
+    `scores` are the parameters of q as DecoderCritic gives them. Tables, [b, D]: a softmax for each categorical column,
+    a Gaussian of unit variance for each number. Images, [b, C, H, W]: such a Gaussian for each pixel from 0 to
+    1. Texts, [b, T, vocabulary]: a softmax for each place.
     """
-    unexplained = torch.zeros_like(mask)
+    return 1 - _mean(UNEXPLAINED[description.modality](scores, x, description), mask) / description.uncertainty
+
+
+def _unexplained_table(scores: Tensor, x: Tensor, description: Description) -> Tensor:
+    unexplained = x.new_zeros(len(x))
     numeric = [column.start for column in description.columns if column.kind == "numeric"]
     if numeric:
         unexplained = unexplained + 0.5 * ((scores - x)[:, numeric] ** 2).sum(1)
@@ -68,12 +82,30 @@ def reconstruction(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, descripti
         if column.kind == "categorical":
             logits = scores[:, column.span]
             unexplained = unexplained + logits.logsumexp(1) - (logits * x[:, column.span]).sum(1)
-    return 1 - _mean(unexplained, mask) / description.uncertainty
+    return unexplained
+
+
+def _unexplained_image(scores: Tensor, x: Tensor, description: Description) -> Tensor:
+    return 0.5 * (scores - x.float() / 255).square().sum((1, 2, 3))
+
+
+def _unexplained_text(scores: Tensor, x: Tensor, description: Description) -> Tensor:
+    # cross_entropy can't be mapped over clients with these shapes; a gather can
+    chosen = scores.gather(2, x.long()[:, :, None])[:, :, 0]
+    return (scores.logsumexp(2) - chosen).sum(1)
+
+
+UNEXPLAINED: Mapping[str, Callable[[Tensor, Tensor, Description], Tensor]] = {
+    "table": _unexplained_table,
+    "image": _unexplained_image,
+    "text": _unexplained_text,
+}
 
 
 # name -> (critic network, bound)
 INFORMATION: Mapping[str, tuple[str, Bound]] = {
     "jsd": ("towers", jsd_rolled),
+    "jsd-joint": ("joint", jsd_joint),
     "jsd-pairs": ("towers", jsd_pairs),
     "infonce": ("softmax-towers", infonce),
     "reconstruction": ("decoder", reconstruction),

@@ -9,7 +9,7 @@ from fl_tiprdc.config import CentralizedConfig
 from fl_tiprdc.data.crowd import Records
 from fl_tiprdc.hybrid.batches import Member
 from fl_tiprdc.hybrid.cohort import CohortResult, LocalTraining, train_cohort
-from fl_tiprdc.hybrid.program import program_for
+from fl_tiprdc.hybrid.program import pretraining_in, program_for
 from fl_tiprdc.hybrid.step import HybridStep
 
 ROWS = 40  # points of a training curve
@@ -41,14 +41,17 @@ def train_centralized(
         Final parameters with a leading λ dimension, and the training curve.
     """
     program = program_for(step.method)
+    pretraining = pretraining_in(step.method, config.steps)
     members = [Member(records, lam, step.method.sigma(lam), seed, ("centralized",)) for lam in lambdas]
     curve: Curve = []
     sums, every = torch.zeros(len(lambdas), 3), max(1, config.steps // ROWS)
 
     def note(done: int, total: int, losses: Tensor) -> None:
         nonlocal sums
+        if done <= pretraining:
+            return
         sums = sums + losses
-        update, place = divmod(done, len(program))
+        update, place = divmod(done - pretraining, len(program))
         if place:
             return
         if update % every == 0:
@@ -64,6 +67,7 @@ def train_centralized(
         config.learning_rate,
         config.weight_decay,
         batches=config.steps * len(program),
-        decay=step.method.decay,
+        pretraining=pretraining,
+        scheduled=True,
     )
     return train_cohort(step, step.initial(seed), members, training, device, note), curve

@@ -4,8 +4,10 @@ The step is mapped over clients with `torch.func.vmap`: parameters, gradients an
 client dimension, so that a cohort costs a few large operations in place of many small ones.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -13,8 +15,9 @@ from torch.func import vmap
 from torch.optim.adam import adam
 
 from fl_tiprdc.hybrid.batches import CohortBatches, Member, batches_in
-from fl_tiprdc.hybrid.program import Program, fade
-from fl_tiprdc.hybrid.step import GROUPS, Batch, Groups, HybridStep, Losses, Parameters
+from fl_tiprdc.hybrid.program import Program, step_size
+from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Batch, Groups, HybridStep, Losses, Parameters
+from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
 
 # Adam's: where a gradient is zero but for rounding (a softmax doesn't feel what all its scores share), a smaller one
 # would blow the rounding up to full steps, and no two runtimes would agree
@@ -33,7 +36,8 @@ class LocalTraining:
         weight_decay: Adam's L2 penalty.
         epochs: passes over the records.
         batches: number of batches in place of epochs; 0: epochs count.
-        decay: share of the batches at the end over which the extractor's step size falls to zero.
+        pretraining: batches before those, from which extractor and adversary learn together to tell the private value.
+        scheduled: whether step sizes follow the method's schedule over the batches.
     """
 
     program: Program
@@ -42,7 +46,8 @@ class LocalTraining:
     weight_decay: float = 0.0
     epochs: int = 1
     batches: int = 0
-    decay: float = 0.0
+    pretraining: int = 0
+    scheduled: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,9 @@ class _Adam:
     """Adam over stacked parameters of which only the first rows may be active."""
 
     def __init__(self, parameters: Parameters, beta1: float, weight_decay: float) -> None:
-        self.parameters = list(parameters.values())
+        self._names = [name for name in parameters if not is_statistic(name)]
+        self._statistics = {name: value for name, value in parameters.items() if is_statistic(name)}
+        self.parameters = [parameters[name] for name in self._names]
         self._mean = [torch.zeros_like(p) for p in self.parameters]
         self._square = [torch.zeros_like(p) for p in self.parameters]
         self._steps = [torch.zeros((), device=p.device) for p in self.parameters]
@@ -71,7 +78,7 @@ class _Adam:
     def update(self, gradients: Parameters, active: int, learning_rate: float) -> None:
         adam(
             [p[:active] for p in self.parameters],
-            list(gradients.values()),
+            [gradients[name] for name in self._names],
             [m[:active] for m in self._mean],
             [s[:active] for s in self._square],
             [],
@@ -85,16 +92,70 @@ class _Adam:
             eps=EPSILON,
             maximize=False,
         )
+        for name, value in self._statistics.items():
+            value[:active] -= MOMENTUM * gradients[name]
 
 
 def _mapped_gradients(
-    step: HybridStep, trained: Groups, frozen: Groups, shared: set[str], batch: Batch, lam: Tensor, sigma: Tensor
+    step: HybridStep,
+    trained: Groups,
+    frozen: Groups,
+    shared: set[str],
+    batch: Batch,
+    lam: Tensor,
+    sigma: Tensor,
+    draws: Sequence[int],
 ) -> tuple[Groups, Losses]:
+    """Gradients and losses with a leading client dimension. `shared` groups come without one."""
+    if not step.stackable:
+        return _gradients_in_turn(step, trained, frozen, shared, batch, lam, sigma, draws)
     dims = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in frozen.items()}
     own = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in trained.items()}
     mapped = vmap(step.gradients, in_dims=(own, dims, Batch(0, 0, 0, 0), 0, 0))  # type: ignore[arg-type]
     gradients, losses = mapped(trained, frozen, batch, lam, sigma)
     return gradients, losses
+
+
+def _gradients_in_turn(
+    step: HybridStep,
+    trained: Groups,
+    frozen: Groups,
+    shared: set[str],
+    batch: Batch,
+    lam: Tensor,
+    sigma: Tensor,
+    draws: Sequence[int],
+) -> tuple[Groups, Losses]:
+    """As `_mapped_gradients`, one client after the other, for networks that can't be stacked; without padding."""
+    _say_not_stacked()
+
+    def own(groups: Groups, i: int) -> Groups:
+        return {
+            name: group if name in shared else {key: value[i] for key, value in group.items()}
+            for name, group in groups.items()
+        }
+
+    gradients: list[Groups] = []
+    losses: list[Losses] = []
+    for i, draw in enumerate(draws):
+        size = max(1, int(batch.mask[i].sum()))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(draw)  # of dropout
+            found, loss = step.gradients(
+                own(trained, i), own(frozen, i), Batch(*(part[i, :size] for part in batch)), lam[i], sigma[i]
+            )
+        gradients.append(found)
+        losses.append(loss)
+    stacked = {
+        name: {key: torch.stack([one[name][key] for one in gradients]) for key in group}
+        for name, group in trained.items()
+    }
+    return stacked, Losses(*(torch.stack(values) for values in zip(*losses, strict=True)))
+
+
+@lru_cache(maxsize=1)
+def _say_not_stacked() -> None:
+    logging.getLogger(__name__).warning("these networks can't be stacked: clients are trained one after the other")
 
 
 def _first(groups: Groups, names: Sequence[str], active: int, shared: set[str]) -> Groups:
@@ -127,8 +188,10 @@ def train_cohort(
     """
     device = torch.device(device)
     counts = [training.batches or batches_in(len(m.records), training.batch_size, training.epochs) for m in members]
+    counts = [training.pretraining + count for count in counts]
     batches = CohortBatches(members, training.batch_size, counts, step.d if step.method.channel else 0, device)
-    learning = [name for name in GROUPS if any(name in names for names in training.program)]
+    program = [*training.program, *([PRETRAINED] if training.pretraining else [])]
+    learning = [name for name in GROUPS if any(name in names for names in program)]
     shared = {name for name in GROUPS if name not in learning}
     template = step.shapes()
     groups: Groups = {}
@@ -142,12 +205,19 @@ def train_cohort(
                 groups[name][key] = value.expand(len(members), *value.shape).clone()
             else:
                 groups[name][key] = value[torch.tensor(batches.order, device=device)].clone()
-    optimisers = {name: _Adam(groups[name], step.method.beta1, training.weight_decay) for name in learning}
+
+    def fresh_optimisers() -> dict[str, _Adam]:
+        return {name: _Adam(groups[name], step.method.beta1, training.weight_decay) for name in learning}
+
+    optimisers = fresh_optimisers()
     sums = torch.zeros(len(members), 3, device=device)
     weights = torch.zeros(len(members), 3, device=device)
     total = len(batches)
     for number in range(total):
-        names = training.program[number % len(training.program)]
+        done = number - training.pretraining
+        names = training.program[done % len(training.program)] if done >= 0 else PRETRAINED
+        if done == 0 and training.pretraining:
+            optimisers = fresh_optimisers()
         batch = batches[number]
         active = len(batch.mask)
         gradients, losses = _mapped_gradients(
@@ -158,9 +228,11 @@ def train_cohort(
             batch,
             batches.lam[:active],
             batches.sigma[:active],
+            batches.draws(number)[:active],
         )
         for name in names:
-            scale = fade(number, total, training.decay) if name == "extractor" else 1.0
+            scheduled = training.scheduled and done >= 0
+            scale = step_size(step.method, name, done, total - training.pretraining) if scheduled else 1.0
             optimisers[name].update(gradients[name], active, training.learning_rate * scale)
         seen = batch.mask.sum(1)
         rows = torch.stack(losses, dim=1)
@@ -198,6 +270,7 @@ def cohort_gradients(
         batches[0],
         batches.lam,
         batches.sigma,
+        batches.draws(0),
     )
     return CohortResult(
         {name: {key: batches.restore(value) for key, value in gradients[name].items()} for name in names},

@@ -21,3 +21,14 @@ def fade(done: int, total: int, share: float) -> float:
     So that the adversary has caught up with the extractor that is released.
     """
     return min(1.0, (1 - done / total) / share) if share else 1.0
+
+
+def step_size(method: MethodConfig, group: str, done: int, total: int) -> float:
+    """Factor of a group's step size after `done` of `total` updates: `fade` and the method's drop to a tenth."""
+    factor = fade(done, total, method.decay) if group == "extractor" else 1.0
+    return factor * (0.1 if done >= method.drop * total else 1.0)
+
+
+def pretraining_in(method: MethodConfig, total: int) -> int:
+    """Updates of extractor and adversary together, before `total` updates of the training proper."""
+    return round(method.pretraining * total)

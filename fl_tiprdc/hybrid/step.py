@@ -10,16 +10,19 @@ from torch.func import functional_call, grad_and_value
 
 from fl_tiprdc.config import MethodConfig, NetworkConfig
 from fl_tiprdc.data.crowd import Description, Floats, X
-from fl_tiprdc.hybrid.bounds import INFORMATION
+from fl_tiprdc.hybrid.bounds import INFORMATION, next_record
 from fl_tiprdc.hybrid.privacy import PRIVACY, balanced_cross_entropy, negated_cross_entropy
+from fl_tiprdc.models.batch_norm import BatchNorm2d
 from fl_tiprdc.models.channel import draw_noise, release
-from fl_tiprdc.models.tabular import build_networks
+from fl_tiprdc.models.critics import JointCritic
+from fl_tiprdc.models.networks import architecture_for, build_networks, representation_width
 from fl_tiprdc.seeding import derive
 
 Parameters = dict[str, Tensor]
 Groups = dict[str, Parameters]  # "extractor", "adversary", "critic" -> named parameters
 
 GROUPS = ("extractor", "adversary", "critic")
+PRETRAINED = ("extractor", "adversary")  # trained without the critic: both to tell the private value
 
 
 class Batch(NamedTuple):
@@ -57,6 +60,13 @@ class HybridStep:
         description: meaning of x and u.
         network: layer widths.
         method: objectives, channel.
+
+    Attributes:
+        d: numbers in a representation.
+        stackable: whether it can be mapped over clients.
+
+    Raises:
+        InputError: the architecture doesn't fit the data or the method.
     """
 
     def __init__(self, description: Description, network: NetworkConfig, method: MethodConfig) -> None:
@@ -67,11 +77,12 @@ class HybridStep:
         self._modules: dict[str, nn.Module] = build_networks(description, network, self._critic, 0)
         for module in self._modules.values():
             module.requires_grad_(False)
-
-    @property
-    def d(self) -> int:
-        """Numbers in a representation."""
-        return self.network.representation
+        self.d = representation_width(description, network)
+        self.stackable = architecture_for(description, network).stackable
+        self._norms = {
+            name: [part for part in module.modules() if isinstance(part, BatchNorm2d)]
+            for name, module in self._modules.items()
+        }
 
     def initial(self, seed: int) -> Groups:
         """Fresh parameters, a function of `seed` alone."""
@@ -111,6 +122,16 @@ class HybridStep:
             dim=1,
         )
 
+    def _scores(self, critic: Parameters, batch: Batch, z: Tensor, u: Tensor) -> Tensor:
+        """The critic's output; of one that scores pair by pair, [b, 2] with the own x and with the next record's."""
+        module = self._modules["critic"]
+        if not isinstance(module, JointCritic):
+            scores: Tensor = functional_call(module, critic, (batch.x, z, u))
+            return scores
+        x = torch.cat([batch.x, batch.x[next_record(batch.mask)]])
+        twice: Tensor = functional_call(module, critic, (x, torch.cat([z, z]), torch.cat([u, u])))
+        return twice.reshape(2, -1).T
+
     def losses(self, groups: Groups, batch: Batch, sigma: Tensor) -> Losses:
         """The three losses, for evaluation."""
         return self._surrogate({}, groups, batch, torch.zeros(()), sigma)[1]
@@ -124,15 +145,18 @@ class HybridStep:
         One forward pass of extractor and critic serves all; gradients are scaled or stopped on the way back.
         """
         groups = {**frozen, **trained}
-        u = self._one_hot(batch.u)
         z = self.represent(groups["extractor"], batch.x, batch.noise, sigma)
         total = torch.zeros((), device=z.device)
+        if set(trained) == set(PRETRAINED):
+            logits = functional_call(self._modules["adversary"], groups["adversary"], (z,))
+            adversary = balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
+            return adversary, Losses(total, total, adversary.detach())
+
+        u = self._one_hot(batch.u)
         information = privacy = adversary = total
 
         if not trained or "critic" in trained or "extractor" in trained:
-            scores = functional_call(
-                self._modules["critic"], groups["critic"], (batch.x, scale_gradient(z, 1 - lam), u)
-            )
+            scores = self._scores(groups["critic"], batch, scale_gradient(z, 1 - lam), u)
             information = self._bound(scores, batch.x, u, batch.mask, self.description)
             total = total - information
 
@@ -154,10 +178,25 @@ class HybridStep:
             total = total + adversary
         return total, Losses(privacy.detach(), information.detach(), adversary.detach())
 
+    def _training(
+        self, trained: Groups, frozen: Groups, batch: Batch, lam: Tensor, sigma: Tensor
+    ) -> tuple[Tensor, Losses]:
+        """The surrogate with networks in training mode; running statistics follow the batch."""
+        for module in self._modules.values():
+            module.train()
+        total, losses = self._surrogate(trained, frozen, batch, lam, sigma)
+        for name in trained:
+            for norm in self._norms[name]:
+                if norm.lag is not None:
+                    total, norm.lag = total + norm.lag, None
+        for module in self._modules.values():
+            module.eval()
+        return total, losses
+
     def gradients(
         self, trained: Groups, frozen: Groups, batch: Batch, lam: Tensor, sigma: Tensor
     ) -> tuple[Groups, Losses]:
         """Gradients of the `trained` groups, with the parameters of `frozen` held still."""
-        function: Callable[..., tuple[Groups, tuple[Tensor, Losses]]] = grad_and_value(self._surrogate, has_aux=True)
+        function: Callable[..., tuple[Groups, tuple[Tensor, Losses]]] = grad_and_value(self._training, has_aux=True)
         gradients, (_, losses) = function(trained, frozen, batch, lam, sigma)
         return gradients, losses
