@@ -72,7 +72,7 @@ def _numbers(folder: OfficialFolder, file: str, names: Sequence[str]) -> list[in
     for row, line in enumerate(folder.lines(file)):
         fields = line.split()
         if len(fields) != 2 or not fields[1].isdecimal():
-            raise folder.wrong(file, row + 1, f"expected an image and a number, found '{line}'")
+            raise folder.wrong(file, row + 1, f"expected an image and a number, found '{line[:60]}'")
         numbers[fields[0]] = int(fields[1])
     path = folder.root / file
     for name in names:
