@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.adult import load_adult
+from fl_tiprdc.data.celeba import load_celeba
 from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.dial import load_dial
+from fl_tiprdc.data.lfw import load_lfw
+from fl_tiprdc.data.utkface import load_utkface
 from fl_tiprdc.errors import choose
 
 
@@ -22,7 +26,13 @@ class Source:
     private: tuple[str, ...]
 
 
-DATASETS: Mapping[str, Source] = {"adult": Source(load_adult, ("sex",))}
+DATASETS: Mapping[str, Source] = {
+    "adult": Source(load_adult, ("sex",)),
+    "celeba": Source(load_celeba, ("Male",)),
+    "lfw": Source(load_lfw, ("Male",)),
+    "utkface": Source(load_utkface, ("gender",)),
+    "dial": Source(load_dial, ("race",)),
+}
 
 
 def load_population(

@@ -1,0 +1,190 @@
+"""What the loaders of official data sets share: finding and reading their files, choosing tasks, sampling people."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fl_tiprdc.config import DataConfig
+from fl_tiprdc.data.crowd import Ints, Population
+from fl_tiprdc.data.lazy_images import LazyImages
+from fl_tiprdc.data.population import build_population
+from fl_tiprdc.errors import InputError, choose
+from fl_tiprdc.seeding import numpy_generator
+
+IMAGE_SIZE = (64, 64)  # height and width that a CPU trains on; the papers keep CelebA's 218 x 178
+FLAGS = ("no", "yes")  # the classes of a private yes-or-no attribute
+
+
+@dataclass(frozen=True)
+class OfficialFolder:
+    """The folder with a data set's official files.
+
+    Attributes:
+        dataset: name of the data set.
+        origin: where people get it.
+        root: the folder.
+    """
+
+    dataset: str
+    origin: str
+    root: Path
+
+    @classmethod
+    def of(cls, dataset: str, origin: str, config: DataConfig) -> "OfficialFolder":
+        """The folder that the settings name.
+
+        Raises:
+            InputError: they name none, or it is no folder.
+        """
+        if config.root is None:
+            raise InputError(
+                f"{dataset} needs its official files: name their folder with --data-root; get them from {origin}"
+            )
+        if not config.root.is_dir():
+            raise InputError(f"{dataset}: '{config.root}' (--data-root) is no folder; get the data set from {origin}")
+        return cls(dataset, origin, config.root)
+
+    def lines(self, name: str) -> list[str]:
+        """The lines of a text file, without their ends.
+
+        Raises:
+            InputError: the file is missing or can't be read.
+        """
+        path = self.root / name
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise InputError(f"{self.dataset}: '{path}' is missing; get the data set from {self.origin}") from None
+        except OSError as error:
+            raise InputError(f"{self.dataset}: cannot read '{path}': {error.strerror}") from None
+        # not splitlines: a vocabulary may hold any other line separator of Unicode as a word
+        lines = content.decode("utf-8", errors="replace").split("\n")
+        if lines[-1] == "":
+            lines.pop()
+        return [line.rstrip("\r") for line in lines]
+
+    def wrong(self, name: str, number: int, problem: str) -> InputError:
+        """An InputError for line `number` (from 1) of a file."""
+        return InputError(f"{self.dataset}: '{self.root / name}', line {number}: {problem}")
+
+    def images(self, folder: str, names: Sequence[str]) -> list[Path]:
+        """The paths of the images `names` (with / between folders) below `folder`.
+
+        Raises:
+            InputError: the folder or an image is missing, or an image is named twice.
+        """
+        base = self.root / folder
+        if not base.is_dir():
+            raise InputError(f"{self.dataset}: folder '{base}' is missing; get the data set from {self.origin}")
+        (twice, count), *_ = Counter(names).most_common(1) or [("", 1)]
+        if count > 1:
+            raise InputError(f"{self.dataset}: image '{twice}' is listed {count} times")
+        # one listing of a folder instead of a look at each of its files
+        present: set[str] = set()
+        for parent in {name.rpartition("/")[0] for name in names}:
+            if (base / parent).is_dir():
+                present.update(f"{parent}/{path.name}" if parent else path.name for path in (base / parent).iterdir())
+        missing = [name for name in names if name not in present]
+        if missing:
+            raise InputError(
+                f"{self.dataset}: {len(missing)} of {len(names)} listed images are missing, the first is "
+                f"'{base / missing[0]}'; get the data set from {self.origin}"
+            )
+        return [base / name for name in names]
+
+
+def choose_tasks(
+    dataset: str, config: DataConfig, private: Sequence[str], attributes: Sequence[str], usual: Sequence[str]
+) -> tuple[str, ...]:
+    """The tasks: those of the settings or the `usual` ones, without the private attributes.
+
+    Raises:
+        InputError: a name is not one of `attributes`, or no task is left.
+    """
+    for what, names in (("private attribute", private), ("task", config.tasks)):
+        for name in names:
+            if name not in attributes:
+                raise choose(f"{what} of {dataset}", name, attributes)
+    tasks = tuple(name for name in dict.fromkeys(config.tasks or usual) if name not in private)
+    if not tasks:
+        raise InputError(f"hiding {', '.join(private)} leaves no task of {dataset} to audit: name others as tasks")
+    return tasks
+
+
+def sample_people(participant: Ints, records: int) -> Ints:
+    """Rows of `records` records (0: all), in order: people drawn at random, with all they have.
+
+    Whole people, so that a person keeps several records; only the last one's may be cut. The same ones for every
+    experiment seed.
+    """
+    n = len(participant)
+    if records == 0 or records >= n:
+        return np.arange(n, dtype=np.int64)
+    person = np.unique(participant, return_inverse=True)[1]
+    rank = numpy_generator(0, "sample").permutation(person.max() + 1)
+    return np.sort(np.argsort(rank[person], kind="stable")[:records])
+
+
+def image_population(
+    paths: Sequence[Path],
+    private: pd.DataFrame,
+    tasks: Mapping[str, Ints],
+    participant: Ints,
+    held_out: float,
+    config: DataConfig,
+) -> Population:
+    """A population of colour images that stay in their files.
+
+    Args:
+        paths: [n] image files.
+        private: [n] private columns, raw.
+        tasks: name -> [n] labels from 0.
+        participant: [n] the person in the image.
+        held_out: share of the people who contribute nothing.
+        config: size, number of records and memory.
+
+    Raises:
+        InputError: a private attribute has a single value, there are fewer than two people, or one of the
+            images from which pixel statistics are taken can't be decoded.
+    """
+    rows = sample_people(participant, config.records)
+    images = LazyImages([paths[row] for row in rows], config.size or IMAGE_SIZE, 3, config.cache_megabytes << 20)
+    return build_population(
+        lambda known: (images, ()),
+        private.iloc[rows],
+        {name: labels[rows] for name, labels in tasks.items()},
+        participant[rows],
+        held_out,
+        "image",
+    )
+
+
+def flagged_image_population(
+    paths: Sequence[Path],
+    flags: Mapping[str, Ints],
+    private: Sequence[str],
+    tasks: Sequence[str],
+    participant: Ints,
+    held_out: float,
+    config: DataConfig,
+) -> Population:
+    """`image_population` of images with yes-or-no attributes.
+
+    Args:
+        paths: [n] image files.
+        flags: name of an attribute -> [n], 0 or 1.
+        private: those to hide.
+        tasks: those that tasks predict.
+        participant: [n] the person in the image.
+        held_out: share of the people who contribute nothing.
+        config: size, number of records and memory.
+
+    Raises:
+        InputError: as `image_population`.
+    """
+    hidden = pd.DataFrame({name: np.array(FLAGS)[flags[name]] for name in private})
+    return image_population(paths, hidden, {name: flags[name] for name in tasks}, participant, held_out, config)
