@@ -65,6 +65,9 @@ class MethodConfig(_Frozen):
     information: Literal["jsd", "jsd-joint", "jsd-pairs", "infonce", "reconstruction"] = Field(
         "reconstruction", description="the critic's bound on I(x; z | u)"
     )
+    terms: Literal["both", "privacy", "information"] = Field(
+        "both", description="what the extractor minimises: both terms weighed by lambda, or one of them alone"
+    )
     channel: bool = Field(True, description="release through the noisy, power-constrained channel")
     sigma_low: float = Field(0.15, ge=0, description="the channel's noise at lambda 0")
     sigma_high: float = Field(1.0, ge=0, description="the channel's noise at lambda 1; geometric in between")
@@ -106,6 +109,21 @@ METHODS: Mapping[str, MethodConfig] = {
         exchange="weights",
     ),
     "tiprdc+": MethodConfig(),
+    # The single terms of the paper's ablation. λ doesn't weigh one term against none: it moves the channel's noise.
+    "pat": MethodConfig(terms="privacy"),
+    "maxmi": MethodConfig(terms="information"),
+    # TAPPFL (AAAI 2024, arXiv 2312.06989) minimises a vCLUB bound on I(z; u), which its derivation reduces to the
+    # adversary's negated cross-entropy, and maximises the Jensen-Shannon bound on I(x; z | u), with local training
+    # and FedAvg: tiprdc's objective. vCLUB is a bound only where the adversary is right about u, so that the
+    # adversary learns from a batch of its own before each update of all three.
+    "tappfl": MethodConfig(
+        information="jsd",
+        channel=False,
+        adversary_steps=1,
+        beta1=0.9,
+        decay=0.0,
+        exchange="weights",
+    ),
 }
 
 

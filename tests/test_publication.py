@@ -32,7 +32,7 @@ def grid_of(store) -> InlineGrid:
 
 def send(store, instruction, extractor, folder, grid=None, allowed=0.0) -> int:
     grid = grid or grid_of(store)
-    return publish(grid, take_roster(grid, len(store)), extractor, instruction, folder, allowed, 60)
+    return publish(grid, take_roster(grid, len(store)), extractor, instruction, 8, folder, allowed, 60)
 
 
 def test_the_store_holds_representations_and_nothing_else(release, tmp_path, population):

@@ -3,7 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from fl_tiprdc.baselines.encoder import encoder
 from fl_tiprdc.baselines.gaussian_noise import gaussian_noise
+from fl_tiprdc.baselines.hybrid_osia import hybrid_osia
+from fl_tiprdc.baselines.known_task import known_task
+from fl_tiprdc.baselines.leace import leace
+from fl_tiprdc.baselines.local_laplace import local_laplace
 from fl_tiprdc.data.crowd import Crowd, Floats
 
 Release = Callable[[Crowd, Crowd, float, int], tuple[Floats, Floats]]
@@ -27,4 +32,9 @@ class Baseline:
 
 BASELINES: Mapping[str, Baseline] = {
     "gaussian-noise": Baseline(gaussian_noise, (0.5, 1.0, 2.0, 4.0), "noise σ, in standard deviations"),
+    "local-laplace": Baseline(local_laplace, (0.01, 0.02, 0.05, 0.1, 1.0), "1/ε, ε-local privacy of a whole record"),
+    "encoder": Baseline(encoder, (0.0, 0.5, 1.0, 2.0, 4.0), "noise σ, in standard deviations of the code"),
+    "hybrid-osia": Baseline(hybrid_osia, (0.0, 0.5, 1.0, 2.0), "noise σ, in deviations of the 8 components"),
+    "known-task": Baseline(known_task, (0.1, 0.3, 0.5, 0.7, 0.9), "λ, privacy against the first task"),
+    "leace": Baseline(leace, (0.0, 0.5, 0.75, 1.0), "share of what a linear attacker sees that is erased"),
 }

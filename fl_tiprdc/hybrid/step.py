@@ -136,15 +136,20 @@ class HybridStep:
         """The three losses, for evaluation."""
         return self._surrogate({}, groups, batch, torch.zeros(()), sigma)[1]
 
+    def _weights(self, lam: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Of the privacy and the information term in what the extractor minimises."""
+        return {"both": (lam, 1 - lam), "privacy": (1.0, 0.0), "information": (0.0, 1.0)}[self.method.terms]
+
     def _surrogate(
         self, trained: Groups, frozen: Mapping[str, Parameters], batch: Batch, lam: Tensor, sigma: Tensor
     ) -> tuple[Tensor, Losses]:
         """A scalar whose gradient in each group is that group's own descent direction.
 
-        extractor: λ·privacy - (1-λ)·information;  critic: -information;  adversary: cross-entropy.
+        extractor: λ·privacy - (1-λ)·information, or one term alone;  critic: -information;  adversary: cross-entropy.
         One forward pass of extractor and critic serves all; gradients are scaled or stopped on the way back.
         """
         groups = {**frozen, **trained}
+        weight_privacy, weight_information = self._weights(lam)
         z = self.represent(groups["extractor"], batch.x, batch.noise, sigma)
         total = torch.zeros((), device=z.device)
         if set(trained) == set(PRETRAINED):
@@ -156,13 +161,14 @@ class HybridStep:
         information = privacy = adversary = total
 
         if not trained or "critic" in trained or "extractor" in trained:
-            scores = self._scores(groups["critic"], batch, scale_gradient(z, 1 - lam), u)
+            scores = self._scores(groups["critic"], batch, scale_gradient(z, weight_information), u)
             information = self._bound(scores, batch.x, u, batch.mask, self.description)
             total = total - information
 
         if "extractor" in trained and "adversary" in trained and self._reverses:
             # minus the adversary's loss: one pass serves both, its gradient reversed on the way to the extractor
-            logits = functional_call(self._modules["adversary"], groups["adversary"], (scale_gradient(z, -lam),))
+            against = scale_gradient(z, -weight_privacy)
+            logits = functional_call(self._modules["adversary"], groups["adversary"], (against,))
             adversary = balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
             return total + adversary, Losses(-adversary.detach(), information.detach(), adversary.detach())
 
@@ -170,7 +176,7 @@ class HybridStep:
             still = {name: value.detach() for name, value in groups["adversary"].items()}
             logits = functional_call(self._modules["adversary"], still, (z,))
             privacy = self._privacy(logits, batch.u, batch.mask, self.description)
-            total = total + lam * privacy
+            total = total + weight_privacy * privacy
 
         if not trained or "adversary" in trained:
             logits = functional_call(self._modules["adversary"], groups["adversary"], (z.detach(),))

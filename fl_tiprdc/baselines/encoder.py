@@ -1,0 +1,26 @@
+"""A feature extractor without any privacy: the bottleneck of an autoencoder, and noise."""
+
+import numpy as np
+
+from fl_tiprdc.baselines.extractor import extract, train_autoencoder
+from fl_tiprdc.baselines.principal_components import narrow_features
+from fl_tiprdc.data.crowd import Crowd, Floats
+from fl_tiprdc.seeding import numpy_generator
+
+
+def encoder(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
+    """Standardised codes + dial · ε, ε ~ N(0, I): [n, 32] and [m, 32].
+
+    Training knows no private attribute: at 0 this is the TIPRDC paper's "features without protection". `dial` is
+    in standard deviations of each number of the code among contributors.
+    """
+    known, unknown = narrow_features(contributors, held_out, seed)
+    network = train_autoencoder(known, seed)
+    codes = extract(network, known)
+    mean, std = codes.mean(0), np.maximum(codes.std(0), 1e-6)
+    generator = numpy_generator(seed, "encoder", str(dial))
+
+    def noisy(features: Floats) -> Floats:
+        return ((features - mean) / std + dial * generator.standard_normal(features.shape)).astype(np.float32)
+
+    return noisy(codes), noisy(extract(network, unknown))

@@ -1,0 +1,57 @@
+"""Extractors that baselines train on contributors: perceptrons, their training, and the autoencoder."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fl_tiprdc.data.crowd import Floats
+from fl_tiprdc.hybrid.batches import batches_in, deal
+from fl_tiprdc.models.tabular import perceptron
+from fl_tiprdc.seeding import derive, numpy_generator
+
+FEATURES = 32  # numbers in a representation, as in the methods
+HIDDEN = 256  # width of the hidden layer
+EPOCHS = 20
+BATCH_SIZE = 512
+LEARNING_RATE = 2e-3
+
+
+def build_perceptrons(seed: int, *widths: Sequence[int]) -> list[nn.Sequential]:
+    """A perceptron for each list of widths; initial weights depend on `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "baseline-weights"))
+        return [perceptron(each) for each in widths]
+
+
+def minimise(loss: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], n: int, seed: int) -> None:
+    """Adam on `loss`, a function of the positions [b] of a batch, over shuffled passes through n records."""
+    optimiser = torch.optim.Adam(chain.from_iterable(each.parameters() for each in networks), LEARNING_RATE, fused=True)
+    batches = deal(n, BATCH_SIZE, batches_in(n, BATCH_SIZE, EPOCHS), numpy_generator(seed, "baseline-batches"))
+    for rows in batches:
+        optimiser.zero_grad()
+        loss(torch.from_numpy(rows)).backward()
+        optimiser.step()
+
+
+def extract(network: nn.Module, x: Floats) -> Floats:
+    """Features [n, d] of x [n, k]."""
+    with torch.no_grad():
+        found: Floats = network(torch.from_numpy(x)).numpy()
+    return found
+
+
+def train_autoencoder(x: Floats, seed: int) -> nn.Module:
+    """The encoder [n, k] -> [n, FEATURES] of an autoencoder that minimises the mean squared error on x [n, k]."""
+    k = x.shape[1]
+    encoder, decoder = build_perceptrons(seed, [k, HIDDEN, FEATURES], [FEATURES, HIDDEN, k])
+    inputs = torch.from_numpy(np.array(x))
+
+    def loss(rows: Tensor) -> Tensor:
+        return functional.mse_loss(decoder(encoder(inputs[rows])), inputs[rows])
+
+    minimise(loss, (encoder, decoder), len(x), seed)
+    return encoder

@@ -1,0 +1,33 @@
+"""The hybrid architecture of Osia et al.: features, their principal components, noise."""
+
+import numpy as np
+
+from fl_tiprdc.baselines.extractor import extract, train_autoencoder
+from fl_tiprdc.baselines.principal_components import fit_components, narrow_features
+from fl_tiprdc.data.crowd import Crowd, Floats
+from fl_tiprdc.seeding import numpy_generator
+
+COMPONENTS = 8  # principal components that are released
+
+
+def hybrid_osia(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
+    """PCA of an encoder's features + dial · ε, ε ~ N(0, I): [n, 8] and [m, 8].
+
+    Osia et al., "A Hybrid Deep Learning Architecture for Privacy-Preserving Mobile Analytics" (IEEE Internet of
+    Things Journal 2020, arXiv 1703.02952): a client sends an intermediate layer, reduced by PCA and with noise.
+    Their layer comes from a network for a known task, fine-tuned as a Siamese network with that task's labels;
+    here no task is known, and it is the code of an autoencoder. `dial` is in units of the root mean variance of
+    the components among contributors, the same for all, so that leading components stand out of the noise longest.
+    """
+    known, unknown = narrow_features(contributors, held_out, seed)
+    network = train_autoencoder(known, seed)
+    features = extract(network, known)
+    components = fit_components(features, COMPONENTS, seed)
+    scale = max(float(np.sqrt(components.transform(features).var(0).mean())), 1e-6)
+    generator = numpy_generator(seed, "hybrid-osia", str(dial))
+
+    def released(codes: Floats) -> Floats:
+        reduced = components.transform(codes) / scale
+        return (reduced + dial * generator.standard_normal(reduced.shape)).astype(np.float32)
+
+    return released(features), released(extract(network, unknown))

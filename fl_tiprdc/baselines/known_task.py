@@ -1,0 +1,52 @@
+"""Adversarial training for a task that is known: what is possible if the collector says what it wants."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fl_tiprdc.baselines.extractor import FEATURES, HIDDEN, build_perceptrons, extract, minimise
+from fl_tiprdc.baselines.principal_components import narrow_features
+from fl_tiprdc.data.crowd import Crowd, Floats
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.hybrid.privacy import balanced_cross_entropy
+from fl_tiprdc.hybrid.step import scale_gradient
+
+
+def known_task(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
+    """Standardised features of an extractor for the crowd's first task: [n, 32] and [m, 32].
+
+    Liu et al., "Privacy Adversarial Network: Representation Learning for Mobile Data Privacy" (IMWUT 2019): the
+    task's loss takes the place of mutual information,
+
+        extractor: min (1-λ) · CE(task) - λ · CE(adversary);  both classifiers: min their own CE;
+
+    `dial` is λ in (0, 1). The one baseline that trains on a task label: retention on the crowd's first task is no
+    number for an unknown task, on the others it is.
+
+    Raises:
+        InputError: the crowd has no task.
+    """
+    if not contributors.tasks:
+        raise InputError("baseline 'known-task' needs a task, and the data set has none")
+    known, unknown = narrow_features(contributors, held_out, seed)
+    description = contributors.description
+    labels = next(iter(contributors.tasks.values()))
+    network, task, adversary = build_perceptrons(
+        seed,
+        [known.shape[1], HIDDEN, FEATURES],
+        [FEATURES, HIDDEN, int(labels.max()) + 1],
+        [FEATURES, HIDDEN, sum(description.classes)],
+    )
+    x, t, u = (torch.from_numpy(np.array(values)) for values in (known, labels, contributors.private))
+
+    def loss(rows: Tensor) -> Tensor:
+        z = network(x[rows])
+        answer, guess = task(scale_gradient(z, 1 - dial)), adversary(scale_gradient(z, -dial))
+        mask = torch.ones(len(rows))
+        return functional.cross_entropy(answer, t[rows]) + balanced_cross_entropy(guess, u[rows], mask, description)
+
+    minimise(loss, (network, task, adversary), len(x), seed)
+    features = extract(network, known)
+    mean, std = features.mean(0), np.maximum(features.std(0), 1e-6)
+    return (features - mean) / std, (extract(network, unknown) - mean) / std
