@@ -168,6 +168,11 @@ class AuditConfig(_Frozen):
     attack_records: int = Field(0, ge=0, description="contributors' records that attackers learn from; 0: all")
     probe_records: int = Field(15000, ge=0, description="contributors' records that probes learn from; 0: all")
     bootstrap: Positive = Field(200, description="resamples of the held-out people for an interval")
+    reconstruct: Literal["auto", "always", "never"] = Field(
+        "auto", description="train decoders from releases back to raw records; auto: of images"
+    )
+    reconstruction_records: int = Field(5000, ge=10, description="contributors' records that decoders learn from")
+    reconstruction_steps: Positive = Field(300, description="updates of a decoder")
 
 
 class Experiment(_Frozen):
@@ -238,6 +243,7 @@ QUICK: Mapping[str, Any] = {
         "probes": ("logistic", "boosting"),
         "attack_records": 5000,
         "probe_records": 4000,
+        "reconstruction_steps": 100,
     },
 }
 
