@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from fl_tiprdc.data.crowd import Floats
 from fl_tiprdc.hybrid.batches import batches_in, deal
-from fl_tiprdc.models.tabular import perceptron
+from fl_tiprdc.models.perceptron import perceptron
 from fl_tiprdc.seeding import derive, numpy_generator
 
 FEATURES = 32  # numbers in a representation, as in the methods

@@ -6,12 +6,16 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from fl_tiprdc.baselines.principal_components import fit_components
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Attribute, Crowd, Floats, Ints
 from fl_tiprdc.errors import choose
-from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, majority
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, TAKE_WIDE, majority
 from fl_tiprdc.evaluation.scores import resample, score
 from fl_tiprdc.seeding import derive, numpy_generator
+
+NARROW = 256  # numbers in a representation that all models take as they are
+COMPONENTS = 128  # principal components that most models see of a wider one
 
 COLUMNS = ["setting", "method", "lam", "seed", "kind", "target", "model", "metric", "value", "low", "high"]
 
@@ -75,6 +79,12 @@ def check_panel(config: AuditConfig) -> None:
                 raise choose(kind, name, CLASSIFIERS)
 
 
+def narrow(x: Floats, test: Floats, seed: int) -> tuple[Floats, Floats]:
+    """The first `COMPONENTS` principal components of x [n, d], and the same of `test`."""
+    components = fit_components(x, COMPONENTS, seed)
+    return components.transform(x).astype(np.float32), components.transform(test).astype(np.float32)
+
+
 def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -> pd.DataFrame:
     """Train every attacker and probe on contributors, test them on held-out people.
 
@@ -86,7 +96,8 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
 
     Returns:
         Rows of metrics.csv (see `COLUMNS`). `kind` is attack or task; the model "majority" answers the most
-        frequent class and is the level of chance.
+        frequent class and is the level of chance. Of representations wider than `NARROW`, models that are not in
+        `TAKE_WIDE` see principal components.
     """
     seed = derive(release.seed, "audit", release.setting, release.method, str(release.lam))
     weights = resample(unknown.participant, config.bootstrap, 0)
@@ -99,13 +110,16 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
     for kind, names, labels, most in panels:
         rows = np.sort(shuffled[: most or None])
         x = np.ascontiguousarray(release.contributors[rows], dtype=np.float32)
+        inputs = {True: (x, release.held_out)}
+        inputs[False] = narrow(x, release.held_out, seed) if x.shape[1] > NARROW else inputs[True]
         targets = list(labels)
         answers_known = np.stack([labels[target][rows] for target in targets], axis=1)
         answers = unknown.attacks if kind == "attack" else unknown.tasks
         classes = [known.classes[target] for target in targets]
         for name in (MAJORITY, *names):
             classifier = majority if name == MAJORITY else CLASSIFIERS[name]
-            found = classifier(x, answers_known, classes, release.held_out, seed)
+            seen, tested = inputs[name in TAKE_WIDE]
+            found = classifier(seen, answers_known, classes, tested, seed)
             for target, probabilities in zip(targets, found, strict=True):
                 for metric, result in score(answers[target], probabilities, weights).items():
                     where = (release.setting, release.method, release.lam, release.seed, kind, target, name, metric)

@@ -83,3 +83,5 @@ CLASSIFIERS: Mapping[str, Classifier] = {
     "forest": forest,
     "mlp": mlp,
 }
+
+TAKE_WIDE = ("mlp",)  # models that cope with thousands of inputs

@@ -24,7 +24,7 @@ from fl_tiprdc.evaluation.audit import COLUMNS, Release
 from fl_tiprdc.evaluation.image_decoder import ConstantImage, ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, similarities
 from fl_tiprdc.evaluation.scores import Score, Values, Weights, resample
-from fl_tiprdc.models.tabular import perceptron
+from fl_tiprdc.models.perceptron import perceptron
 from fl_tiprdc.seeding import derive, numpy_generator
 
 DECODER, CONSTANT = "decoder", "constant"  # models in metrics.csv; constant is the level of chance

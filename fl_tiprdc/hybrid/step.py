@@ -138,7 +138,12 @@ class HybridStep:
 
     def _weights(self, lam: Tensor) -> tuple[Tensor | float, Tensor | float]:
         """Of the privacy and the information term in what the extractor minimises."""
-        return {"both": (lam, 1 - lam), "privacy": (1.0, 0.0), "information": (0.0, 1.0)}[self.method.terms]
+        weights: dict[str, tuple[Tensor | float, Tensor | float]] = {
+            "both": (lam, 1 - lam),
+            "privacy": (1.0, 0.0),
+            "information": (0.0, 1.0),
+        }
+        return weights[self.method.terms]
 
     def _surrogate(
         self, trained: Groups, frozen: Mapping[str, Parameters], batch: Batch, lam: Tensor, sigma: Tensor
