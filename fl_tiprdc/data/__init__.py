@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.adult import load_adult
+from fl_tiprdc.data.avatars import load_avatars
 from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.digits import load_digits
+from fl_tiprdc.data.names import load_names
+from fl_tiprdc.data.own_table import load_table
 from fl_tiprdc.errors import choose
 
 
@@ -22,7 +26,13 @@ class Source:
     private: tuple[str, ...]
 
 
-DATASETS: Mapping[str, Source] = {"adult": Source(load_adult, ("sex",))}
+DATASETS: Mapping[str, Source] = {
+    "adult": Source(load_adult, ("sex",)),
+    "digits": Source(load_digits, ("slant",)),
+    "names": Source(load_names, ("gender",)),
+    "table": Source(load_table, ()),
+    "avatars": Source(load_avatars, ("shape",)),
+}
 
 
 def load_population(

@@ -35,7 +35,7 @@ def _mnist() -> tuple[Pixels, Ints]:
 
 
 def slants(images: Pixels) -> npt.NDArray[np.float64]:
-    """How far the ink runs to the right on its way down, columns a row: [n] of images [n, 1, height, width].
+    r"""How far the ink runs to the right on its way down, columns a row: [n] of images [n, 1, height, width].
 
     mu11 / mu02, the ratio of central moments by which digits are usually deskewed. Upright writing has 0, writing
     that leans to the right (/) less, writing that leans to the left (\\) more; an image without ink has 0.
@@ -60,7 +60,7 @@ def _scaled(images: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def load_digits(config: DataConfig, private: Sequence[str], held_out: float) -> Population:
-    r"""Load the digits: x [n, 1, 28, 28] uint8. The data says nothing of writers: every image is a person.
+    """Load the digits: x [n, 1, 28, 28] uint8. The data says nothing of writers: every image is a person.
 
     Attributes, private or tasks:
         slant: of the handwriting, see `slants`; split at the contributors' median. Private unless others are named.

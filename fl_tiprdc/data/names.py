@@ -89,9 +89,7 @@ def _lines() -> list[str]:
         file = resources.files("gender_guesser") / "data" / "nam_dict.txt"
         text = file.read_text(encoding="utf-8")  # as the file says of itself
     except ModuleNotFoundError:
-        raise InputError(
-            "data set 'names' needs the package gender-guesser: pip install 'fl-tiprdc[names]'"
-        ) from None
+        raise InputError("data set 'names' needs the package gender-guesser: pip install 'fl-tiprdc[names]'") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the names of gender-guesser: {error}") from None
     return text.splitlines()
@@ -122,9 +120,7 @@ def read_names(lines: Sequence[str]) -> pd.DataFrame:
         found = np.array([int(digit, 16) if digit != " " else 0 for digit in line[FREQUENCIES]])
         genders.setdefault(name, set()).add(GENDERS[line[:2].strip()])
         levels[name] = np.maximum(levels[name], found) if name in levels else found
-    names = sorted(
-        name for name, said in genders.items() if said in ({"male"}, {"female"}) and levels[name].any()
-    )
+    names = sorted(name for name, said in genders.items() if said in ({"male"}, {"female"}) and levels[name].any())
     if not names:
         raise InputError("the file of names has none whose gender and country are known")
     level = np.stack([levels[name] for name in names])
