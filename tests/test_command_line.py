@@ -356,7 +356,9 @@ def test_without_flags_the_defaults_hold():
 
 def test_flags_of_the_data_reach_the_experiment(tmp_path):
     path = tmp_path / "people.csv"
-    path.write_text("who,sex,paid,age\n" + "".join(f"{i // 2},{'mf'[i % 2]},{i % 3},{i}\n" for i in range(40)))
+    path.write_text(
+        "who,sex,paid,age,size\n" + "".join(f"{i // 2},{'mf'[i % 2]},{i % 3},{i},{i % 9}\n" for i in range(40))
+    )
     flags = ("--dataset", "table", "--data", path, "--private", "sex", "--tasks", "paid, age", "--participant", "who")
     (tmp_path / "config.toml").write_text('[data.columns]\nage = "number"\n')
     with pytest.warns(DataNotice, match="split at the median"):
@@ -378,10 +380,11 @@ def test_a_note_about_the_data_is_one_line(monkeypatch, capsys, tmp_path):
     path.write_text("sex,paid,age,remark\n" + rows)
     flags = ["--dataset", "table", "--data", str(path), "--private", "sex", "--tasks", "paid", "--clients", "50"]
     monkeypatch.setattr(sys, "argv", ["run.py", *flags])
-    with warnings.catch_warnings(), pytest.raises(SystemExit) as exit_:
+    with warnings.catch_warnings():
         warnings.simplefilter("default")
         monkeypatch.setattr(warnings, "showwarning", lambda *w, **_: sys.stderr.write(warnings.formatwarning(*w[:4])))
-        guard(run.main)
+        with pytest.raises(SystemExit) as exit_:
+            guard(run.main)
     note, error = capsys.readouterr().err.splitlines()
     assert exit_.value.code == 2
     assert note.startswith("note: left out, as identifiers or free text: 'remark' (32 values); to keep one")
@@ -433,7 +436,9 @@ def test_results_are_whole_and_read_back(tmp_path):
         phase = {"round": 1, "phase": "local-training" if method == "tiprdc" else "hybrid-gradient"}
         rounds.append({"setting": setting, "method": method, "lam": lam, "seed": 0, **phase, **losses})
     outcome = Outcome(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(rounds))
-    experiment = build_experiment({"lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0, "sigma_high": 0.5}}})
+    experiment = build_experiment(
+        {"private": ["sex"], "lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0, "sigma_high": 0.5}}}
+    )
     with open(os.devnull, "w") as nowhere, Stages(Console(file=nowhere)) as stages:  # noqa: PTH123
         summary, _ = results.write_results(tmp_path, experiment, outcome, stages)
 

@@ -265,7 +265,7 @@ def test_gaps_of_held_out_people_alone_add_no_column():
 def test_infinite_numbers_are_refused():
     features = a_table().features
     features.loc[3, "height"] = np.inf
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(InputError, match="'height' has numbers that are not finite"):
         encode(a_table(features=features), 0.25)
 
 

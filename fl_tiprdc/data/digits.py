@@ -87,7 +87,7 @@ def load_digits(config: DataConfig, private: Sequence[str], held_out: float) -> 
                 "slant": slants(images),
                 "digit": digits.astype(str),  # text: classes, not a number to split
                 "parity": np.where(digits % 2, "odd", "even"),
-                "loop": np.where(np.isin(digits, LOOPS), "loop", "no loop"),
+                "loop": np.where(np.isin(digits, LOOPS), "with loop", "no loop"),
                 "thickness": images.mean((1, 2, 3)),
             }
         ),

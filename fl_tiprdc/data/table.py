@@ -55,6 +55,8 @@ def _encode_features(features: pd.DataFrame, known: np.ndarray) -> tuple[Floats,
     for name, values in _without_gaps(features, known):
         if _is_number(values):
             number = values.to_numpy(np.float64)
+            if np.isinf(number).any():
+                raise InputError(f"column '{name}' has numbers that are not finite")
             mean, std = number[known].mean(), number[known].std()
             if std == 0:
                 continue  # a constant says nothing
