@@ -13,7 +13,7 @@ from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data import DATASETS, load_population, names, own_table
 from fl_tiprdc.data.avatars import VALUES, draw_avatars, information_bits, joint_distribution
 from fl_tiprdc.data.crowd import PADDING
-from fl_tiprdc.data.digits import LOOPS, _mnist, slants
+from fl_tiprdc.data.digits import LOOPS, slants
 from fl_tiprdc.data.names import COUNTRIES, REGIONS, read_names, tokens
 from fl_tiprdc.data.own_table import MANY, DataNotice, read_table
 from fl_tiprdc.data.population import hold_out
@@ -80,8 +80,8 @@ def stroke(lean: float) -> np.ndarray:
 
 def test_slant_of_drawn_strokes():
     right, upright, left, blank = slants(np.stack([stroke(10), stroke(0), stroke(-10), np.zeros((1, 28, 28), "u1")]))
-    assert right == pytest.approx(-10 / 19, abs=0.02)  # columns a row, on the way down
-    assert left == pytest.approx(10 / 19, abs=0.02)
+    assert right == pytest.approx(-10 / 19, abs=0.03)  # columns a row, on the way down
+    assert left == pytest.approx(10 / 19, abs=0.03)
     assert upright == blank == 0
     bright = np.stack([stroke(10) // 2, np.roll(stroke(10), 3, axis=2)])
     assert slants(bright) == pytest.approx([right, right])  # neither ink nor place matters
@@ -295,20 +295,23 @@ def test_avatars_correlate_the_first_private_attribute_with_the_first_task():
 
 
 def test_avatars_show_their_attributes():
-    images, frame = draw_avatars(600, (32, 32), ("shape", "colour"), 0.0)
-    red, blue = images[:, 0].astype(int), images[:, 2].astype(int)
-    assert ((red - blue).mean((1, 2)) > (images[:, 1].astype(int) * 0).mean())[frame["colour"] == "red"].all()
+    images, frame = draw_avatars(600, (64, 64), ("shape", "colour"), 0.0)
+    red, green, blue = images.astype(int).transpose(1, 0, 2, 3)
+    head = (abs(red - blue) > 60) & (green < 100)  # the background is grey, the hat yellow
+    hat = (abs(red - blue) > 60) & (green > 150)
+    assert np.array_equal(hat.any((1, 2)), frame["hat"] == "hat")
+    assert np.array_equal(((red - blue) * head).sum((1, 2)) > 0, frame["colour"] == "red")
     assert np.array_equal(images[:, :, -2:].mean((1, 2, 3)) > 125, frame["background"] == "light")
-    difference = abs(red - blue).astype(float)  # of head and hat alone; the background is grey
-    centre = difference.sum(1) @ np.arange(32) / difference.sum((1, 2))
-    assert np.array_equal(centre > 15.5, frame["position"] == "right")
-    flat = images.reshape(600, -1)
-    for attribute in ("shape", "hat"):  # told by a plain classifier from the pixels
-        from sklearn.ensemble import RandomForestClassifier
-
-        model = RandomForestClassifier(200, random_state=0, n_jobs=1).fit(flat[:400], frame[attribute][:400])
-        assert model.score(flat[400:], frame[attribute][400:]) > 0.8, attribute
-    assert len(np.unique(flat, axis=0)) == 600
+    centre = head.sum(1) @ np.arange(64) / head.sum((1, 2))
+    assert np.array_equal(centre > 31.5, frame["position"] == "right")
+    # of the lower half, which no hat covers: a square fills its box, a half disc pi/4 of it
+    for picture, shape in zip(head, frame["shape"], strict=True):
+        rows, columns = np.flatnonzero(picture.any(1)), np.flatnonzero(picture.any(0))
+        lower = picture[rows[-1] - 9 : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert (lower.mean() > 0.95) == (shape == "square")
+    area = pd.Series(head.sum((1, 2))[frame["hat"] == "bare"]).groupby(frame["shape"][frame["hat"] == "bare"].array)
+    assert area.mean()["round"] == pytest.approx(area.mean()["square"], rel=0.05)  # size gives nothing away
+    assert len(np.unique(images.reshape(600, -1), axis=0)) == 600
 
 
 def test_avatars_defaults_and_determinism():
@@ -355,3 +358,274 @@ def test_the_same_records_every_time(dataset):
     config = DataConfig(records=500)
     assert same(*(load_population(dataset, (), 0.2, config) for _ in range(2)))
     assert DATASETS[dataset].private
+
+
+# ---- a table of one's own
+
+
+def a_frame(n=60) -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "sex": np.where(np.arange(n) % 2, "m", "f"),
+            "paid": np.where(np.arange(n) % 3, "yes", "no"),
+            "age": generator.integers(18, 90, n),
+            "height": generator.normal(170, 10, n).round(1),
+            "city": generator.choice(["Ulm", "Bern", "Graz"], n),
+            "member": generator.integers(0, 2, n).astype(bool),
+            "since": [f"2024-01-{1 + i % 28:02}" for i in range(n)],
+            "who": np.arange(n) // 2 + 7,
+        }
+    )
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Writes a frame (or text) as a file and loads it; a notice is an error unless it is expected."""
+
+    def load(content, private=("sex",), tasks=("paid",), kind="csv", **settings):
+        path = tmp_path / f"people.{kind}"
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif isinstance(content, str):
+            path.write_text(content)
+        else:
+            content.to_csv(path, index=False) if kind == "csv" else content.to_parquet(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DataNotice)
+            return load_population("table", private, 0.2, DataConfig(file=path, tasks=tasks, **settings))
+
+    return load
+
+
+@pytest.fixture
+def load_with_notice(load, monkeypatch):
+    """As `load`; returns the population and the notices."""
+
+    def both(*arguments, **named):
+        said = []
+        monkeypatch.setattr(own_table, "_notice", said.append)
+        return load(*arguments, **named), said
+
+    return both
+
+
+def spans(population) -> dict[str, slice]:
+    return {column.name: column.span for column in population.contributors.description.columns}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_of_mixed_columns(load, kind):
+    frame = a_frame()
+    population = load(frame, kind=kind, participant="who")
+    kinds = {column.name: column.kind for column in population.contributors.description.columns}
+    assert kinds == {
+        "age": "numeric",
+        "height": "numeric",
+        "city": "categorical",
+        "member": "categorical",
+        "since": "numeric",
+    }
+    place = spans(population)
+    crowds = (population.contributors, population.held_out)
+    assert {len(np.unique(crowd.participant)) for crowd in crowds} == {24, 6}
+    assert set(crowds[0].participant).isdisjoint(crowds[1].participant)
+    known = ~hold_out(np.arange(60) // 2, 0.2)
+    rows = frame[known]
+    x = crowds[0].x
+    assert np.array_equal(crowds[0].private[:, 0], rows["sex"] == "m")
+    assert np.array_equal(crowds[0].tasks["paid"], rows["paid"] == "yes")
+    day = rows["since"].str[-2:].astype(int)
+    for name, values in (("age", rows["age"]), ("since", day)):
+        np.testing.assert_allclose(x[:, place[name].start], (values - values.mean()) / values.std(ddof=0), atol=1e-5)
+    assert np.array_equal(np.array(["Bern", "Graz", "Ulm"])[x[:, place["city"]].argmax(1)], rows["city"])
+
+
+def test_missing_values_of_a_table(load_with_notice):
+    frame = a_frame()
+    known = np.flatnonzero(~hold_out(np.arange(57), 0.2)) + 3  # after three rows are gone
+    frame["age"] = frame["age"].astype("Int64")
+    frame["member"] = frame["member"].astype(object)
+    frame.loc[known[0], ["age", "city", "member"]] = [pd.NA, None, None]
+    frame.loc[known[1], "height"] = np.inf
+    frame.loc[:1, "sex"] = None
+    frame.loc[2, "paid"] = None
+    for kind in ("csv", "parquet"):
+        population, said = load_with_notice(frame.drop(columns="who"), kind=kind)
+        assert said == ["left out 3 of 60 rows, where a value is missing: 'sex' (2), 'paid' (1)"]
+        x, place = population.contributors.x, spans(population)
+        assert len(x) == len(known)
+        categories = {column.name: column.categories for column in population.contributors.description.columns}
+        assert categories["city"] == ("(missing)", "Bern", "Graz", "Ulm")
+        assert categories["member"] == ("(missing)", "False", "True")
+        assert np.flatnonzero(x[:, place["city"].start]).tolist() == [0]
+        for name, row in (("age", 0), ("height", 1)):
+            assert np.flatnonzero(x[:, place[f"{name} missing"].stop - 1]).tolist() == [row]
+            number = x[:, place[name].start]
+            assert number[row] == pytest.approx(np.median(np.delete(number, row)), abs=1e-6)
+
+
+def test_identifiers_and_free_text_are_left_out_and_named(load_with_notice):
+    frame = a_frame(400).assign(
+        row=np.arange(1, 401),
+        remark=[f"said {i}" for i in range(400)],
+        street=[f"street {i % (MANY + 1)}" for i in range(400)],
+    )
+    population, said = load_with_notice(frame)
+    (notice,) = said
+    assert "'row' (numbers the rows), 'remark' (320 values), 'street' (101 values)" in notice
+    assert {"row", "remark", "street"}.isdisjoint(spans(population))
+    columns = {"row": "number", "street": "category", "remark": "ignore", "who": "ignore", "age": "category"}
+    population, said = load_with_notice(frame, columns=columns)
+    assert said == []
+    assert {"row", "street", "age"} < set(spans(population))
+    assert {"remark", "who"}.isdisjoint(spans(population))
+    age = next(column for column in population.contributors.description.columns if column.name == "age")
+    assert {"18", "89"} < set(age.categories)
+
+
+def test_labels_of_numbers(load_with_notice):
+    frame = a_frame().assign(grade=np.arange(60) % 4)
+    population, said = load_with_notice(frame, private=("age",), tasks=("grade", "height", "member"))
+    known = ~hold_out(np.arange(60), 0.2)
+    age, height = frame["age"][known].median(), frame["height"][known].median()
+    assert said[0] == (
+        f"private attribute 'age' has {frame['age'][known].nunique()} different numbers: split at the median, {age:g}"
+    )
+    assert said[1].startswith("task 'height' has")
+    crowd = population.contributors
+    assert np.array_equal(crowd.private[:, 0], frame["age"][known] > age)
+    assert np.array_equal(crowd.tasks["grade"], frame["grade"][known])  # few numbers are classes
+    assert np.array_equal(crowd.tasks["height"], frame["height"][known] > height)
+    assert np.array_equal(crowd.tasks["member"], frame["member"][known])
+    assert {"age", "grade", "height", "member"}.isdisjoint(spans(population))
+    # few numbers are classes when private, too, unless the user says otherwise
+    four, _ = load_with_notice(frame, private=("grade",))
+    assert four.contributors.description.classes == (4,)
+    two, _ = load_with_notice(frame, private=("grade",), columns={"grade": "number"})
+    assert two.contributors.description.classes == (2,)
+
+
+def test_kinds_that_parquet_has(load):
+    frame = a_frame().drop(columns=["since", "who"])
+    frame["born"] = pd.to_datetime("2000-01-01") + pd.to_timedelta(np.arange(60) * 36, unit="h")
+    frame["seen"] = [datetime.date(2020, 1, 1) + datetime.timedelta(days=i % 20) for i in range(60)]
+    frame["waited"] = pd.to_timedelta(np.arange(60) % 7, unit="h")
+    frame["price"] = [decimal.Decimal(i % 9) / 4 for i in range(60)]
+    frame["level"] = pd.Categorical(np.where(np.arange(60) % 2, "low", "high"))
+    population = load(frame, kind="parquet")
+    kinds = {column.name: column.kind for column in population.contributors.description.columns}
+    numbers = {"born", "seen", "waited", "price"}
+    assert {name for name in numbers if kinds[name] == "numeric"} == numbers
+    assert kinds["level"] == "categorical"
+    known = ~hold_out(np.arange(60), 0.2)
+    found = population.contributors.x[:, spans(population)["born"].start]
+    assert np.corrcoef(found, np.arange(60)[known])[0, 1] == pytest.approx(1)
+
+
+def test_held_out_rows_do_not_change_what_contributors_have(load):
+    frame, out = a_frame().drop(columns="who"), hold_out(np.arange(60), 0.2)
+    before = load(frame).contributors
+    frame.loc[out, "age"] = 4000
+    frame.loc[out, "height"] = np.nan
+    frame.loc[out, "city"] = [f"city {i}" for i in range(out.sum())]
+    after = load(frame).contributors
+    assert np.array_equal(before.x, after.x)
+    assert before.description == after.description
+
+
+def test_some_records_of_a_table(load):
+    few = load(a_frame(), records=30, participant="who")
+    assert len(few.contributors) + len(few.held_out) == 30
+    assert same(few, load(a_frame(), records=30, participant="who"))
+
+
+GOOD = "sex,paid,age\n" + "".join(f"{'mf'[i % 2]},{i % 3},{i % 7}\n" for i in range(30))
+
+
+def test_a_plain_csv_with_a_byte_order_mark_and_spaces(load):
+    plain = load(GOOD)
+    assert same(plain, load(b"\xef\xbb\xbf" + GOOD.replace(",", ", ").encode()))
+    assert same(plain, load(GOOD.replace("\n", "\r\n")))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "why"),
+    [
+        ("", "csv", "is empty"),
+        ("sex,paid,age\n", "csv", "has no rows"),
+        ("sex,paid,sex\nm,1,2\n", "csv", "has two columns 'sex'"),
+        ("sex;paid;age\nm;1;2\n", "csv", "must have commas"),
+        (GOOD + "m,1,2,3\n", "csv", "Expected 3 fields in line 32, saw 4"),
+        ("sex,paid\nm,1,2\nf,0,3\n", "csv", "cannot read table"),
+        (b"sex,paid,age\n\xff\xfe,1,2\n", "csv", "cannot read table"),
+        (GOOD, "parquet", "cannot read table"),
+        ("", "parquet", "cannot read table"),
+        (GOOD, "xlsx", "ends in .csv or .parquet"),
+    ],
+)
+def test_files_that_cannot_be_read(content, kind, why, load, tmp_path):
+    with pytest.raises(InputError, match=why) as error:
+        load(content, kind=kind) if kind != "parquet" else load(content.encode(), kind=kind)
+    assert "\n" not in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_table_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="name a table: --data FILE"):
+        load_population("table", ("sex",), 0.2)
+    for name in ("missing.csv", "missing.parquet"):
+        with pytest.raises(InputError, match=r"cannot read table '.*': No such file") as error:
+            read_table(tmp_path / name)
+        assert "\n" not in str(error.value)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InputError, match="Is a directory"):
+        read_table(tmp_path / "folder.csv")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"private": ()}, "name what to hide: --private COLUMN"),
+        ({"tasks": ()}, "name what to predict: --tasks COLUMN"),
+        ({"private": ("gender",)}, "unknown private attribute 'gender': choose from sex, paid"),
+        ({"tasks": ("paid", "income")}, "unknown task 'income'"),
+        ({"participant": "name"}, "unknown participant column 'name'"),
+        ({"columns": {"hight": "number"}}, "unknown column in data.columns 'hight'"),
+        ({"tasks": ("sex",)}, "column 'sex' is named twice"),
+        ({"participant": "sex"}, "column 'sex' is named twice"),
+        ({"columns": {"sex": "ignore"}}, "column 'sex' is ignored in data.columns"),
+        ({"columns": {"city": "number"}}, "column 'city' cannot be numbers: it has '(Ulm|Bern|Graz)'"),
+        (
+            {"columns": dict.fromkeys(["age", "height", "city", "member", "since", "who"], "ignore")},
+            "no feature column",
+        ),
+        ({"private": ("one",)}, "private attribute 'one' has a single value, '1'"),
+        ({"tasks": ("paid", "one")}, "task 'one' has a single value, '1'"),
+        ({"tasks": ("mostly",)}, "task 'mostly' cannot be split: most of its values are 99"),
+        ({"tasks": ("id",)}, "task 'id' has 320 values: at most 100 classes"),
+        ({"tasks": ("none",)}, "no row has a value in each of sex, none; most are missing in 'none'"),
+        ({"participant": "one"}, "fewer than two people"),
+    ],
+)
+def test_columns_that_cannot_be(changes, why, load_with_notice):
+    frame = a_frame(400).assign(one=1, mostly=np.maximum(np.arange(400) - 300, 0), id=[f"p{i}" for i in range(400)])
+    frame["mostly"] = np.where(frame["mostly"] < 20, 99 - frame["mostly"] * (frame["mostly"] > 0), 99)
+    frame["none"] = np.nan
+    with pytest.raises(InputError, match=why) as error:
+        load_with_notice(frame, **changes)
+    assert "\n" not in str(error.value)
+
+
+def test_a_category_of_more_values_than_x_may_have_columns(load):
+    frame = a_frame(2500).drop(columns="who").assign(id=[f"p{i}" for i in range(2500)])
+    with pytest.raises(InputError, match="column 'id' has 2000 values: a category may have 1000; ignore it instead"):
+        load(frame, columns={"id": "category"})
+
+
+def test_what_is_left_out_is_a_warning(tmp_path):
+    path = tmp_path / "people.csv"
+    a_frame().assign(remark=[f"said {i}" for i in range(60)]).to_csv(path, index=False)
+    config = DataConfig(file=path, tasks=("paid",))
+    with pytest.warns(DataNotice, match=r"left out.*'remark' \(48 values\); to keep one, set data.columns.NAME"):
+        load_population("table", ("sex",), 0.2, config)
