@@ -469,12 +469,16 @@ def test_identifiers_and_free_text_are_left_out_and_named(load_with_notice):
     frame = a_frame(400).assign(
         row=np.arange(1, 401),
         remark=[f"said {i}" for i in range(400)],
-        street=[f"street {i % (MANY + 1)}" for i in range(400)],
+        street=[f"street {i % (MANY + 50)}" for i in range(400)],
     )
     population, said = load_with_notice(frame)
     (notice,) = said
-    assert "'row' (numbers the rows), 'remark' (320 values), 'street' (101 values)" in notice
+    streets = frame["street"][~hold_out(np.arange(400), 0.2)].nunique()
+    assert f"'row' (numbers the rows), 'remark' (320 values), 'street' ({streets} values); to keep one" in notice
     assert {"row", "remark", "street"}.isdisjoint(spans(population))
+    frame.index = frame.index * 3  # in a CSV, a column without a name
+    _, (notice,) = load_with_notice(frame.to_csv(), columns=dict.fromkeys(["row", "remark", "street"], "ignore"))
+    assert notice.startswith("left out, as identifiers or free text: '(column 1)' (numbers the rows); to keep")
     columns = {"row": "number", "street": "category", "remark": "ignore", "who": "ignore", "age": "category"}
     population, said = load_with_notice(frame, columns=columns)
     assert said == []
@@ -571,6 +575,21 @@ def test_files_that_cannot_be_read(content, kind, why, load, tmp_path):
     assert str(tmp_path) in str(error.value)
 
 
+def test_parquet_with_an_index_and_with_a_repeated_column(load, tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "indexed.parquet"
+    a_frame().set_index("city").to_parquet(path)
+    assert set(read_table(path).columns) == set(a_frame().columns)  # a named index is a column
+    a_frame()[::2].to_parquet(path)
+    assert list(read_table(path).columns) == list(a_frame().columns)  # row numbers are none
+    path = tmp_path / "twice.parquet"
+    pyarrow.parquet.write_table(pyarrow.table([[1, 2], [3, 4]], names=["sex", "sex"]), path)
+    with pytest.raises(InputError, match="has two columns 'sex'"):
+        read_table(path)
+
+
 def test_a_table_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="name a table: --data FILE"):
         load_population("table", ("sex",), 0.2)
@@ -597,7 +616,7 @@ def test_a_table_that_is_not_there(tmp_path):
         ({"columns": {"sex": "ignore"}}, "column 'sex' is ignored in data.columns"),
         ({"columns": {"city": "number"}}, "column 'city' cannot be numbers: it has '(Ulm|Bern|Graz)'"),
         (
-            {"columns": dict.fromkeys(["age", "height", "city", "member", "since", "who"], "ignore")},
+            {"columns": dict.fromkeys(["age", "height", "city", "member", "since", "who", "mostly"], "ignore")},
             "no feature column",
         ),
         ({"private": ("one",)}, "private attribute 'one' has a single value, '1'"),

@@ -19,6 +19,7 @@ from fl_tiprdc.errors import InputError
 
 MANY = 100  # values of a category that takes part without being asked for
 MOST = 1000  # values of any category: each takes a column of x
+NAMELESS = "(column"  # with its number: a column without a name, such as the index that pandas writes
 FEW = 10  # numbers with at most that many values are classes as labels; others are split at the median
 ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?"
 
@@ -45,7 +46,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
         frame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, index_col=False, low_memory=False)
-    frame.columns = pd.Index([name or f"(column {i})" for i, name in enumerate(header, 1)])
+    frame.columns = pd.Index([name or f"{NAMELESS} {i})" for i, name in enumerate(header, 1)])
     return frame
 
 
@@ -80,6 +81,7 @@ def read_table(path: Path) -> pd.DataFrame:
     if path.suffix.lower() not in READERS:
         raise InputError(f"table '{path}' is of an unknown kind: name a file that ends in {' or '.join(READERS)}")
     try:
+        path.open("rb").close()  # so that both readers fail in the same words
         frame = READERS[path.suffix.lower()](path)
     except InputError:
         raise
@@ -167,10 +169,11 @@ def _is_number(values: pd.Series) -> bool:
 
 
 def _is_numbering(values: pd.Series) -> bool:
-    """Whether a column merely counts the rows: whole numbers without gap, each once."""
+    """Whether a column merely counts the rows: whole numbers, each once, without gap or without a name."""
     if not pd.api.types.is_integer_dtype(values) or values.hasnans or len(values) < 3:
         return False
-    return bool(values.is_unique and int(values.max()) - int(values.min()) == len(values) - 1)
+    gapless = int(values.max()) - int(values.min()) == len(values) - 1
+    return bool(values.is_unique and (gapless or str(values.name).startswith(NAMELESS)))
 
 
 # ---- the parts of the table
