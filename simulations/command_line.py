@@ -3,13 +3,18 @@
 import argparse
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pydantic.fields import FieldInfo
+
 from fl_tiprdc.baselines import BASELINES
-from fl_tiprdc.config import QUICK, Experiment, FederationConfig, build_experiment, merge, read_toml
+from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge, read_toml
 from fl_tiprdc.data import DATASETS, load_population
+from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, choose
 from fl_tiprdc.evaluation.audit import check_panel
@@ -40,11 +45,6 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _default(name: str) -> str:
-    value: Any = Experiment.model_fields[name].default
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value) or "none"
-
-
 def _numbers(kind: Callable[[str], Any], text: str, flag: str) -> tuple[Any, ...]:
     try:
         return tuple(kind(word) for word in words(text))
@@ -53,34 +53,94 @@ def _numbers(kind: Callable[[str], Any], text: str, flag: str) -> tuple[Any, ...
         raise InputError(f"--{flag} '{text}': give {wanted} with commas between them") from None
 
 
-# flag -> how its text becomes the experiment's value; help and default come from the experiment
-FLAGS: dict[str, Callable[[str], Any]] = {
-    "clients": str,
-    "dataset": str,
-    "private": words,
-    "partition": str,
-    "settings": words,
-    "methods": words,
-    "baselines": words,
-    "lambdas": lambda text: _numbers(float, text, "lambdas"),
-    "seeds": lambda text: _numbers(int, text, "seeds"),
-    "runtime": str,
-    "actors": str,
-    "ray_address": str,
+def _some_words(text: str, flag: str) -> tuple[str, ...]:
+    if not (found := words(text)):
+        raise InputError(f"--{flag} '{text}': name at least one, or leave the flag out")
+    return found
+
+
+def _height_width(text: str) -> tuple[int, int]:
+    sides = re.fullmatch(r"\s*(\d+)\s*(?:[xX,]\s*(\d+)\s*)?", text)
+    if not sides:
+        raise InputError(f"--size '{text}': give height and width in pixels, like 32x32")
+    return int(sides[1]), int(sides[2] or sides[1])
+
+
+def _file(text: str, flag: str) -> str:
+    if not text.strip():
+        raise InputError(f"--{flag} '{text}': give a path")
+    return text
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag of the command line; its help and default come from the setting.
+
+    Attributes:
+        setting: the setting it gives, as in a TOML file: the names of its tables and its own, with dots between.
+        read: how its text becomes the setting's value.
+    """
+
+    setting: str
+    read: Callable[[str], Any] = str
+
+    @property
+    def field(self) -> FieldInfo:
+        """The setting's description and default."""
+        *tables, name = self.setting.split(".")
+        fields = Experiment.model_fields
+        for table in tables:
+            fields = type(fields[table].default).model_fields
+        return fields[name]
+
+    @property
+    def help(self) -> str:
+        """What the setting is, and its default."""
+        value, text = self.field.default, self.field.description or ""
+        if value is None or value in ("", ()):
+            default = OWN if OWN in text else "none"
+        else:
+            default = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        return f"{text} (default: {default})"
+
+    def nested(self, text: str) -> dict[str, Any]:
+        """The setting with its value, in the tables that it is in."""
+        *tables, name = self.setting.split(".")
+        values: dict[str, Any] = {name: self.read(text)}
+        for table in reversed(tables):
+            values = {table: values}
+        return values
+
+
+OWN = "the data set's own"  # how descriptions of settings say so
+FLAGS: dict[str, Flag] = {
+    "clients": Flag("clients"),
+    "dataset": Flag("dataset"),
+    "private": Flag("private", lambda text: _some_words(text, "private")),
+    "tasks": Flag("data.tasks", lambda text: _some_words(text, "tasks")),
+    "data": Flag("data.file", lambda text: _file(text, "data")),
+    "data_root": Flag("data.root", lambda text: _file(text, "data-root")),
+    "participant": Flag("data.participant"),
+    "records": Flag("data.records"),
+    "size": Flag("data.size", _height_width),
+    "partition": Flag("partition"),
+    "settings": Flag("settings", words),
+    "methods": Flag("methods", words),
+    "baselines": Flag("baselines", words),
+    "lambdas": Flag("lambdas", lambda text: _numbers(float, text, "lambdas")),
+    "seeds": Flag("seeds", lambda text: _numbers(int, text, "seeds")),
+    "runtime": Flag("runtime"),
+    "actors": Flag("actors"),
+    "ray_address": Flag("ray_address"),
+    "rounds": Flag("federation.rounds"),
 }
 
 
 def experiment_parser(description: str) -> Parser:
     """A parser with a flag for each of the experiment's main settings."""
     parser = Parser(description=description)
-    for flag in FLAGS:
-        parser.add_argument(
-            f"--{flag.replace('_', '-')}",
-            metavar=flag.upper(),
-            help=f"{Experiment.model_fields[flag].description} (default: {_default(flag)})",
-        )
-    rounds = FederationConfig.model_fields["rounds"]
-    parser.add_argument("--rounds", metavar="ROUNDS", help=f"{rounds.description} (default: {rounds.default})")
+    for name, flag in FLAGS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar=name.upper(), help=flag.help.replace("%", "%%"))
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/ and a name)")
     parser.add_argument("--quick", action="store_true", help="a small run of about a minute (default: off)")
     parser.add_argument("--config", type=Path, help="a TOML file with any setting; flags win over it (default: none)")
@@ -96,16 +156,19 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
     values: dict[str, Any] = dict(QUICK) if arguments.quick else {}
     if arguments.config:
         values = merge(values, read_toml(arguments.config))
-    flags = {name: read(text) for name, read in FLAGS.items() if (text := getattr(arguments, name)) is not None}
-    if arguments.rounds is not None:
-        flags["federation"] = {"rounds": arguments.rounds}
-    experiment = build_experiment(merge(values, flags))
+    for name, flag in FLAGS.items():
+        if (text := getattr(arguments, name)) is not None:
+            values = merge(values, flag.nested(text))
+    experiment = build_experiment(values)
     if experiment.runtime not in RUNTIMES:
         raise choose("runtime", experiment.runtime, RUNTIMES)
     if experiment.dataset not in DATASETS:
         raise choose("data set", experiment.dataset, DATASETS)
     if not experiment.private:
-        experiment = experiment.model_copy(update={"private": DATASETS[experiment.dataset].private})
+        own = DATASETS[experiment.dataset].private
+        if not own:
+            raise InputError("name what to hide: --private COLUMN")
+        experiment = experiment.model_copy(update={"private": own})
     for name in (*experiment.baselines, *experiment.dials):
         if name not in BASELINES:
             raise choose("baseline", name, BASELINES)
@@ -118,7 +181,20 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
 
 
 def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
-    """Run an entry point: status 2 and one line for wrong input, status 1 and one line for a failed run."""
+    """Run an entry point: status 2 and one line for wrong input, status 1 and one line for a failed run.
+
+    A notice about a person's data is one line too, said once.
+    """
+    show = warnings.formatwarning
+
+    def short(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> str:
+        return (
+            f"note: {_one_line(message)}\n"
+            if issubclass(category, DataNotice)
+            else show(message, category, *rest, **named)
+        )
+
+    warnings.formatwarning = short
     try:
         main(None)
     except InputError as error:

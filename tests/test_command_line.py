@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from fl_tiprdc.config import Experiment, FederationConfig, build_experiment
+from fl_tiprdc.config import DataConfig, Experiment, FederationConfig, build_experiment
+from fl_tiprdc.data import load_population
+from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS
 from simulations import command_line, results, run
@@ -25,12 +28,18 @@ from strategies.hybrid_strategy import TooManyFailuresError
 ROOT = Path(__file__).resolve().parent.parent
 
 
-load_population = cache(command_line.load_population)  # once for all tests; a population is immutable
+@cache  # once for all tests; a population is immutable
+def load(dataset, private, held_out, config):
+    return load_population(dataset, private, held_out, DataConfig.model_validate_json(config))
 
 
 @pytest.fixture(autouse=True)
 def _load_once(monkeypatch):
-    monkeypatch.setattr(command_line, "load_population", load_population)
+    monkeypatch.setattr(
+        command_line,
+        "load_population",
+        lambda dataset, private, held_out, config: load(dataset, private, held_out, config.model_dump_json()),
+    )
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -71,7 +80,23 @@ BAD_FLAGS = [
     (["--private", "sex,Race"], "'Race'", "choose from age, workclass,"),
     (["--private", "fnlwgt"], "'fnlwgt'", "choose from age, workclass,"),
     (["--private", "sex,sex"], "sex, sex", "private has a value twice"),
-    (["--private", ""], "private is ()", "at least 1 value"),
+    (["--private", ""], "--private ''", "at least one"),
+    (["--tasks", ","], "--tasks ','", "at least one"),
+    (["--data", ""], "--data ''", "a path"),
+    (["--data-root", " "], "--data-root ' '", "a path"),
+    (["--records", "-1"], "data.records is '-1'", "at least 0"),
+    (["--records", "few"], "'few'", "a whole number"),
+    (["--size", "big"], "'big'", "like 32x32"),
+    (["--size", "32x32x3"], "'32x32x3'", "like 32x32"),
+    (["--size", "0x32"], "data.size has 0", "at least 1"),
+    (["--dataset", "table"], "name what to hide", "--private COLUMN"),
+    (["--dataset", "table", "--private", "sex"], "name a table", "--data FILE"),
+    (["--dataset", "table", "--private", "sex", "--data", "none.csv"], "'none.csv'", "No such file"),
+    (["--dataset", "table", "--private", "sex", "--data", "none.xls"], "'none.xls'", ".csv or .parquet"),
+    (["--dataset", "avatars", "--private", "nose"], "'nose'", "choose one of shape, hat"),
+    (["--dataset", "avatars", "--tasks", "shape"], "'shape'", "choose from hat, colour"),
+    (["--dataset", "avatars", "--size", "8"], "8x8", "at least 16x16"),
+    (["--dataset", "avatars", "--records", "90000000"], "90000000 avatars", "at most 4 GiB"),
     (["--partition", "random"], "'random'", "iid, dirichlet:ALPHA (ALPHA > 0), by-private"),
     (["--partition", "dirichlet"], "'dirichlet'", "iid, dirichlet:ALPHA (ALPHA > 0), by-private"),
     (["--partition", "dirichlet:-1"], "'dirichlet:-1'", "a number above 0"),
@@ -298,7 +323,14 @@ def test_help_lists_every_flag_with_its_default(capsys):
     defaults = {
         "clients": "100",
         "dataset": "adult",
-        "private": "sex",
+        "private": "the data set's own",
+        "tasks": "the data set's own",
+        "data": "none",
+        "data-root": "none",
+        "participant": "none",
+        "records": "0",
+        "size": "the data set's own",
+        "baselines": "gaussian-noise",
         "partition": "iid",
         "settings": "baseline,centralized,federated",
         "methods": "tiprdc,tiprdc+",
@@ -319,7 +351,44 @@ def test_help_lists_every_flag_with_its_default(capsys):
 
 
 def test_without_flags_the_defaults_hold():
-    assert parsed() == build_experiment({})
+    assert parsed() == build_experiment({"private": ["sex"]})  # what the data set hides
+
+
+def test_flags_of_the_data_reach_the_experiment(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text(
+        "who,sex,paid,age,size\n" + "".join(f"{i // 2},{'mf'[i % 2]},{i % 3},{i},{i % 9}\n" for i in range(40))
+    )
+    flags = ("--dataset", "table", "--data", path, "--private", "sex", "--tasks", "paid, age", "--participant", "who")
+    (tmp_path / "config.toml").write_text('[data.columns]\nage = "number"\n')
+    with pytest.warns(DataNotice, match="split at the median"):
+        experiment = parsed(*flags, "--records", 30, "--clients", 3, "--config", tmp_path / "config.toml")
+    assert experiment.dataset == "table"
+    assert experiment.data == DataConfig(
+        file=path, tasks=("paid", "age"), participant="who", records=30, columns={"age": "number"}
+    )
+    data = parsed("--dataset", "avatars", "--size", "16X24", "--records", 150, "--data-root", tmp_path).data
+    assert data == DataConfig(size=(16, 24), records=150, root=tmp_path)
+    assert parsed("--dataset", "avatars", "--size", "20", "--records", 150).data.size == (20, 20)
+
+
+def test_a_note_about_the_data_is_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(run, "run_experiment", lambda *_: pytest.fail("wrong input was accepted"))
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    path = tmp_path / "people.csv"
+    rows = "".join(f"{'mf'[i % 2]},{i % 3},{i % 7},text {i}\n" for i in range(40))
+    path.write_text("sex,paid,age,remark\n" + rows)
+    flags = ["--dataset", "table", "--data", str(path), "--private", "sex", "--tasks", "paid", "--clients", "50"]
+    monkeypatch.setattr(sys, "argv", ["run.py", *flags])
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        monkeypatch.setattr(warnings, "showwarning", lambda *w, **_: sys.stderr.write(warnings.formatwarning(*w[:4])))
+        with pytest.raises(SystemExit) as exit_:
+            guard(run.main)
+    note, error = capsys.readouterr().err.splitlines()
+    assert exit_.value.code == 2
+    assert note.startswith("note: left out, as identifiers or free text: 'remark' (32 values); to keep one")
+    assert error == "error: 50 clients but only 32 records: ask for at most that many clients"
 
 
 def test_every_flag_reaches_the_experiment():
@@ -367,7 +436,9 @@ def test_results_are_whole_and_read_back(tmp_path):
         phase = {"round": 1, "phase": "local-training" if method == "tiprdc" else "hybrid-gradient"}
         rounds.append({"setting": setting, "method": method, "lam": lam, "seed": 0, **phase, **losses})
     outcome = Outcome(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(rounds))
-    experiment = build_experiment({"lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0, "sigma_high": 0.5}}})
+    experiment = build_experiment(
+        {"private": ["sex"], "lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0, "sigma_high": 0.5}}}
+    )
     with open(os.devnull, "w") as nowhere, Stages(Console(file=nowhere)) as stages:  # noqa: PTH123
         summary, _ = results.write_results(tmp_path, experiment, outcome, stages)
 

@@ -233,10 +233,39 @@ def test_a_table_without_information_is_refused():
         encode(a_table(features=pd.DataFrame({"constant": np.ones(40)})), 0.25)
 
 
-def test_missing_numbers_are_refused():
+def test_missing_values_are_filled_from_contributors_and_said():
+    out = hold_out(np.arange(40), 0.25)
     features = a_table().features
-    features.loc[3, "height"] = np.nan
-    with pytest.raises(InputError, match="not finite"):
+    mine = np.flatnonzero(~out)
+    features.loc[[mine[0], np.flatnonzero(out)[0]], "height"] = np.nan
+    features.loc[mine[1:4], "colour"] = None
+    features.loc[out, "height"] += 1e6  # must not move the median
+    population = encode(a_table(features=features), 0.25)
+    height, missing, colour = population.contributors.description.columns
+    assert (height.name, missing.name, missing.categories) == ("height", "height missing", ("no", "yes"))
+    assert colour.categories == ("(missing)", "blue", "green", "red")
+    x = population.contributors.x
+    assert x[0, 0] == pytest.approx(np.median(x[1:, 0]), abs=1e-6)
+    assert np.flatnonzero(x[:, missing.start + 1]).tolist() == [0]
+    assert np.flatnonzero(x[:, colour.start]).tolist() == [1, 2, 3]
+    filled = population.held_out.x[0]
+    assert filled[0] == x[0, 0]
+    assert filled[missing.span].tolist() == [0, 1]
+
+
+def test_gaps_of_held_out_people_alone_add_no_column():
+    features = a_table().features
+    before = encode(a_table(), 0.25).contributors
+    features.loc[hold_out(np.arange(40), 0.25), "height"] = np.nan
+    population = encode(a_table(features=features), 0.25)
+    assert population.contributors.description == before.description
+    assert population.held_out.x[:, 0] == pytest.approx(np.median(before.x[:, 0]), abs=1e-6)
+
+
+def test_infinite_numbers_are_refused():
+    features = a_table().features
+    features.loc[3, "height"] = np.inf
+    with pytest.raises(InputError, match="'height' has numbers that are not finite"):
         encode(a_table(features=features), 0.25)
 
 

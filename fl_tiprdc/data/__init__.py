@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.adult import load_adult
+from fl_tiprdc.data.avatars import load_avatars
 from fl_tiprdc.data.celeba import load_celeba
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.dial import load_dial
+from fl_tiprdc.data.digits import load_digits
 from fl_tiprdc.data.lfw import load_lfw
+from fl_tiprdc.data.names import load_names
+from fl_tiprdc.data.own_table import load_table
 from fl_tiprdc.data.utkface import load_utkface
 from fl_tiprdc.errors import choose
 
@@ -32,6 +36,10 @@ DATASETS: Mapping[str, Source] = {
     "lfw": Source(load_lfw, ("Male",)),
     "utkface": Source(load_utkface, ("gender",)),
     "dial": Source(load_dial, ("race",)),
+    "digits": Source(load_digits, ("slant",)),
+    "names": Source(load_names, ("gender",)),
+    "table": Source(load_table, ()),
+    "avatars": Source(load_avatars, ("shape",)),
 }
 
 
