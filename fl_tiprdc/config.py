@@ -53,7 +53,7 @@ class NetworkConfig(_Frozen):
     )
     critic_hidden: Widths = Field((256,), description="hidden layers of each critic tower, or of the decoder")
     critic_embedding: Positive = Field(64, description="width in which the critic's two towers meet")
-    channels: Positive = Field(16, description="convolutional: channels of the first map, doubled when it is halved")
+    channels: Positive = Field(8, description="convolutional: channels of the first map, doubled when it is halved")
 
 
 class MethodConfig(_Frozen):

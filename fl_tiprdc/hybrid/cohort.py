@@ -23,6 +23,7 @@ from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
 # would blow the rounding up to full steps, and no two runtimes would agree
 EPSILON = 1e-6
 BETA2 = 0.999
+LARGE_BATCH = 256  # from here on convolutions of several weights are faster one after the other
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def _mapped_gradients(
     draws: Sequence[int],
 ) -> tuple[Groups, Losses]:
     """Gradients and losses with a leading client dimension. `shared` groups come without one."""
-    if not step.stackable:
+    own_weights = not shared.issuperset(trained)
+    if step.stacks == "never" or (step.stacks == "shared" and own_weights and batch.mask.shape[1] >= LARGE_BATCH):
         return _gradients_in_turn(step, trained, frozen, shared, batch, lam, sigma, draws)
     dims = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in frozen.items()}
     own = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in trained.items()}
@@ -127,7 +129,8 @@ def _gradients_in_turn(
     draws: Sequence[int],
 ) -> tuple[Groups, Losses]:
     """As `_mapped_gradients`, one client after the other, for networks that can't be stacked; without padding."""
-    _say_not_stacked()
+    if step.stacks == "never":
+        _say_not_stacked()
 
     def own(groups: Groups, i: int) -> Groups:
         return {

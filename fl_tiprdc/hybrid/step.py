@@ -63,7 +63,7 @@ class HybridStep:
 
     Attributes:
         d: numbers in a representation.
-        stackable: whether it can be mapped over clients.
+        stacks: when it is to be mapped over clients, see `Architecture`.
 
     Raises:
         InputError: the architecture doesn't fit the data or the method.
@@ -78,7 +78,7 @@ class HybridStep:
         for module in self._modules.values():
             module.requires_grad_(False)
         self.d = representation_width(description, network)
-        self.stackable = architecture_for(description, network).stackable
+        self.stacks = architecture_for(description, network).stacks
         self._norms = {
             name: [part for part in module.modules() if isinstance(part, BatchNorm2d)]
             for name, module in self._modules.items()

@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
@@ -61,22 +62,24 @@ class Architecture:
         shape: of a representation, before it is flattened.
         modalities: that it is for.
         critics: kinds that it has.
-        stackable: whether many clients' networks can run as one stacked program; else one by one.
+        stacks: when many clients' networks run as one stacked program, and not one by one: always, never, or while
+            their weights are shared or their batches small (a stacked convolution with weights of its own for each
+            client is a grouped one, which is slow).
     """
 
     build: Callable[[Description, NetworkConfig, str], dict[str, nn.Module]]
     shape: Callable[[Description, NetworkConfig], tuple[int, ...]]
     modalities: tuple[str, ...]
     critics: tuple[str, ...] = ("decoder", "towers", "softmax-towers")
-    stackable: bool = True
+    stacks: Literal["always", "shared", "never"] = "always"
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "perceptron": Architecture(_build_from_parts, _vector_shape, ("table",)),
-    "convolutional": Architecture(_build_from_parts, _vector_shape, ("image", "text")),
+    "convolutional": Architecture(_build_from_parts, _vector_shape, ("image", "text"), stacks="shared"),
     # dropout draws from one generator, and LSTMs have no batched kernel
-    "vgg16": Architecture(build_vgg16, vgg16_shape, ("image",), ("joint",), stackable=False),
-    "lstm": Architecture(build_lstm, lstm_shape, ("text",), ("joint",), stackable=False),
+    "vgg16": Architecture(build_vgg16, vgg16_shape, ("image",), ("joint",), stacks="never"),
+    "lstm": Architecture(build_lstm, lstm_shape, ("text",), ("joint",), stacks="never"),
 }
 
 
