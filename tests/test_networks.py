@@ -99,7 +99,22 @@ def test_the_papers_image_networks_have_its_layers():
     linear = [part.out_features for part in networks["adversary"].modules() if isinstance(part, nn.Linear)]
     assert linear == [4096, 4096, 2]
     assert sum(isinstance(part, nn.Dropout) for part in networks["adversary"].modules()) == 2
-    assert convolutions(networks["critic"]) == [64, 64, 128, 128, 256, 512, 512]
+    assert convolutions(networks["critic"]) == [64, 64, 128, 128] + [256] * 3 + [512] * 6
+    first = networks["extractor"][0][1].weight
+    assert float(first.std()) == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.05)
+    assert float(networks["critic"].head[0].weight.std()) == pytest.approx(0.01, rel=0.05)
+
+
+def test_the_papers_text_networks_read_up_to_the_last_word():
+    networks = build_networks(TEXTS, NetworkConfig(architecture="lstm"), "joint", 0)
+    networks["adversary"].eval()
+    short = torch.tensor([[3, 4, 5, 0, 0, 0, 0]])
+    with torch.no_grad():
+        z = networks["extractor"](short).reshape(1, 7, 300)
+        assert (z[:, 3:] == 0).all()
+        assert (z[:, :3] != 0).all()
+        cut = networks["adversary"][1](z[:, :3])
+        torch.testing.assert_close(networks["adversary"][1](z), cut)
 
 
 def test_the_joint_critic_compares_the_own_record_with_the_next():
@@ -114,6 +129,7 @@ def test_the_joint_critic_compares_the_own_record_with_the_next():
         return torch.func.functional_call(critic, groups["critic"], (batch.x[j : j + 1], z[i : i + 1], u[i : i + 1]))
 
     scores = step._scores(groups["critic"], batch, z, u)
+    critic.eval()  # without dropout
     expected = torch.stack([torch.cat([score(i, i), score(i, (i + 1) % 3)]) for i in range(3)])
     torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-4)
 

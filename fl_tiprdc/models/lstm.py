@@ -1,25 +1,45 @@
-"""TIPRDC's networks for texts (KDD 2020, section 4 and the authors' code): an embedding and LSTMs of 300."""
+"""TIPRDC's networks for texts (KDD 2020, section 4, and the authors' code): an embedding and LSTMs of 300."""
 
+import torch
 from torch import Tensor, nn
 
 from fl_tiprdc.config import NetworkConfig
-from fl_tiprdc.data.crowd import Description
+from fl_tiprdc.data.crowd import PADDING, Description
 from fl_tiprdc.models.critics import JointCritic
 
 WIDTH, HEAD = 300, 150
 
 
-class _Sequence(nn.Module):
-    """LSTM layers, [b, T, WIDTH] to the outputs at all places or the last one."""
+class _Extractor(nn.Module):
+    """An embedding and an LSTM; places after a text's end are zero, so that its length can be told from z."""
 
-    def __init__(self, layers: int, last: bool) -> None:
+    def __init__(self, vocabulary: int) -> None:
         super().__init__()
-        self.lstm, self._last = nn.LSTM(WIDTH, WIDTH, layers, batch_first=True), last
+        self.embedding = nn.Embedding(vocabulary, WIDTH)
+        self.lstm = nn.LSTM(WIDTH, WIDTH, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, T, WIDTH], or [b, WIDTH]."""
-        outputs: Tensor = self.lstm(x)[0]
-        return outputs[:, -1] if self._last else outputs
+        """Token ids [b, T] to [b, T, WIDTH]."""
+        outputs: Tensor = self.lstm(self.embedding(x))[0]
+        return outputs * (x != PADDING)[:, :, None]
+
+
+class _Reader(nn.Module):
+    """Two LSTMs; their output at a text's last place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(WIDTH, WIDTH, 2, batch_first=True)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """[b, T, WIDTH] to [b, WIDTH]."""
+        outputs: Tensor = self.lstm(z)[0]
+        last = ((z != 0).any(-1).sum(1) - 1).clamp(min=0)
+        return outputs[torch.arange(len(z), device=z.device), last]
+
+
+def _head(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, HEAD), nn.ReLU(), nn.Dropout(), nn.Linear(HEAD, outputs))
 
 
 def lstm_shape(description: Description, config: NetworkConfig) -> tuple[int, ...]:
@@ -30,23 +50,8 @@ def lstm_shape(description: Description, config: NetworkConfig) -> tuple[int, ..
 def build_lstm(description: Description, config: NetworkConfig, critic: str) -> dict[str, nn.Module]:
     """Extractor: embedding and LSTM; adversary: two LSTMs and a head; critic: the paper's."""
     shape, classes = lstm_shape(description, config), sum(description.classes)
-
-    def extractor() -> nn.Sequential:
-        return nn.Sequential(nn.Embedding(description.vocabulary, WIDTH), _Sequence(1, last=False))
-
     return {
-        "extractor": nn.Sequential(extractor(), nn.Flatten()),
-        "adversary": nn.Sequential(
-            nn.Unflatten(1, shape),
-            _Sequence(2, last=True),
-            nn.Linear(WIDTH, HEAD),
-            nn.ReLU(),
-            nn.Linear(HEAD, classes),
-        ),
-        "critic": JointCritic(
-            extractor(),
-            shape,
-            _Sequence(2, last=True),
-            nn.Sequential(nn.Linear(2 * WIDTH + classes, HEAD), nn.ReLU(), nn.Linear(HEAD, 1)),
-        ),
+        "extractor": nn.Sequential(_Extractor(description.vocabulary), nn.Flatten()),
+        "adversary": nn.Sequential(nn.Unflatten(1, shape), _Reader(), _head(WIDTH, classes)),
+        "critic": JointCritic(_Extractor(description.vocabulary), shape, _Reader(), _head(2 * WIDTH + classes, 1)),
     }
