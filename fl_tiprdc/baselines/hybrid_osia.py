@@ -28,6 +28,6 @@ def hybrid_osia(contributors: Crowd, held_out: Crowd, dial: float, seed: int) ->
 
     def released(codes: Floats) -> Floats:
         reduced = components.transform(codes) / scale
-        return (reduced + dial * generator.standard_normal(reduced.shape)).astype(np.float32)
+        return np.asarray(reduced + dial * generator.standard_normal(reduced.shape), dtype=np.float32)
 
     return released(features), released(extract(network, unknown))
