@@ -182,7 +182,7 @@ class Experiment(_Frozen):
         (0.1, 0.3, 0.5, 0.7, 0.9), min_length=1, description="weights of privacy against information"
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1, description="experiment seeds")
-    baselines: tuple[str, ...] = Field(("gaussian-noise",), description="releases without adversarial training")
+    baselines: tuple[str, ...] = Field(("gaussian-noise",), description="releases to compare with")
     dials: dict[str, tuple[Annotated[float, Field(ge=0)], ...]] = Field(
         {}, description="values of a baseline's own dial, in place of its usual ones"
     )

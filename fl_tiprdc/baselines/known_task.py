@@ -26,8 +26,10 @@ def known_task(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> 
 
     Theirs has no noise, and like the TIPRDC paper's objective it then hides nothing from a retrained attacker (on
     Adult, sex: AUC .87 to .92 at every λ). So features leave through the release channel of `tiprdc+`, with its
-    noise at λ, in training and after. `dial` is λ in (0, 1). The one baseline that trains on a task label: retention on the crowd's first task is no
-    number for an unknown task, on the others it is.
+    noise at λ, in training and after. `dial` is λ in (0, 1).
+
+    The one baseline that trains on a task label: retention on the crowd's first task is no number for an unknown
+    task; on the others it is.
 
     Raises:
         InputError: the crowd has no task.
