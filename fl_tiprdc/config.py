@@ -112,10 +112,9 @@ METHODS: Mapping[str, MethodConfig] = {
     # The single terms of the paper's ablation. λ doesn't weigh one term against none: it moves the channel's noise.
     "pat": MethodConfig(terms="privacy"),
     "maxmi": MethodConfig(terms="information"),
-    # TAPPFL (AAAI 2024, arXiv 2312.06989) minimises a vCLUB bound on I(z; u), which its derivation reduces to the
-    # adversary's negated cross-entropy, and maximises the Jensen-Shannon bound on I(x; z | u), with local training
-    # and FedAvg: tiprdc's objective. vCLUB is a bound only where the adversary is right about u, so that the
-    # adversary learns from a batch of its own before each update of all three.
+    # TAPPFL (AAAI 2024, arXiv 2312.06989): an adversarial bound on I(z; u) against a Jensen-Shannon bound on
+    # I(x; z | u), local training and FedAvg. As we understand it from its abstract: tiprdc's objective with an adversary
+    # that learns from a batch of its own before each update of all three.
     "tappfl": MethodConfig(
         information="jsd",
         channel=False,
@@ -193,7 +192,7 @@ class Experiment(_Frozen):
         (0.1, 0.3, 0.5, 0.7, 0.9), min_length=1, description="weights of privacy against information"
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1, description="experiment seeds")
-    baselines: tuple[str, ...] = Field(("gaussian-noise",), description="releases without adversarial training")
+    baselines: tuple[str, ...] = Field(("gaussian-noise",), description="releases to compare with")
     dials: dict[str, tuple[Annotated[float, Field(ge=0)], ...]] = Field(
         {}, description="values of a baseline's own dial, in place of its usual ones"
     )

@@ -112,10 +112,10 @@ def test_a_wrong_value_is_named_with_what_is_allowed(values, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"methods": ["tiprdc", "magic"]}, "unknown method 'magic': choose from tiprdc, tiprdc+"),
+        ({"methods": ["tiprdc", "magic"]}, "unknown method 'magic': choose from maxmi, pat, tappfl, tiprdc, tiprdc+"),
         (
             {"methods": ["magic"], "method": {"mine": {}}},
-            "unknown method 'magic': choose from mine, tiprdc, tiprdc+",
+            "unknown method 'magic': choose from maxmi, mine, pat, tappfl, tiprdc, tiprdc+",
         ),
         ({"lambdas": [0.5, 0.1, 0.5]}, "lambdas has a value twice: 0.5, 0.1, 0.5"),
         # folders and tables write six digits

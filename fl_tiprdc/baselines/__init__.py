@@ -36,5 +36,5 @@ BASELINES: Mapping[str, Baseline] = {
     "encoder": Baseline(encoder, (0.0, 0.5, 1.0, 2.0, 4.0), "noise σ, in standard deviations of the code"),
     "hybrid-osia": Baseline(hybrid_osia, (0.0, 0.5, 1.0, 2.0), "noise σ, in deviations of the 8 components"),
     "known-task": Baseline(known_task, (0.1, 0.3, 0.5, 0.7, 0.9), "λ, privacy against the first task"),
-    "leace": Baseline(leace, (0.0, 0.5, 0.75, 1.0), "share of what a linear attacker sees that is erased"),
+    "leace": Baseline(leace, (0.0, 1.0, 1.5, 1.75, 2.0, 3.0), "share erased; beyond 1 also noise σ = dial - 1"),
 }

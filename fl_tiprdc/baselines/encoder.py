@@ -3,8 +3,8 @@
 import numpy as np
 
 from fl_tiprdc.baselines.extractor import extract, train_autoencoder
-from fl_tiprdc.baselines.principal_components import narrow_features
 from fl_tiprdc.data.crowd import Crowd, Floats
+from fl_tiprdc.data.principal_components import narrow_features
 from fl_tiprdc.seeding import numpy_generator
 
 
@@ -21,6 +21,7 @@ def encoder(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tup
     generator = numpy_generator(seed, "encoder", str(dial))
 
     def noisy(features: Floats) -> Floats:
-        return ((features - mean) / std + dial * generator.standard_normal(features.shape)).astype(np.float32)
+        standard = (features - mean) / std
+        return np.asarray(standard + dial * generator.standard_normal(standard.shape), dtype=np.float32)
 
     return noisy(codes), noisy(extract(network, unknown))

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -40,7 +39,7 @@ def minimise(loss: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], n:
 def extract(network: nn.Module, x: Floats) -> Floats:
     """Features [n, d] of x [n, k]."""
     with torch.no_grad():
-        found: Floats = network(torch.from_numpy(x)).numpy()
+        found: Floats = network(torch.tensor(x)).numpy()
     return found
 
 
@@ -48,7 +47,7 @@ def train_autoencoder(x: Floats, seed: int) -> nn.Module:
     """The encoder [n, k] -> [n, FEATURES] of an autoencoder that minimises the mean squared error on x [n, k]."""
     k = x.shape[1]
     encoder, decoder = build_perceptrons(seed, [k, HIDDEN, FEATURES], [FEATURES, HIDDEN, k])
-    inputs = torch.from_numpy(np.array(x))
+    inputs = torch.tensor(x)
 
     def loss(rows: Tensor) -> Tensor:
         return functional.mse_loss(decoder(encoder(inputs[rows])), inputs[rows])

@@ -3,8 +3,8 @@
 import numpy as np
 
 from fl_tiprdc.baselines.extractor import extract, train_autoencoder
-from fl_tiprdc.baselines.principal_components import fit_components, narrow_features
 from fl_tiprdc.data.crowd import Crowd, Floats
+from fl_tiprdc.data.principal_components import fit_components, narrow_features
 from fl_tiprdc.seeding import numpy_generator
 
 COMPONENTS = 8  # principal components that are released
@@ -28,6 +28,6 @@ def hybrid_osia(contributors: Crowd, held_out: Crowd, dial: float, seed: int) ->
 
     def released(codes: Floats) -> Floats:
         reduced = components.transform(codes) / scale
-        return (reduced + dial * generator.standard_normal(reduced.shape)).astype(np.float32)
+        return np.asarray(reduced + dial * generator.standard_normal(reduced.shape), dtype=np.float32)
 
     return released(features), released(extract(network, unknown))

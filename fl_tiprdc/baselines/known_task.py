@@ -6,23 +6,30 @@ from torch import Tensor
 from torch.nn import functional
 
 from fl_tiprdc.baselines.extractor import FEATURES, HIDDEN, build_perceptrons, extract, minimise
-from fl_tiprdc.baselines.principal_components import narrow_features
+from fl_tiprdc.config import METHODS
 from fl_tiprdc.data.crowd import Crowd, Floats
+from fl_tiprdc.data.principal_components import narrow_features
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.hybrid.privacy import balanced_cross_entropy
 from fl_tiprdc.hybrid.step import scale_gradient
+from fl_tiprdc.models.channel import draw_noise, release
+from fl_tiprdc.seeding import torch_generator
 
 
 def known_task(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
-    """Standardised features of an extractor for the crowd's first task: [n, 32] and [m, 32].
+    """What the release channel makes of an extractor for the crowd's first task: [n, 32] and [m, 32].
 
     Liu et al., "Privacy Adversarial Network: Representation Learning for Mobile Data Privacy" (IMWUT 2019): the
     task's loss takes the place of mutual information,
 
-        extractor: min (1-λ) · CE(task) - λ · CE(adversary);  both classifiers: min their own CE;
+        extractor: min (1-λ) · CE(task) - λ · CE(adversary);  both classifiers: min their own CE.
 
-    `dial` is λ in (0, 1). The one baseline that trains on a task label: retention on the crowd's first task is no
-    number for an unknown task, on the others it is.
+    Theirs has no noise, and like the TIPRDC paper's objective it then hides nothing from a retrained attacker (on
+    Adult, sex: AUC .87 to .92 at every λ). So features leave through the release channel of `tiprdc+`, with its
+    noise at λ, in training and after. `dial` is λ in (0, 1).
+
+    The one baseline that trains on a task label: retention on the crowd's first task is no number for an unknown
+    task; on the others it is.
 
     Raises:
         InputError: the crowd has no task.
@@ -38,15 +45,20 @@ def known_task(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> 
         [FEATURES, HIDDEN, int(labels.max()) + 1],
         [FEATURES, HIDDEN, sum(description.classes)],
     )
+    sigma = METHODS["tiprdc+"].sigma(dial)
+    generator = torch_generator(seed, "known-task", str(dial))
+
+    def released(features: Tensor) -> Tensor:
+        return release(features, draw_noise((len(features), FEATURES), generator), sigma)
+
     x, t, u = (torch.from_numpy(np.array(values)) for values in (known, labels, contributors.private))
 
     def loss(rows: Tensor) -> Tensor:
-        z = network(x[rows])
+        z = released(network(x[rows]))
         answer, guess = task(scale_gradient(z, 1 - dial)), adversary(scale_gradient(z, -dial))
         mask = torch.ones(len(rows))
         return functional.cross_entropy(answer, t[rows]) + balanced_cross_entropy(guess, u[rows], mask, description)
 
     minimise(loss, (network, task, adversary), len(x), seed)
-    features = extract(network, known)
-    mean, std = features.mean(0), np.maximum(features.std(0), 1e-6)
-    return (features - mean) / std, (extract(network, unknown) - mean) / std
+    ours, theirs = (released(torch.from_numpy(extract(network, values))).numpy() for values in (known, unknown))
+    return ours, theirs

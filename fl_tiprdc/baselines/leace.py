@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from fl_tiprdc.baselines.principal_components import narrow_features
 from fl_tiprdc.data.crowd import Crowd, Floats, Ints
+from fl_tiprdc.data.principal_components import narrow_features
+from fl_tiprdc.seeding import numpy_generator
 
 Doubles = npt.NDArray[np.float64]
 
@@ -41,14 +42,21 @@ def fit_leace(x: Floats, private: Ints) -> Callable[[Floats], Doubles]:
 
 
 def leace(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
-    """X + dial · (LEACE(x) - x), LEACE fitted on contributors: [n, k] and [m, k]; dial from 0 (raw) to 1 (erased).
+    """LEACE fitted on contributors: [n, k] and [m, k]; dial from 0 (raw) over 1 (erased) to more (noise as well).
 
-    No noise, and no promise against an attacker who isn't linear.
+    Up to 1: x + dial · (LEACE(x) - x). From 1 on: LEACE(x) + (dial - 1) · ε, ε ~ N(0, I).
+
+    Without noise this is no protection of a table. Below 1 the map can be inverted, so that even a linear attacker
+    loses nothing. At 1 no linear function of x tells the private attributes apart, but a column that is 0 or 1, or
+    0 for nearly everybody, shows by its last digits how much was taken away, which is the very score that was to be
+    hidden: trees, and also logistic regression on a sample in which a rare category doesn't occur, read it off.
     """
     known, unknown = narrow_features(contributors, held_out, seed)
     erase = fit_leace(known, contributors.private)
+    share, sigma = min(dial, 1.0), max(dial - 1.0, 0.0)
+    generator = numpy_generator(seed, "leace", str(dial))
 
     def erased(x: Floats) -> Floats:
-        return (x + dial * (erase(x) - x)).astype(np.float32)
+        return (x + share * (erase(x) - x) + sigma * generator.standard_normal(x.shape)).astype(np.float32)
 
     return erased(known), erased(unknown)

@@ -30,8 +30,8 @@ def local_laplace(contributors: Crowd, held_out: Crowd, dial: float, seed: int) 
     Somebody with r records has r · ε. Scaling and the list of categories are taken as public. Noise is drawn in
     floating point, which the proof doesn't cover (Mironov, CCS 2012).
 
-    This is the strongest promise of all releases here, and it is dear: the sensitivity sums over all columns (36
-    on Adult), so an ε that means something (1, say) is noise of 36 times a column's own range of 1, and destroys
+    This is the strongest promise of all releases here, and it is dear: the sensitivity sums over all columns (34
+    on Adult), so an ε that means something (1, say) is noise of scale 34 on columns that are 0 or 1, and destroys
     everything. The part of the dial that leaves a use, ε of tens to hundreds, promises next to nothing
     formally; there it is simply another noise on the record.
     """

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from fl_tiprdc.baselines.principal_components import fit_components
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Attribute, Crowd, Floats, Ints
+from fl_tiprdc.data.principal_components import fit_components
 from fl_tiprdc.errors import choose
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, TAKE_WIDE, majority
 from fl_tiprdc.evaluation.scores import resample, score

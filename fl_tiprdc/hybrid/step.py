@@ -138,12 +138,9 @@ class HybridStep:
 
     def _weights(self, lam: Tensor) -> tuple[Tensor | float, Tensor | float]:
         """Of the privacy and the information term in what the extractor minimises."""
-        weights: dict[str, tuple[Tensor | float, Tensor | float]] = {
-            "both": (lam, 1 - lam),
-            "privacy": (1.0, 0.0),
-            "information": (0.0, 1.0),
-        }
-        return weights[self.method.terms]
+        if self.method.terms == "both":
+            return lam, 1 - lam
+        return (1.0, 0.0) if self.method.terms == "privacy" else (0.0, 1.0)
 
     def _surrogate(
         self, trained: Groups, frozen: Mapping[str, Parameters], batch: Batch, lam: Tensor, sigma: Tensor
