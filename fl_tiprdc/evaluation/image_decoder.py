@@ -42,7 +42,7 @@ class ImageDecoder(nn.Module):
                 nn.ConvTranspose2d(before, after, 3, padding=1),
                 nn.Upsample(scale_factor=2),  # after the convolution, which costs a quarter before it
             ]
-        last = nn.ConvTranspose2d(widths[-1], channels, 3, padding=1)
+        last = nn.ConvTranspose2d(widths[-1], channels, 3, padding=1, bias=False)
         nn.init.zeros_(last.weight)
         layers += [nn.GroupNorm(8, widths[-1]), nn.ReLU(), last]
         self.layers = nn.Sequential(*layers)

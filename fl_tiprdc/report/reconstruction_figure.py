@@ -57,7 +57,7 @@ def reconstruction_figure(examples: Mapping[Curve, Examples]) -> Figure:
     head = 1.05  # inches above the images
     size = (TILE * wide * sum(ratios) + 0.2, TILE * tall * people + head)
     figure = Figure(figsize=(max(size[0], 4.6), size[1]))
-    side = 0.1 / size[0]
+    side = (1 - (size[0] - 0.2) / figure.get_figwidth()) / 2  # few columns are centred, not stretched
     grid = figure.subplots(
         people,
         len(columns),
