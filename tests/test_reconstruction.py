@@ -35,13 +35,14 @@ def two_crowds(x, description, known=400):
 
 
 def some_images(n=500, size=16, channels=1, seed=0):
-    """Images that four numbers make: [n, C, size, size] uint8 and [n, 4]."""
+    """Images that four numbers make of what all have in common: [n, C, size, size] uint8 and [n, 4]."""
     generator = np.random.default_rng(seed)
     codes = generator.normal(size=(n, 4)).astype(np.float32)
     place = np.linspace(0, 2 * np.pi, size)
     wave = np.stack([np.sin(place), np.cos(place), np.sin(2 * place), np.cos(2 * place)])
     patterns = wave[:, :, None] * wave[::-1, None, :]
-    x = 127.5 + 60 * np.einsum("nk,kij->nij", codes, patterns)
+    common = 40 * np.sin(3 * place)[:, None] * np.sin(place)
+    x = 127.5 + common + 40 * np.einsum("nk,kij->nij", codes, patterns)
     return x.clip(0, 255).astype(np.uint8)[:, None].repeat(channels, axis=1), codes
 
 
@@ -57,6 +58,15 @@ def row(table, model, metric):
 
 def image_description(x):
     return Description(ATTRIBUTES, ((0.5, 0.5),), x.shape[1:], "image")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """As in a run, where attacks share the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 # ---- similarity
@@ -176,6 +186,9 @@ def test_pixels_of_a_crowd_are_read_by_the_batch(leaked):
     read = []
 
     class Watched:
+        def __len__(self):
+            return 400
+
         def __getitem__(self, rows):
             read.append(len(rows))
             return x[:400][rows]
@@ -291,16 +304,20 @@ def test_images_keep_their_shape_in_narrow_figures():
 def test_a_run_on_images_leaves_rows_and_the_figure(small, tmp_path, monkeypatch):
     x, codes = some_images(300)
     parts = [crowd_of(x[:200], image_description(x), tasks=True), crowd_of(x[200:], image_description(x), tasks=True)]
-    population = Population(*parts)
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: population)
-    released = {200: codes[:200], 100: codes[200:]}  # by the size of the crowd
-    monkeypatch.setattr(experiment_module, "represent", lambda step, extractor, crowd, *_: released[len(crowd)])
+    monkeypatch.setattr(experiment_module, "load_population", lambda *_: Population(*parts))
+
+    def trained(experiment, population, stages, outcome, rounds):
+        rounds.append({"setting": "centralized", "method": "tiprdc+", "lam": 0.1, "seed": 0})
+        return [
+            experiment_module._Job(release(codes, 200, setting="centralized", lam=lam)) for lam in experiment.lambdas
+        ]
+
+    monkeypatch.setattr(experiment_module, "_centralized", trained)
     experiment = small(
         settings=("centralized", "baseline"),
         methods=("tiprdc+",),
         private=("u",),
         lambdas=(0.1, 0.9),
-        centralized={"steps": 2},
         audit={"reconstruction_steps": 20},
     )
     run(experiment, tmp_path / "run", Console(quiet=True))
