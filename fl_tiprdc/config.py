@@ -113,7 +113,7 @@ METHODS: Mapping[str, MethodConfig] = {
     "pat": MethodConfig(terms="privacy"),
     "maxmi": MethodConfig(terms="information"),
     # TAPPFL (AAAI 2024, arXiv 2312.06989): an adversarial bound on I(z; u) against a Jensen-Shannon bound on
-    # I(x; z | u), local training and FedAvg. As we understand it from its abstract: tiprdc's objective with an adversary
+    # I(x; z | u), local training and FedAvg. As we understand it: tiprdc's objective with an adversary
     # that learns from a batch of its own before each update of all three.
     "tappfl": MethodConfig(
         information="jsd",
@@ -130,7 +130,7 @@ class CentralizedConfig(_Frozen):
     """Training with all contributors' records in one place."""
 
     steps: Positive = Field(400, description="extractor updates")
-    batch_size: Positive = Field(1024, description="records in a batch")
+    batch_size: Positive = Field(1024, description="records in a batch; at most an eighth of all")
     learning_rate: float = Field(2e-3, gt=0, description="Adam's step size, all three networks")
     weight_decay: float = Field(0.0, ge=0, description="Adam's L2 penalty")
 

@@ -18,6 +18,7 @@ from fl_tiprdc.data.crowd import Crowd, Floats, Ints, Population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
+from fl_tiprdc.evaluation.reconstruction import Examples, Reconstruction, is_wanted, reconstruct
 from fl_tiprdc.federated.client_store import write_client_store
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.messages import Arrays
@@ -42,14 +43,22 @@ class Outcome:
         rounds: rows of rounds.csv.
         traffic: bytes of stages: sent to clients, received in training, received as publication.
         extractors: (setting, point) -> arrays of the extractor.
+<<<<<<< HEAD
         representation: numbers in a representation.
+=======
+        examples: (setting, method, lam, seed) -> images and what an attacker makes of their releases.
+>>>>>>> c014963c13c43fd501515ce87e19cf10ab6aab63
     """
 
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     rounds: pd.DataFrame = field(default_factory=pd.DataFrame)
     traffic: dict[str, int] = field(default_factory=dict)
     extractors: dict[tuple[str, Point], Arrays] = field(default_factory=dict)
+<<<<<<< HEAD
     representation: int = 0
+=======
+    examples: dict[tuple[str, str, float, int], Examples] = field(default_factory=dict)
+>>>>>>> c014963c13c43fd501515ce87e19cf10ab6aab63
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,8 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
         jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds)
     outcome.rounds = pd.DataFrame(rounds)
     outcome.metrics = _audit(experiment, population, jobs, stages)
+    if is_wanted(experiment.audit, crowd.description):
+        _reconstruct(experiment, population, jobs, stages, outcome)
     return outcome
 
 
@@ -276,3 +287,28 @@ def _audit_one(
 ) -> tuple[int, pd.DataFrame]:
     torch.set_num_threads(1)
     return number, audit(release, known, unknown, experiment.audit)
+
+
+def _reconstruct(
+    experiment: Experiment, population: Population, jobs: Sequence[_Job], stages: Stages, outcome: Outcome
+) -> None:
+    """The reconstruction attack on every release but raw data; in threads, which share the raw records."""
+    attacked = [job for job in jobs if job.release.setting != "raw"]
+    cores = torch.get_num_threads()
+    with stages.stage("reconstruction", len(attacked)) as ticker:
+
+        def attack(job: _Job) -> Reconstruction:
+            torch.set_num_threads(1)
+            found = reconstruct(job.release, population.contributors, population.held_out, experiment.audit, job.rows)
+            ticker.tick()
+            return found
+
+        with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+            results = list(pool.map(attack, attacked))
+        torch.set_num_threads(cores)
+    for job, found in zip(attacked, results, strict=True):
+        release = job.release
+        if found.examples is not None:
+            outcome.examples[release.setting, release.method, release.lam, release.seed] = found.examples
+    tables = [outcome.metrics, *(found.metrics for found in results if len(found.metrics))]
+    outcome.metrics = pd.concat(tables, ignore_index=True)

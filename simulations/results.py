@@ -20,6 +20,8 @@ from fl_tiprdc.evaluation.frontier import best_models, compare, frontier_area, o
 from fl_tiprdc.models.channel import capacity_bits
 from fl_tiprdc.report.figures import draw_all
 from fl_tiprdc.report.page import write_report
+from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
+from fl_tiprdc.report.style import save
 from simulations.experiment import Outcome, release_folder
 from simulations.stages import Stages
 
@@ -105,6 +107,9 @@ def write_results(
     points = summarize_points(outcome.metrics)
     with stages.stage("figures and report", 1):
         figures = draw_all(folder / "figures", points, outcome.rounds)
+        if outcome.examples:
+            save(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
+            figures.append("reconstruction")
     areas = {
         f"{setting}/{method}": round(frontier_area(group), 4)
         for (setting, method), group in points.groupby(["setting", "method"], sort=False)
@@ -132,6 +137,7 @@ def write_results(
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))
     facts = {**summary["versions"], "commit": summary["commit"], "command": summary["command"]}
+    reconstructions = outcome.metrics[outcome.metrics["kind"] == "reconstruction"].drop(columns=["kind", "target"])
     write_report(
         folder / "report.html",
         f"Federated TIPRDC: {experiment.dataset}, hiding {', '.join(experiment.private)}, {experiment.clients} clients",
@@ -140,6 +146,7 @@ def write_results(
             "Points": over_seeds(points),
             "Best attacker and best probe": best_models(outcome.metrics).drop(columns="metric"),
             "Frontier area": pd.DataFrame(areas.items(), columns=["curve", "area"]),
+            **({"Reconstruction of raw records": reconstructions} if len(reconstructions) else {}),
         },
         figures,
         config,

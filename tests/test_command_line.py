@@ -435,7 +435,7 @@ def test_results_are_whole_and_read_back(tmp_path):
         losses = {"privacy": 0.1, "information": 0.5, "adversary": 0.7}
         phase = {"round": 1, "phase": "local-training" if method == "tiprdc" else "hybrid-gradient"}
         rounds.append({"setting": setting, "method": method, "lam": lam, "seed": 0, **phase, **losses})
-    outcome = Outcome(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(rounds))
+    outcome = Outcome(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(rounds), representation=32)
     experiment = build_experiment(
         {"private": ["sex"], "lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0, "sigma_high": 0.5}}}
     )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 START = 8  # largest side of the feature map that the image grows from
 WIDEST = 512  # longer releases (noisy pixels) are narrowed first
-CHANNELS = (64, 48, 32, 24, 16, 16)  # of the feature maps, coarsest first
+CHANNELS = (64, 32, 16)  # of the feature maps, coarsest first; all finer ones have as many as the last
 
 
 class ImageDecoder(nn.Module):
@@ -39,10 +39,10 @@ class ImageDecoder(nn.Module):
             layers += [
                 nn.GroupNorm(8, before),  # batches of large images are too small for batch normalisation
                 nn.ReLU(),
-                nn.Upsample(scale_factor=2),
                 nn.ConvTranspose2d(before, after, 3, padding=1),
+                nn.Upsample(scale_factor=2),  # after the convolution, which costs a quarter before it
             ]
-        last = nn.ConvTranspose2d(widths[-1], channels, 3, padding=1)
+        last = nn.ConvTranspose2d(widths[-1], channels, 3, padding=1, bias=False)
         nn.init.zeros_(last.weight)
         layers += [nn.GroupNorm(8, widths[-1]), nn.ReLU(), last]
         self.layers = nn.Sequential(*layers)

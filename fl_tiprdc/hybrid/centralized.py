@@ -13,6 +13,7 @@ from fl_tiprdc.hybrid.program import pretraining_in, program_for
 from fl_tiprdc.hybrid.step import HybridStep
 
 ROWS = 40  # points of a training curve
+SMALLEST_BATCH = 64
 
 Curve = list[tuple[int, Tensor]]  # (extractor update, [λ, 3] mean losses since the last row)
 
@@ -33,7 +34,7 @@ def train_centralized(
         records: of all contributors.
         lambdas: values of λ; they share initial weights and batches, not gradients.
         seed: experiment seed.
-        config: number of updates, batch size, step size.
+        config: number of updates, batch size (at most an eighth of the records), step size.
         on_update: told (extractor updates done, of how many).
         device: where to compute.
 
@@ -63,7 +64,7 @@ def train_centralized(
 
     training = LocalTraining(
         program,
-        config.batch_size,
+        min(config.batch_size, max(SMALLEST_BATCH, len(records) // 8)),
         config.learning_rate,
         config.weight_decay,
         batches=config.steps * len(program),
