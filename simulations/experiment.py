@@ -43,22 +43,16 @@ class Outcome:
         rounds: rows of rounds.csv.
         traffic: bytes of stages: sent to clients, received in training, received as publication.
         extractors: (setting, point) -> arrays of the extractor.
-<<<<<<< HEAD
         representation: numbers in a representation.
-=======
         examples: (setting, method, lam, seed) -> images and what an attacker makes of their releases.
->>>>>>> c014963c13c43fd501515ce87e19cf10ab6aab63
     """
 
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     rounds: pd.DataFrame = field(default_factory=pd.DataFrame)
     traffic: dict[str, int] = field(default_factory=dict)
     extractors: dict[tuple[str, Point], Arrays] = field(default_factory=dict)
-<<<<<<< HEAD
     representation: int = 0
-=======
     examples: dict[tuple[str, str, float, int], Examples] = field(default_factory=dict)
->>>>>>> c014963c13c43fd501515ce87e19cf10ab6aab63
 
 
 @dataclass(frozen=True)
