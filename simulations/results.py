@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -32,8 +33,8 @@ MARKS = ("config.toml", "metrics.csv", "summary.json")  # a folder that has thes
 
 def default_output(experiment: Experiment) -> Path:
     """results/DATASET-PRIVATE-PARTITION-CLIENTS."""
-    partition = experiment.partition.replace(":", "-")
-    return ROOT / "results" / f"{experiment.dataset}-{'+'.join(experiment.private)}-{partition}-{experiment.clients}"
+    name = f"{experiment.dataset}-{'+'.join(experiment.private)}-{experiment.partition}-{experiment.clients}"
+    return ROOT / "results" / re.sub(r"[^\w.+-]+", "-", name)
 
 
 def config_text(experiment: Experiment) -> str:

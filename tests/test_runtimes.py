@@ -22,7 +22,7 @@ METHODS = {
     "paper-by-gradients": {"privacy": "negated-cross-entropy", "information": "jsd", "adversary_steps": 0},
     "plus-without-channel": {"channel": False},
     "plus-by-weights": {"exchange": "weights"},
-    "pairs": {"information": "jsd-pairs", "adversary_steps": 2},
+    "pairs": {"information": "jsd-pairs", "adversary_steps": 2, "privacy": "maximum-entropy"},
     "infonce": {"information": "infonce", "exchange": "weights"},
 }
 NAMES = ("tiprdc", "tiprdc+", *METHODS)

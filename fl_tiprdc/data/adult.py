@@ -9,7 +9,7 @@ import pandas as pd
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.table import Table, encode, require_columns
-from fl_tiprdc.errors import InputError
+from fl_tiprdc.errors import InputError, choose
 
 WHITE_COLLAR = ("Prof-specialty", "Exec-managerial", "Tech-support", "Sales", "Adm-clerical")
 
@@ -28,12 +28,12 @@ def load_adult(config: DataConfig, private: Sequence[str], held_out: float) -> P
     """Load Adult.
 
     Args:
-        config: without effect: the data comes with the package.
+        config: its tasks; the data comes with the package.
         private: the columns to hide; `sex` in the papers. They and `income` are no part of x.
         held_out: share of the people who contribute nothing.
 
     Raises:
-        InputError: a private column is unknown.
+        InputError: a private column or a task is unknown.
     """
     with resources.as_file(resources.files("fl_tiprdc.data") / "adult.parquet") as path:
         frame = pd.read_parquet(path)
@@ -51,6 +51,12 @@ def load_adult(config: DataConfig, private: Sequence[str], held_out: float) -> P
         for name, label in labels.items()
         if hidden.isdisjoint(TASK_SOURCES[name])
     }
+    for name in config.tasks:
+        if name not in labels:
+            raise choose("task", name, labels)
+        if name not in tasks:
+            raise InputError(f"task '{name}' is told by a private attribute: name another")
+    tasks = {name: label for name, label in tasks.items() if not config.tasks or name in config.tasks}
     if not tasks:
         raise InputError("hiding these columns leaves no task to audit")
     features = frame.drop(columns=list({*hidden, "income"}))

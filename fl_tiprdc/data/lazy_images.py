@@ -98,6 +98,11 @@ class LazyImages:
         part._rows = self._rows[index]
         return part
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the paths of images that aren't among these."""
+        paths = tuple(self._paths[row] for row in self._rows)
+        return {**self.__dict__, "_paths": paths, "_rows": np.arange(len(paths))}
+
     def _one(self, key: int) -> Pixels:
         image = self._cache.get(key)
         if image is None:
