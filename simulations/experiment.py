@@ -1,7 +1,7 @@
 """One run, from configuration to result tables: train centralised and federated, publish, audit."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +95,7 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
         }
     outcome = Outcome(representation=representation_width(crowd.description, experiment.network))
     rounds: list[dict[str, object]] = []
-    jobs = [*_untrained(experiment, population)]
+    jobs = _untrained(experiment, population, stages)
     if "centralized" in experiment.settings:
         jobs += _centralized(experiment, population, stages, outcome, rounds)
     if "federated" in experiment.settings:
@@ -107,16 +107,21 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
     return outcome
 
 
-def _untrained(experiment: Experiment, population: Population) -> Iterator[_Job]:
+def _untrained(experiment: Experiment, population: Population, stages: Stages) -> list[_Job]:
     known, unknown = raw_features(population.contributors), raw_features(population.held_out)
-    baselines = experiment.baselines if "baseline" in experiment.settings else ()
-    for seed in experiment.seeds:
-        yield _Job(Release("raw", "raw", 0.0, seed, known, unknown))
-        for name in baselines:
-            baseline = BASELINES[name]
-            for dial in experiment.dials.get(name, baseline.dials):
-                released = baseline.release(population.contributors, population.held_out, dial, seed)
-                yield _Job(Release("baseline", name, dial, seed, *released))
+    jobs = [_Job(Release("raw", "raw", 0.0, seed, known, unknown)) for seed in experiment.seeds]
+    dials = [
+        (seed, name, dial)
+        for seed in experiment.seeds
+        for name in (experiment.baselines if "baseline" in experiment.settings else ())
+        for dial in experiment.dials.get(name, BASELINES[name].dials)
+    ]
+    with stages.stage("baselines", len(dials)) as ticker:
+        for seed, name, dial in dials:
+            released = BASELINES[name].release(population.contributors, population.held_out, dial, seed)
+            jobs.append(_Job(Release("baseline", name, dial, seed, *released)))
+            ticker.tick()
+    return jobs
 
 
 def _centralized(
