@@ -291,8 +291,13 @@ def _audit_one(
 def _reconstruct(
     experiment: Experiment, population: Population, jobs: Sequence[_Job], stages: Stages, outcome: Outcome
 ) -> None:
-    """The reconstruction attack on every release but raw data; in threads, which share the raw records."""
-    attacked = [job for job in jobs if job.release.setting != "raw"]
+    """The reconstruction attack on what would be published: baselines, and federated releases where there are any.
+
+    In threads, which share the raw records.
+    """
+    settings = {job.release.setting for job in jobs}
+    left_out = {"raw", "centralized"} if "federated" in settings else {"raw"}
+    attacked = [job for job in jobs if job.release.setting not in left_out]
     cores = torch.get_num_threads()
     with stages.stage("reconstruction", len(attacked)) as ticker:
 
