@@ -157,7 +157,8 @@ def reconstruct(
     )
     modality = attack.description.modality
     if modality == "image":
-        shown = np.sort(np.unique(held_out.participant, return_index=True)[1])[:EXAMPLES]
+        firsts = np.unique(held_out.participant, return_index=True)[1]
+        shown = numpy_generator(0, "shown").permutation(firsts)[:EXAMPLES]  # files are often sorted by what they show
         scores, examples = _images(attack, shown, scaled(release.held_out[shown]))
         return Reconstruction(_table(release, scores), examples)
     return Reconstruction(_table(release, _tables(attack) if modality == "table" else _texts(attack)))
