@@ -1,8 +1,8 @@
 """The averaging attack: what several independent draws of one person's release tell together.
 
-The mean of k draws of z̃ = √d e/‖e‖ + σ ε has noise σ/√k, so k draws are worth one release with less noise, and up to
-(d/2) log2(1 + k/σ²) bits. Publication answers the same question with the same draw; this module says what that is worth,
-and measures how much noise is left in the mean of releases that somebody has collected.
+The mean of k draws of z̃ = √d e/‖e‖ + σ ε has noise σ/√k, so k draws are worth one release with less noise, up to
+(d/2) log2(1 + k/σ²) bits. Publication answers the same question with the same draw; this says what that is worth, and
+measures how much noise is left in the mean of releases that somebody has collected.
 """
 
 from collections.abc import Sequence

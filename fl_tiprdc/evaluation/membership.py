@@ -22,7 +22,7 @@ from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, majority
 from fl_tiprdc.evaluation.scores import resample, score
 from fl_tiprdc.hybrid.step import Batch, Groups, HybridStep
 from fl_tiprdc.models.channel import draw_noise
-from fl_tiprdc.seeding import derive, numpy_generator
+from fl_tiprdc.seeding import derive, numpy_generator, torch_generator
 
 KIND = "membership"  # in metrics.csv
 REPRESENTATIONS, LOSSES = "representations", "losses"  # targets: what the attacker sees
@@ -53,67 +53,86 @@ def membership(
     Returns:
         Rows of metrics.csv: kind "membership", target "representations" or "losses".
     """
-    generator = numpy_generator(release.seed, "membership", release.setting, release.method, str(release.lam))
-    seed = derive(release.seed, "membership-attackers", release.setting, release.method, str(release.lam))
-    groups = [np.unique(people) for people in (contributor, held_out)]
-    count = min(MOST, *(len(people) for people in groups))
-    drawn = [generator.permutation(people)[:count] for people in groups]
-    learnt = [np.flatnonzero(np.isin(rows, d[: count // 2])) for rows, d in zip((contributor, held_out), drawn)]
-    tested = [np.flatnonzero(np.isin(rows, d[count // 2 :])) for rows, d in zip((contributor, held_out), drawn)]
-    # people of the two groups are different ones even where their numbers are the same
-    people = np.concatenate([2 * contributor[tested[0]], 2 * held_out[tested[1]] + 1])
-    weights = resample(people, config.bootstrap, 0)
+    place = (release.setting, release.method, str(release.lam))
+    seed = derive(release.seed, "membership-attackers", *place)
     seen: Mapping[str, tuple[Floats, Floats]] = {REPRESENTATIONS: (release.contributors, release.held_out)}
     if losses is not None:
         seen = {**seen, LOSSES: losses}
     table: list[dict[str, object]] = []
     for target, sides in seen.items():
-        x = np.concatenate([side[rows] for side, rows in zip(sides, learnt)]).astype(np.float32)
-        new = np.concatenate([side[rows] for side, rows in zip(sides, tested)]).astype(np.float32)
-        member = np.repeat([1, 0], [len(rows) for rows in learnt])[:, None]
-        answers = np.repeat([1, 0], [len(rows) for rows in tested])
+        generator = numpy_generator(release.seed, "membership", target, *place)
+        (x, member, _), (new, answers, people) = _halves(sides, (contributor, held_out), generator)
+        weights = resample(people, config.bootstrap, 0)
         for name in (MAJORITY, *config.attackers):
             classifier = majority if name == MAJORITY else CLASSIFIERS[name]
-            probabilities = classifier(x, member, [2], new, seed)[0]
+            probabilities = classifier(x, member[:, None], [2], new, seed)[0]
             for metric, result in score(answers, probabilities, weights).items():
                 where = (release.setting, release.method, release.lam, release.seed, KIND, target, name, metric)
                 table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
     return pd.DataFrame(table, columns=COLUMNS)
 
 
+Sides = tuple[Floats, Floats]  # of contributors and of held-out people
+Half = tuple[Floats, Ints, Ints]  # numbers [n, k], 1 for a member [n], person [n]
+
+
+def _halves(
+    sides: tuple[Floats, Floats], people: tuple[Ints, Ints], generator: np.random.Generator
+) -> tuple[Half, Half]:
+    """What the attacker learns from and what it is tested on: different people, as many of each group in both."""
+    usable = [np.isfinite(side).all(1) for side in sides]
+    groups = [np.unique(who[rows]) for who, rows in zip(people, usable, strict=True)]
+    count = min(MOST, *(len(group) for group in groups))
+    drawn = [generator.permutation(group)[:count] for group in groups]
+
+    def half(part: slice) -> Half:
+        rows = [
+            np.flatnonzero(good & np.isin(who, some[part]))
+            for who, good, some in zip(people, usable, drawn, strict=True)
+        ]
+        x = np.concatenate([side[some] for side, some in zip(sides, rows, strict=True)]).astype(np.float32)
+        member = np.repeat([1, 0], [len(some) for some in rows])
+        # people of the two groups are different ones even where their numbers are the same
+        return x, member, np.concatenate([2 * people[0][rows[0]], 2 * people[1][rows[1]] + 1])
+
+    return half(slice(0, count // 2)), half(slice(count // 2, None))
+
+
 def record_losses(
-    step: HybridStep, groups: Groups, records: Records, company: Records, sigma: float, generator: torch.Generator
-) -> Floats:
+    step: HybridStep, groups: Groups, contributors: Records, held_out: Records, sigma: float, seed: int
+) -> tuple[Floats, Floats]:
     """What extractor, critic and adversary together lose on each record.
+
+    A bound on information contrasts a record with others, so each record is taken together with the first `COMPANY`
+    held-out ones, whose noise is the same for all. Those themselves get NaN, and `membership` leaves them out.
 
     Args:
         step: the method.
         groups: trained parameters of all three networks.
-        records: n of them.
-        company: others, held-out ones, of which the first `COMPANY` go into a batch with each record: a bound on
-            information contrasts a record with others. Take the same for both groups of people.
+        contributors: n records.
+        held_out: m records, more than `COMPANY`.
         sigma: the channel's noise.
-        generator: draws it.
+        seed: of the noise.
 
     Returns:
-        [n, 3] float32: privacy, information and the adversary's cross-entropy of such batches, means over `DRAWS`
-        draws of noise. What the company adds is the same for all records but for its noise, which is drawn once.
+        [n, 3] and [m, 3] float32: privacy, information and the adversary's cross-entropy of each record in its
+        company, means over `DRAWS` draws of noise.
     """
-    others = torch.tensor(company.x[:COMPANY]), torch.from_numpy(np.array(company.private[:COMPANY]))
-    size = 1 + len(others[0])
-    with_noise = draw_noise((DRAWS, size - 1, step.d), generator)
-    mask, strength = torch.ones(size), torch.tensor(float(sigma))
+    company = torch.tensor(held_out.x[:COMPANY]), torch.from_numpy(np.array(held_out.private[:COMPANY]))
+    shared = draw_noise((DRAWS, COMPANY, step.d), torch_generator(seed, "membership-company"))
+    mask, strength = torch.ones(1 + COMPANY), torch.tensor(float(sigma))
 
     def of_one(x: Tensor, u: Tensor, noise: Tensor) -> Tensor:
-        batch_x, batch_u = torch.cat([x[None], others[0]]), torch.cat([u[None], others[1]])
+        batch_x, batch_u = torch.cat([x[None], company[0]]), torch.cat([u[None], company[1]])
         found = []
         for draw in range(DRAWS):
-            drawn = torch.cat([noise[draw, None], with_noise[draw]])
+            drawn = torch.cat([noise[draw, None], shared[draw]])
             found.append(torch.stack(step.losses(groups, Batch(batch_x, batch_u, mask, drawn), strength)))
         return torch.stack(found).mean(0)
 
-    kept = np.empty((len(records), 3), dtype=np.float32)
-    with torch.no_grad():
+    def of_all(records: Records, name: str) -> Floats:
+        generator = torch_generator(seed, "membership-noise", name)
+        kept = np.empty((len(records), 3), dtype=np.float32)
         for begin in range(0, len(records), PIECE):
             x = torch.tensor(records.x[begin : begin + PIECE])
             u = torch.from_numpy(np.array(records.private[begin : begin + PIECE]))
@@ -123,4 +142,9 @@ def record_losses(
             else:
                 found = torch.stack([of_one(*one) for one in zip(x, u, noise, strict=True)])
             kept[begin : begin + PIECE] = found.numpy()
-    return kept
+        return kept
+
+    with torch.no_grad():
+        both = of_all(contributors, "contributors"), of_all(held_out, "held-out")
+    both[1][:COMPANY] = np.nan
+    return both

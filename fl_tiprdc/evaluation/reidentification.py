@@ -114,7 +114,7 @@ def reidentify(
 def _regress(inputs: Values, outputs: Values) -> tuple[Callable[[Values], Values], Values]:
     """A ridge regression, and a matrix that makes its residuals white.
 
-    Residuals are those of a fifth of the records that it is not fitted to, or else a wide input looks better than it is.
+    Residuals are those of a fifth of the records, kept from the fit, or else a wide input looks better than it is.
     """
     mean, std = inputs.mean(0), np.maximum(inputs.std(0), 1e-6)
     cut = max(1, len(inputs) // 5)
