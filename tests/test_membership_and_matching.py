@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from torch.nn import functional
 
 from fl_tiprdc.config import AuditConfig, CentralizedConfig
@@ -22,6 +23,12 @@ N, K = 1500, 12
 
 def normal(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(one_thread):
+    with threadpool_limits(1):
+        yield
 
 
 # ---- re-identification
