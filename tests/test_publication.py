@@ -102,8 +102,10 @@ def test_averaging_two_releases_of_the_same_extractor_takes_no_noise_away(releas
     assert noise_left(found[0], clean) == pytest.approx(1.5, rel=0.05)
     mean = np.mean(found, axis=0)
     assert noise_left(mean, clean) == pytest.approx(noise_left(found[0], clean), rel=1e-6)
-    honest = found[0] + np.random.default_rng(0).normal(scale=1.5, size=mean.shape) - (found[0] - clean)
-    assert noise_left((found[0] + honest) / 2, clean) == pytest.approx(1.5 / np.sqrt(2), rel=0.05)  # fresh noise would
+    fresh = clean + np.random.default_rng(0).normal(
+        scale=1.5, size=clean.shape
+    )  # noise that a second answer might have
+    assert noise_left((found[0] + fresh) / 2, clean) == pytest.approx(1.5 / np.sqrt(2), rel=0.05)
 
 
 def test_records_and_clients_have_noise_of_their_own(release):
@@ -113,10 +115,11 @@ def test_records_and_clients_have_noise_of_their_own(release):
         - representations(store, i, replace(instruction, sigma=0.0), extractor)
         for i in range(5)
     ]
-    # a mean over records of one person's noise shrinks as that of independent draws does: nothing is shared
+    # its mean over records is as small as that of independent draws: no record's noise tells another's
     together = np.concatenate(noise) / instruction.sigma
     assert np.abs(together.mean(0)).max() < 4 / np.sqrt(len(together))
-    assert abs(np.corrcoef(noise[0][:60].ravel(), noise[1][:60].ravel())[0, 1]) < 4 / np.sqrt(60 * 8)
+    both = [side[:30].ravel() for side in noise[:2]]
+    assert abs(np.corrcoef(*both)[0, 1]) < 4 / np.sqrt(30 * 8)
 
 
 GOOD = np.zeros((3, 4), dtype=np.float32)
