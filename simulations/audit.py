@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import tomli_w
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -93,21 +94,22 @@ def read_audit(parsed: argparse.Namespace, stages: Stages) -> Audited:
 
 def closing_table(summary: pd.DataFrame) -> Table:
     """The worst attack on each private attribute and the best probe of each task, beside chance."""
-    table = Table(title="best of the panel, trained on contributors, tested on held-out people", title_justify="left")
-    table.add_column("", no_wrap=True)
+    table = Table(
+        title="best of the panel on held-out people: AUC (chance: 0.5) with its 95 % interval, accuracy (of chance)",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+    )
+    table.add_column("", overflow="fold")
+    table.add_column("model", no_wrap=True)
     compared = "raw_auc" in summary
-    names = ["model", "AUC", "95 %", "chance", "accuracy", "chance", *(["raw AUC", "retained"] if compared else [])]
-    for name in names:
-        table.add_column(name, justify="left" if name == "model" else "right")
+    for name in ["AUC", "accuracy", *(["raw AUC", "retained"] if compared else [])]:
+        table.add_column(name, justify="right", no_wrap=True)
     for row in summary.to_dict("records"):
         table.add_row(
-            f"{'attack on' if row['kind'] == 'attack' else 'task'} {row['target']}",
+            f"{row['kind']}: {row['target']}",
             str(row["model"]),
-            f"{row['auc']:.3f}",
-            f"{row['low']:.3f}-{row['high']:.3f}",
-            f"{row['chance']:.3f}",
-            f"{row['accuracy']:.3f}",
-            f"{row['chance_accuracy']:.3f}",
+            f"{row['auc']:.3f} ({row['low']:.3f}-{row['high']:.3f})",
+            f"{row['accuracy']:.3f} ({row['chance_accuracy']:.3f})",
             *([f"{row['raw_auc']:.3f}"] if compared else []),
             *(["" if pd.isna(row["retention"]) else f"{row['retention']:.3f}"] if compared else []),
         )

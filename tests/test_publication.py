@@ -102,9 +102,7 @@ def test_averaging_two_releases_of_the_same_extractor_takes_no_noise_away(releas
     assert noise_left(found[0], clean) == pytest.approx(1.5, rel=0.05)
     mean = np.mean(found, axis=0)
     assert noise_left(mean, clean) == pytest.approx(noise_left(found[0], clean), rel=1e-6)
-    fresh = clean + np.random.default_rng(0).normal(
-        scale=1.5, size=clean.shape
-    )  # noise that a second answer might have
+    fresh = clean + np.random.default_rng(0).normal(scale=1.5, size=clean.shape)  # a second answer's own
     assert noise_left((found[0] + fresh) / 2, clean) == pytest.approx(1.5 / np.sqrt(2), rel=0.05)
 
 

@@ -270,7 +270,6 @@ def test_the_command_writes_and_prints_what_it_found(call, ours, truth, tmp_path
     assert "400 records of 6 numbers, labels joined by client and record" in out
     assert "75 people and are tested on 25" in out
     assert "worst attack: logistic on sex, AUC 0.9" in out
-    assert "task rich" in out
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == [
         "config.toml",
         "metrics.csv",
@@ -281,6 +280,11 @@ def test_the_command_writes_and_prints_what_it_found(call, ours, truth, tmp_path
     assert set(metrics["setting"]) == {"raw", "publication"}
     assert set(metrics["model"]) == {"logistic", MAJORITY}
     facts = json.loads((tmp_path / "found" / "summary.json").read_text())
+    lines = out.splitlines()
+    for row in facts["best"]:  # whole, on a terminal of 80 columns
+        (line,) = [line for line in lines if f"{row['kind']}: {row['target']}" in line]
+        assert f"{row['auc']:.3f} ({row['low']:.3f}-{row['high']:.3f})" in line
+        assert f"{row['accuracy']:.3f} ({row['chance_accuracy']:.3f})" in line
     assert facts["joined_by"] == "client and record"
     assert facts["people"] == {"contributors": 75, "held_out": 25}
     assert facts["records"] == {"contributors": 300, "held_out": 100}
@@ -329,6 +333,7 @@ def wrong(tmp_path, ours, truth, z):
     np.savez(tmp_path / "cube.npz", z=z.reshape(N, 2, 3))
     np.savez(tmp_path / "words.npz", z=np.array([["a"]]))
     np.savez(tmp_path / "short.npz", z=z, client=np.arange(3))
+    np.savez(tmp_path / "bytes.npz", z=z, id=np.array([b"r"] * N))
     np.savez(tmp_path / "inf.npz", z=np.full((3, 2), np.inf))
     np.savez(tmp_path / "huge.npz", z=np.full((3, 2), 1e300))
     np.savez(tmp_path / "empty.npz", z=np.empty((0, 4)))
@@ -375,6 +380,7 @@ WRONG = [
     (["cube.npz", *LABELS], "shape (400, 2, 3): expected (records, numbers)"),
     (["words.npz", *LABELS], "type <U1: expected numbers"),
     (["short.npz", *LABELS], "'client' of 'short.npz' has shape (3,): expected (400,)"),
+    (["bytes.npz", *LABELS], "'id' of 'bytes.npz' has type |S1: expected numbers or text"),
     (["inf.npz", *LABELS], "infinite"),
     (["huge.npz", *LABELS], "too large for float32"),
     (["empty.npz", *LABELS], "no published record"),

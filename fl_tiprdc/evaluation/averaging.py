@@ -2,7 +2,8 @@
 
 The mean of k draws of z̃ = √d e/‖e‖ + σ ε has noise σ/√k, so k draws are worth one release with less noise, up to
 (d/2) log2(1 + k/σ²) bits. Publication answers the same question with the same draw; this says what that is worth, and
-measures how much noise is left in the mean of releases that somebody has collected.
+measures how much noise is left in the mean of releases that somebody has collected. A server that sends an extractor
+that differs in the last digit does get another draw: only a limit to the number of releases stops that.
 """
 
 from collections.abc import Sequence

@@ -123,7 +123,11 @@ def _parts(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"no publication at '{path}': no such folder or file")
-    found = {kind: sorted(part for part in path.iterdir() if part.suffix.lower() == kind) for kind in KINDS}
+    try:
+        files = sorted(path.iterdir())
+    except OSError as error:
+        raise InputError(f"cannot read publication '{path}': {error.strerror}") from None
+    found = {kind: [part for part in files if part.suffix.lower() == kind] for kind in KINDS}
     if all(found.values()):
         raise InputError(f"'{path}' has both .parquet and .npz parts: name one of its files")
     parts = [part for kind in KINDS for part in found[kind]]
@@ -180,6 +184,8 @@ def _read_npz(part: Path) -> tuple[Floats, pd.DataFrame, list[str]] | None:
     for name, values in arrays.items():
         if values.shape != z.shape[:1]:
             raise InputError(f"array '{name}' of '{part}' has shape {values.shape}: expected ({len(z)},)")
+        if values.dtype.kind not in "iufU":
+            raise InputError(f"array '{name}' of '{part}' has type {values.dtype}: expected numbers or text")
     if not len(z):
         return None
     return (
@@ -207,7 +213,7 @@ def _stated_lam(path: Path) -> float:
 
 def _key(values: pd.Series) -> pd.Series:
     """Keys as text, so that 7, 7.0 and "7" are the same."""
-    if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
+    if pd.api.types.is_float_dtype(values) and ((values == values.round()) & (values.abs() < 2**53)).all():
         values = values.astype(np.int64)
     return values.astype(str).str.strip()
 
