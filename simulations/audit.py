@@ -94,22 +94,19 @@ def read_audit(parsed: argparse.Namespace, stages: Stages) -> Audited:
 
 def closing_table(summary: pd.DataFrame) -> Table:
     """The worst attack on each private attribute and the best probe of each task, beside chance."""
-    table = Table(
-        title="best of the panel on held-out people: AUC (chance: 0.5) with its 95 % interval, accuracy (of chance)",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-    )
+    table = Table(title="best of the panel on held-out people, AUC", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("", overflow="fold")
     table.add_column("model", no_wrap=True)
     compared = "raw_auc" in summary
-    for name in ["AUC", "accuracy", *(["raw AUC", "retained"] if compared else [])]:
+    for name in ["AUC", "95 %", "chance", *(["raw", "retained"] if compared else [])]:
         table.add_column(name, justify="right", no_wrap=True)
     for row in summary.to_dict("records"):
         table.add_row(
             f"{row['kind']}: {row['target']}",
             str(row["model"]),
-            f"{row['auc']:.3f} ({row['low']:.3f}-{row['high']:.3f})",
-            f"{row['accuracy']:.3f} ({row['chance_accuracy']:.3f})",
+            f"{row['auc']:.3f}",
+            f"{row['low']:.3f}-{row['high']:.3f}",
+            f"{row['chance']:.1f}",
             *([f"{row['raw_auc']:.3f}"] if compared else []),
             *(["" if pd.isna(row["retention"]) else f"{row['retention']:.3f}"] if compared else []),
         )
