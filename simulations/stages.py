@@ -72,3 +72,7 @@ class Ticker:
     def tick(self, steps: int = 1) -> None:
         """`steps` more are done."""
         self._progress.advance(self._task, steps)  # type: ignore[arg-type]
+
+    def of(self, done: int, total: int) -> None:
+        """`done` steps of `total` are done, where the number of steps shows only on the way."""
+        self._progress.update(self._task, completed=done, total=total)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.averaging import noise_left
 from fl_tiprdc.federated.client_app import build_client_app, representations
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.publication import check_part, publish, read_store, write_part
@@ -87,6 +88,36 @@ def test_asking_again_gives_no_new_noise(release):
     assert abs(noise.std() - 1) < 0.15
     other = (representations(store, 1, instruction, extractor) - 0)[: len(first)]
     assert not np.allclose(other[:5], first[:5])
+
+
+def test_averaging_two_releases_of_the_same_extractor_takes_no_noise_away(release, tmp_path):
+    store, instruction, extractor = release
+    instruction = replace(instruction, sigma=1.5)
+    clean = np.concatenate([representations(store, i, replace(instruction, sigma=0.0), extractor) for i in range(5)])
+    found = []
+    for exchange in (1, 2, 3):
+        asked = replace(instruction, exchange=exchange, seed=exchange)
+        send(store, asked, extractor, tmp_path / f"{exchange}")
+        found.append(read_store(tmp_path / f"{exchange}")[2])
+    assert noise_left(found[0], clean) == pytest.approx(1.5, rel=0.05)
+    mean = np.mean(found, axis=0)
+    assert noise_left(mean, clean) == pytest.approx(noise_left(found[0], clean), rel=1e-6)
+    fresh = clean + np.random.default_rng(0).normal(scale=1.5, size=clean.shape)  # a second answer's own
+    assert noise_left((found[0] + fresh) / 2, clean) == pytest.approx(1.5 / np.sqrt(2), rel=0.05)
+
+
+def test_records_and_clients_have_noise_of_their_own(release):
+    store, instruction, extractor = release
+    noise = [
+        representations(store, i, instruction, extractor)
+        - representations(store, i, replace(instruction, sigma=0.0), extractor)
+        for i in range(5)
+    ]
+    # its mean over records is as small as that of independent draws: no record's noise tells another's
+    together = np.concatenate(noise) / instruction.sigma
+    assert np.abs(together.mean(0)).max() < 4 / np.sqrt(len(together))
+    both = [side[:30].ravel() for side in noise[:2]]
+    assert abs(np.corrcoef(*both)[0, 1]) < 4 / np.sqrt(30 * 8)
 
 
 GOOD = np.zeros((3, 4), dtype=np.float32)

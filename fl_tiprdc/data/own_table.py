@@ -179,7 +179,7 @@ def _is_numbering(values: pd.Series) -> bool:
 # ---- the parts of the table
 
 
-def _features(frame: pd.DataFrame, kinds: Mapping[str, str], known: np.ndarray) -> pd.DataFrame:
+def feature_columns(frame: pd.DataFrame, kinds: Mapping[str, str], known: np.ndarray) -> pd.DataFrame:
     """The columns that become x: float64 numbers and texts; what cannot be used is left out with a notice."""
     kept: dict[str, pd.Series] = {}
     crowded: list[str] = []
@@ -209,7 +209,7 @@ def _features(frame: pd.DataFrame, kinds: Mapping[str, str], known: np.ndarray) 
     return pd.DataFrame(kept, index=frame.index)
 
 
-def _label(name: str, values: pd.Series, kind: str, known: np.ndarray, what: str) -> pd.Series:
+def label_values(name: str, values: pd.Series, kind: str, known: np.ndarray, what: str) -> pd.Series:
     """A private attribute or a task, without missing values: text for classes, numbers to split at the median."""
     number = kind == "number" or (not kind and _is_number(values))
     count = values[known].astype(str).nunique()
@@ -289,12 +289,12 @@ def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> P
         raise InputError("the table has fewer than two people: nobody could be held out")
     known = ~hold_out(participant, held_out)
     labels: dict[str, Any] = {
-        name: _label(name, frame[name], config.columns.get(name, ""), known, what)
+        name: label_values(name, frame[name], config.columns.get(name, ""), known, what)
         for what, names in (("private attribute", private), ("task", config.tasks))
         for name in names
     }
     codes, _ = encode_private(pd.DataFrame({name: labels[name] for name in config.tasks}), known)
-    features = _features(frame.drop(columns=needed), config.columns, known)
+    features = feature_columns(frame.drop(columns=needed), config.columns, known)
     return encode(
         Table(
             features,

@@ -1,0 +1,77 @@
+"""The averaging attack: what several independent draws of one person's release tell together.
+
+The mean of k draws of z̃ = √d e/‖e‖ + σ ε has noise σ/√k, so k draws are worth one release with less noise, up to
+(d/2) log2(1 + k/σ²) bits. Publication answers the same question with the same draw; this says what that is worth, and
+measures how much noise is left in the mean of releases that somebody has collected. A server that sends an extractor
+that differs in the last digit does get another draw: only a limit to the number of releases stops that.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fl_tiprdc.config import AuditConfig
+from fl_tiprdc.data.crowd import Crowd, Floats
+from fl_tiprdc.evaluation.audit import Release, audit, truth_of
+from fl_tiprdc.hybrid.step import HybridStep, Parameters
+from fl_tiprdc.seeding import torch_generator
+
+KIND = "averaging"  # in metrics.csv; the target is the private attribute
+DRAWS = (1, 4, 16)
+
+
+def mean_release(step: HybridStep, extractor: Parameters, crowd: Crowd, sigma: float, draws: int, seed: int) -> Floats:
+    """Mean of `draws` independent releases of every record of a crowd: [n, d]. White box: the extractor is at hand."""
+    total = np.zeros((len(crowd), step.d))
+    for draw in range(draws):
+        total += step.release_all(extractor, crowd.x, torch_generator(seed, "averaging", draw), sigma)
+    mean: Floats = (total / draws).astype(np.float32)
+    return mean
+
+
+def noise_left(mean: Floats, clean: Floats) -> float:
+    """Standard deviation of the noise in `mean` [n, d], `clean` [n, d] being the release without noise."""
+    return float(np.sqrt(np.square(mean.astype(np.float64) - clean).mean()))
+
+
+def averaging_attack(
+    step: HybridStep,
+    extractor: Parameters,
+    contributors: Crowd,
+    held_out: Crowd,
+    sigma: float,
+    where: Release,
+    config: AuditConfig,
+    draws: Sequence[int] = DRAWS,
+) -> pd.DataFrame:
+    """Train the panel of attackers on means of k draws, test it on means of k draws of held-out people.
+
+    Args:
+        step: the method.
+        extractor: the released one.
+        contributors: whom attackers learn from.
+        held_out: whom they are tested on.
+        sigma: the channel's noise.
+        where: names the setting, method, λ and seed; its representations are not looked at.
+        config: the attackers.
+        draws: the k to try.
+
+    Returns:
+        Rows of metrics.csv: kind "averaging", target the private attribute, model "NAME of k draws".
+    """
+    known, unknown = truth_of(contributors), truth_of(held_out)
+    tables: list[pd.DataFrame] = []
+    for k in draws:
+        release = Release(
+            where.setting,
+            where.method,
+            where.lam,
+            where.seed,
+            mean_release(step, extractor, contributors, sigma, k, where.seed),
+            mean_release(step, extractor, held_out, sigma, k, where.seed + 1),
+        )
+        table = audit(release, known, unknown, config.model_copy(update={"probes": ()}))
+        attacks = table[table["kind"] == "attack"]
+        tables.append(attacks.assign(kind=KIND, model=[f"{name} of {k} draws" for name in attacks["model"]]))
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,175 @@
+"""Audit published representations, this project's or anybody's: what they tell about a private attribute.
+
+python simulations/audit.py results/RUN/publication/federated/tiprdc+/lam-0.5/seed-0 --labels labels.csv --private sex
+
+Parts are Parquet files (columns client, record or id name a record, all other numbers are its representation) or .npz
+files (arrays z and, if you like, client, record, id). Labels are joined by client and record, else by id, else by the
+order of rows. Attackers learn from some people's representations and are tested on the others'.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import tomli_w
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from fl_tiprdc.config import AuditConfig
+from fl_tiprdc.data.own_table import read_table
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.published import (
+    Audited,
+    audit_published,
+    panel,
+    prepare_audit,
+    read_publication,
+    summarize_published,
+)
+from simulations.command_line import Parser, guard, words
+from simulations.results import ROOT, finish, git_commit, prepare
+from simulations.stages import Stages
+
+
+def audit_parser() -> Parser:
+    """The flags."""
+    parser = Parser(description=__doc__ or "")
+    parser.add_argument("publication", type=Path, help="folder of published parts, or a .parquet or .npz file")
+    parser.add_argument("--labels", type=Path, required=True, help="table of labels, .csv or .parquet")
+    parser.add_argument("--private", metavar="COL[,COL]", help="columns to attack (default: all that are left)")
+    parser.add_argument("--tasks", metavar="COL[,COL]", help="columns to predict (default: none)")
+    parser.add_argument(
+        "--participant",
+        metavar="COL",
+        help="column of the person a record belongs to (default: one record a person)",
+    )
+    parser.add_argument(
+        "--held-out", metavar="SHARE", default="0.2", help="share of the people to test on (default: %(default)s)"
+    )
+    parser.add_argument("--raw", type=Path, help="table of the raw features, to give retention (default: none)")
+    parser.add_argument("--output", type=Path, help="folder of the results (default: results/audit- and a name)")
+    return parser
+
+
+def _columns(text: str | None, flag: str) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    if not (found := words(text)):
+        raise InputError(f"--{flag} '{text}': name at least one column, or leave the flag out")
+    return found
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = float("nan")
+    if not 0 < share < 1:
+        raise InputError(f"--held-out '{text}': give a share above 0 and below 1")
+    return share
+
+
+def read_audit(parsed: argparse.Namespace, stages: Stages) -> Audited:
+    """Read and check everything that the flags name.
+
+    Raises:
+        InputError: naming what is wrong and what is allowed.
+    """
+    private, tasks = _columns(parsed.private, "private"), _columns(parsed.tasks, "tasks")
+    share = _share(parsed.held_out)
+    if parsed.participant is not None and not parsed.participant.strip():
+        raise InputError(f"--participant '{parsed.participant}': name a column, or leave the flag out")
+    with stages.stage("read", 1) as ticker:
+        labels = read_table(parsed.labels)
+        raw = read_table(parsed.raw) if parsed.raw is not None else None
+        publication = read_publication(parsed.publication, ticker.of)
+        return prepare_audit(publication, labels, private, tasks, (parsed.participant or "").strip(), share, raw)
+
+
+def closing_table(summary: pd.DataFrame) -> Table:
+    """The worst attack on each private attribute and the best probe of each task, beside chance."""
+    table = Table(title="best of the panel on held-out people, AUC", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("", overflow="fold")
+    table.add_column("model", no_wrap=True)
+    compared = "raw_auc" in summary
+    for name in ["AUC", "95 %", "chance", *(["raw", "retained"] if compared else [])]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in summary.to_dict("records"):
+        table.add_row(
+            f"{row['kind']}: {row['target']}",
+            str(row["model"]),
+            f"{row['auc']:.3f}",
+            f"{row['low']:.3f}-{row['high']:.3f}",
+            f"{row['chance']:.1f}",
+            *([f"{row['raw_auc']:.3f}"] if compared else []),
+            *(["" if pd.isna(row["retention"]) else f"{row['retention']:.3f}"] if compared else []),
+        )
+    return table
+
+
+def _write(folder: Path, parsed: argparse.Namespace, audited: Audited, metrics: pd.DataFrame) -> pd.DataFrame:
+    summary = summarize_published(metrics)
+    flags = {name: str(value) for name, value in vars(parsed).items() if value is not None}
+    (folder / "config.toml").write_text(tomli_w.dumps(flags))
+    metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
+    facts = {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": git_commit(),
+        "joined_by": audited.joined,
+        "records": {"contributors": len(audited.known.participant), "held_out": len(audited.unknown.participant)},
+        "people": {
+            "contributors": len(set(audited.known.participant.tolist())),
+            "held_out": len(set(audited.unknown.participant.tolist())),
+        },
+        "numbers": audited.releases[-1].contributors.shape[1],
+        "classes": {name: list(attribute.classes) for name, attribute in audited.attributes.items()},
+        "best": json.loads(summary.to_json(orient="records", double_precision=6)),
+    }
+    (folder / "summary.json").write_text(json.dumps(facts, indent=1))
+    return summary
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, read, audit, print, write."""
+    parsed = audit_parser().parse_args(arguments)
+    console, config = Console(), AuditConfig()
+    quiet = Console(stderr=True)  # wrong input leaves nothing on stdout
+    with Stages(quiet if quiet.is_terminal else Console(quiet=True)) as stages:
+        audited = read_audit(parsed, stages)
+    name = re.sub(r"[^\w.+-]+", "-", parsed.publication.resolve().stem)
+    output = parsed.output or ROOT / "results" / f"audit-{name}"
+    partial = prepare(output)
+    try:
+        people = len(set(audited.known.participant.tolist())), len(set(audited.unknown.participant.tolist()))
+        console.print(
+            f"{len(audited.known.participant) + len(audited.unknown.participant)} records of"
+            f" {audited.releases[-1].contributors.shape[1]} numbers, labels joined by {audited.joined};"
+            f" attackers learn from {people[0]} people and are tested on {people[1]}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        with Stages(console) as stages, stages.stage("audit", len(audited.releases) * len(panel(config))) as ticker:
+            metrics = audit_published(audited, config, ticker.tick)
+        summary = _write(partial, parsed, audited, metrics)
+        finish(partial, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    console.print(closing_table(summary))
+    attacks = summary[summary["kind"] == "attack"]
+    worst = attacks.sort_values("auc").iloc[-1]
+    console.print(
+        f"worst attack: {worst['model']} on {worst['target']}, AUC {worst['auc']:.3f}"
+        f" ({worst['low']:.3f} to {worst['high']:.3f}; chance 0.5)",
+        highlight=False,
+    )
+    console.print(f"results: {output}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    guard(main)
