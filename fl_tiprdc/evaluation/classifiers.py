@@ -4,11 +4,13 @@ Each takes (x [n, d], labels [n, targets], classes of each target, test [m, d], 
 probabilities on the test records, one [m, classes] a target.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -47,7 +49,9 @@ def logistic(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed
     inputs, tested = scaler.transform(x), scaler.transform(test)
     answers = []
     for i, k in enumerate(classes):
-        answers.append(_fit_predict(LogisticRegression(max_iter=300), inputs, labels[:, i], k, tested))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # what it has by then is an attacker as well
+            answers.append(_fit_predict(LogisticRegression(max_iter=300), inputs, labels[:, i], k, tested))
     return answers
 
 
