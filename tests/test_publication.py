@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -59,7 +60,7 @@ def test_the_store_holds_representations_and_nothing_else(release, tmp_path, pop
         assert abs(np.corrcoef(column, order)[0, 1]) < 0.999
         assert not (np.abs(x - column[:, None]) < 1e-6).all(0).any()
     facts = json.loads((tmp_path / "published" / "release.json").read_text())
-    assert set(facts) == {"d", "sigma", "lam", "clients"}
+    assert set(facts) == {"d", "sigma", "lam", "clients", "parts", "refused"}
 
 
 def test_read_store_returns_what_clients_computed(release, tmp_path):
@@ -119,11 +120,12 @@ def test_honest_parts_always_pass():
 
 
 def test_parts_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    def fail(table, path, **_):
-        path.write_bytes(b"half")
+    def fail(path, data):
+        with path.open("wb") as file:
+            file.write(data[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="No space"):
         write_part(tmp_path, 3, GOOD)
     assert not list(tmp_path.glob("*.parquet"))
