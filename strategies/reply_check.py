@@ -22,6 +22,7 @@ from fl_tiprdc.federated.messages import (
     Arrays,
     LocalArrays,
     Update,
+    unpack_arrays,
     unpack_strictly,
 )
 from strategies.roster import Roster
@@ -104,6 +105,11 @@ class ReplyCheck:
     def __init__(self, exchange: int, groups: Mapping[str, Arrays]) -> None:
         self._exchange, self._groups = exchange, groups
         self._names = {METRICS, *groups}
+        # looked up once: thousands of small arrays come in an exchange
+        self._wanted = {
+            group: {name: (array.shape, array.dtype, array.dtype.name) for name, array in arrays.items()}
+            for group, arrays in groups.items()
+        }
 
     def bytes_of_one(self) -> int:
         """Size of the arrays of a good reply: they all have the same."""
@@ -119,14 +125,14 @@ class ReplyCheck:
         Raises:
             BadReplyError: it isn't what was asked for.
         """
-        found = content.metric_records.get(METRICS)
-        if found is None:
+        found = content.get(METRICS)
+        if not isinstance(found, MetricRecord):
             raise BadReplyError("metrics", "has no metrics")
         losses = self._metrics(found, records)
-        if set(content) != self._names or set(content.array_records) != set(self._groups):
+        if content.keys() != self._names or not all(isinstance(content[name], ArrayRecord) for name in self._groups):
             wanted, got = ", ".join(sorted(self._names)), ", ".join(sorted(map(str, content)))
             raise BadReplyError("groups", f"has {got[:200]}; expected {wanted}")
-        groups = {name: self._arrays(name, content.array_records[name]) for name in self._groups}
+        groups = {name: self._arrays(name, content[name]) for name in self._groups}
         return Update(groups, records, losses, self._exchange)
 
     def _metrics(self, found: MetricRecord, records: int) -> tuple[float, float, float]:
@@ -145,23 +151,21 @@ class ReplyCheck:
         return privacy, information, adversary
 
     def _arrays(self, group: str, record: ArrayRecord) -> Arrays:
-        wanted = self._groups[group]
-        local: Arrays | None = record.__dict__["arrays"] if isinstance(record, LocalArrays) else None
-        sent = record if local is None else local
+        wanted = self._wanted[group]
+        local = isinstance(record, LocalArrays)
+        sent = unpack_arrays(record) if local else record
         if sent.keys() != wanted.keys():
             odd = sorted(map(str, set(sent) ^ set(wanted)))[0]
             raise BadReplyError("names", f"{'misses' if odd in wanted else 'has an unknown'} array {group}/{odd[:80]}")
         arrays: Arrays = {}
-        for name, current in wanted.items():
+        for name, (shape, dtype, dtype_name) in wanted.items():
             array = sent[name]
-            if tuple(array.shape) != current.shape:
-                raise BadReplyError(
-                    "shape", f"has {group}/{name} of shape {tuple(array.shape)}; expected {current.shape}"
-                )
-            if array.dtype != current.dtype.name:
-                raise BadReplyError("dtype", f"has {group}/{name} of type {array.dtype}; expected {current.dtype}")
+            if tuple(array.shape) != shape:
+                raise BadReplyError("shape", f"has {group}/{name} of shape {tuple(array.shape)}; expected {shape}")
+            if array.dtype != (dtype if local else dtype_name):
+                raise BadReplyError("dtype", f"has {group}/{name} of type {array.dtype}; expected {dtype_name}")
             try:
-                value = local[name] if local is not None else unpack_strictly(array)
+                value = array if local else unpack_strictly(array)
             except ValueError as error:
                 raise BadReplyError("bytes", f"has {group}/{name} that {error}") from None
             # a sum of squares in one pass: it is NaN or infinite as soon as one number is

@@ -92,14 +92,13 @@ def take_roster(grid: Grid, clients: int, patience: float = 120.0) -> Roster:
     told: dict[int, tuple[int, int]] = {}
     for reply in replies:
         config = {} if reply.has_error() else reply.content.config_records.get(CONFIG, {})
-        answer = config.get("partition-id"), config.get(RECORDS)
-        if all(type(number) is int and number >= 0 for number in answer):  # else it didn't say who it is
-            told[reply.metadata.src_node_id] = answer
+        partition, records = config.get("partition-id"), config.get(RECORDS)
+        # anything else, and it didn't say who it is
+        if type(partition) is int and type(records) is int and min(partition, records) >= 0:
+            told[reply.metadata.src_node_id] = partition, records
     if len(told) < clients:
         raise TimeoutError(f"only {len(told)} of {clients} clients said who they are")
-    twice = [
-        partition for partition, times in Counter(partition for partition, _ in told.values()).items() if times > 1
-    ]
-    if twice:  # which of them is the client, nobody can tell
-        raise InputError(f"more than one node says to be client {twice[0]}")
+    for partition, times in Counter(partition for partition, _ in told.values()).items():
+        if times > 1:  # which of them is the client, nobody can tell
+            raise InputError(f"more than one node says to be client {partition}")
     return Roster({node: partition for node, (partition, _) in told.items()}, dict(told.values()))
