@@ -69,7 +69,10 @@ def trimmed_mean(replies: Sequence[Arrays], weights: Sequence[int], share: float
 
 
 def median(replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
-    """Median of each coordinate (Yin et al. 2018, arXiv 1803.01498)."""
+    """Median of each coordinate (Yin et al. 2018, arXiv 1803.01498).
+
+    What most clients leave alone, such as the weight of a rare category, doesn't move.
+    """
     return _middle(replies, (len(replies) - 1) // 2)
 
 
