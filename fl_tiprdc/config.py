@@ -155,6 +155,12 @@ class FederationConfig(_Frozen):
     weight_decay: float = Field(0.0, ge=0, description="weights: the clients' Adam L2 penalty")
     allowed_failures: Share = Field(0.0, description="share of the clients asked that may fail in an exchange")
     timeout: float = Field(600.0, gt=0, description="seconds the server waits for an exchange")
+    aggregation: Literal["mean", "trimmed-mean", "median", "multi-krum", "norm-clipping"] = Field(
+        "mean", description="how the server unites what clients send; all but mean withstand some hostile clients"
+    )
+    byzantine: float = Field(
+        0.2, ge=0, lt=0.5, description="trimmed-mean, multi-krum: share of the clients that is taken to be hostile"
+    )
 
 
 class AuditConfig(_Frozen):

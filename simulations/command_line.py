@@ -133,6 +133,7 @@ FLAGS: dict[str, Flag] = {
     "actors": Flag("actors"),
     "ray_address": Flag("ray_address"),
     "rounds": Flag("federation.rounds"),
+    "aggregation": Flag("federation.aggregation"),
 }
 
 

@@ -42,6 +42,7 @@ class Outcome:
         metrics: rows of metrics.csv.
         rounds: rows of rounds.csv.
         traffic: bytes of stages: sent to clients, received in training, received as publication.
+        failures: clients' failures in federated training by kind; none, where all replies were good.
         extractors: (setting, point) -> arrays of the extractor.
         representation: numbers in a representation.
         examples: (setting, method, lam, seed) -> images and what an attacker makes of their releases.
@@ -50,6 +51,7 @@ class Outcome:
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     rounds: pd.DataFrame = field(default_factory=pd.DataFrame)
     traffic: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
     extractors: dict[tuple[str, Point], Arrays] = field(default_factory=dict)
     representation: int = 0
     examples: dict[tuple[str, str, float, int], Examples] = field(default_factory=dict)
@@ -240,11 +242,14 @@ def _note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, objec
                 "exchange": exchange.exchange,
                 "clients": exchange.clients,
                 "failures": exchange.failures,
+                "failure_kinds": " ".join(f"{kind}:{count}" for kind, count in exchange.failure_kinds.items()),
                 "seconds": round(exchange.seconds, 4),
                 "bytes_down": exchange.bytes_down,
                 "bytes_up": exchange.bytes_up,
             }
         )
+        for kind, times in exchange.failure_kinds.items():
+            outcome.failures[kind] = outcome.failures.get(kind, 0) + times
     for name, count in {
         "training_down": sum(e.bytes_down for e in one.exchanges),
         "training_up": sum(e.bytes_up for e in one.exchanges),

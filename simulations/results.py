@@ -131,6 +131,7 @@ def write_results(
         | {name: metadata.version(name) for name in PACKAGES},
         "seconds": {name: round(value, 2) for name, value in stages.seconds.items()},
         "bytes": outcome.traffic,
+        "failures": dict(sorted(outcome.failures.items())),
         "frontier_area": areas,
         "capacity_bits": capacity,
         "comparison": _records(compare(points)),

@@ -10,6 +10,8 @@ from fl_tiprdc.hybrid.cohort import BETA2, EPSILON
 from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
 
 Arrays = dict[str, npt.NDArray[np.float32]]
+# from what clients say and their weights to the crowd's word: the mean below, or a robust one of `strategies.robust`
+Aggregate = Callable[[Sequence[Arrays], Sequence[int]], Arrays]
 
 
 def weighted_mean(replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
@@ -30,11 +32,22 @@ class Rule(Protocol):
 
 
 class Average:
-    """Federated averaging of weights (McMahan et al. 2017)."""
+    """Federated averaging of weights (McMahan et al. 2017).
+
+    Args:
+        aggregate: how the clients' updates, what they add to the weights that they got, become one.
+    """
+
+    def __init__(self, aggregate: Aggregate = weighted_mean) -> None:
+        self._aggregate = aggregate
 
     def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
         """The averaged arrays."""
-        return weighted_mean(replies, weights)
+        if self._aggregate is weighted_mean:  # of weights as of updates, with one rounding less
+            return weighted_mean(replies, weights)
+        updates = [{name: reply[name] - origin for name, origin in current.items()} for reply in replies]
+        update = self._aggregate(updates, weights)
+        return {name: (origin + update[name]).astype(np.float32) for name, origin in current.items()}
 
 
 class ServerAdam:
@@ -47,9 +60,17 @@ class ServerAdam:
         learning_rate: step size.
         beta1: momentum.
         fade: factor of the step size after so many steps.
+        aggregate: how the clients' gradients become one.
     """
 
-    def __init__(self, learning_rate: float, beta1: float, fade: Callable[[int], float] = lambda step: 1.0) -> None:
+    def __init__(
+        self,
+        learning_rate: float,
+        beta1: float,
+        fade: Callable[[int], float] = lambda step: 1.0,
+        aggregate: Aggregate = weighted_mean,
+    ) -> None:
+        self._aggregate = aggregate
         self._rate, self._beta1, self._fade = learning_rate, beta1, fade
         self._steps = 0
         self._mean: Arrays = {}
@@ -57,7 +78,7 @@ class ServerAdam:
 
     def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
         """`current`, one step down the mean gradient."""
-        gradient = weighted_mean(replies, weights)
+        gradient = self._aggregate(replies, weights)
         rate = self._rate * self._fade(self._steps)
         self._steps += 1
         after: Arrays = {}

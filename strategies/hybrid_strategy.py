@@ -10,11 +10,13 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fl_tiprdc.config import FederationConfig, MethodConfig
-from fl_tiprdc.federated.messages import CONFIG, METRICS, RECORDS, Phase, pack_arrays, unpack_arrays
+from fl_tiprdc.federated.messages import CONFIG, LOSSES, Phase, pack_arrays
 from fl_tiprdc.hybrid.program import pretraining_in, step_size
 from fl_tiprdc.hybrid.step import PRETRAINED
 from fl_tiprdc.seeding import numpy_generator
 from strategies.aggregation import Arrays, Average, Rule, ServerAdam
+from strategies.reply_check import ReplyCheck, sort_replies
+from strategies.robust import aggregate_for
 from strategies.roster import Roster
 
 LEADER = "extractor"  # the group that Strategy.start threads from round to round; the others are kept here
@@ -47,7 +49,21 @@ class Turn:
 
 @dataclass(frozen=True)
 class Exchange:
-    """What happened in one exchange: a row of rounds.csv."""
+    """What happened in one exchange: a row of rounds.csv.
+
+    Attributes:
+        exchange: its number, from 1.
+        round: that it belongs to.
+        phase: what clients were asked to do.
+        clients: whose replies were used.
+        failures: clients that were asked and whose reply is missing or was refused.
+        seconds: from asking to the next arrays.
+        bytes_down: of arrays sent.
+        bytes_up: of arrays received and used.
+        losses: means over clients.
+        failure_kinds: the failures by kind, see `reply_check.Kind`; and "stranger", the replies of nodes that weren't
+            asked. Those are no failures: nobody may end a run who takes no part in it.
+    """
 
     exchange: int
     round: int
@@ -58,6 +74,7 @@ class Exchange:
     bytes_down: int
     bytes_up: int
     losses: Mapping[str, float] = field(default_factory=dict)
+    failure_kinds: Mapping[str, int] = field(default_factory=dict)
 
 
 def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
@@ -70,7 +87,7 @@ def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[T
     total = federation.rounds * federation.updates_per_round
 
     def adam(schedule: Callable[[int], float] = lambda step: 1.0) -> ServerAdam:
-        return ServerAdam(federation.server_learning_rate, method.beta1, schedule)
+        return ServerAdam(federation.server_learning_rate, method.beta1, schedule, aggregate_for(federation))
 
     steps = {"extractor": 1, "critic": 1, "adversary": method.adversary_steps + 1}  # in an update
     rules: dict[str, Rule] = {
@@ -94,11 +111,12 @@ def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[T
 
 def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
     """The method's training on the clients, all three groups averaged, each by its own rule."""
+    aggregate = aggregate_for(federation)
     rules: dict[str, Rule] = {
-        "extractor": Average(),
-        "critic": Average(),
+        "extractor": Average(aggregate),
+        "critic": Average(aggregate),
         # clients send this update balanced over private values already: no message may tell who holds which
-        "adversary": Average(),
+        "adversary": Average(aggregate),
     }
     total = federation.rounds
     pretraining = [
@@ -173,42 +191,45 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Each group by its rule, over replies in the order of partitions.
+        """Each group by its rule, over good replies in the order of partitions; see `reply_check`.
 
         Raises:
-            TooManyFailuresError: more clients failed or stayed silent than allowed, or none has a record.
+            TooManyFailuresError: more clients failed, stayed silent or were refused than allowed, or none has a record.
         """
         turn = self._turns[server_round - 1]
-        replies = list(replies)
-        good = self._roster.sorted(reply for reply in replies if not reply.has_error())
+        check = ReplyCheck(server_round, {name: self.groups[name] for name in turn.rules})
+        sorted_out = sort_replies(replies, self._asked, self._roster, check)
+        good = sorted_out.good
         failures = len(self._asked) - len(good)
         if failures > self._allowed * len(self._asked):
-            reasons = [r.error.reason for r in replies if r.has_error()] or ["no reply in time"]
-            reason = (str(reasons[0]).strip().splitlines() or [""])[-1]
             raise TooManyFailuresError(
                 f"{failures} of {len(self._asked)} clients failed in exchange {server_round} ({turn.phase}), "
-                f"allowed are {self._allowed:.0%}; the first said: {reason}"
+                f"allowed are {self._allowed:.0%}; the first: {sorted_out.first_reason}"
             )
-        metrics = [reply.content.metric_records[METRICS] for reply in good]
-        records = [int(m[RECORDS]) for m in metrics]
-        busy = [i for i, n in enumerate(records) if n]
+        busy = {partition: update for partition, update in good.items() if update.records}
         if not busy:
             raise TooManyFailuresError(f"no client has a record in exchange {server_round}")
-        asked = [self._asked[self._roster.partition_of[reply.metadata.src_node_id]] for reply in good]
-        weights = [asked[i] or records[i] for i in busy]
+        weights = [self._asked[partition] or update.records for partition, update in busy.items()]
         for name, rule in turn.rules.items():
-            updates = [unpack_arrays(good[i].content[name]) for i in busy]
-            self.groups[name] = rule(self.groups[name], updates, weights)
+            self.groups[name] = rule(self.groups[name], [update.groups[name] for update in busy.values()], weights)
         losses = {
-            str(key): sum(float(metrics[i][key]) * w for i, w in zip(busy, weights, strict=True)) / sum(weights)
-            for key in metrics[busy[0]]
-            if key != RECORDS
+            name: sum(update.losses[i] * w for update, w in zip(busy.values(), weights, strict=True)) / sum(weights)
+            for i, name in enumerate(LOSSES)
         }
         if self._on_exchange is not None:
-            up = sum(reply.content[name].count_bytes() for reply in good for name in turn.rules)
-            took = time.perf_counter() - self._began
             self._on_exchange(
-                Exchange(server_round, turn.round, turn.phase, len(good), failures, took, self._bytes_down, up, losses)
+                Exchange(
+                    server_round,
+                    turn.round,
+                    turn.phase,
+                    len(good),
+                    failures,
+                    time.perf_counter() - self._began,
+                    self._bytes_down,
+                    len(good) * check.bytes_of_one(),
+                    losses,
+                    sorted_out.kinds,
+                )
             )
         return pack_arrays(self.groups[LEADER]), MetricRecord(losses)
 

@@ -5,7 +5,8 @@ sampled, and replies sorted, by partition id.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +14,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fl_tiprdc.data.crowd import Ints
+from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.messages import CONFIG, RECORDS, WHO
 
 
@@ -39,11 +41,16 @@ class Roster:
         self.partition_of = nodes
         self._node_of = {partition: node for node, partition in nodes.items()}
         self.partitions = sorted(self._node_of)
+        self._place_of = {partition: place for place, partition in enumerate(self.partitions)}
         self._sizes = np.array([sizes[partition] for partition in self.partitions], dtype=np.int64)
 
     def node(self, partition: int) -> int:
         """The node that holds a partition."""
         return self._node_of[partition]
+
+    def size(self, partition: int) -> int:
+        """How many records the client said to hold."""
+        return int(self._sizes[self._place_of[partition]])
 
     def sample(self, count: int, generator: np.random.Generator) -> list[int]:
         """`count` clients, all alike, in order."""
@@ -62,16 +69,13 @@ class Roster:
         times[order] = np.diff(np.floor(ends), prepend=0.0)
         return {self.partitions[place]: int(times[place]) for place in np.flatnonzero(times)}
 
-    def sorted(self, replies: Iterable[Message]) -> list[Message]:
-        """Replies in the order of partition ids."""
-        return sorted(replies, key=lambda reply: self.partition_of[reply.metadata.src_node_id])
-
 
 def take_roster(grid: Grid, clients: int, patience: float = 120.0) -> Roster:
     """Wait until `clients` nodes are there and learn who they are.
 
     Raises:
-        TimeoutError: fewer nodes within `patience` seconds, or some don't answer.
+        TimeoutError: fewer nodes within `patience` seconds, or some don't answer as they should.
+        InputError: two nodes say to be the same client.
     """
     if isinstance(grid, KnowsPartitions):
         return Roster(grid.partitions(), grid.sizes())
@@ -85,8 +89,16 @@ def take_roster(grid: Grid, clients: int, patience: float = 120.0) -> Roster:
     replies = grid.send_and_receive(
         [Message(question, dst_node_id=node, message_type=WHO) for node in nodes], timeout=patience
     )
-    told = {r.metadata.src_node_id: r.content.config_records[CONFIG] for r in replies if not r.has_error()}
+    told: dict[int, tuple[int, int]] = {}
+    for reply in replies:
+        config = {} if reply.has_error() else reply.content.config_records.get(CONFIG, {})
+        partition, records = config.get("partition-id"), config.get(RECORDS)
+        # anything else, and it didn't say who it is
+        if type(partition) is int and type(records) is int and min(partition, records) >= 0:
+            told[reply.metadata.src_node_id] = partition, records
     if len(told) < clients:
         raise TimeoutError(f"only {len(told)} of {clients} clients said who they are")
-    nodes_of = {node: int(config["partition-id"]) for node, config in told.items()}
-    return Roster(nodes_of, {int(config["partition-id"]): int(config[RECORDS]) for config in told.values()})
+    for partition, times in Counter(partition for partition, _ in told.values()).items():
+        if times > 1:  # which of them is the client, nobody can tell
+            raise InputError(f"more than one node says to be client {partition}")
+    return Roster({node: partition for node, (partition, _) in told.items()}, dict(told.values()))

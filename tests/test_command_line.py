@@ -340,6 +340,7 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "actors": "0",
         "ray-address": "none",
         "rounds": str(FederationConfig().rounds),
+        "aggregation": "mean",
         "output": "results/ and a name",
         "quick": "off",
         "config": "none",

@@ -71,17 +71,17 @@ def test_instructions_and_updates_survive_the_wire():
     names = {field.name for field in fields(Instruction)}
     assert not names & {"x", "u", "private", "tasks", "labels"}
     groups = {"extractor": {"w": np.arange(3, dtype=np.float32)}}
-    update = Update(groups, 7, (0.1, 0.2, 0.3))
+    update = Update(groups, 7, (0.1, 0.2, 0.3), 12)
     back = Update.unpack(update.pack())
-    assert (back.records, back.losses) == (7, (0.1, 0.2, 0.3))
+    assert (back.records, back.losses, back.exchange) == (7, (0.1, 0.2, 0.3), 12)
     np.testing.assert_array_equal(back.groups["extractor"]["w"], groups["extractor"]["w"])
 
 
 def test_a_cohorts_answers_are_those_of_its_clients():
     stacked = {"critic": {"w": np.arange(6, dtype=np.float32).reshape(3, 2)}}
-    cohort = CohortUpdate(stacked, (4, 0, 9), np.arange(9, dtype=np.float32).reshape(3, 3))
+    cohort = CohortUpdate(stacked, (4, 0, 9), np.arange(9, dtype=np.float32).reshape(3, 3), 5)
     assert len(cohort) == 3
-    assert cohort[2].records == 9
+    assert (cohort[2].records, cohort[2].exchange) == (9, 5)
     assert cohort[2].losses == (6, 7, 8)
     np.testing.assert_array_equal(cohort[1].groups["critic"]["w"], [2, 3])
     with pytest.raises(IndexError):

@@ -1,16 +1,22 @@
 """What clients publish, and what the server accepts and keeps."""
 
+import hashlib
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from flwr.app import Array, ArrayRecord, Message, MetricRecord
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.averaging import noise_left
 from fl_tiprdc.federated.client_app import build_client_app, representations
 from fl_tiprdc.federated.inline_grid import InlineGrid
+from fl_tiprdc.federated.local_grid import stamp
+from fl_tiprdc.federated.messages import pack_arrays
 from fl_tiprdc.federated.publication import check_part, publish, read_store, write_part
 from fl_tiprdc.federated.server_app import Point, instruction_for
 from strategies.hybrid_strategy import TooManyFailuresError
@@ -60,7 +66,7 @@ def test_the_store_holds_representations_and_nothing_else(release, tmp_path, pop
         assert abs(np.corrcoef(column, order)[0, 1]) < 0.999
         assert not (np.abs(x - column[:, None]) < 1e-6).all(0).any()
     facts = json.loads((tmp_path / "published" / "release.json").read_text())
-    assert set(facts) == {"d", "sigma", "lam", "clients"}
+    assert set(facts) == {"d", "sigma", "lam", "clients", "parts", "refused"}
 
 
 def test_read_store_returns_what_clients_computed(release, tmp_path):
@@ -150,31 +156,170 @@ def test_honest_parts_always_pass():
 
 
 def test_parts_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    def fail(table, path, **_):
-        path.write_bytes(b"half")
+    def fail(path, data):
+        with path.open("wb") as file:
+            file.write(data[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="No space"):
         write_part(tmp_path, 3, GOOD)
     assert not list(tmp_path.glob("*.parquet"))
 
 
 class Cheat(InlineGrid):
-    """Client 1 publishes something else than asked."""
+    """Client 1 publishes something else than asked: `spoil` changes its reply; what that returns is sent as well."""
+
+    def __init__(self, store, spoil) -> None:
+        super().__init__(build_client_app(str(store.root)), store)
+        self.spoil = spoil
 
     def _answer(self, messages, timeout):
         replies = super()._answer(messages, timeout)
-        from fl_tiprdc.federated.messages import pack_arrays
-
-        replies[1].content["representations"] = pack_arrays({"z": np.full((3, 8), 100, np.float32)})
-        return replies
+        return replies + list(self.spoil(replies[1]) or ())
 
 
-def test_a_refused_part_is_no_part_and_counts_as_a_failure(release, tmp_path):
+def sends(**arrays):
+    """What makes client 1 send these arrays."""
+
+    def spoil(reply) -> None:
+        reply.content["representations"] = pack_arrays(arrays)
+
+    return spoil
+
+
+def shape_says(rows: int):
+    """What makes client 1 say that its array has so many rows, whatever its bytes are."""
+
+    def spoil(reply) -> None:
+        z = pack_arrays({"z": np.zeros((3, 8), np.float32)})["z"]
+        reply.content["representations"] = ArrayRecord({"z": Array(z.dtype, (rows, 8), z.stype, z.data)})
+
+    return spoil
+
+
+def add_labels(reply) -> None:
+    reply.content["labels"] = MetricRecord({"sex": [1, 0]})
+
+
+def leave_out(reply) -> None:
+    del reply.content["representations"]
+
+
+Z = np.zeros((3, 8), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (sends(z=np.full((3, 8), 100, np.float32)), r"client 1's part has a norm of 282.84"),
+        (sends(z=np.full((3, 8), np.nan, np.float32)), "client 1's part has values that are not finite"),
+        (sends(z=Z[:, :5]), r"client 1's part has shape \(3, 5\)"),
+        (sends(z=Z.astype(np.float64)), "client 1's part isn't a float32 array"),
+        (sends(z=np.zeros((123, 8), np.float32)), "client 1's part has 123 records; the client said to hold 122"),
+        (shape_says(10**15), f"client 1's part has {10**15} records; the client said to hold 122"),
+        (shape_says(4), "client 1's part isn't a float32 array of shape"),
+        (shape_says(-3), "client 1's part isn't a float32 array of shape"),
+        (sends(z=Z, labels=Z), "client 1's part isn't the one array asked for"),
+        (sends(), "client 1's part isn't the one array asked for"),
+        (add_labels, "client 1's part isn't the one array asked for: it has labels, representations"),
+        (leave_out, "client 1's part isn't the one array asked for"),
+        (lambda reply: [reply], "client 1 sent 2 parts"),
+    ],
+)
+def test_a_refused_part_is_no_part_and_counts_as_a_failure(spoil, why, release, tmp_path):
     store, instruction, extractor = release
-    cheat = Cheat(build_client_app(str(store.root)), store)
+    assert len(store.records(1)) == 122
+    cheat = Cheat(store, spoil)
     send(store, instruction, extractor, tmp_path / "p", cheat, allowed=0.2)
     assert set(read_store(tmp_path / "p")[0].tolist()) == {0, 2, 3, 4}
-    with pytest.raises(TooManyFailuresError, match="1 of 5 clients published nothing usable: client 1's part has a"):
+    facts = json.loads((tmp_path / "p" / "release.json").read_text())
+    assert facts["clients"] == len(facts["parts"]) == 4
+    assert list(facts["refused"]) == ["1"]
+    assert re.search(why, facts["refused"]["1"])
+    with pytest.raises(TooManyFailuresError, match=f"1 of 5 clients published nothing usable: {why}"):
         send(store, instruction, extractor, tmp_path / "q", cheat)
+    assert not (tmp_path / "q" / "release.json").exists()
+    with pytest.raises(InputError, match=r"is no whole release: cannot read release\.json"):
+        read_store(tmp_path / "q")
+
+
+def test_parts_of_nodes_that_are_no_clients_are_not_kept(release, tmp_path):
+    store, instruction, extractor = release
+
+    def foreign(reply):
+        question = stamp(Message(reply.content, dst_node_id=77, message_type="query.publish"))
+        return [stamp(Message(reply.content, reply_to=question))]
+
+    send(store, instruction, extractor, tmp_path / "p", Cheat(store, foreign))
+    assert np.bincount(read_store(tmp_path / "p")[0]).tolist() == store.sizes.tolist()
+
+
+def test_the_manifest_has_each_parts_rows_and_checksum(release, tmp_path):
+    store, instruction, extractor = release
+    send(store, instruction, extractor, tmp_path / "p")
+    parts = json.loads((tmp_path / "p" / "release.json").read_text())["parts"]
+    assert list(parts) == [f"part-{i:06d}.parquet" for i in range(5)]
+    assert [facts["rows"] for facts in parts.values()] == store.sizes.tolist()
+    for name, facts in parts.items():
+        assert facts["rows"] == pq.read_table(tmp_path / "p" / name).num_rows
+        assert facts["sha256"] == hashlib.sha256((tmp_path / "p" / name).read_bytes()).hexdigest()
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-7]), "is not as it was published"),
+        (lambda path: path.write_bytes(b""), "is not as it was published"),
+        (flip_a_bit, "is not as it was published"),
+        (lambda path: path.write_bytes(path.with_name("part-000003.parquet").read_bytes()), "is not as it was publ"),
+    ],
+    ids=["missing", "truncated", "empty", "altered", "another's"],
+)
+def test_a_store_that_is_not_as_it_was_published_is_not_read(harm, why, release, tmp_path):
+    store, instruction, extractor = release
+    send(store, instruction, extractor, tmp_path / "p")
+    harm(tmp_path / "p" / "part-000002.parquet")
+    with pytest.raises(InputError, match=f"part-000002.parquet' {why}"):
+        read_store(tmp_path / "p")
+
+
+def test_a_part_that_was_never_published_is_not_read(release, tmp_path):
+    store, instruction, extractor = release
+    send(store, instruction, extractor, tmp_path / "p")
+    write_part(tmp_path / "p", 5, np.zeros((2, 8), np.float32))
+    with pytest.raises(InputError, match=r"part-000005.parquet' is no part of the release"):
+        read_store(tmp_path / "p")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"parts": [1]}', '{"parts": {"part-000000.parquet": {}}}'])
+def test_a_damaged_manifest_is_named(text, release, tmp_path):
+    store, instruction, extractor = release
+    send(store, instruction, extractor, tmp_path / "p")
+    (tmp_path / "p" / "release.json").write_text(text)
+    with pytest.raises(InputError, match=r"release.json' is no manifest of a release"):
+        read_store(tmp_path / "p")
+
+
+def test_rows_must_be_those_of_the_manifest(release, tmp_path):
+    store, instruction, extractor = release
+    send(store, instruction, extractor, tmp_path / "p")
+    facts = json.loads((tmp_path / "p" / "release.json").read_text())
+    facts["parts"]["part-000000.parquet"]["rows"] = 71
+    (tmp_path / "p" / "release.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match=r"part-000000.parquet' has 39 rows, the manifest says 71"):
+        read_store(tmp_path / "p")
+
+
+def test_publishing_again_leaves_nothing_of_the_earlier_release(release, tmp_path):
+    store, instruction, extractor = release
+    send(store, instruction, extractor, tmp_path / "p")
+    send(store, instruction, extractor, tmp_path / "p", Cheat(store, leave_out), allowed=0.2)
+    assert set(read_store(tmp_path / "p")[0].tolist()) == {0, 2, 3, 4}

@@ -91,6 +91,8 @@ def test_rounds_and_publication(finished):
         assert counts["tiprdc+", lam, "adversary-gradient"] == 6
     assert (federated["clients"] == federated["method"].map({"tiprdc": 6, "tiprdc+": 4})).all()
     assert (federated["failures"] == 0).all()
+    assert federated["failure_kinds"].isna().all()
+    assert json.loads((folder / "summary.json").read_text())["failures"] == {}
     client, _, z = read_store(folder / "publication" / "federated" / "tiprdc+" / "lam-0.9" / "seed-0")
     assert len(client) == 360
     assert z.shape == (360, 8)

@@ -8,6 +8,7 @@ import torch
 from flwr.app import Error, Message
 
 from fl_tiprdc.config import FederationConfig, MethodConfig
+from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_grid import FIRST_NODE, PartitionOf, identify, stamp
 from fl_tiprdc.federated.messages import Update
@@ -79,11 +80,11 @@ AVERAGING = Turn("local-training", 1, {name: Average() for name in ("extractor",
 
 def update(value: float, records: int, loss: float = 0.0) -> Update:
     groups = {"extractor": arrays(value), "adversary": arrays(10 * value), "critic": arrays(-value)}
-    return Update(groups, records, (loss, 2 * loss, 3 * loss))
+    return Update(groups, records, (loss, 2 * loss, 3 * loss), 1)
 
 
 def test_three_groups_are_aggregated_in_one_exchange_and_losses_weighted_by_records():
-    clients = Clients(AVERAGING)
+    clients = Clients(AVERAGING, sizes=[1, 1, 2])
     messages = clients.ask()
     replies = [clients.reply(m, update(v, n, v)) for m, v, n in zip(messages, (1, 2, 5), (1, 1, 2), strict=True)]
     clients.strategy.aggregate_train(1, replies)
@@ -92,6 +93,7 @@ def test_three_groups_are_aggregated_in_one_exchange_and_losses_weighted_by_reco
     exchange = clients.exchanges[0]
     assert exchange.losses == pytest.approx({"privacy": 3.25, "information": 6.5, "adversary": 9.75})
     assert (exchange.clients, exchange.failures, exchange.bytes_up > 0) == (3, 0, True)
+    assert not exchange.failure_kinds
 
 
 def test_the_order_of_arrival_changes_no_bit():
@@ -102,7 +104,7 @@ def test_the_order_of_arrival_changes_no_bit():
         messages = clients.ask()
         replies = [clients.reply(m, update(0, 3)) for m in messages]
         for reply, value in zip(replies, values, strict=True):
-            reply.content["extractor"] = Update({"extractor": {"w": value}}, 3, (0, 0, 0)).pack()["extractor"]
+            reply.content["extractor"] = Update({"extractor": {"w": value}}, 3, (0, 0, 0), 1).pack()["extractor"]
         clients.strategy.groups["extractor"] = {"w": np.zeros(50, np.float32)}
         clients.strategy.aggregate_train(1, [replies[i] for i in order])
         results.append(clients.strategy.groups["extractor"]["w"])
@@ -111,20 +113,21 @@ def test_the_order_of_arrival_changes_no_bit():
 
 
 def test_failures_within_the_allowed_share_are_left_out():
-    clients = Clients(AVERAGING, allowed=0.34)
+    clients = Clients(AVERAGING, allowed=0.34, sizes=[5, 5, 5])
     messages = clients.ask()
     replies = [clients.reply(messages[0], update(2, 5)), clients.reply(messages[1], "broken disk")]
     replies.append(clients.reply(messages[2], update(4, 5)))
     clients.strategy.aggregate_train(1, replies)
     assert float(clients.strategy.groups["extractor"]["w"][0]) == 3
     assert clients.exchanges[0].failures == 1
+    assert clients.exchanges[0].failure_kinds == {"error": 1}
 
 
 @pytest.mark.parametrize("silent", [True, False], ids=["no reply", "error reply"])
 def test_more_failures_end_the_run_with_the_first_reason(silent):
     clients = Clients(AVERAGING, allowed=0.3)
     messages = clients.ask()
-    replies = [clients.reply(m, update(1, 1)) for m in messages[:2]]
+    replies = [clients.reply(m, update(1, 3)) for m in messages[:2]]
     if not silent:
         replies.append(clients.reply(messages[2], "Traceback ...\nOSError: broken disk"))
     with pytest.raises(TooManyFailuresError, match=r"1 of 3 clients failed in exchange 1") as caught:
@@ -134,11 +137,11 @@ def test_more_failures_end_the_run_with_the_first_reason(silent):
 
 
 def test_a_client_without_a_record_has_no_say_and_all_without_end_the_run():
-    clients = Clients(AVERAGING)
+    clients = Clients(AVERAGING, sizes=[1, 0, 1])
     replies = [clients.reply(m, update(v, n)) for m, v, n in zip(clients.ask(), (2, 99, 4), (1, 0, 1), strict=True)]
     clients.strategy.aggregate_train(1, replies)
     assert float(clients.strategy.groups["extractor"]["w"][0]) == 3
-    clients = Clients(AVERAGING)
+    clients = Clients(AVERAGING, sizes=[0, 0, 0])
     with pytest.raises(TooManyFailuresError, match="no client has a record"):
         clients.strategy.aggregate_train(1, [clients.reply(m, update(1, 0)) for m in clients.ask()])
 
@@ -161,7 +164,8 @@ def test_messages_carry_no_private_label_nor_their_counts():
     for message in clients.ask():
         assert set(message.content) == {"extractor", "adversary", "critic", "config"}
     reply = clients.reply(clients.ask()[0], update(1, 5))
-    assert set(reply.content.metric_records["metrics"]) == {"num-examples", "privacy", "information", "adversary"}
+    losses = {"privacy", "information", "adversary"}
+    assert set(reply.content.metric_records["metrics"]) == {"num-examples", "exchange", *losses}
 
 
 def test_draws_are_in_proportion_to_records():
@@ -180,12 +184,16 @@ def test_draws_are_in_proportion_to_records():
 
 def test_draws_are_the_weights_of_a_gradient():
     turn = Turn("adversary-gradient", 1, {"adversary": Average()}, draws=2)
-    clients = Clients(turn, clients=3, sizes={0: 90, 1: 5, 2: 5})
+    sizes = {0: 90, 1: 5, 2: 5}
+    clients = Clients(turn, clients=3, sizes=sizes)
     messages = clients.ask()
     asked = [clients.strategy._roster.partition_of[m.metadata.dst_node_id] for m in messages]
     assert asked in ([0], [0, 1], [0, 2])
     values = {0: 1.0, 1: 4.0, 2: 4.0}
-    replies = [clients.reply(m, update(values[p], 3)) for m, p in zip(messages, asked, strict=True)]
+    groups = {p: {"adversary": update(values[p], 0).groups["adversary"]} for p in asked}
+    replies = [
+        clients.reply(m, Update(groups[p], sizes[p], (0, 0, 0), 1)) for m, p in zip(messages, asked, strict=True)
+    ]
     clients.strategy.aggregate_train(1, replies)
     assert float(clients.strategy.groups["adversary"]["w"][0]) == (10 if asked == [0] else 25)
 
@@ -229,3 +237,24 @@ def test_the_roster_asks_who_is_who_and_says_who_is_missing(make_store):
     assert roster.node(3) == FIRST_NODE + 3
     with pytest.raises(TimeoutError, match="only 2 of 4 clients are there after 0 s"):
         take_roster(Plain(2), 4, patience=0.1)
+
+    class Liar(Plain):
+        """Client 1 says about itself what is given."""
+
+        def __init__(self, **says: object) -> None:
+            super().__init__(4)
+            self.says = says
+
+        def send_and_receive(self, messages, *, timeout=None):
+            replies = super().send_and_receive(messages, timeout=timeout)
+            for reply in replies:
+                if reply.metadata.src_node_id == FIRST_NODE + 1:
+                    for name, value in self.says.items():
+                        reply.content["config"][name.replace("_", "-")] = value
+            return replies
+
+    for says in ({"num_examples": -1}, {"num_examples": 1e12}, {"partition_id": "1"}):
+        with pytest.raises(TimeoutError, match="only 3 of 4 clients said who they are"):
+            take_roster(Liar(**says), 4)
+    with pytest.raises(InputError, match="more than one node says to be client 2"):
+        take_roster(Liar(partition_id=2), 4)

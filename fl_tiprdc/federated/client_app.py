@@ -10,7 +10,15 @@ from flwr.clientapp import ClientApp
 
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_work import perform, to_tensors
-from fl_tiprdc.federated.messages import CONFIG, RECORDS, Instruction, pack_arrays, unpack_arrays, unpack_groups
+from fl_tiprdc.federated.messages import (
+    CONFIG,
+    RECORDS,
+    REPRESENTATIONS,
+    Instruction,
+    pack_arrays,
+    unpack_arrays,
+    unpack_groups,
+)
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.seeding import torch_generator
 
@@ -51,7 +59,7 @@ def build_client_app(root: str) -> ClientApp:
         instruction = Instruction.unpack(message.content.config_records[CONFIG])
         extractor = unpack_arrays(message.content.array_records["extractor"])
         z = representations(open_store(root), partition, instruction, extractor)
-        return Message(RecordDict({"representations": pack_arrays({"z": z})}), reply_to=message)
+        return Message(RecordDict({REPRESENTATIONS: pack_arrays({"z": z})}), reply_to=message)
 
     return app
 

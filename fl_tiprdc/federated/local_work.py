@@ -79,7 +79,7 @@ def perform(
     records = tuple(map(len, tables))
     losses = np.zeros((len(tables), 3), dtype=np.float32)
     if not members:
-        return CohortUpdate(idle, records, losses)
+        return CohortUpdate(idle, records, losses, instruction.exchange)
     if gradient:
         result = cohort_gradients(step, start, members, names, instruction.records, device)
     else:
@@ -103,7 +103,7 @@ def perform(
     for name, arrays in idle.items():
         for key, array in arrays.items():
             array[busy] = stacked[name][key]
-    return CohortUpdate(idle or stacked, records, losses)
+    return CohortUpdate(idle or stacked, records, losses, instruction.exchange)
 
 
 def _for_idle(arrays: Arrays, clients: int, gradient: bool) -> Arrays:

@@ -3,6 +3,7 @@
 No message has a field for x, a private label, a task label or a count of private labels.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
@@ -19,8 +20,8 @@ from fl_tiprdc.config import MethodConfig, NetworkConfig
 Arrays = dict[str, npt.NDArray[np.float32]]  # one group's parameters by name
 GroupArrays = dict[str, Arrays]
 
-CONFIG, METRICS = "config", "metrics"
-RECORDS = "num-examples"
+CONFIG, METRICS, REPRESENTATIONS = "config", "metrics", "representations"
+RECORDS, EXCHANGE = "num-examples", "exchange"
 LOSSES = ("privacy", "information", "adversary")
 WHO, PUBLISH = "query.who", "query.publish"
 
@@ -90,6 +91,22 @@ def unpack_array(array: Array) -> npt.NDArray[np.float32]:
     return other
 
 
+def unpack_strictly(array: Array) -> npt.NDArray[np.float32]:
+    """One array from a sender who isn't trusted: its bytes are those that `pack_array` makes, or they aren't read.
+
+    Raises:
+        ValueError: other bytes, or more or fewer than the shape asks for.
+    """
+    shape = tuple(array.shape)
+    header = _npy_header(array.dtype, shape) if array.dtype == "float32" else b""
+    if array.stype != SType.NUMPY or not header or not array.data.startswith(header):
+        raise ValueError(f"isn't a float32 array of shape {shape} in numpy's format")
+    if len(array.data) != (expected := len(header) + 4 * math.prod(shape)):
+        raise ValueError(f"has {len(array.data)} bytes; expected {expected}")
+    found: npt.NDArray[np.float32] = np.frombuffer(array.data, np.float32, offset=len(header)).reshape(shape)
+    return found
+
+
 def unpack_arrays(record: ArrayRecord) -> Arrays:
     """Named arrays from Flower's record."""
     if isinstance(record, LocalArrays):
@@ -157,17 +174,25 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Update:
-    """A client's answer: new parameters or a gradient by group, the number of its records, mean losses."""
+    """A client's answer: new parameters or a gradient by group, the number of its records, mean losses.
+
+    It says which exchange it answers, so that nobody takes a late or repeated one for another's.
+    """
 
     groups: GroupArrays
     records: int
     losses: tuple[float, float, float]
+    exchange: int
 
     def pack(self, record: Callable[[Arrays], ArrayRecord] = pack_arrays) -> RecordDict:
         """As Flower's records; `record` makes that of one group."""
         content = RecordDict({name: record(arrays) for name, arrays in self.groups.items()})
         content[METRICS] = MetricRecord(
-            {RECORDS: self.records, **dict(zip(LOSSES, map(float, self.losses), strict=True))}
+            {
+                RECORDS: self.records,
+                EXCHANGE: self.exchange,
+                **dict(zip(LOSSES, map(float, self.losses), strict=True)),
+            }
         )
         return content
 
@@ -176,7 +201,8 @@ class Update:
         """From Flower's records."""
         metrics = content.metric_records[METRICS]
         privacy, information, adversary = (float(metrics[name]) for name in LOSSES)
-        return cls(unpack_groups(content), int(metrics[RECORDS]), (privacy, information, adversary))
+        losses = (privacy, information, adversary)
+        return cls(unpack_groups(content), int(metrics[RECORDS]), losses, int(metrics[EXCHANGE]))
 
 
 @dataclass(frozen=True)
@@ -187,11 +213,13 @@ class CohortUpdate:
         groups: arrays with a leading client dimension.
         records: number of records of each client.
         losses: [clients, 3].
+        exchange: that is answered.
     """
 
     groups: GroupArrays
     records: tuple[int, ...]
     losses: npt.NDArray[np.float32]
+    exchange: int
 
     def __len__(self) -> int:
         return len(self.records)
@@ -202,4 +230,4 @@ class CohortUpdate:
             raise IndexError(i)
         own = {name: {key: value[i] for key, value in arrays.items()} for name, arrays in self.groups.items()}
         privacy, information, adversary = self.losses[i].tolist()
-        return Update(own, self.records[i], (privacy, information, adversary))
+        return Update(own, self.records[i], (privacy, information, adversary), self.exchange)
