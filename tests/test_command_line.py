@@ -467,4 +467,5 @@ def test_results_are_whole_and_read_back(tmp_path):
 def test_configurations_that_come_along_are_right(path):
     experiment = parsed("--config", path)
     assert "tiprdc+" in experiment.methods
-    assert experiment.federation.gradient_clients == 40
+    if path.stem in ("partitions", "ablation"):  # where clients hold a single private value
+        assert experiment.federation.gradient_clients == 40
