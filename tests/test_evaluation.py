@@ -209,6 +209,7 @@ def test_a_column_that_is_constant_in_training_does_not_blow_up():
 
 # ---- audit of one release
 
+SCORES = {"accuracy", "balanced-accuracy", "even-odds-accuracy", "auc", "cross-entropy"}
 PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bootstrap=20)
 
 
@@ -238,9 +239,9 @@ def test_audit_of_a_release_that_leaks_u(population):
     assert set(table[table["kind"] == "attack"]["target"]) == {"sex"}
     assert set(table[table["kind"] == "task"]["target"]) == tasks
     assert set(table[table["kind"] == "attack"]["model"]) == {MAJORITY, "logistic", "boosting"}
-    assert set(table["metric"]) == {"accuracy", "balanced-accuracy", "auc"}
-    # (3 attackers on one attribute + 2 probes on four tasks) · 3 metrics
-    assert len(table) == (3 + 2 * 4) * 3
+    assert set(table["metric"]) == SCORES | {"accuracy|sex=Female", "accuracy|sex=Male"}
+    # (3 attackers on one attribute + 2 probes on four tasks) · (5 scores + 2 groups)
+    assert len(table) == (3 + 2 * 4) * 7
     assert (table[["setting", "method", "lam", "seed"]] == ["centralized", "m", 0.5, 0]).all(axis=None)
     for attacker in PANEL.attackers:
         for metric in ("auc", "accuracy", "balanced-accuracy"):
