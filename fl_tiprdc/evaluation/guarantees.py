@@ -24,7 +24,7 @@ GUARANTEES = (
     "success",
     "most_success",
     "fano_success",
-    "capacity",
+    "most_information",
     "capacity_success",
 )
 TRADE_OFF = ("attribute", "task", "attack", "group_mean", "chance", "base_gap", "bound")
@@ -96,7 +96,7 @@ def least_error_sum(base_gap: float, distance: float) -> float:
 
 
 def most_group_mean(base_gap: float, balanced_attack: float) -> float:
-    """Upper bound on the mean of both groups' accuracies: 1 - max(0, Δ - (2 b - 1)) / 2.
+    """Upper bound on the mean of both groups' accuracies: 1 - max(0, Δ - max(0, 2 b - 1)) / 2.
 
     Args:
         base_gap: Δ, as in `least_error_sum`.
@@ -104,7 +104,7 @@ def most_group_mean(base_gap: float, balanced_attack: float) -> float:
             bound is an estimate, and a probe beyond it proves that there is a better attacker: its answers, taken for
             u or the other one, have a balanced accuracy of at least (1 + Δ - errors) / 2.
     """
-    return 1 - least_error_sum(base_gap, 2 * balanced_attack - 1) / 2
+    return 1 - least_error_sum(base_gap, max(0.0, 2 * balanced_attack - 1)) / 2
 
 
 def guarantees(
@@ -126,7 +126,7 @@ def guarantees(
         success: the best accuracy in the panel;
         most_success: `most_success` of `conditional`; NaN unless u is binary;
         fano_success: `fano_success` of `conditional`;
-        capacity: most I(u; z) in bits by the channel, `most_information_bits`: true of every attacker;
+        most_information: by the channel's capacity, `most_information_bits`: true of every attacker;
         capacity_success: `fano_success` of H(u) less that; 1 where the capacity is beyond H(u).
         Empty for tables without cross-entropies.
     """
@@ -152,7 +152,7 @@ def guarantees(
                 "success": float(accuracies["value"].max()),
                 "most_success": most_success(conditional) if classes == 2 else float("nan"),
                 "fano_success": fano_success(conditional, classes),
-                "capacity": limit,
+                "most_information": limit,
                 "capacity_success": fano_success(entropy - limit, classes),
             }
         )
@@ -181,8 +181,8 @@ def trade_offs(metrics: pd.DataFrame) -> pd.DataFrame:
         each = own.groupby([*POINT, "target", "model"], sort=False)["value"].agg(["mean", "min", "max"])
         for (*point, task), models in each.groupby([*POINT, "target"], sort=False):
             models = models.reset_index().set_index("model")
-            low, high, chance = models.loc[MAJORITY, ["min", "max", "mean"]].astype(float)
-            attack, gap = float(best.loc[[(*point, attribute)]].iloc[0]), float(high - low)
+            low, high, chance = models.loc[[MAJORITY], ["min", "max", "mean"]].to_numpy(dtype=float)[0].tolist()
+            attack, gap = float(best.loc[[(*point, attribute)]].iloc[0]), high - low
             rows.append(
                 {
                     **dict(zip(POINT, point, strict=True)),
@@ -190,7 +190,7 @@ def trade_offs(metrics: pd.DataFrame) -> pd.DataFrame:
                     "task": task,
                     "attack": attack,
                     "group_mean": float(models["mean"].drop(MAJORITY).max()),
-                    "chance": float(chance),
+                    "chance": chance,
                     "base_gap": gap,
                     "bound": most_group_mean(gap, attack),
                 }

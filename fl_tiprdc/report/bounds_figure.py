@@ -33,7 +33,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, left: float) -> None:
         raw["attack"], raw["group_mean"], marker="*", markersize=11, color="black", linestyle="", label="raw data"
     )
     gap, chance = float(rows["base_gap"].mean()), float(rows["chance"].mean())
-    attacks = np.unique([left, (1 + gap) / 2, 1 + MARGIN])  # the bound bends where the distance is Δ
+    attacks = np.unique([left, 0.5, (1 + gap) / 2, 1 + MARGIN])  # the bound bends where the distance is 0 and Δ
     bound = [most_group_mean(gap, attack) for attack in attacks]
     top = 1 + MARGIN
     axes.plot(attacks, bound, color="black", linewidth=1.3, label="bound for this attack")
@@ -58,14 +58,15 @@ def bounds_figure(trade_offs: pd.DataFrame) -> Figure:
     figure.suptitle("What any probe can have, given the attack (up and left is better)")
     grid = figure.subplots(rows, min(2, len(panels)), sharex=True, squeeze=False)
     left = min(0.5, float(trade_offs["attack"].min())) - MARGIN
-    for axes, ((attribute, task), one) in zip(grid.flat, panels, strict=False):
+    for i, (axes, ((attribute, task), one)) in enumerate(zip(grid.flat, panels, strict=False)):
         _panel(axes, one, left)
         axes.set_title(f"task: {task}, Δ = {one['base_gap'].mean():.2f} by {attribute}")
-        axes.set_xlabel("best balanced attack accuracy (0.5 = chance)")
+        if i + 2 >= len(panels):  # the lowest of its column
+            axes.set_xlabel("best balanced attack accuracy (0.5 = chance)")
+            axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_ylabel("best probe's accuracy,\nmean of both groups")
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
-        grid[-2][-1].xaxis.set_tick_params(labelbottom=True)  # the lowest of its column now
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
