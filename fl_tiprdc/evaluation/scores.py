@@ -75,15 +75,18 @@ def score(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Sc
         are more than two classes, over classes that the labels have); "cross-entropy", mean -ln p of the true class
         in nats, p at least `LEAST_PROBABILITY`.
     """
-    right = (probabilities.argmax(1) == labels).astype(np.float32)
+    right = probabilities.argmax(1) == labels
+    even = (probabilities / np.maximum(probabilities.mean(0), 1e-12)).argmax(1) == labels
+    nats = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), LEAST_PROBABILITY))
     classes = probabilities.shape[1]
     present = [k for k in range(classes) if (labels == k).any()]
     masks = np.stack([labels == k for k in present], axis=1).astype(np.float32)
-    total = (weights @ masks).astype(np.float64)
-    hits = (weights @ (masks * right[:, None])).astype(np.float64)
-    even = (probabilities / np.maximum(probabilities.mean(0), 1e-12)).argmax(1) == labels
-    even_hits = (weights @ (masks * even[:, None])).astype(np.float64)
-    nats = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), LEAST_PROBABILITY))
+    # one product of matrices, as reading the weights is what takes time
+    counted = np.concatenate([masks, masks * right[:, None], masks * even[:, None], nats[:, None]], axis=1)
+    sums = (weights @ counted.astype(np.float32)).astype(np.float64)
+    total, hits, even_hits = np.split(sums[:, :-1], 3, axis=1)
+    loss = sums[:, -1] / total.sum(1)
+    loss[0] = weights[0] @ nats / weights[0].sum()  # the value itself: no rounding
     one_against_rest = present[:1] if classes == 2 else present  # the areas of two classes are the same
     areas = [weighted_auc(labels == k, probabilities[:, k], weights) for k in one_against_rest]
     values = {
@@ -91,7 +94,7 @@ def score(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Sc
         "balanced-accuracy": (hits / np.maximum(total, 1e-12)).mean(1),
         "even-odds-accuracy": (even_hits / np.maximum(total, 1e-12)).mean(1),
         "auc": np.mean(areas, axis=0),
-        "cross-entropy": (weights @ nats) / total.sum(1),
+        "cross-entropy": loss,
     }
     return {
         name: Score(float(v[0]), *(float(q) for q in np.quantile(v[1:], [0.025, 0.975]))) for name, v in values.items()
