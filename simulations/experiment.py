@@ -283,6 +283,7 @@ def _rows(truth: Truth, rows: Ints | None) -> Truth:
         {name: labels[rows] for name, labels in truth.tasks.items()},
         truth.classes,
         truth.participant[rows],
+        truth.class_names,
     )
 
 

@@ -17,8 +17,12 @@ from safetensors.numpy import save_file
 from fl_tiprdc import __version__
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.frontier import best_models, compare, frontier_area, over_seeds, summarize_points
+from fl_tiprdc.evaluation.equivalence import equivalence
+from fl_tiprdc.evaluation.frontier import POINT, best_models, compare, frontier_area, over_seeds, summarize_points
+from fl_tiprdc.evaluation.guarantees import channel_capacity, guarantees, trade_offs
+from fl_tiprdc.evaluation.subgroups import worst_groups
 from fl_tiprdc.models.channel import capacity_bits
+from fl_tiprdc.report.bounds_figure import bounds_figure
 from fl_tiprdc.report.figures import draw_all
 from fl_tiprdc.report.page import write_report
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
@@ -89,6 +93,11 @@ def _records(frame: pd.DataFrame) -> Any:
     return json.loads(frame.to_json(orient="records", double_precision=6))
 
 
+def _largest_shortfall(worst: pd.DataFrame) -> pd.DataFrame:
+    """The task of each point on which a group is furthest below everybody."""
+    return worst.loc[worst.groupby(POINT, sort=False)["shortfall"].idxmax()]
+
+
 def write_results(
     folder: Path, experiment: Experiment, outcome: Outcome, stages: Stages
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -106,8 +115,12 @@ def write_results(
         place.mkdir(parents=True)
         save_file(extractor, place / "extractor.safetensors")
     points = summarize_points(outcome.metrics)
+    trades = trade_offs(outcome.metrics)
     with stages.stage("figures and report", 1):
         figures = draw_all(folder / "figures", points, outcome.rounds)
+        if len(trades):
+            save(bounds_figure(trades), folder / "figures", "bounds")
+            figures.append("bounds")
         if outcome.examples:
             save(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
             figures.append("reconstruction")
@@ -124,6 +137,9 @@ def write_results(
         for method in experiment.methods
         if (config_ := experiment.method_config(method)).channel
     }
+    bounds = guarantees(outcome.metrics, channel_capacity(capacity))
+    same = equivalence(points) if len(experiment.seeds) > 1 else pd.DataFrame()
+    worst = worst_groups(outcome.metrics)
     summary = {
         "command": " ".join(["python", *sys.argv]),
         "commit": git_commit(),
@@ -135,6 +151,9 @@ def write_results(
         "frontier_area": areas,
         "capacity_bits": capacity,
         "comparison": _records(compare(points)),
+        **({"equivalence": _records(same)} if len(same) else {}),
+        "guarantees": _records(bounds),
+        "worst_groups": _records(worst),
         "points": _records(points),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))
@@ -145,7 +164,10 @@ def write_results(
         f"Federated TIPRDC: {experiment.dataset}, hiding {', '.join(experiment.private)}, {experiment.clients} clients",
         {
             "Federated and centralised": compare(points),
+            **({"Federated equals centralised, within a margin": same} if len(same) else {}),
             "Points": over_seeds(points),
+            "Group that the best probe serves worst, on the task with the largest shortfall": _largest_shortfall(worst),
+            "Attackers that nobody trained (estimates; bits)": bounds,
             "Best attacker and best probe": best_models(outcome.metrics).drop(columns="metric"),
             "Frontier area": pd.DataFrame(areas.items(), columns=["curve", "area"]),
             **({"Reconstruction of raw records": reconstructions} if len(reconstructions) else {}),

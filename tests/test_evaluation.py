@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
@@ -22,6 +22,7 @@ from fl_tiprdc.evaluation.frontier import (
 )
 from fl_tiprdc.evaluation.mlp import Perceptron
 from fl_tiprdc.evaluation.scores import resample, score, weighted_auc
+from fl_tiprdc.evaluation.subgroups import accuracy_by_group, group_people
 
 # ---- scores
 
@@ -69,6 +70,48 @@ def test_scores_are_scikit_learns(classes):
     assert found["balanced-accuracy"].value == pytest.approx(balanced_accuracy_score(labels, answers))
     for one in found.values():
         assert one.low < one.value < one.high
+
+
+def test_cross_entropy_by_hand():
+    labels = np.array([0, 1, 1])
+    probabilities = np.array([[0.5, 0.5], [0.75, 0.25], [1.0, 0.0]], dtype=np.float32)
+    weights = np.array([[1, 1, 1], [1, 1, 0], [1, 1, 0]], dtype=np.float32)
+    found = score(labels, probabilities, weights)["cross-entropy"]
+    sure_and_wrong = np.log(1e6)  # not infinite
+    assert found.value == pytest.approx((np.log(2) + np.log(4) + sure_and_wrong) / 3)
+    assert found.low == found.high == pytest.approx((np.log(2) + np.log(4)) / 2)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_cross_entropy_is_scikit_learns(classes):
+    labels, probabilities = some_answers(classes)
+    found = score(labels, probabilities, resample(np.arange(400), 5, 0))["cross-entropy"]
+    exact = probabilities.astype(np.float64)
+    assert found.value == pytest.approx(log_loss(labels, exact / exact.sum(1, keepdims=True)), abs=1e-6)
+
+
+def test_even_odds_find_a_rare_class_that_is_never_the_likeliest():
+    labels = np.array([0] * 8 + [1] * 2)
+    probabilities = np.array([[0.9, 0.1]] * 8 + [[0.6, 0.4]] * 2, dtype=np.float32)
+    found = score(labels, probabilities, np.ones((2, 10), dtype=np.float32))
+    assert found["balanced-accuracy"].value == 0.5
+    assert found["even-odds-accuracy"].value == 1
+
+
+def test_accuracy_by_group_by_hand():
+    weights = np.array([[1, 1, 1, 1], [2, 0, 2, 0], [0, 4, 0, 0]], dtype=np.float32)
+    private = {"sex": np.array([0, 0, 1, 1]), "race": np.array([2, 2, 2, 2])}
+    groups = group_people(private, {"sex": ("f", "m")}, weights)
+    assert groups.metrics == ("accuracy|sex=f", "accuracy|sex=m", "accuracy|race=2")
+    labels = np.array([0, 1, 1, 1])
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.2, 0.8]], dtype=np.float32)
+    found = accuracy_by_group(labels, probabilities, weights, groups)
+    assert [one.value for one in found.values()] == [0.5, 1, 0.75]
+    assert (found["accuracy|sex=f"].low, found["accuracy|sex=f"].high) == pytest.approx((0.025, 0.975))
+    assert (found["accuracy|sex=m"].low, found["accuracy|sex=m"].high) == (1, 1)  # the empty resample doesn't count
+    nobody = np.array([[1, 1, 1, 1], [4, 0, 0, 0]], dtype=np.float32)
+    empty = accuracy_by_group(labels, probabilities, nobody, group_people(private, {}, nobody))
+    assert (empty["accuracy|sex=1"].low, empty["accuracy|sex=1"].high) == (0, 1)
 
 
 def test_a_class_that_the_test_records_lack_is_left_out():
@@ -209,6 +252,7 @@ def test_a_column_that_is_constant_in_training_does_not_blow_up():
 
 # ---- audit of one release
 
+SCORES = {"accuracy", "balanced-accuracy", "even-odds-accuracy", "auc", "cross-entropy"}
 PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bootstrap=20)
 
 
@@ -238,9 +282,9 @@ def test_audit_of_a_release_that_leaks_u(population):
     assert set(table[table["kind"] == "attack"]["target"]) == {"sex"}
     assert set(table[table["kind"] == "task"]["target"]) == tasks
     assert set(table[table["kind"] == "attack"]["model"]) == {MAJORITY, "logistic", "boosting"}
-    assert set(table["metric"]) == {"accuracy", "balanced-accuracy", "auc"}
-    # (3 attackers on one attribute + 2 probes on four tasks) · 3 metrics
-    assert len(table) == (3 + 2 * 4) * 3
+    assert set(table["metric"]) == SCORES | {"accuracy|sex=Female", "accuracy|sex=Male"}
+    # (3 attackers on one attribute + 2 probes on four tasks) · (5 scores + 2 groups)
+    assert len(table) == (3 + 2 * 4) * 7
     assert (table[["setting", "method", "lam", "seed"]] == ["centralized", "m", 0.5, 0]).all(axis=None)
     for attacker in PANEL.attackers:
         for metric in ("auc", "accuracy", "balanced-accuracy"):

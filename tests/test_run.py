@@ -43,7 +43,7 @@ def test_a_run_leaves_every_file(finished, population):
     assert not list(folder.parent.glob(".*"))  # nothing half-made stays behind
     for name in ("config.toml", "metrics.csv", "rounds.csv", "summary.json", "report.html"):
         assert (folder / name).stat().st_size > 100, name
-    for figure in ("frontier", "comparison", "tasks", "training"):
+    for figure in ("frontier", "comparison", "tasks", "training", "bounds"):
         assert (folder / "figures" / f"{figure}.png").read_bytes()[:4] == b"\x89PNG"
         assert "<svg" in (folder / "figures" / f"{figure}.svg").read_text()
     assert tomllib.loads((folder / "config.toml").read_text()) == json.loads(
@@ -78,6 +78,14 @@ def test_a_run_leaves_every_file(finished, population):
     sigma = experiment.method_config("tiprdc+").sigma(0.9)
     assert summary["capacity_bits"]["tiprdc+"]["0.9"] == pytest.approx(4 * np.log2(1 + sigma**-2), abs=0.01)
     assert "tiprdc" not in summary["capacity_bits"]  # no channel, no bound
+    assert len(summary["guarantees"]) == len(summary["points"])
+    for row in summary["guarantees"]:
+        assert row["attribute"] == "sex"
+        assert row["most_information"] <= row["entropy"]
+    assert {(row["task"], row["group"]) for row in summary["worst_groups"]} <= {
+        (task, f"sex={name}") for task in population.contributors.tasks for name in ("Female", "Male")
+    }
+    assert "equivalence" not in summary  # one seed shows nothing
 
 
 def test_rounds_and_publication(finished):
@@ -182,3 +190,6 @@ def test_several_private_attributes_and_seeds(small, tmp_path, monkeypatch):
     assert set(points[points["setting"] == "federated"]["seed"]) == {0, 1}
     metrics = pd.read_csv(tmp_path / "run" / "metrics.csv")
     assert set(metrics[metrics["kind"] == "attack"]["target"]) == {"sex", "race"}
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert [(row["lam"], row["seeds"]) for row in summary["equivalence"]] == [(0.5, 2), (None, 2)] * 2
+    assert {row["attribute"] for row in summary["guarantees"]} == {"sex", "race"}

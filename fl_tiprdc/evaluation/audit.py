@@ -1,7 +1,7 @@
 """Audit of one set of representations: every attacker and every probe, trained anew."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from fl_tiprdc.data.principal_components import fit_components
 from fl_tiprdc.errors import choose
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, TAKE_WIDE, majority
 from fl_tiprdc.evaluation.scores import resample, score
+from fl_tiprdc.evaluation.subgroups import accuracy_by_group, group_people
 from fl_tiprdc.seeding import derive, numpy_generator
 
 NARROW = 256  # numbers in a representation that all models take as they are
@@ -50,12 +51,14 @@ class Truth:
         tasks: task -> labels [n].
         classes: number of classes of each target.
         participant: [n].
+        class_names: private attribute -> names of its classes; none: their numbers.
     """
 
     attacks: Mapping[str, Ints]
     tasks: Mapping[str, Ints]
     classes: Mapping[str, int]
     participant: Ints
+    class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def truth_of(crowd: Crowd) -> Truth:
@@ -64,7 +67,8 @@ def truth_of(crowd: Crowd) -> Truth:
     attacks = {attribute.name: crowd.private[:, a] for a, attribute in enumerate(attributes)}
     classes = {attribute.name: len(attribute.classes) for attribute in attributes}
     classes |= {name: int(labels.max()) + 1 for name, labels in crowd.tasks.items()}
-    return Truth(attacks, crowd.tasks, classes, crowd.participant)
+    names = {attribute.name: attribute.classes for attribute in attributes}
+    return Truth(attacks, crowd.tasks, classes, crowd.participant, names)
 
 
 def check_panel(config: AuditConfig) -> None:
@@ -96,11 +100,13 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
 
     Returns:
         Rows of metrics.csv (see `COLUMNS`). `kind` is attack or task; the model "majority" answers the most
-        frequent class and is the level of chance. Of representations wider than `NARROW`, models that are not in
-        `TAKE_WIDE` see principal components.
+        frequent class and is the level of chance. Beside the metrics of `score` there is "accuracy|ATTRIBUTE=CLASS"
+        for every private group: the accuracy among these people. Of representations wider than `NARROW`, models
+        that are not in `TAKE_WIDE` see principal components.
     """
     seed = derive(release.seed, "audit", release.setting, release.method, str(release.lam))
     weights = resample(unknown.participant, config.bootstrap, 0)
+    groups = group_people(unknown.attacks, unknown.class_names, weights)
     table: list[dict[str, object]] = []
     panels = (
         ("attack", config.attackers, known.attacks, config.attack_records),
@@ -121,7 +127,9 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
             seen, tested = inputs[name in TAKE_WIDE]
             found = classifier(seen, answers_known, classes, tested, seed)
             for target, probabilities in zip(targets, found, strict=True):
-                for metric, result in score(answers[target], probabilities, weights).items():
+                results = score(answers[target], probabilities, weights)
+                results |= accuracy_by_group(answers[target], probabilities, weights, groups)
+                for metric, result in results.items():
                     where = (release.setting, release.method, release.lam, release.seed, kind, target, name, metric)
                     table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
     return pd.DataFrame(table, columns=COLUMNS)

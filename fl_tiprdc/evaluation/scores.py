@@ -1,4 +1,4 @@
-"""Accuracy, balanced accuracy and AUC with bootstrap intervals over people."""
+"""Accuracy, balanced accuracy, AUC and cross-entropy with bootstrap intervals over people."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,8 @@ from fl_tiprdc.seeding import numpy_generator
 
 Weights = npt.NDArray[np.float32]  # small whole numbers: sums of them are exact
 Values = npt.NDArray[np.float64]
+
+LEAST_PROBABILITY = 1e-6  # one answer that is sure and wrong must not make a cross-entropy infinite
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def resample(participant: Ints, resamples: int, seed: int) -> Weights:
 
 
 def score(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Score]:
-    """Accuracy, balanced accuracy and AUC.
+    """What probabilities are worth, with 95 % intervals.
 
     Args:
         labels: [n].
@@ -66,21 +68,33 @@ def score(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Sc
         weights: as `resample` gives them.
 
     Returns:
-        "accuracy", "balanced-accuracy", "auc" (the mean of one against the rest where there are more than two
-        classes, over classes that the labels have).
+        "accuracy" and "balanced-accuracy" of the likeliest class; "even-odds-accuracy", the balanced accuracy of the
+        class whose probability is highest against its mean over all records, as one answers who believes all classes
+        to be equally frequent (with 0.5 as threshold, a rare class is hardly ever the answer, and a balanced
+        accuracy says little of what the probabilities tell); "auc" (the mean of one against the rest where there
+        are more than two classes, over classes that the labels have); "cross-entropy", mean -ln p of the true class
+        in nats, p at least `LEAST_PROBABILITY`.
     """
-    right = (probabilities.argmax(1) == labels).astype(np.float32)
+    right = probabilities.argmax(1) == labels
+    even = (probabilities / np.maximum(probabilities.mean(0), 1e-12)).argmax(1) == labels
+    nats = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), LEAST_PROBABILITY))
     classes = probabilities.shape[1]
     present = [k for k in range(classes) if (labels == k).any()]
     masks = np.stack([labels == k for k in present], axis=1).astype(np.float32)
-    total = (weights @ masks).astype(np.float64)
-    hits = (weights @ (masks * right[:, None])).astype(np.float64)
+    # one product of matrices, as reading the weights is what takes time
+    counted = np.concatenate([masks, masks * right[:, None], masks * even[:, None], nats[:, None]], axis=1)
+    sums = (weights @ counted.astype(np.float32)).astype(np.float64)
+    total, hits, even_hits = np.split(sums[:, :-1], 3, axis=1)
+    loss = sums[:, -1] / total.sum(1)
+    loss[0] = weights[0] @ nats / weights[0].sum()  # the value itself: no rounding
     one_against_rest = present[:1] if classes == 2 else present  # the areas of two classes are the same
     areas = [weighted_auc(labels == k, probabilities[:, k], weights) for k in one_against_rest]
     values = {
         "accuracy": hits.sum(1) / total.sum(1),
         "balanced-accuracy": (hits / np.maximum(total, 1e-12)).mean(1),
+        "even-odds-accuracy": (even_hits / np.maximum(total, 1e-12)).mean(1),
         "auc": np.mean(areas, axis=0),
+        "cross-entropy": loss,
     }
     return {
         name: Score(float(v[0]), *(float(q) for q in np.quantile(v[1:], [0.025, 0.975]))) for name, v in values.items()

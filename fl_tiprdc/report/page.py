@@ -24,6 +24,10 @@ CAPTIONS = {
     "comparison": "Centralised beside federated at each λ.",
     "tasks": "The same curves, task by task.",
     "training": "Federated training curves by round.",
+    "bounds": "Accuracy of the best probe, as the mean of both private groups, over the balanced accuracy of the best "
+    "attacker. Where a task is Δ more frequent in one group than in the other, an attack of b leaves at most "
+    "1 - max(0, Δ - (2b - 1)) / 2 to any probe on the same release. An estimate, as the best possible attacker is not "
+    "known: a probe in the shaded area shows that the panel has missed one.",
     "reconstruction": "Held-out people and what a decoder, trained on contributors, makes of their releases, beside "
     "the best constant image. Numbers are the mean MS-SSIM over held-out people: a release that comes down to the "
     "constant image's tells a decoder nothing.",

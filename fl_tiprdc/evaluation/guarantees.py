@@ -1,0 +1,208 @@
+"""What follows from the audit, and from the channel, for attackers and probes that nobody has trained.
+
+u: private attribute with K classes, t: task, z: representation; entropies in bits.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+
+from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.frontier import POINT
+from fl_tiprdc.evaluation.subgroups import group_rows, of_attribute
+
+BALANCED = ("balanced-accuracy", "even-odds-accuracy")  # of an attacker: either bounds a distance from below
+STEPS = 60  # of a bisection: more than a float's digits
+
+# columns of the tables, after those of a point
+GUARANTEES = (
+    "attribute",
+    "entropy",
+    "conditional",
+    "information",
+    "success",
+    "most_success",
+    "fano_success",
+    "most_information",
+    "capacity_success",
+)
+TRADE_OFF = ("attribute", "task", "attack", "group_mean", "chance", "base_gap", "bound")
+
+
+def entropy_bits(*shares: float) -> float:
+    """Entropy of a distribution over classes, in bits."""
+    return -sum(p * math.log2(p) for p in shares if p > 0)
+
+
+def most_success(conditional_bits: float) -> float:
+    """Upper bound on any attacker's accuracy for a binary u: 1 - H / (2 log2(6 / H)), H = H(u|z).
+
+    Zhao, Chi, Tian and Gordon, "Trade-offs and Guarantees of Adversarial Representation Learning for Information
+    Obfuscation", NeurIPS 2020; TAPPFL (AAAI 2024) uses it. It is never below 0.80: see `fano_success` for the sharp
+    bound.
+
+    Args:
+        conditional_bits: H(u|z), 0 to 1 bits. An estimate of it makes the result an estimate too.
+    """
+    h = min(1.0, max(0.0, conditional_bits))
+    return 1 - h / (2 * math.log2(6 / h)) if h > 0 else 1.0
+
+
+def fano_success(conditional_bits: float, classes: int) -> float:
+    """Upper bound on any attacker's accuracy for K classes: 1 - e, e the least error that Fano's inequality allows.
+
+    H(u|z) <= h(e) + e log2(K - 1), with h the entropy of a coin (Cover and Thomas, "Elements of Information Theory",
+    2nd edition, theorem 2.10.1). For K = 2 no better bound can be had from H(u|z) alone: a binary symmetric channel
+    attains it.
+
+    Args:
+        conditional_bits: H(u|z), 0 to log2(K) bits.
+        classes: K.
+    """
+    if classes < 2:
+        return 1.0
+    low, high = 0.0, 1 - 1 / classes  # the right-hand side grows up to here, where it is log2(K)
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        bits = entropy_bits(middle, 1 - middle) + middle * math.log2(classes - 1)
+        low, high = (middle, high) if bits < conditional_bits else (low, middle)
+    return 1 - low
+
+
+def most_information_bits(entropy: float, capacity: float) -> float:
+    """I(u; z) <= min(H(u), capacity): u -> x -> z is a Markov chain, so that I(u; z) <= I(x; z) <= capacity.
+
+    Args:
+        entropy: H(u) in bits.
+        capacity: of the release channel in bits, `models.channel.capacity_bits`.
+    """
+    return min(entropy, capacity)
+
+
+def least_error_sum(base_gap: float, distance: float) -> float:
+    """Lower bound on P(t̂ != t | u = 0) + P(t̂ != t | u = 1) for every t̂ that is computed from z: max(0, Δ - d).
+
+    After Zhao and Gordon, "Inherent Tradeoffs in Learning Fair Representations", JMLR 23(57), 2022. In short: within
+    group a, P(t = k) and P(t̂ = k) differ by at most P(t̂ != t | u = a), and P(t̂ = k) differs between the groups by at
+    most d; so Δ <= d + both errors. Nothing is assumed of the number of classes of t.
+
+    Args:
+        base_gap: Δ = |P(t = k | u = 0) - P(t = k | u = 1)| for any one class k.
+        distance: d, total variation between z|u = 0 and z|u = 1; 0 where z is independent of u. It is 2 b - 1 for the
+            balanced accuracy b of the best possible attacker, hence at least 2 b - 1 for every attacker.
+    """
+    return max(0.0, base_gap - distance)
+
+
+def most_group_mean(base_gap: float, balanced_attack: float) -> float:
+    """Upper bound on the mean of both groups' accuracies: 1 - max(0, Δ - max(0, 2 b - 1)) / 2.
+
+    Args:
+        base_gap: Δ, as in `least_error_sum`.
+        balanced_attack: b, balanced accuracy of the best possible attacker. With that of the best attacker known, the
+            bound is an estimate, and a probe beyond it proves that there is a better attacker: its answers, taken for
+            u or the other one, have a balanced accuracy of at least (1 + Δ - errors) / 2.
+    """
+    return 1 - least_error_sum(base_gap, max(0.0, 2 * balanced_attack - 1)) / 2
+
+
+def guarantees(
+    metrics: pd.DataFrame, capacity: Callable[[str, str, float], float] = lambda setting, method, lam: math.inf
+) -> pd.DataFrame:
+    """What the audit says of attackers that are not in the panel, for each point and private attribute.
+
+    Args:
+        metrics: rows of metrics.csv.
+        capacity: of (setting, method, lam): the release's capacity in bits; infinite where there is no channel.
+
+    Returns:
+        Columns of a point, and
+        attribute: u;
+        entropy: H(u), by the cross-entropy of contributors' shares on held-out people, bits;
+        conditional: estimate of H(u|z): the panel's least cross-entropy, bits. That of any attacker is, but for
+            sampling, an upper bound of H(u|z); so what follows from it is an estimate, no guarantee;
+        information: estimate of I(u; z) = entropy - conditional;
+        success: the best accuracy in the panel;
+        most_success: `most_success` of `conditional`; NaN unless u is binary;
+        fano_success: `fano_success` of `conditional`;
+        most_information: by the channel's capacity, `most_information_bits`: true of every attacker;
+        capacity_success: `fano_success` of H(u) less that; 1 where the capacity is beyond H(u).
+        Empty for tables without cross-entropies.
+    """
+    attacks = metrics[metrics["kind"] == "attack"]
+    losses = attacks[attacks["metric"] == "cross-entropy"]
+    groups = group_rows(attacks)
+    rows: list[dict[str, object]] = []
+    for (*point, attribute), panel in losses.groupby([*POINT, "target"], sort=False):
+        setting, method, lam = str(point[0]), str(point[1]), float(str(point[2]))
+        same = (attacks[[*POINT, "target"]] == [*point, attribute]).all(axis=1)
+        accuracies = attacks[same & (attacks["metric"] == "accuracy") & (attacks["model"] != MAJORITY)]
+        classes = of_attribute(groups[groups["target"] == attribute], str(attribute))["group"].nunique()
+        bits = panel.set_index("model")["value"] / math.log(2)
+        entropy, conditional = float(bits[MAJORITY]), float(bits.min())
+        limit = most_information_bits(entropy, capacity(setting, method, lam))
+        rows.append(
+            {
+                **dict(zip(POINT, point, strict=True)),
+                "attribute": attribute,
+                "entropy": entropy,
+                "conditional": conditional,
+                "information": entropy - conditional,
+                "success": float(accuracies["value"].max()),
+                "most_success": most_success(conditional) if classes == 2 else float("nan"),
+                "fano_success": fano_success(conditional, classes),
+                "most_information": limit,
+                "capacity_success": fano_success(entropy - limit, classes),
+            }
+        )
+    return pd.DataFrame(rows, columns=[*POINT, *GUARANTEES])
+
+
+def trade_offs(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Best group-mean accuracy of a probe beside what the best balanced attack leaves possible.
+
+    For each point, binary private attribute and task. Δ is read from the majority's answers: always the same class, so
+    that its accuracy in a group is the share of that class there. All values are of held-out people.
+
+    Returns:
+        Columns of a point, attribute, task, attack (best balanced accuracy of the panel), group_mean (the best probe's
+        mean of both groups' accuracies), chance (the majority's), base_gap (Δ) and bound (`most_group_mean`, an
+        estimate as the attack is). Empty for tables without groups.
+    """
+    attacks = metrics[(metrics["kind"] == "attack") & metrics["metric"].isin(BALANCED)]
+    best = attacks[attacks["model"] != MAJORITY].groupby([*POINT, "target"], sort=False)["value"].max()
+    groups = group_rows(metrics[metrics["kind"] == "task"])
+    rows: list[dict[str, object]] = []
+    for attribute in attacks["target"].unique():
+        own = of_attribute(groups, attribute)
+        if own["group"].nunique() != 2:
+            continue
+        each = own.groupby([*POINT, "target", "model"], sort=False)["value"].agg(["mean", "min", "max"])
+        for (*point, task), models in each.groupby([*POINT, "target"], sort=False):
+            models = models.reset_index().set_index("model")
+            low, high, chance = models.loc[[MAJORITY], ["min", "max", "mean"]].to_numpy(dtype=float)[0].tolist()
+            attack, gap = float(best.loc[[(*point, attribute)]].iloc[0]), high - low
+            rows.append(
+                {
+                    **dict(zip(POINT, point, strict=True)),
+                    "attribute": attribute,
+                    "task": task,
+                    "attack": attack,
+                    "group_mean": float(models["mean"].drop(MAJORITY).max()),
+                    "chance": chance,
+                    "base_gap": gap,
+                    "bound": most_group_mean(gap, attack),
+                }
+            )
+    return pd.DataFrame(rows, columns=[*POINT, *TRADE_OFF])
+
+
+def channel_capacity(bits: Mapping[str, Mapping[str, float | None]]) -> Callable[[str, str, float], float]:
+    """Capacity of a point's release from a run's summary: method -> λ as text -> bits, None for no noise."""
+
+    def capacity(setting: str, method: str, lam: float) -> float:
+        found = bits.get(method, {}).get(f"{lam:g}") if setting in ("centralized", "federated") else None
+        return math.inf if found is None else found
+
+    return capacity

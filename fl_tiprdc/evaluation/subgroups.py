@@ -1,0 +1,107 @@
+"""Accuracy in each private group: an average can hide a group that a release serves badly."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fl_tiprdc.data.crowd import Floats, Ints
+from fl_tiprdc.evaluation.frontier import POINT, best_models
+from fl_tiprdc.evaluation.scores import Score, Values, Weights
+
+# A metric of its own rather than a column: who asks for "accuracy" gets that of everybody, in tables of any age.
+MARK = "accuracy|"
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The people of each private group.
+
+    Attributes:
+        metrics: names in metrics.csv, "accuracy|ATTRIBUTE=CLASS", of groups that have a record.
+        members: [n, groups] 1 for a record of the group, else 0.
+        totals: [1 + resamples, groups] how much each group weighs in each resample.
+    """
+
+    metrics: tuple[str, ...]
+    members: Weights
+    totals: Values
+
+
+def group_metric(attribute: str, name: str) -> str:
+    """Name of the accuracy of one group in metrics.csv."""
+    return f"{MARK}{attribute}={name}"
+
+
+def group_people(private: Mapping[str, Ints], class_names: Mapping[str, Sequence[str]], weights: Weights) -> Groups:
+    """The groups of each private attribute.
+
+    Args:
+        private: attribute -> labels [n].
+        class_names: attribute -> names of its classes; where it has none, their numbers are the names.
+        weights: [1 + resamples, n], as `scores.resample` gives them.
+    """
+    metrics: list[str] = []
+    members: list[Weights] = []
+    for attribute, labels in private.items():
+        for k in np.unique(labels).tolist():
+            metrics.append(group_metric(attribute, class_names[attribute][k] if attribute in class_names else str(k)))
+            members.append((labels == k).astype(np.float32))
+    together = np.stack(members, axis=1)
+    return Groups(tuple(metrics), together, (weights @ together).astype(np.float64))
+
+
+def accuracy_by_group(labels: Ints, probabilities: Floats, weights: Weights, groups: Groups) -> dict[str, Score]:
+    """Accuracy of the likeliest class in every group; for an attacker on that attribute: the recall of the class.
+
+    Args:
+        labels: [n].
+        probabilities: [n, classes].
+        weights: [1 + resamples, n].
+        groups: of the same records.
+
+    Returns:
+        Metric -> score. Resamples without anybody of a group don't count for its interval; where there is no other,
+        the interval is 0 to 1.
+    """
+    right = (probabilities.argmax(1) == labels).astype(np.float32)
+    hits = (weights @ (groups.members * right[:, None])).astype(np.float64)
+    found: dict[str, Score] = {}
+    for g, metric in enumerate(groups.metrics):
+        there = groups.totals[:, g] > 0
+        shares = hits[there, g] / groups.totals[there, g]
+        low, high = np.quantile(shares[1:], [0.025, 0.975]) if len(shares) > 1 else (0.0, 1.0)
+        found[metric] = Score(float(shares[0]), float(low), float(high))
+    return found
+
+
+def group_rows(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Rows of metrics.csv that are about one group, with a column `group` ("ATTRIBUTE=CLASS")."""
+    rows = metrics[metrics["metric"].str.startswith(MARK)]
+    return rows.assign(group=rows["metric"].str.removeprefix(MARK))
+
+
+def of_attribute(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
+    """Of `group_rows` those about the groups of one private attribute."""
+    return rows[rows["group"].str.startswith(f"{attribute}=")]
+
+
+def worst_groups(metrics: pd.DataFrame) -> pd.DataFrame:
+    """For each point and task the private group that the best probe (by AUC) serves worst.
+
+    Returns:
+        Columns of a point, task, probe, accuracy (of everybody), group, group_accuracy with group_low and group_high,
+        and shortfall = accuracy - group_accuracy. Empty for tables that have no groups.
+    """
+    best = best_models(metrics)
+    best = best.loc[best["kind"] == "task", [*POINT, "kind", "target", "model"]]
+    key = list(best.columns)
+    everybody = metrics.loc[metrics["metric"] == "accuracy", [*key, "value"]].rename(columns={"value": "accuracy"})
+    each = group_rows(metrics).rename(columns={"value": "group_accuracy", "low": "group_low", "high": "group_high"})
+    each = best.merge(everybody, on=key).merge(
+        each[[*key, "group", "group_accuracy", "group_low", "group_high"]], on=key
+    )
+    worst = each.loc[each.groupby(key, sort=False)["group_accuracy"].idxmin()].reset_index(drop=True)
+    worst["shortfall"] = worst["accuracy"] - worst["group_accuracy"]
+    return worst.drop(columns="kind").rename(columns={"target": "task", "model": "probe"})
