@@ -301,28 +301,29 @@ def _attack_moment(
             head = read_head(found, place, plan.crowd, 1 if weights else -1, plan.bootstrap)
             rows += _rows(where | {"group": "adversary"}, NONE, head)
         if moment == "start" and phase != "adversary-gradient":
-            sizes = (np.log(u.records[:, None] + 1.0).astype(np.float32) for u in (shadow, found))
-            told = read_plainly(*sizes, shadow, found, plan, point.seed)
+            ours, theirs = (np.log(u.records[:, None] + 1.0).astype(np.float32) for u in (shadow, found))
+            told = read_plainly(ours, theirs, shadow, found, plan, point.seed)
             anywhere = where | {"phase": "any", "moment": "any", "group": "records"}
             rows += _rows(anywhere, NONE, told)
     return rows
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a partition and phase: AUC without defence by group, and of everything under defences; means of moments."""
-    rows: list[dict[str, object]] = []
+    """AUC by partition and phase: of each group without defence, of everything under defences; means of moments."""
+    columns: dict[str, dict[str, float]] = {}
     auc = table[(table["metric"] == "auc") & (table["phase"] != "any")]
     for (name, phase), mine in auc.groupby(["partition", "phase"], sort=False):
-        row: dict[str, object] = {"partition": name, "phase": phase}
-        plain = mine[mine["defence"] == "none"]
+        column = columns.setdefault(f"{name!s}, {str(phase).replace('-', ' ')}", {})
+        plain = mine[(mine["defence"] == "none") & (mine["attacker"] != "bias")]
         for group in ("extractor", "adversary", "critic", "all", "losses"):
-            row[group] = plain[(plain["group"] == group) & (plain["attacker"] != "bias")]["value"].mean()
-        row["bias"] = plain[plain["attacker"] == "bias"]["value"].mean()
+            column[group] = plain[plain["group"] == group]["value"].mean()
+        column["adversary's bias, no shadows"] = mine[mine["attacker"] == "bias"]["value"].mean()
         whole = mine[mine["group"] == ("adversary" if phase == "adversary-gradient" else "all")]
         for (defence, level), some in whole[whole["defence"] != "none"].groupby(["defence", "defence_level"]):
-            row[f"{defence} {level:g}"] = some["value"].mean()
-        rows.append(row)
-    return pd.DataFrame(rows)
+            column[f"noise {level:g}" if defence == "noise" else f"sum of {level:g}"] = some["value"].mean()
+        for level, some in mine[mine["group"] == "exact"].groupby("defence_level"):
+            column[f"sum of {level:g}, share known exactly"] = some["value"].mean()
+    return pd.DataFrame(columns).rename_axis("what the server sees").reset_index()
 
 
 def _numbers(text: str, flag: str, least: float) -> list[float]:
@@ -340,7 +341,7 @@ def _numbers(text: str, flag: str, least: float) -> list[float]:
 def _parser() -> Parser:
     parser = Parser(description=__doc__ or "")
     for name in TAKEN:
-        usual = {"runtime": "inline", "rounds": "4"}.get(name)
+        usual = {"runtime": "inline", "rounds": "2"}.get(name)
         text = FLAGS[name].help.replace("%", "%%")
         if usual:
             text = f"{text.rsplit(' (default', 1)[0]} (default: {usual})"
@@ -356,15 +357,15 @@ def _parser() -> Parser:
     parser.add_argument(
         "--shadows",
         type=int,
-        default=3,
+        default=2,
         help="shadow crowds to learn from, as large as the real (default: %(default)s)",
     )
     parser.add_argument(
         "--noise",
-        default="0,0.001,0.003,0.01,0.03,0.1",
+        default="0,0.1,0.3,1,3",
         help="noise multipliers; 0: clipping alone (default: %(default)s)",
     )
-    parser.add_argument("--members", default="2,5,10,20,50", help="clients in a sum (default: %(default)s)")
+    parser.add_argument("--members", default="2,5,20,50", help="clients in a sum (default: %(default)s)")
     parser.add_argument("--bootstrap", type=int, default=200, help="resamples of the clients (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/DATASET-updates-CLIENTS)")
     parser.add_argument(
@@ -375,7 +376,7 @@ def _parser() -> Parser:
 
 
 def _experiments(parsed: argparse.Namespace) -> list[Experiment]:
-    settings = {name: None for name in FLAGS} | {
+    settings: dict[str, object] = dict.fromkeys(FLAGS) | {
         key: value for key, value in vars(parsed).items() if key in (*TAKEN, "quick", "config")
     }
     settings |= {"methods": parsed.method, "lambdas": parsed.lam, "seeds": parsed.seed}
@@ -383,9 +384,9 @@ def _experiments(parsed: argparse.Namespace) -> list[Experiment]:
     if not specs or len(set(specs)) < len(specs):
         raise InputError(f"--partitions '{parsed.partitions}': name at least one, each once")
     first = read_experiment(argparse.Namespace(**settings | {"partition": specs[0]}))
-    for field in ("methods", "lambdas", "seeds"):
+    for flag, field in (("method", "methods"), ("lam", "lambdas"), ("seed", "seeds")):
         if len(getattr(first, field)) != 1:
-            raise InputError(f"--{field.rstrip('s').replace('lambda', 'lam')}: give one value")
+            raise InputError(f"--{flag} '{getattr(parsed, flag)}': give one value")
     for spec in specs:
         parse_partition(spec)
     return [first.model_copy(update={"partition": spec}) for spec in specs]

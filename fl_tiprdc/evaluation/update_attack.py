@@ -113,7 +113,7 @@ def sketch(shadow: Floats, real: Floats) -> Sketch:
 
 
 def _noisy(x: Values, deviation: float, numbers: int, generator: np.random.Generator) -> Values:
-    """x [n, r] in a space of `numbers` dimensions with Gaussian noise, and one more column: length outside the span."""
+    """Rows [n, r] with Gaussian noise in all `numbers` dimensions; one more column has its length outside the span."""
     inside = x + deviation * generator.standard_normal(x.shape)
     rest = max(0, numbers - x.shape[1])
     outside = deviation * np.sqrt(generator.chisquare(rest, len(x))) if rest and deviation else np.zeros(len(x))
@@ -131,8 +131,8 @@ def _sets(clients: int, size: int, each: int, generator: np.random.Generator) ->
 
 def _seen(
     sketches: Mapping[str, Sketch], shadow: Updates, real: Updates, defence: Defence, weighted: bool, seed: int
-) -> tuple[dict[str, Values], dict[str, Values], Ints, Ints]:
-    """Shadow and real updates under a defence by group, and whose each row is."""
+) -> tuple[dict[str, Values], dict[str, Values], Ints, Ints, Values | None]:
+    """Shadow and real updates under a defence by group, whose each row is, and the true share in each real sum."""
     generator = numpy_generator(seed, "update-defence", defence.name, str(defence.level))
     ours, theirs = np.arange(len(shadow.share)), np.arange(len(real.share))
     if defence.name == "sum":
@@ -146,6 +146,7 @@ def _seen(
             {name: _noisy(sums[1] @ s.real, 0, s.numbers, generator) for name, s in sketches.items()},
             np.repeat(ours, each),
             np.repeat(theirs, SETS),
+            sums[1] @ real.share,
         )
     if defence.name == "noise":
         # a client clips its whole message, all groups together
@@ -163,20 +164,23 @@ def _seen(
         {name: _noisy(s.real * scales[1], deviation, s.numbers, generator) for name, s in sketches.items()},
         ours,
         theirs,
+        None,
     )
 
 
 # ---- what the server makes of it
 
 
-def _features(clean: Values, seen: Sequence[Values], components: int) -> list[Values]:
-    """Principal components and logarithm of the norm. The components are those of shadows without any defence."""
-    centred = clean - clean.mean(0)
-    axes = np.linalg.svd(centred, full_matrices=False)[2][:components].T
-    return [
-        np.concatenate([x[:, : len(axes)] @ axes, np.log(np.linalg.norm(x, axis=1) + 1e-12)[:, None]], axis=1)
-        for x in seen
-    ]
+def _axes(clean: Values) -> Values:
+    """Principal components [r, up to COMPONENTS] of shadows without any defence."""
+    axes: Values = np.linalg.svd(clean - clean.mean(0), full_matrices=False)[2][:COMPONENTS].T
+    return axes
+
+
+def _features(seen: Values, axes: Values) -> Values:
+    """Principal components and logarithm of the norm: [n, components + 1]."""
+    norm = np.log(np.linalg.norm(seen, axis=1) + 1e-12)
+    return np.concatenate([seen[:, : len(axes)] @ axes, norm[:, None]], axis=1)
 
 
 def _logistic(x: Values, label: Flags, share: Values, test: Values, seed: int) -> Values:
@@ -211,7 +215,7 @@ def rank_correlation(score: Values, share: Values, weights: Weights) -> Values:
     for b, row in enumerate(weights.astype(np.int64)):
         ranks = [_ranks(np.repeat(side, row)) for side in (score, share)]
         if all(r.std() > 0 for r in ranks):
-            found[b] = np.corrcoef(*ranks)[0, 1]
+            found[b] = np.corrcoef(ranks[0], ranks[1])[0, 1]
     return found
 
 
@@ -303,23 +307,29 @@ def attack(
         on_reading: told when one attack is done.
 
     Returns:
-        (group, defence) -> result; with several groups "all" is one more.
+        (group, defence) -> result; with several groups "all" is one more. For sums "exact" is what an attacker could
+        do who knew nothing but the exact share of the value in each sum: close to what any can.
     """
     sketches = {name: sketch(shadow.groups[name], real.groups[name]) for name in real.groups}
+    axes = {name: _axes(s.shadow) for name, s in sketches.items()}
     readings: dict[tuple[str, Defence], Reading] = {}
     for defence in defences:
-        ours, theirs, owner, target = _seen(sketches, shadow, real, defence, weighted, seed)
+        ours, theirs, owner, target, exact = _seen(sketches, shadow, real, defence, weighted, seed)
         for group in (*sketches, *(["all"] if len(sketches) > 1 else [])):
             names = list(sketches) if group == "all" else [group]
-            parts = [
-                _features(sketches[name].shadow, (ours[name], theirs[name]), COMPONENTS // len(names)) for name in names
-            ]
-            x, test = (np.concatenate([part[side] for part in parts], axis=1) for side in (0, 1))
+            few = COMPONENTS // len(names)
+            x, test = (
+                np.concatenate([_features(side[name], axes[name][:, :few]) for name in names], axis=1)
+                for side in (ours, theirs)
+            )
             readings[group, defence] = read_features(
                 x, test, owner, target, shadow.share, real.share, crowd, derive(seed, "update-attack"), bootstrap
             )
             if on_reading is not None:
                 on_reading()
+        if exact is not None:
+            auc, rank = judge(exact, real.share[target], target, crowd, bootstrap)
+            readings["exact", defence] = Reading("exact", auc, rank, len(real.share))
     return readings
 
 

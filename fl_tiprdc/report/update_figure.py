@@ -70,6 +70,12 @@ def update_figure(table: pd.DataFrame) -> Figure:
             if phase != "any":
                 summed = _over_moments(summed, "defence_level")
                 _draw(grid[2][column], summed["defence_level"], summed, phase, joined=True)
+        exact = mine[mine["group"] == "exact"]
+        if len(exact):
+            rows = _over_moments(exact[exact["phase"] == exact["phase"].iloc[0]], "defence_level")
+            grid[2][column].plot(
+                rows["defence_level"], rows["value"], "x:", color=GREY, linewidth=1.3, label="sum's share known exactly"
+            )
         levels = sorted(mine.loc[mine["defence"] == "noise", "defence_level"].unique())
         above = [level for level in levels if level > 0]
         grid[0][column].set_title(f"{partition}, {int(mine['clients'].max())} clients")
@@ -88,6 +94,9 @@ def update_figure(table: pd.DataFrame) -> Figure:
             axes.text(
                 0.99, 0.5, "chance", color=GREY, fontsize=7, ha="right", va="top", transform=axes.get_yaxis_transform()
             )
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    known: dict[str, Any] = {}
+    for row in grid:
+        handles, labels = row[0].get_legend_handles_labels()
+        known |= dict(zip(labels, handles, strict=True))
+    figure.legend(list(known.values()), list(known), loc="outside lower center", ncols=5)
     return figure
