@@ -322,7 +322,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
         for (defence, level), some in whole[whole["defence"] != "none"].groupby(["defence", "defence_level"]):
             column[f"noise {level:g}" if defence == "noise" else f"sum of {level:g}"] = some["value"].mean()
         for level, some in mine[mine["group"] == "exact"].groupby("defence_level"):
-            column[f"sum of {level:g}, share known exactly"] = some["value"].mean()
+            column[f"sum of {float(str(level)):g}, share known exactly"] = some["value"].mean()
     return pd.DataFrame(columns).rename_axis("what the server sees").reset_index()
 
 

@@ -140,7 +140,7 @@ def _seen(
         each = max(SETS, -(-SHADOW_SUMS // len(ours)))
         sums = _sets(len(ours), size, each, generator), _sets(len(theirs), size, SETS, generator)
         if weighted:  # clients multiply by their records first, in units that leave sums of the same order
-            sums = tuple(s * u.records / real.records.mean() for s, u in zip(sums, (shadow, real), strict=True))  # type: ignore[assignment]
+            sums = tuple(s * u.records / real.records.mean() for s, u in zip(sums, (shadow, real), strict=True))
         return (
             {name: _noisy(sums[0] @ s.shadow, 0, s.numbers, generator) for name, s in sketches.items()},
             {name: _noisy(sums[1] @ s.real, 0, s.numbers, generator) for name, s in sketches.items()},
@@ -231,7 +231,10 @@ def judge(score: Values, share: Values, client: Ints, crowd: float, bootstrap: i
     `crowd` is the crowd's share of the value: the AUC is of telling clients above it from the others.
     """
     weights = resample(client, bootstrap, 0)
-    rounded = np.round((score - score.mean()) / (score.std() or 1.0), 6)  # equal but for rounding is equal
+    spread = score.std()
+    # equal but for rounding is equal: whose sums are over the same clients must not be told apart
+    flat = spread <= 1e-9 * max(1.0, abs(score.mean()))
+    rounded = np.zeros(len(score)) if flat else np.round((score - score.mean()) / spread, 6)
     values = (
         weighted_auc(share > crowd, rounded.astype(np.float32), weights),
         rank_correlation(rounded, share, weights),
