@@ -97,6 +97,7 @@ class Plan:
         shadows: number of shadow crowds, each as large as the real one.
         defences: what is tried.
         bootstrap: resamples.
+        moments: of the training at which updates are attacked.
     """
 
     value: int
@@ -104,6 +105,7 @@ class Plan:
     shadows: int
     defences: tuple[Defence, ...]
     bootstrap: int
+    moments: tuple[str, ...] = MOMENTS
 
 
 def settle(
@@ -253,7 +255,7 @@ def attack_partition(
                 moments = snapshots(one, real.store, point)
                 ticker.tick()
             for phase in PHASES[kind]:
-                for moment in MOMENTS:
+                for moment in plan.moments:
                     rows += _attack_moment(one, point, phase, moment, moments[moment], real, shadows, plan, stages)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -300,7 +302,7 @@ def _attack_moment(
         if place is not None:
             head = read_head(found, place, plan.crowd, 1 if weights else -1, plan.bootstrap)
             rows += _rows(where | {"group": "adversary"}, NONE, head)
-        if moment == "start" and phase != "adversary-gradient":
+        if moment == plan.moments[0] and phase != "adversary-gradient":
             ours, theirs = (np.log(u.records[:, None] + 1.0).astype(np.float32) for u in (shadow, found))
             told = read_plainly(ours, theirs, shadow, found, plan, point.seed)
             anywhere = where | {"phase": "any", "moment": "any", "group": "records"}
@@ -353,6 +355,9 @@ def _parser() -> Parser:
         "--partitions", default="iid,dirichlet:0.3,by-private", help="who holds what (default: %(default)s)"
     )
     parser.add_argument("--exchanges", default="gradients,weights", help="kinds of exchange (default: %(default)s)")
+    parser.add_argument(
+        "--moments", default=",".join(MOMENTS), help="moments of the training to attack at (default: %(default)s)"
+    )
     parser.add_argument("--value", help="private value to attack (default: the first attribute's rarest)")
     parser.add_argument(
         "--shadows",
@@ -412,6 +417,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for kind in kinds or [parsed.exchanges]:
         if kind not in EXCHANGES:
             raise choose("exchange", kind, EXCHANGES)
+    moments = tuple(moment.strip() for moment in parsed.moments.split(",") if moment.strip())
+    for moment in moments or (parsed.moments,):
+        if moment not in MOMENTS:
+            raise choose("moment", moment, MOMENTS)
     members = _numbers(parsed.members, "members", 2)
     if any(m > first.clients or m != int(m) for m in members):
         raise InputError(f"--members '{parsed.members}': give whole numbers up to {first.clients}, the clients")
@@ -427,17 +436,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for crowd in (population.contributors, population.held_out):
             check_clients(crowd.private, experiment.clients, experiment.partition, crowd.participant)
     value, share = _value(population, parsed.value)
-    plan = Plan(value, share, 1 if parsed.quick else parsed.shadows, defences, parsed.bootstrap)
+    shadows = 1 if parsed.quick else parsed.shadows
+    plan = Plan(value, share, shadows, defences, parsed.bootstrap, moments)
     output = parsed.output or ROOT / "results" / f"{first.dataset}-updates-{first.clients}"
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
     console = Console()
+    tables: list[pd.DataFrame] = []
     with Stages(console) as stages:
-        tables = [attack_partition(experiment, kinds, population, plan, stages) for experiment in experiments]
-    table = pd.concat(tables, ignore_index=True)
-    table.to_csv(output / "updates.csv", index=False, float_format="%.4f")
+        for experiment in experiments:
+            tables.append(attack_partition(experiment, kinds, population, plan, stages))
+            table = pd.concat(tables, ignore_index=True)  # kept as soon as it is there: a partition takes minutes
+            table.to_csv(output / "updates.csv", index=False, float_format="%.4f")
     (output / "config.toml").write_text(config_text(first))
     save(update_figure(table), output, "updates")
     attribute = population.contributors.description.attributes[0]

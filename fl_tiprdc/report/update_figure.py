@@ -86,6 +86,9 @@ def update_figure(table: pd.DataFrame) -> Figure:
             grid[1][column].set_xlim(-0.3 * min(above), 1.6 * max(above))
         grid[1][column].set_xlabel("noise multiplier (0: clipping alone)")
         grid[2][column].set_xscale("log")
+        sizes = [1, *(int(m) for m in sorted(mine.loc[mine["defence"] == "sum", "defence_level"].unique()))]
+        grid[2][column].set_xticks(sizes, [str(size) for size in sizes])
+        grid[2][column].set_xticks([], minor=True)
         grid[2][column].set_xlabel("clients in a sum (1: no secure aggregation)")
     for row in grid:
         row[0].set_ylabel("AUC of the private value")
