@@ -1,0 +1,467 @@
+"""What a client's updates give away: the server tries to read the private value from what it is sent in training.
+
+python simulations/updates.py                                  # Adult, 100 clients, three partitions
+python simulations/updates.py --partitions by-private --quick  # a small one
+
+The crowd is trained by the real strategy, once for each partition and kind of exchange ("gradients": hybrid-gradient
+and adversary-gradient; "weights": local-training). At the start, in the middle and at the end the parameters are taken,
+and every client answers the same message at them. The attacker makes shadow clients of held-out people, dealt like the
+crowd, lets them answer too, and learns from their answers; see fl_tiprdc/evaluation/update_attack.py. It is tried
+without defence, with clipping and noise on each client, and with sums of several clients (secure aggregation).
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from flwr.app import ConfigRecord
+from flwr.serverapp import Grid
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.data import load_population
+from fl_tiprdc.data.crowd import Crowd, Description, Floats, Population
+from fl_tiprdc.data.partition import check_clients, parse_partition, partition
+from fl_tiprdc.errors import InputError, choose
+from fl_tiprdc.evaluation.update_attack import (
+    NONE,
+    Defence,
+    Reading,
+    Updates,
+    attack,
+    head_place,
+    read_features,
+    read_head,
+)
+from fl_tiprdc.federated.client_store import ClientStore, write_client_store
+from fl_tiprdc.federated.launch import launch
+from fl_tiprdc.federated.local_work import perform
+from fl_tiprdc.federated.messages import GroupArrays, Instruction, Phase, pack_arrays
+from fl_tiprdc.federated.server_app import Point, instruction_for, turns_for
+from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.report.style import save
+from fl_tiprdc.report.update_figure import update_figure
+from fl_tiprdc.seeding import derive, numpy_generator
+from simulations.command_line import FLAGS, Parser, guard, read_experiment
+from simulations.results import ROOT, config_text
+from simulations.stages import Stages, Ticker
+from simulations.tables import show
+from strategies.hybrid_strategy import EXCHANGES, Exchange, HybridStrategy
+from strategies.roster import take_roster
+
+COLUMNS = (
+    "partition",
+    "exchange",
+    "phase",
+    "group",
+    "defence",
+    "defence_level",
+    "moment",
+    "attacker",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "clients",
+)
+PHASES: dict[str, tuple[Phase, ...]] = {
+    "gradients": ("hybrid-gradient", "adversary-gradient"),
+    "weights": ("local-training",),
+}
+TAKEN = ("clients", "dataset", "private", "data", "data_root", "participant", "records", "size", "runtime", "rounds")
+MOMENTS = ("start", "middle", "end")
+COHORT = 50  # clients in one stacked program
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """A crowd of clients, real or shadow: its store, and each client's share of the private value under attack."""
+
+    store: ClientStore
+    share: np.ndarray
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the attack is about.
+
+    Attributes:
+        value: position of the private value among the classes of the first private attribute.
+        crowd: its share among the contributors; public.
+        shadows: number of shadow crowds, each as large as the real one.
+        defences: what is tried.
+        bootstrap: resamples.
+        moments: of the training at which updates are attacked.
+    """
+
+    value: int
+    crowd: float
+    shadows: int
+    defences: tuple[Defence, ...]
+    bootstrap: int
+    moments: tuple[str, ...] = MOMENTS
+
+
+def settle(
+    root: Path, crowd: Crowd, description: Description, clients: int, spec: str, seed: int, value: int
+) -> Attacked:
+    """Deal a crowd's records to clients and write their store."""
+    parts = partition(crowd.private, clients, spec, seed, crowd.participant)
+    write_client_store(root, crowd.records(), parts, description, seed)
+    share = np.array([(crowd.private[part, 0] == value).mean() if len(part) else np.nan for part in parts])
+    return Attacked(ClientStore(root), share, seed)
+
+
+def shadow_crowd(population: Population, number: int, seed: int) -> Crowd:
+    """A crowd as large as the contributors of held-out people, drawn with replacement."""
+    generator = numpy_generator(seed, "shadow-crowd", number)
+    held_out = population.held_out
+    return held_out.take(generator.integers(0, len(held_out), len(population.contributors)))
+
+
+def snapshots(experiment: Experiment, store: ClientStore, point: Point) -> dict[str, tuple[GroupArrays, int]]:
+    """Train by the real strategy: moment -> the server's arrays of all groups and the exchanges done."""
+    description = store.description
+    step = HybridStep(description, experiment.network, experiment.method_config(point.method))
+    initial = {
+        name: {key: value.numpy() for key, value in group.items()} for name, group in step.initial(point.seed).items()
+    }
+    turns = turns_for(experiment, point.method)
+    middle = [i + 1 for i, turn in enumerate(turns) if turn.round == max(1, experiment.federation.rounds // 2)][-1]
+    kept: dict[str, tuple[GroupArrays, int]] = {"start": (initial, 0)}
+
+    def server(grid: Grid) -> None:
+        def note(exchange: Exchange) -> None:
+            for moment, number in (("middle", middle), ("end", len(turns))):
+                if exchange.exchange == number:
+                    kept[moment] = ({name: dict(arrays) for name, arrays in strategy.groups.items()}, number)
+
+        strategy = HybridStrategy(
+            turns,
+            initial,
+            take_roster(grid, experiment.clients),
+            dict(instruction_for(experiment, point).pack()),
+            point.seed,
+            experiment.federation.clients_per_round,
+            experiment.federation.allowed_failures,
+            note,
+        )
+        strategy.start(
+            grid,
+            pack_arrays(initial["extractor"]),
+            num_rounds=len(turns),
+            timeout=experiment.federation.timeout,
+            train_config=ConfigRecord({}),
+        )
+
+    launch(experiment.runtime, server, store.root, experiment.actors)
+    return kept
+
+
+def answers(
+    crowd: Attacked, instruction: Instruction, groups: GroupArrays, ticker: Ticker
+) -> tuple[Updates, Floats, GroupArrays]:
+    """Every client's answer to one message: its update, its losses [n, 3], and one client's arrays for their shapes.
+
+    A client's update in weights is what they changed by. Clients without a record are left out.
+    """
+    sizes = crowd.store.sizes
+    order = [int(i) for i in np.argsort(-sizes, kind="stable") if sizes[i]]  # of one size together: little padding
+    rows: dict[str, list[Floats]] = {}
+    losses: list[Floats] = []
+    example: GroupArrays = {}
+    for begin in range(0, len(order), COHORT):
+        found = perform(crowd.store, instruction, groups, order[begin : begin + COHORT])
+        example = {name: {key: value[0] for key, value in arrays.items()} for name, arrays in found.groups.items()}
+        for name, arrays in found.groups.items():
+            base = {key: groups[name][key] if instruction.phase == "local-training" else 0 for key in arrays}
+            parts = [(value - base[key]).reshape(len(found), -1) for key, value in arrays.items()]
+            rows.setdefault(name, []).append(np.concatenate(parts, axis=1).astype(np.float32))
+        losses.append(found.losses)
+    ticker.tick()
+    back = np.argsort(order)
+    kept = np.sort(order)
+    updates = Updates(
+        {name: np.concatenate(parts)[back] for name, parts in rows.items()}, crowd.share[kept], sizes[kept]
+    )
+    return updates, np.concatenate(losses)[back], example
+
+
+def together(parts: Sequence[Updates]) -> Updates:
+    """Updates of several crowds as of one."""
+    return Updates(
+        {name: np.concatenate([part.groups[name] for part in parts]) for name in parts[0].groups},
+        np.concatenate([part.share for part in parts]),
+        np.concatenate([part.records for part in parts]),
+    )
+
+
+def _rows(where: dict[str, object], defence: Defence, reading: Reading) -> list[dict[str, object]]:
+    common = where | {"defence": defence.name, "defence_level": defence.level, "attacker": reading.attacker}
+    return [
+        {**common, "metric": metric, **asdict(score), "clients": reading.clients}
+        for metric, score in (("auc", reading.auc), ("rank-correlation", reading.rank))
+    ]
+
+
+def read_plainly(x: Floats, test: Floats, shadow: Updates, real: Updates, plan: Plan, seed: int) -> Reading:
+    """Attack by a few numbers that come in the clear with every update."""
+    return read_features(
+        x.astype(np.float64),
+        test.astype(np.float64),
+        np.arange(len(x)),
+        np.arange(len(test)),
+        shadow.share,
+        real.share,
+        plan.crowd,
+        seed,
+        plan.bootstrap,
+    )
+
+
+def attack_partition(
+    experiment: Experiment, kinds: Sequence[str], population: Population, plan: Plan, stages: Stages
+) -> pd.DataFrame:
+    """Everything that is tried with one partition: rows of updates.csv."""
+    point = Point(experiment.methods[0], experiment.lambdas[0], experiment.seeds[0])
+    spec, seed = experiment.partition, point.seed
+    description = population.contributors.description
+    rows: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
+        root = Path(folder)
+        real = settle(root / "real", population.contributors, description, experiment.clients, spec, seed, plan.value)
+        shadows = [
+            settle(
+                root / f"shadow-{k}",
+                shadow_crowd(population, k, seed),
+                description,
+                experiment.clients,
+                spec,
+                derive(seed, "shadow-partition", k),
+                plan.value,
+            )
+            for k in range(plan.shadows)
+        ]
+        for kind in kinds:
+            method = experiment.method_config(point.method).model_copy(update={"exchange": kind})
+            one = experiment.model_copy(update={"method": {**experiment.method, point.method: method}})
+            with stages.stage(f"{spec}: train by {kind}", 1) as ticker:
+                moments = snapshots(one, real.store, point)
+                ticker.tick()
+            for phase in PHASES[kind]:
+                for moment in plan.moments:
+                    rows += _attack_moment(one, point, phase, moment, moments[moment], real, shadows, plan, stages)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _attack_moment(
+    experiment: Experiment,
+    point: Point,
+    phase: Phase,
+    moment: str,
+    at: tuple[GroupArrays, int],
+    real: Attacked,
+    shadows: Sequence[Attacked],
+    plan: Plan,
+    stages: Stages,
+) -> list[dict[str, object]]:
+    groups, done = at
+    spec = experiment.partition
+    weights = phase == "local-training"
+    base = replace(instruction_for(experiment, point), phase=phase, exchange=done + 1)
+    with stages.stage(f"{spec}: updates", 1 + len(shadows)) as ticker:
+        # the seed is the clients': shadows draw batches and noise of their own
+        found, losses, example = answers(real, base, groups, ticker)
+        others = [answers(s, replace(base, seed=s.seed), groups, ticker) for s in shadows]
+    shadow = together([updates for updates, _, _ in others])
+    where: dict[str, object] = {
+        "partition": spec,
+        "exchange": "weights" if weights else "gradients",
+        "phase": phase,
+        "moment": moment,
+    }
+    rows: list[dict[str, object]] = []
+    several = len(found.groups) + (len(found.groups) > 1)
+    with stages.stage(f"{spec}: attacks", several * len(plan.defences)) as ticker, threadpool_limits(1, "blas"):
+        readings = attack(
+            shadow, found, plan.crowd, plan.defences, point.seed, plan.bootstrap, weights, lambda: ticker.tick()
+        )
+        for (group, defence), reading in readings.items():
+            rows += _rows(where | {"group": group}, defence, reading)
+        told = read_plainly(np.concatenate([o[1] for o in others]), losses, shadow, found, plan, point.seed)
+        rows += _rows(where | {"group": "losses"}, NONE, told)
+        classes = real.store.description.classes
+        shapes = {key: value.shape for key, value in example["adversary"].items()}
+        place = head_place(shapes, classes, 0, plan.value)
+        if place is not None:
+            head = read_head(found, place, plan.crowd, 1 if weights else -1, plan.bootstrap)
+            rows += _rows(where | {"group": "adversary"}, NONE, head)
+        if moment == plan.moments[0] and phase != "adversary-gradient":
+            ours, theirs = (np.log(u.records[:, None] + 1.0).astype(np.float32) for u in (shadow, found))
+            told = read_plainly(ours, theirs, shadow, found, plan, point.seed)
+            anywhere = where | {"phase": "any", "moment": "any", "group": "records"}
+            rows += _rows(anywhere, NONE, told)
+    return rows
+
+
+def summarize(table: pd.DataFrame) -> pd.DataFrame:
+    """AUC by partition and phase: of each group without defence, of everything under defences; means of moments."""
+    columns: dict[str, dict[str, float]] = {}
+    auc = table[(table["metric"] == "auc") & (table["phase"] != "any")]
+    for (name, phase), mine in auc.groupby(["partition", "phase"], sort=False):
+        column = columns.setdefault(f"{name!s}, {str(phase).replace('-', ' ')}", {})
+        plain = mine[(mine["defence"] == "none") & (mine["attacker"] != "bias")]
+        for group in ("extractor", "adversary", "critic", "all", "losses"):
+            column[group] = plain[plain["group"] == group]["value"].mean()
+        column["adversary's bias, no shadows"] = mine[mine["attacker"] == "bias"]["value"].mean()
+        whole = mine[mine["group"] == ("adversary" if phase == "adversary-gradient" else "all")]
+        for (defence, level), some in whole[whole["defence"] != "none"].groupby(["defence", "defence_level"]):
+            column[f"noise {level:g}" if defence == "noise" else f"sum of {level:g}"] = some["value"].mean()
+        for level, some in mine[mine["group"] == "exact"].groupby("defence_level"):
+            column[f"sum of {float(str(level)):g}, share known exactly"] = some["value"].mean()
+    return pd.DataFrame(columns).rename_axis("what the server sees").reset_index()
+
+
+def _numbers(text: str, flag: str, least: float) -> list[float]:
+    try:
+        values = [float(word) for word in text.split(",") if word.strip()]
+    except ValueError:
+        values = [-1.0]
+    if any(not np.isfinite(value) or value < least for value in values):
+        raise InputError(f"--{flag} '{text}': give numbers of at least {least:g} with commas between them")
+    if len(set(values)) < len(values):
+        raise InputError(f"--{flag} '{text}': has a number twice")
+    return values
+
+
+def _parser() -> Parser:
+    parser = Parser(description=__doc__ or "")
+    for name in TAKEN:
+        usual = {"runtime": "inline", "rounds": "2"}.get(name)
+        text = FLAGS[name].help.replace("%", "%%")
+        if usual:
+            text = f"{text.rsplit(' (default', 1)[0]} (default: {usual})"
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar=name.upper(), help=text, default=usual)
+    parser.add_argument("--method", default="tiprdc+", help="training method (default: %(default)s)")
+    parser.add_argument("--lam", default="0.5", help="weight of privacy against information (default: %(default)s)")
+    parser.add_argument("--seed", default="0", help="experiment seed (default: %(default)s)")
+    parser.add_argument(
+        "--partitions", default="iid,dirichlet:0.3,by-private", help="who holds what (default: %(default)s)"
+    )
+    parser.add_argument("--exchanges", default="gradients,weights", help="kinds of exchange (default: %(default)s)")
+    parser.add_argument(
+        "--moments", default=",".join(MOMENTS), help="moments of the training to attack at (default: %(default)s)"
+    )
+    parser.add_argument("--value", help="private value to attack (default: the first attribute's rarest)")
+    parser.add_argument(
+        "--shadows",
+        type=int,
+        default=2,
+        help="shadow crowds to learn from, as large as the real (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--noise",
+        default="0,0.1,0.3,1,3",
+        help="noise multipliers; 0: clipping alone (default: %(default)s)",
+    )
+    parser.add_argument("--members", default="2,5,20,50", help="clients in a sum (default: %(default)s)")
+    parser.add_argument("--bootstrap", type=int, default=200, help="resamples of the clients (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="folder of the results (default: results/DATASET-updates-CLIENTS)")
+    parser.add_argument(
+        "--quick", action="store_true", help="settings of run.py --quick, and one shadow crowd (default: off)"
+    )
+    parser.add_argument("--config", type=Path, help="a TOML file with any setting; flags win over it (default: none)")
+    return parser
+
+
+def _experiments(parsed: argparse.Namespace) -> list[Experiment]:
+    settings: dict[str, object] = dict.fromkeys(FLAGS) | {
+        key: value for key, value in vars(parsed).items() if key in (*TAKEN, "quick", "config")
+    }
+    settings |= {"methods": parsed.method, "lambdas": parsed.lam, "seeds": parsed.seed}
+    specs = [spec.strip() for spec in parsed.partitions.split(",") if spec.strip()]
+    if not specs or len(set(specs)) < len(specs):
+        raise InputError(f"--partitions '{parsed.partitions}': name at least one, each once")
+    first = read_experiment(argparse.Namespace(**settings | {"partition": specs[0]}))
+    for flag, field in (("method", "methods"), ("lam", "lambdas"), ("seed", "seeds")):
+        if len(getattr(first, field)) != 1:
+            raise InputError(f"--{flag} '{getattr(parsed, flag)}': give one value")
+    for spec in specs:
+        parse_partition(spec)
+    return [first.model_copy(update={"partition": spec}) for spec in specs]
+
+
+def _value(population: Population, name: str | None) -> tuple[int, float]:
+    attribute, shares = (
+        population.contributors.description.attributes[0],
+        (population.contributors.description.marginals[0]),
+    )
+    if name is not None and name not in attribute.classes:
+        raise choose(f"value of {attribute.name}", name, attribute.classes)
+    value = attribute.classes.index(name) if name is not None else int(np.argmin(shares))
+    return value, float(shares[value])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, train, attack, print, save."""
+    parsed = _parser().parse_args(arguments)
+    experiments = _experiments(parsed)
+    first = experiments[0]
+    kinds = [kind.strip() for kind in parsed.exchanges.split(",") if kind.strip()]
+    for kind in kinds or [parsed.exchanges]:
+        if kind not in EXCHANGES:
+            raise choose("exchange", kind, EXCHANGES)
+    moments = tuple(moment.strip() for moment in parsed.moments.split(",") if moment.strip())
+    for moment in moments or (parsed.moments,):
+        if moment not in MOMENTS:
+            raise choose("moment", moment, MOMENTS)
+    members = _numbers(parsed.members, "members", 2)
+    if any(m > first.clients or m != int(m) for m in members):
+        raise InputError(f"--members '{parsed.members}': give whole numbers up to {first.clients}, the clients")
+    if parsed.shadows < 1 or parsed.bootstrap < 1:
+        raise InputError("--shadows and --bootstrap must be at least 1")
+    defences = (
+        NONE,
+        *(Defence("noise", level) for level in _numbers(parsed.noise, "noise", 0)),
+        *(Defence("sum", m) for m in members),
+    )
+    population = load_population(first.dataset, first.private, first.held_out, first.data)
+    for experiment in experiments:
+        for crowd in (population.contributors, population.held_out):
+            check_clients(crowd.private, experiment.clients, experiment.partition, crowd.participant)
+    value, share = _value(population, parsed.value)
+    shadows = 1 if parsed.quick else parsed.shadows
+    plan = Plan(value, share, shadows, defences, parsed.bootstrap, moments)
+    output = parsed.output or ROOT / "results" / f"{first.dataset}-updates-{first.clients}"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
+    console = Console()
+    tables: list[pd.DataFrame] = []
+    with Stages(console) as stages:
+        for experiment in experiments:
+            tables.append(attack_partition(experiment, kinds, population, plan, stages))
+            table = pd.concat(tables, ignore_index=True)  # kept as soon as it is there: a partition takes minutes
+            table.to_csv(output / "updates.csv", index=False, float_format="%.4f")
+    (output / "config.toml").write_text(config_text(first))
+    save(update_figure(table), output, "updates")
+    attribute = population.contributors.description.attributes[0]
+    console.print(
+        show(
+            summarize(table),
+            f"AUC of reading {attribute.name} = {attribute.classes[value]} from a client's update; chance is 0.50",
+        )
+    )
+    console.print(stages.table())
+    console.print(f"results: {output}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    guard(main)
