@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
@@ -192,8 +193,9 @@ def test_a_class_missing_from_the_training_records(name):
 def test_classifiers_are_deterministic_in_the_seed(name):
     x, labels, classes = easy_problem(300)
     labels = np.where(np.random.default_rng(1).random(labels.shape) < 0.3, 0, labels)  # so that seeds matter
-    first = CLASSIFIERS[name](x, labels, classes, x[:50], 5)
-    again = CLASSIFIERS[name](x, labels, classes, x[:50], 5)
+    with threadpool_limits(1):  # as in the audit: threads add up in any order
+        first = CLASSIFIERS[name](x, labels, classes, x[:50], 5)
+        again = CLASSIFIERS[name](x, labels, classes, x[:50], 5)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     if name in ("forest", "mlp"):  # the other two are deterministic by nature
         other = CLASSIFIERS[name](x, labels, classes, x[:50], 6)
@@ -289,8 +291,9 @@ def test_audit_of_a_release_that_leaks_u(population):
     for attacker in PANEL.attackers:
         for metric in ("auc", "accuracy", "balanced-accuracy"):
             assert value(table, "attack", attacker, "sex", metric) == 1
-    assert (table["low"] <= table["value"] + 1e-9).all()
-    assert (table["value"] <= table["high"] + 1e-9).all()
+    # resamples are summed in single precision
+    assert (table["low"] <= table["value"] + 1e-6).all()
+    assert (table["value"] <= table["high"] + 1e-6).all()
 
 
 def test_the_majority_is_the_level_of_chance(population):
