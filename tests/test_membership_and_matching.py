@@ -138,7 +138,7 @@ def test_a_release_that_marks_members_is_caught():
     assert set(table["target"]) == {REPRESENTATIONS}
     for name in PANEL.attackers:
         assert auc(table, REPRESENTATIONS, name)["low"] > 0.75
-    chance = table[table["model"] == MAJORITY]
+    chance = table[(table["model"] == MAJORITY) & table["metric"].isin(["auc", "accuracy", "balanced-accuracy"])]
     assert (chance["value"] == 0.5).all()  # groups of one size: accuracy as well as AUC
 
 

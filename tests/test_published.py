@@ -69,9 +69,12 @@ def z(truth) -> np.ndarray:
 def ours(tmp_path, z) -> Path:
     """A store as the server writes it."""
     folder = tmp_path / "store"
-    for client in range(CLIENTS):
-        write_part(folder, client, z[client * EACH : (client + 1) * EACH])
-    (folder / "release.json").write_text(json.dumps({"d": 6, "sigma": 1.0, "lam": 0.7, "clients": CLIENTS}))
+    parts = {
+        f"part-{client:06d}.parquet": write_part(folder, client, z[client * EACH : (client + 1) * EACH])
+        for client in range(CLIENTS)
+    }
+    facts = {"d": 6, "sigma": 1.0, "lam": 0.7, "clients": CLIENTS, "parts": parts}
+    (folder / "release.json").write_text(json.dumps(facts))
     return folder
 
 
@@ -175,7 +178,8 @@ def test_an_audit_finds_what_the_publication_tells(ours, truth):
     assert set(metrics["setting"]) == {"publication"}
     assert set(metrics["lam"]) == {0.7}
     assert len(ticks) == len(panel(PANEL)) == 1
-    assert len(metrics) == 3 * 2 * 3  # targets, models (with the majority), metrics
+    # targets, models (with the majority), scores and private groups: two sexes, three colours
+    assert len(metrics) == 3 * 2 * (5 + 5)
     found = {row["target"]: row for row in summarize_published(metrics).to_dict("records")}
     assert [found[name]["kind"] for name in ("sex", "colour", "rich")] == ["attack", "attack", "task"]
     # two normal distributions 3 and 2 apart: AUC Φ(3/√2) = .983 and Φ(2/√2) = .921; 80 records are tested
