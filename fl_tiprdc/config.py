@@ -99,15 +99,17 @@ class MethodConfig(_Frozen):
         return float(self.sigma_low * (self.sigma_high / self.sigma_low) ** lam)
 
 
+_PAPER = MethodConfig(
+    information="jsd",
+    channel=False,
+    adversary_steps=0,
+    beta1=0.9,
+    decay=0.0,
+    exchange="weights",
+)
+
 METHODS: Mapping[str, MethodConfig] = {
-    "tiprdc": MethodConfig(
-        information="jsd",
-        channel=False,
-        adversary_steps=0,
-        beta1=0.9,
-        decay=0.0,
-        exchange="weights",
-    ),
+    "tiprdc": _PAPER,
     "tiprdc+": MethodConfig(),
     # The single terms of the paper's ablation. λ doesn't weigh one term against none: it moves the channel's noise.
     "pat": MethodConfig(terms="privacy"),
@@ -115,14 +117,7 @@ METHODS: Mapping[str, MethodConfig] = {
     # TAPPFL (AAAI 2024, arXiv 2312.06989): an adversarial bound on I(z; u) against a Jensen-Shannon bound on
     # I(x; z | u), local training and FedAvg. As we understand it: tiprdc's objective with an adversary
     # that learns from a batch of its own before each update of all three.
-    "tappfl": MethodConfig(
-        information="jsd",
-        channel=False,
-        adversary_steps=1,
-        beta1=0.9,
-        decay=0.0,
-        exchange="weights",
-    ),
+    "tappfl": _PAPER.model_copy(update={"adversary_steps": 1}),
 }
 
 

@@ -1,8 +1,21 @@
 """The one exception for input that a person can correct."""
 
+from collections.abc import Collection, Iterable
+
 
 class InputError(ValueError):
     """A value from outside is wrong; the message is one line: what is wrong and what is allowed."""
+
+
+def require_known(kind: str, names: Iterable[str], allowed: Collection[str]) -> None:
+    """Check that all `names` of some `kind` are among those `allowed`.
+
+    Raises:
+        InputError: naming the first that isn't, and those that are.
+    """
+    for name in names:
+        if name not in allowed:
+            raise choose(kind, name, allowed)
 
 
 def choose(kind: str, name: str, allowed: object) -> InputError:

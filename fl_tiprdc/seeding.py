@@ -5,9 +5,14 @@ before it, so a client draws the same numbers in every runtime.
 """
 
 import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+_layers = threading.Lock()
 
 
 def derive(seed: int, purpose: str, *ids: int | str) -> int:
@@ -24,3 +29,14 @@ def torch_generator(seed: int, purpose: str, *ids: int | str) -> torch.Generator
 def numpy_generator(seed: int, purpose: str, *ids: int | str) -> np.random.Generator:
     """A numpy generator for `derive(seed, purpose, *ids)`."""
     return np.random.default_rng(derive(seed, purpose, *ids))
+
+
+@contextmanager
+def layer_draws(seed: int) -> Iterator[None]:
+    """Whatever torch's layers draw in here (initial weights, dropout) depends on `seed` alone.
+
+    They draw from the one generator that all threads share: one thread at a time, and it is put back afterwards.
+    """
+    with _layers, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

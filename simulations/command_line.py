@@ -16,7 +16,7 @@ from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge, read_to
 from fl_tiprdc.data import DATASETS, load_population
 from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.data.partition import check_clients, parse_partition
-from fl_tiprdc.errors import InputError, choose
+from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.federated.launch import RUNTIMES
 from strategies.hybrid_strategy import TooManyFailuresError
@@ -161,18 +161,14 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
         if (text := getattr(arguments, name)) is not None:
             values = merge(values, flag.nested(text))
     experiment = build_experiment(values)
-    if experiment.runtime not in RUNTIMES:
-        raise choose("runtime", experiment.runtime, RUNTIMES)
-    if experiment.dataset not in DATASETS:
-        raise choose("data set", experiment.dataset, DATASETS)
+    require_known("runtime", [experiment.runtime], RUNTIMES)
+    require_known("data set", [experiment.dataset], DATASETS)
     if not experiment.private:
         own = DATASETS[experiment.dataset].private
         if not own:
             raise InputError("name what to hide: --private COLUMN")
         experiment = experiment.model_copy(update={"private": own})
-    for name in (*experiment.baselines, *experiment.dials):
-        if name not in BASELINES:
-            raise choose("baseline", name, BASELINES)
+    require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
     check_panel(experiment.audit)
     parse_partition(experiment.partition)
     population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)

@@ -112,17 +112,15 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
 def _untrained(experiment: Experiment, population: Population, stages: Stages) -> list[_Job]:
     known, unknown = raw_features(population.contributors), raw_features(population.held_out)
     jobs = [_Job(Release("raw", "raw", 0.0, seed, known, unknown)) for seed in experiment.seeds]
-    dials = [
-        (seed, name, dial)
-        for seed in experiment.seeds
-        for name in (experiment.baselines if "baseline" in experiment.settings else ())
-        for dial in experiment.dials.get(name, BASELINES[name].dials)
-    ]
-    with stages.stage("baselines", len(dials)) as ticker:
-        for seed, name, dial in dials:
-            released = BASELINES[name].release(population.contributors, population.held_out, dial, seed)
-            jobs.append(_Job(Release("baseline", name, dial, seed, *released)))
-            ticker.tick()
+    names = experiment.baselines if "baseline" in experiment.settings else ()
+    dials = {name: experiment.dials.get(name, BASELINES[name].dials) for name in names}
+    with stages.stage("baselines", len(experiment.seeds) * sum(map(len, dials.values()))) as ticker:
+        for seed in experiment.seeds:
+            for name, values in dials.items():
+                release = BASELINES[name].fit(population.contributors, population.held_out, seed)
+                for dial in values:
+                    jobs.append(_Job(Release("baseline", name, dial, seed, *release(dial))))
+                    ticker.tick()
     return jobs
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from flwr.app import ConfigRecord
 from flwr.serverapp import Grid
 from rich.console import Console
 from threadpoolctl import threadpool_limits
@@ -27,7 +26,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Crowd, Description, Floats, Population
 from fl_tiprdc.data.partition import check_clients, parse_partition, partition
-from fl_tiprdc.errors import InputError, choose
+from fl_tiprdc.errors import InputError, choose, require_known
 from fl_tiprdc.evaluation.update_attack import (
     NONE,
     Defence,
@@ -41,9 +40,8 @@ from fl_tiprdc.evaluation.update_attack import (
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.messages import GroupArrays, Instruction, Phase, pack_arrays
-from fl_tiprdc.federated.server_app import Point, instruction_for, turns_for
-from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.federated.messages import GroupArrays, Instruction, Phase
+from fl_tiprdc.federated.server_app import Point, Trained, instruction_for, train_point, turns_for
 from fl_tiprdc.report.style import save
 from fl_tiprdc.report.update_figure import update_figure
 from fl_tiprdc.seeding import derive, numpy_generator
@@ -51,7 +49,7 @@ from simulations.command_line import FLAGS, Parser, guard, read_experiment
 from simulations.results import ROOT, config_text
 from simulations.stages import Stages, Ticker
 from simulations.tables import show
-from strategies.hybrid_strategy import EXCHANGES, Exchange, HybridStrategy
+from strategies.hybrid_strategy import EXCHANGES
 from strategies.roster import take_roster
 
 COLUMNS = (
@@ -127,41 +125,16 @@ def shadow_crowd(population: Population, number: int, seed: int) -> Crowd:
 
 def snapshots(experiment: Experiment, store: ClientStore, point: Point) -> dict[str, tuple[GroupArrays, int]]:
     """Train by the real strategy: moment -> the server's arrays of all groups and the exchanges done."""
-    description = store.description
-    step = HybridStep(description, experiment.network, experiment.method_config(point.method))
-    initial = {
-        name: {key: value.numpy() for key, value in group.items()} for name, group in step.initial(point.seed).items()
-    }
     turns = turns_for(experiment, point.method)
     middle = [i + 1 for i, turn in enumerate(turns) if turn.round == max(1, experiment.federation.rounds // 2)][-1]
-    kept: dict[str, tuple[GroupArrays, int]] = {"start": (initial, 0)}
+    numbers = {"start": 0, "middle": middle, "end": len(turns)}
 
-    def server(grid: Grid) -> None:
-        def note(exchange: Exchange) -> None:
-            for moment, number in (("middle", middle), ("end", len(turns))):
-                if exchange.exchange == number:
-                    kept[moment] = ({name: dict(arrays) for name, arrays in strategy.groups.items()}, number)
+    def server(grid: Grid) -> Trained:
+        roster = take_roster(grid, experiment.clients)
+        return train_point(grid, roster, experiment, store.description, point, keep=numbers.values())
 
-        strategy = HybridStrategy(
-            turns,
-            initial,
-            take_roster(grid, experiment.clients),
-            dict(instruction_for(experiment, point).pack()),
-            point.seed,
-            experiment.federation.clients_per_round,
-            experiment.federation.allowed_failures,
-            note,
-        )
-        strategy.start(
-            grid,
-            pack_arrays(initial["extractor"]),
-            num_rounds=len(turns),
-            timeout=experiment.federation.timeout,
-            train_config=ConfigRecord({}),
-        )
-
-    launch(experiment.runtime, server, store.root, experiment.actors)
-    return kept
+    trained = launch(experiment.runtime, server, store.root, experiment.actors)
+    return {moment: (trained.passed[number], number) for moment, number in numbers.items()}
 
 
 def answers(
@@ -414,13 +387,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     experiments = _experiments(parsed)
     first = experiments[0]
     kinds = [kind.strip() for kind in parsed.exchanges.split(",") if kind.strip()]
-    for kind in kinds or [parsed.exchanges]:
-        if kind not in EXCHANGES:
-            raise choose("exchange", kind, EXCHANGES)
+    require_known("exchange", kinds or [parsed.exchanges], EXCHANGES)
     moments = tuple(moment.strip() for moment in parsed.moments.split(",") if moment.strip())
-    for moment in moments or (parsed.moments,):
-        if moment not in MOMENTS:
-            raise choose("moment", moment, MOMENTS)
+    require_known("moment", moments or (parsed.moments,), MOMENTS)
     members = _numbers(parsed.members, "members", 2)
     if any(m > first.clients or m != int(m) for m in members):
         raise InputError(f"--members '{parsed.members}': give whole numbers up to {first.clients}, the clients")

@@ -11,7 +11,7 @@ from fl_tiprdc.baselines.leace import leace
 from fl_tiprdc.baselines.local_laplace import local_laplace
 from fl_tiprdc.data.crowd import Crowd, Floats
 
-Release = Callable[[Crowd, Crowd, float, int], tuple[Floats, Floats]]
+Release = Callable[[float], tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,19 @@ class Baseline:
     """A way to release.
 
     Attributes:
-        release: from (contributors, held-out people, dial, seed) to what they would publish, [n, k] and [m, k].
-            Whatever it trains, it trains on contributors.
+        fit: from (contributors, held-out people, seed) to a function of the dial that gives what they would publish,
+            [n, k] and [m, k]. Whatever it trains, it trains on contributors, and only once if the dial has no say.
         dials: values of the dial that are tried, from little to much privacy.
         dial: what the dial is, in a few words.
     """
 
-    release: Release
+    fit: Callable[[Crowd, Crowd, int], Release]
     dials: tuple[float, ...]
     dial: str
+
+    def release(self, contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
+        """What both groups of people would publish at one value of the dial: [n, k] and [m, k]."""
+        return self.fit(contributors, held_out, seed)(dial)
 
 
 BASELINES: Mapping[str, Baseline] = {

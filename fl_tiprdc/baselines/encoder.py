@@ -1,5 +1,7 @@
 """A feature extractor without any privacy: the bottleneck of an autoencoder, and noise."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fl_tiprdc.baselines.extractor import extract, train_autoencoder
@@ -8,7 +10,7 @@ from fl_tiprdc.data.principal_components import narrow_features
 from fl_tiprdc.seeding import numpy_generator
 
 
-def encoder(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
+def encoder(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], tuple[Floats, Floats]]:
     """Standardised codes + dial · ε, ε ~ N(0, I): [n, 32] and [m, 32].
 
     Training knows no private attribute: at 0 this is the TIPRDC paper's "features without protection". `dial` is
@@ -18,10 +20,14 @@ def encoder(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tup
     network = train_autoencoder(known, seed)
     codes = extract(network, known)
     mean, std = codes.mean(0), np.maximum(codes.std(0), 1e-6)
-    generator = numpy_generator(seed, "encoder", str(dial))
+    ours, theirs = (codes - mean) / std, (extract(network, unknown) - mean) / std
 
-    def noisy(features: Floats) -> Floats:
-        standard = (features - mean) / std
-        return np.asarray(standard + dial * generator.standard_normal(standard.shape), dtype=np.float32)
+    def release(dial: float) -> tuple[Floats, Floats]:
+        generator = numpy_generator(seed, "encoder", str(dial))
 
-    return noisy(codes), noisy(extract(network, unknown))
+        def noisy(standard: Floats) -> Floats:
+            return np.asarray(standard + dial * generator.standard_normal(standard.shape), dtype=np.float32)
+
+        return noisy(ours), noisy(theirs)
+
+    return release

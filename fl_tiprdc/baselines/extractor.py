@@ -10,7 +10,7 @@ from torch.nn import functional
 from fl_tiprdc.data.crowd import Floats
 from fl_tiprdc.hybrid.batches import batches_in, deal
 from fl_tiprdc.models.perceptron import perceptron
-from fl_tiprdc.seeding import derive, numpy_generator
+from fl_tiprdc.seeding import derive, layer_draws, numpy_generator
 
 FEATURES = 32  # numbers in a representation, as in the methods
 HIDDEN = 256  # width of the hidden layer
@@ -21,8 +21,7 @@ LEARNING_RATE = 2e-3
 
 def build_perceptrons(seed: int, *widths: Sequence[int]) -> list[nn.Sequential]:
     """A perceptron for each list of widths; initial weights depend on `seed` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "baseline-weights"))
+    with layer_draws(derive(seed, "baseline-weights")):
         return [perceptron(each) for each in widths]
 
 

@@ -1,5 +1,7 @@
 """Gaussian noise on the raw, scaled record: the simplest thing a client could do."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fl_tiprdc.data.crowd import Crowd, Floats
@@ -7,12 +9,16 @@ from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.seeding import numpy_generator
 
 
-def gaussian_noise(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
+def gaussian_noise(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], tuple[Floats, Floats]]:
     """X + dial · ε, ε ~ N(0, I), for both groups of people. `dial` is in units of x (standard deviations)."""
-    generator = numpy_generator(seed, "gaussian-noise", str(dial))
+    known, unknown = raw_features(contributors), raw_features(held_out)
 
-    def noisy(crowd: Crowd) -> Floats:
-        x = raw_features(crowd)
-        return (x + dial * generator.standard_normal(x.shape)).astype(np.float32)
+    def release(dial: float) -> tuple[Floats, Floats]:
+        generator = numpy_generator(seed, "gaussian-noise", str(dial))
 
-    return noisy(contributors), noisy(held_out)
+        def noisy(x: Floats) -> Floats:
+            return (x + dial * generator.standard_normal(x.shape)).astype(np.float32)
+
+        return noisy(known), noisy(unknown)
+
+    return release

@@ -1,5 +1,7 @@
 """The hybrid architecture of Osia et al.: features, their principal components, noise."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fl_tiprdc.baselines.extractor import extract, train_autoencoder
@@ -10,7 +12,7 @@ from fl_tiprdc.seeding import numpy_generator
 COMPONENTS = 8  # principal components that are released
 
 
-def hybrid_osia(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
+def hybrid_osia(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], tuple[Floats, Floats]]:
     """PCA of an encoder's features + dial · ε, ε ~ N(0, I): [n, 8] and [m, 8].
 
     Osia et al., "A Hybrid Deep Learning Architecture for Privacy-Preserving Mobile Analytics" (IEEE Internet of
@@ -24,10 +26,14 @@ def hybrid_osia(contributors: Crowd, held_out: Crowd, dial: float, seed: int) ->
     features = extract(network, known)
     components = fit_components(features, COMPONENTS, seed)
     scale = max(float(np.sqrt(components.transform(features).var(0).mean())), 1e-6)
-    generator = numpy_generator(seed, "hybrid-osia", str(dial))
+    ours, theirs = (components.transform(codes) / scale for codes in (features, extract(network, unknown)))
 
-    def released(codes: Floats) -> Floats:
-        reduced = components.transform(codes) / scale
-        return np.asarray(reduced + dial * generator.standard_normal(reduced.shape), dtype=np.float32)
+    def release(dial: float) -> tuple[Floats, Floats]:
+        generator = numpy_generator(seed, "hybrid-osia", str(dial))
 
-    return released(features), released(extract(network, unknown))
+        def noisy(reduced: Floats) -> Floats:
+            return np.asarray(reduced + dial * generator.standard_normal(reduced.shape), dtype=np.float32)
+
+        return noisy(ours), noisy(theirs)
+
+    return release

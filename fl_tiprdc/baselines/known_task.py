@@ -1,5 +1,7 @@
 """Adversarial training for a task that is known: what is possible if the collector says what it wants."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,11 +14,11 @@ from fl_tiprdc.data.principal_components import narrow_features
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.hybrid.privacy import balanced_cross_entropy
 from fl_tiprdc.hybrid.step import scale_gradient
-from fl_tiprdc.models.channel import draw_noise, release
+from fl_tiprdc.models import channel
 from fl_tiprdc.seeding import torch_generator
 
 
-def known_task(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
+def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], tuple[Floats, Floats]]:
     """What the release channel makes of an extractor for the crowd's first task: [n, 32] and [m, 32].
 
     Liu et al., "Privacy Adversarial Network: Representation Learning for Mobile Data Privacy" (IMWUT 2019): the
@@ -39,26 +41,29 @@ def known_task(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> 
     known, unknown = narrow_features(contributors, held_out, seed)
     description = contributors.description
     labels = next(iter(contributors.tasks.values()))
-    network, task, adversary = build_perceptrons(
-        seed,
-        [known.shape[1], HIDDEN, FEATURES],
-        [FEATURES, HIDDEN, int(labels.max()) + 1],
-        [FEATURES, HIDDEN, sum(description.classes)],
-    )
-    sigma = METHODS["tiprdc+"].sigma(dial)
-    generator = torch_generator(seed, "known-task", str(dial))
-
-    def released(features: Tensor) -> Tensor:
-        return release(features, draw_noise((len(features), FEATURES), generator), sigma)
-
     x, t, u = (torch.from_numpy(np.array(values)) for values in (known, labels, contributors.private))
 
-    def loss(rows: Tensor) -> Tensor:
-        z = released(network(x[rows]))
-        answer, guess = task(scale_gradient(z, 1 - dial)), adversary(scale_gradient(z, -dial))
-        mask = torch.ones(len(rows))
-        return functional.cross_entropy(answer, t[rows]) + balanced_cross_entropy(guess, u[rows], mask, description)
+    def release(dial: float) -> tuple[Floats, Floats]:
+        network, task, adversary = build_perceptrons(
+            seed,
+            [known.shape[1], HIDDEN, FEATURES],
+            [FEATURES, HIDDEN, int(labels.max()) + 1],
+            [FEATURES, HIDDEN, sum(description.classes)],
+        )
+        sigma = METHODS["tiprdc+"].sigma(dial)
+        generator = torch_generator(seed, "known-task", str(dial))
 
-    minimise(loss, (network, task, adversary), len(x), seed)
-    ours, theirs = (released(torch.from_numpy(extract(network, values))).numpy() for values in (known, unknown))
-    return ours, theirs
+        def released(features: Tensor) -> Tensor:
+            return channel.release(features, channel.draw_noise((len(features), FEATURES), generator), sigma)
+
+        def loss(rows: Tensor) -> Tensor:
+            z = released(network(x[rows]))
+            answer, guess = task(scale_gradient(z, 1 - dial)), adversary(scale_gradient(z, -dial))
+            mask = torch.ones(len(rows))
+            return functional.cross_entropy(answer, t[rows]) + balanced_cross_entropy(guess, u[rows], mask, description)
+
+        minimise(loss, (network, task, adversary), len(x), seed)
+        ours, theirs = (released(torch.from_numpy(extract(network, values))).numpy() for values in (known, unknown))
+        return ours, theirs
+
+    return release

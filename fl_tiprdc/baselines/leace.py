@@ -41,7 +41,7 @@ def fit_leace(x: Floats, private: Ints) -> Callable[[Floats], Doubles]:
     return lambda record: record - (record - mean) @ into @ back
 
 
-def leace(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
+def leace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], tuple[Floats, Floats]]:
     """LEACE fitted on contributors: [n, k] and [m, k]; dial from 0 (raw) over 1 (erased) to more (noise as well).
 
     Up to 1: x + dial · (LEACE(x) - x). From 1 on: LEACE(x) + (dial - 1) · ε, ε ~ N(0, I).
@@ -53,10 +53,16 @@ def leace(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple
     """
     known, unknown = narrow_features(contributors, held_out, seed)
     erase = fit_leace(known, contributors.private)
-    share, sigma = min(dial, 1.0), max(dial - 1.0, 0.0)
-    generator = numpy_generator(seed, "leace", str(dial))
+    pairs = [(x, erase(x)) for x in (known, unknown)]
 
-    def erased(x: Floats) -> Floats:
-        return (x + share * (erase(x) - x) + sigma * generator.standard_normal(x.shape)).astype(np.float32)
+    def release(dial: float) -> tuple[Floats, Floats]:
+        share, sigma = min(dial, 1.0), max(dial - 1.0, 0.0)
+        generator = numpy_generator(seed, "leace", str(dial))
 
-    return erased(known), erased(unknown)
+        def erased(x: Floats, without: Doubles) -> Floats:
+            return (x + share * (without - x) + sigma * generator.standard_normal(x.shape)).astype(np.float32)
+
+        ours, theirs = (erased(x, without) for x, without in pairs)
+        return ours, theirs
+
+    return release

@@ -1,6 +1,7 @@
 """Local differential privacy: each client clips its record and adds Laplace noise."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def sensitivity(description: Description) -> float:
     return 2.0 * math.prod(description.shape)
 
 
-def local_laplace(contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
+def local_laplace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], tuple[Floats, Floats]]:
     """Clipped x + Laplace noise of scale sensitivity · dial, dial = 1/ε: [n, k] and [m, k]. At 0 only clipped.
 
     The Laplace mechanism (Dwork, McSherry, Nissim & Smith, TCC 2006) on the whole record, on the client: ε-local
@@ -35,13 +36,22 @@ def local_laplace(contributors: Crowd, held_out: Crowd, dial: float, seed: int) 
     everything. The part of the dial that leaves a use, ε of tens to hundreds, promises next to nothing
     formally; there it is simply another noise on the record.
     """
-    generator = numpy_generator(seed, "local-laplace", str(dial))
-    scale = sensitivity(contributors.description) * dial
+    widest = sensitivity(contributors.description)
     numeric = [column.start for column in contributors.description.columns if column.kind == "numeric"]
 
-    def noisy(crowd: Crowd) -> Floats:
+    def clipped(crowd: Crowd) -> Floats:
         x = np.array(raw_features(crowd))
         x[:, numeric] = x[:, numeric].clip(-CLIP, CLIP)  # all other columns are in their box already
-        return (x + scale * generator.laplace(size=x.shape)).astype(np.float32)
+        return x
 
-    return noisy(contributors), noisy(held_out)
+    known, unknown = clipped(contributors), clipped(held_out)
+
+    def release(dial: float) -> tuple[Floats, Floats]:
+        generator = numpy_generator(seed, "local-laplace", str(dial))
+
+        def noisy(x: Floats) -> Floats:
+            return (x + widest * dial * generator.laplace(size=x.shape)).astype(np.float32)
+
+        return noisy(known), noisy(unknown)
+
+    return release

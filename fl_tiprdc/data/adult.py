@@ -9,7 +9,7 @@ import pandas as pd
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.table import Table, encode, require_columns
-from fl_tiprdc.errors import InputError, choose
+from fl_tiprdc.errors import InputError, require_known
 
 WHITE_COLLAR = ("Prof-specialty", "Exec-managerial", "Tech-support", "Sales", "Adm-clerical")
 
@@ -51,9 +51,8 @@ def load_adult(config: DataConfig, private: Sequence[str], held_out: float) -> P
         for name, label in labels.items()
         if hidden.isdisjoint(TASK_SOURCES[name])
     }
+    require_known("task", config.tasks, labels)
     for name in config.tasks:
-        if name not in labels:
-            raise choose("task", name, labels)
         if name not in tasks:
             raise InputError(f"task '{name}' is told by a private attribute: name another")
     tasks = {name: label for name, label in tasks.items() if not config.tasks or name in config.tasks}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.crowd import Ints
-from fl_tiprdc.errors import InputError, choose
+from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.seeding import numpy_generator
 
 
@@ -34,9 +34,7 @@ class Attributes:
         """
         if not names:
             raise InputError("name what to hide: --private COLUMN")
-        for name in names:
-            if name not in self.frame.columns:
-                raise choose("private attribute", name, self.frame.columns)
+        require_known("private attribute", names, self.frame.columns)
         return self.frame[list(names)]
 
     def labels(self, private: Sequence[str], config: DataConfig, known: np.ndarray) -> dict[str, Ints]:
@@ -51,9 +49,8 @@ class Attributes:
             InputError: a task that is named is unknown or ruled out, or no task is left.
         """
         ruled_out = {*private, *(other for name in private for other in self.tied.get(name, ()))}
+        require_known("task", config.tasks, self.frame.columns)
         for name in config.tasks:
-            if name not in self.frame.columns:
-                raise choose("task", name, self.frame.columns)
             if name in ruled_out:
                 allowed = ", ".join(column for column in self.frame.columns if column not in ruled_out)
                 raise InputError(f"task '{name}' is tied to what is hidden: choose from {allowed or '(none is left)'}")

@@ -12,7 +12,7 @@ from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.crowd import Ints, Population
 from fl_tiprdc.data.lazy_images import LazyImages
 from fl_tiprdc.data.population import build_population
-from fl_tiprdc.errors import InputError, choose
+from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.seeding import numpy_generator
 
 IMAGE_SIZE = (64, 64)  # height and width that a CPU trains on; the papers keep CelebA's 218 x 178
@@ -105,10 +105,8 @@ def choose_tasks(
     Raises:
         InputError: a name is not one of `attributes`, or no task is left.
     """
-    for what, names in (("private attribute", private), ("task", config.tasks)):
-        for name in names:
-            if name not in attributes:
-                raise choose(f"{what} of {dataset}", name, attributes)
+    require_known(f"private attribute of {dataset}", private, attributes)
+    require_known(f"task of {dataset}", config.tasks, attributes)
     tasks = tuple(name for name in dict.fromkeys(config.tasks or usual) if name not in private)
     if not tasks:
         raise InputError(f"hiding {', '.join(private)} leaves no task of {dataset} to audit: name others as tasks")

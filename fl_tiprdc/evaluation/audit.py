@@ -9,7 +9,7 @@ import pandas as pd
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Attribute, Crowd, Floats, Ints
 from fl_tiprdc.data.principal_components import fit_components
-from fl_tiprdc.errors import choose
+from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, TAKE_WIDE, majority
 from fl_tiprdc.evaluation.scores import resample, score
 from fl_tiprdc.evaluation.subgroups import accuracy_by_group, group_people
@@ -77,10 +77,8 @@ def check_panel(config: AuditConfig) -> None:
     Raises:
         InputError: unknown name.
     """
-    for kind, names in (("attacker", config.attackers), ("probe", config.probes)):
-        for name in names:
-            if name not in CLASSIFIERS:
-                raise choose(kind, name, CLASSIFIERS)
+    require_known("attacker", config.attackers, CLASSIFIERS)
+    require_known("probe", config.probes, CLASSIFIERS)
 
 
 def narrow(x: Floats, test: Floats, seed: int) -> tuple[Floats, Floats]:
@@ -114,6 +112,8 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
     )
     shuffled = numpy_generator(release.seed, "audit-records").permutation(len(release.contributors))
     for kind, names, labels, most in panels:
+        if not labels:
+            continue
         rows = np.sort(shuffled[: most or None])
         x = np.ascontiguousarray(release.contributors[rows], dtype=np.float32)
         inputs = {True: (x, release.held_out)}

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.models.perceptron import perceptron
-from fl_tiprdc.seeding import derive, numpy_generator
+from fl_tiprdc.seeding import derive, layer_draws, numpy_generator
 
 
 class Perceptron:
@@ -33,8 +33,7 @@ class Perceptron:
         shuffled = numpy_generator(self._seed, "probe-split").permutation(len(x))
         cut = max(1, int(0.15 * len(x)))
         validation, training = torch.from_numpy(shuffled[:cut]), torch.from_numpy(shuffled[cut:])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self._seed, "probe-weights"))
+        with layer_draws(derive(self._seed, "probe-weights")):
             network = perceptron([x.shape[1], *self._hidden, sum(classes)])
         optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3, fused=True)
         ends = np.cumsum(classes)

@@ -28,6 +28,7 @@ from fl_tiprdc.data.table import Table, encode, require_columns
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.frontier import best_models
 
 PAIR, ID = ["client", "record"], ["id"]  # what rows are joined by, the first that both sides have
 KEYS = [*PAIR, *ID]
@@ -388,27 +389,21 @@ def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[]
     Args:
         audited: releases and labels.
         config: the panel.
-        on_model: told when an attacker and probe of one kind have answered; there are `panel_size` of them.
+        on_model: told when an attacker and probe of one kind have answered: for each release as often as `panel` has
+            names.
     """
-    known, unknown = audited.known, audited.unknown
-    taskless = not known.tasks
-    if taskless:  # `audit` wants a task: give it one that costs nothing, and drop it below
-        first = next(iter(known.attacks))
-        known = Truth(known.attacks, {first: known.attacks[first]}, known.classes, known.participant)
-        unknown = Truth(unknown.attacks, {first: unknown.attacks[first]}, unknown.classes, unknown.participant)
     tables: list[pd.DataFrame] = []
     for release in audited.releases:
         for number, name in enumerate(panel(config)):
             chosen = {
                 "attackers": tuple(n for n in config.attackers if n == name),
-                "probes": tuple(n for n in config.probes if n == name and not taskless),
+                "probes": tuple(n for n in config.probes if n == name),
             }
-            table = audit(release, known, unknown, config.model_copy(update=chosen))
+            table = audit(release, audited.known, audited.unknown, config.model_copy(update=chosen))
             tables.append(table if number == 0 else table[table["model"] != MAJORITY])
             if on_model is not None:
                 on_model()
-    whole = pd.concat(tables, ignore_index=True)
-    return whole[whole["kind"] != "task"].reset_index(drop=True) if taskless else whole
+    return pd.concat(tables, ignore_index=True)
 
 
 def panel(config: AuditConfig) -> list[str]:
@@ -426,8 +421,7 @@ def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
     own = metrics[metrics["setting"] == SETTING]
     chance = own[own["model"] == MAJORITY].pivot(index=keys, columns="metric", values="value").reset_index()
     models = own[own["model"] != MAJORITY]
-    areas = models[models["metric"] == "auc"]
-    best = areas.loc[areas.groupby(keys, sort=False)["value"].idxmax(), [*keys, "model", "value", "low", "high"]]
+    best = best_models(own)[[*keys, "model", "value", "low", "high"]]
     right = models[models["metric"] == "accuracy"][[*keys, "model", "value"]]
     table = (
         best.rename(columns={"value": "auc"})

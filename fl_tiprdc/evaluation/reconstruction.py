@@ -6,7 +6,6 @@ convolutional decoder trained on 1 - MS-SSIM, as in the paper (Li et al., KDD 20
 of a ridge regression and a perceptron. Texts: a perceptron with a softmax for each place.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
@@ -23,9 +22,9 @@ from fl_tiprdc.data.lazy_images import Pixels
 from fl_tiprdc.evaluation.audit import COLUMNS, Release
 from fl_tiprdc.evaluation.image_decoder import ConstantImage, ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, similarities
-from fl_tiprdc.evaluation.scores import Score, Values, Weights, resample
+from fl_tiprdc.evaluation.scores import Score, Values, Weights, interval, resample
 from fl_tiprdc.models.perceptron import perceptron
-from fl_tiprdc.seeding import derive, numpy_generator
+from fl_tiprdc.seeding import derive, layer_draws, numpy_generator
 
 DECODER, CONSTANT = "decoder", "constant"  # models in metrics.csv; constant is the level of chance
 EXAMPLES = 8  # held-out people whose images are kept for the figure
@@ -173,10 +172,6 @@ def _table(release: Release, scores: Scores) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _interval(values: Values) -> Score:
-    return Score(float(values[0]), *(float(q) for q in np.quantile(values[1:], [0.025, 0.975])))
-
-
 def _share(weights: Weights, above: Values, below: Values) -> Values:
     """Σ above / Σ below for each resample: [b, m], [m], [m] -> [b]."""
     total: Values = (weights @ above) / np.maximum(weights @ below, 1e-12)
@@ -185,12 +180,9 @@ def _share(weights: Weights, above: Values, below: Values) -> Values:
 
 # ---- training, the same for all modalities
 
-_seeding = threading.Lock()  # layers draw their weights from the one generator that all threads share
-
 
 def _built(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    with _seeding, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "decoder-weights"))
+    with layer_draws(derive(seed, "decoder-weights")):
         return build()
 
 
@@ -285,9 +277,7 @@ def _images(attack: _Attack, shown: Ints, shown_z: Tensor) -> tuple[Scores, Exam
         for model, parts in found.items()
     }
     scores = {
-        model: {
-            metric: _interval(_share(attack.weights, values, np.ones(len(values)))) for metric, values in of.items()
-        }
+        model: {metric: interval(_share(attack.weights, values, np.ones(len(values)))) for metric, values in of.items()}
         for model, of in each.items()
     }
     of_mean = scores.pop("mean")
@@ -341,7 +331,7 @@ def _tables(attack: _Attack) -> Scores:
         return squares
 
     most = error(mean.numpy())
-    explained = [_interval(1 - _share(attack.weights, error(answers), most)) for answers in (by_ridge, by_network)]
+    explained = [interval(1 - _share(attack.weights, error(answers), most)) for answers in (by_ridge, by_network)]
     return {
         DECODER: {"explained": max(explained, key=lambda score: score.value)},
         CONSTANT: {"explained": Score(0.0, 0.0, 0.0)},
@@ -376,7 +366,7 @@ def _texts(attack: _Attack) -> Scores:
 
     def accuracy(guess: Ints) -> Score:
         right = ((guess == tested) & real).sum(1).astype(np.float64)
-        return _interval(_share(attack.weights, right, real.sum(1).astype(np.float64)))
+        return interval(_share(attack.weights, right, real.sum(1).astype(np.float64)))
 
     return {DECODER: {"token-accuracy": accuracy(answers)}, CONSTANT: {"token-accuracy": accuracy(frequent)}}
 

@@ -23,6 +23,12 @@ class Score:
     high: float
 
 
+def interval(values: Values) -> Score:
+    """A measure [1 + resamples] as `resample` orders them: its value, and what 95 % of the resamples give."""
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    return Score(float(values[0]), float(low), float(high))
+
+
 def weighted_auc(positive: npt.NDArray[np.bool_], score: Floats, weights: Weights) -> Values:
     """Area under the ROC curve for each row of record weights.
 
@@ -96,6 +102,4 @@ def score(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Sc
         "auc": np.mean(areas, axis=0),
         "cross-entropy": loss,
     }
-    return {
-        name: Score(float(v[0]), *(float(q) for q in np.quantile(v[1:], [0.025, 0.975]))) for name, v in values.items()
-    }
+    return {name: interval(v) for name, v in values.items()}

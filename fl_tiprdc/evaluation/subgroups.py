@@ -8,7 +8,7 @@ import pandas as pd
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.frontier import POINT, best_models
-from fl_tiprdc.evaluation.scores import Score, Values, Weights
+from fl_tiprdc.evaluation.scores import Score, Values, Weights, interval
 
 # A metric of its own rather than a column: who asks for "accuracy" gets that of everybody, in tables of any age.
 MARK = "accuracy|"
@@ -71,8 +71,7 @@ def accuracy_by_group(labels: Ints, probabilities: Floats, weights: Weights, gro
     for g, metric in enumerate(groups.metrics):
         there = groups.totals[:, g] > 0
         shares = hits[there, g] / groups.totals[there, g]
-        low, high = np.quantile(shares[1:], [0.025, 0.975]) if len(shares) > 1 else (0.0, 1.0)
-        found[metric] = Score(float(shares[0]), float(low), float(high))
+        found[metric] = interval(shares) if len(shares) > 1 else Score(float(shares[0]), 0.0, 1.0)
     return found
 
 

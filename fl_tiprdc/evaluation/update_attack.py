@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from fl_tiprdc.data.crowd import Floats, Ints
-from fl_tiprdc.evaluation.scores import Score, Weights, resample, weighted_auc
+from fl_tiprdc.evaluation.scores import Score, Weights, interval, resample, weighted_auc
 from fl_tiprdc.seeding import derive, numpy_generator
 
 Values = npt.NDArray[np.float64]
@@ -239,8 +239,7 @@ def judge(score: Values, share: Values, client: Ints, crowd: float, bootstrap: i
         weighted_auc(share > crowd, rounded.astype(np.float32), weights),
         rank_correlation(rounded, share, weights),
     )
-    auc, rank = (Score(float(v[0]), *(float(q) for q in np.quantile(v[1:], [0.025, 0.975]))) for v in values)
-    return auc, rank
+    return interval(values[0]), interval(values[1])
 
 
 def read_features(

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Trained:
         exchanges: what happened.
         seconds: training, publication.
         published_bytes: representations received.
+        passed: number of exchanges done -> the arrays then, where they were to be kept.
     """
 
     point: Point
@@ -45,6 +46,7 @@ class Trained:
     exchanges: list[Exchange] = field(default_factory=list)
     seconds: tuple[float, float] = (0.0, 0.0)
     published_bytes: int = 0
+    passed: dict[int, GroupArrays] = field(default_factory=dict)
 
 
 def instruction_for(experiment: Experiment, point: Point) -> Instruction:
@@ -83,6 +85,7 @@ def train_point(
     description: Description,
     point: Point,
     on_exchange: Callable[[Point, Exchange], None] | None = None,
+    keep: Collection[int] = (),
 ) -> Trained:
     """Train one point over the clients of `grid`.
 
@@ -93,6 +96,7 @@ def train_point(
         description: meaning of x and of the private labels.
         point: what to train.
         on_exchange: told about each exchange when it is done.
+        keep: numbers of exchanges after which to keep the arrays; 0: the initial ones.
 
     Raises:
         TooManyFailuresError: more clients failed than the experiment allows.
@@ -106,9 +110,13 @@ def train_point(
     }
     turns = turns_for(experiment, point.method)
     trained = Trained(point, initial)
+    if 0 in keep:
+        trained.passed[0] = initial
 
     def note(exchange: Exchange) -> None:
         trained.exchanges.append(exchange)
+        if exchange.exchange in keep:
+            trained.passed[exchange.exchange] = {name: dict(arrays) for name, arrays in strategy.groups.items()}
         if on_exchange is not None:
             on_exchange(point, exchange)
 

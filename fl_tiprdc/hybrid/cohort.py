@@ -6,8 +6,10 @@ client dimension, so that a cohort costs a few large operations in place of many
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +20,7 @@ from fl_tiprdc.hybrid.batches import CohortBatches, Member, batches_in
 from fl_tiprdc.hybrid.program import Program, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Batch, Groups, HybridStep, Losses, Parameters
 from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
+from fl_tiprdc.seeding import layer_draws
 
 # Adam's: where a gradient is zero but for rounding (a softmax doesn't feel what all its scores share), a smaller one
 # would blow the rounding up to full steps, and no two runtimes would agree
@@ -97,20 +100,32 @@ class _Adam:
             value[:active] -= MOMENTUM * gradients[name]
 
 
+class _Work(NamedTuple):
+    """One batch of each active member.
+
+    batch [active, ...]; lam, sigma [active]; draws tells a seed for what each member's layers draw at random.
+    """
+
+    batch: Batch
+    lam: Tensor
+    sigma: Tensor
+    draws: Callable[[], list[int]]
+
+
+def _work(batches: CohortBatches, number: int) -> _Work:
+    batch = batches[number]
+    active = len(batch.mask)
+    return _Work(batch, batches.lam[:active], batches.sigma[:active], lambda: batches.draws(number)[:active])
+
+
 def _mapped_gradients(
-    step: HybridStep,
-    trained: Groups,
-    frozen: Groups,
-    shared: set[str],
-    batch: Batch,
-    lam: Tensor,
-    sigma: Tensor,
-    draws: Sequence[int],
+    step: HybridStep, trained: Groups, frozen: Groups, shared: set[str], work: _Work
 ) -> tuple[Groups, Losses]:
     """Gradients and losses with a leading client dimension. `shared` groups come without one."""
+    batch, lam, sigma, _ = work
     own_weights = not shared.issuperset(trained)
     if step.stacks == "never" or (step.stacks == "shared" and own_weights and batch.mask.shape[1] >= LARGE_BATCH):
-        return _gradients_in_turn(step, trained, frozen, shared, batch, lam, sigma, draws)
+        return _gradients_in_turn(step, trained, frozen, shared, work)
     dims = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in frozen.items()}
     own = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in trained.items()}
     mapped = vmap(step.gradients, in_dims=(own, dims, Batch(0, 0, 0, 0), 0, 0))  # type: ignore[arg-type]
@@ -119,18 +134,16 @@ def _mapped_gradients(
 
 
 def _gradients_in_turn(
-    step: HybridStep,
-    trained: Groups,
-    frozen: Groups,
-    shared: set[str],
-    batch: Batch,
-    lam: Tensor,
-    sigma: Tensor,
-    draws: Sequence[int],
+    step: HybridStep, trained: Groups, frozen: Groups, shared: set[str], work: _Work
 ) -> tuple[Groups, Losses]:
     """As `_mapped_gradients`, one client after the other, for networks that can't be stacked; without padding."""
-    if step.stacks == "never":
+    batch, lam, sigma, draws = work
+    random = step.stacks == "never"  # those have dropout; a seeded pass keeps all other threads waiting
+    if random:
         _say_not_stacked()
+    seeded: list[AbstractContextManager[None]] = (
+        [layer_draws(draw) for draw in draws()] if random else [nullcontext()] * len(lam)
+    )
 
     def own(groups: Groups, i: int) -> Groups:
         return {
@@ -140,10 +153,9 @@ def _gradients_in_turn(
 
     gradients: list[Groups] = []
     losses: list[Losses] = []
-    for i, draw in enumerate(draws):
+    for i, context in enumerate(seeded):
         size = max(1, int(batch.mask[i].sum()))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(draw)  # of dropout
+        with context:
             found, loss = step.gradients(
                 own(trained, i), own(frozen, i), Batch(*(part[i, :size] for part in batch)), lam[i], sigma[i]
             )
@@ -221,23 +233,20 @@ def train_cohort(
         names = training.program[done % len(training.program)] if done >= 0 else PRETRAINED
         if done == 0 and training.pretraining:
             optimisers = fresh_optimisers()
-        batch = batches[number]
-        active = len(batch.mask)
+        work = _work(batches, number)
+        active = len(work.lam)
         gradients, losses = _mapped_gradients(
             step,
             _first(groups, names, active, shared),
             _first(groups, [name for name in GROUPS if name not in names], active, shared),
             shared,
-            batch,
-            batches.lam[:active],
-            batches.sigma[:active],
-            batches.draws(number)[:active],
+            work,
         )
         for name in names:
             scheduled = training.scheduled and done >= 0
             scale = step_size(step.method, name, done, total - training.pretraining) if scheduled else 1.0
             optimisers[name].update(gradients[name], active, training.learning_rate * scale)
-        seen = batch.mask.sum(1)
+        seen = work.batch.mask.sum(1)
         rows = torch.stack(losses, dim=1)
         sums[:active] += rows * seen[:, None]
         weights[:active] += seen[:, None] * torch.tensor(
@@ -270,10 +279,7 @@ def cohort_gradients(
         {name: here[name] for name in names},
         {group: values for group, values in here.items() if group not in names},
         set(GROUPS),
-        batches[0],
-        batches.lam,
-        batches.sigma,
-        batches.draws(0),
+        _work(batches, 0),
     )
     return CohortResult(
         {name: {key: batches.restore(value) for key, value in gradients[name].items()} for name in names},

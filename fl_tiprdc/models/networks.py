@@ -1,12 +1,10 @@
 """Extractor, adversary and critic for a crowd: which architecture fits, and its networks with initial weights."""
 
 import math
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import nn
 
 from fl_tiprdc.config import NetworkConfig
@@ -18,6 +16,7 @@ from fl_tiprdc.models.lstm import build_lstm, lstm_shape
 from fl_tiprdc.models.perceptron import ADVERSARIES, perceptron, table_decoder, table_trunk
 from fl_tiprdc.models.text import text_decoder, text_trunk
 from fl_tiprdc.models.vgg16 import build_vgg16, vgg16_shape
+from fl_tiprdc.seeding import layer_draws
 
 Trunk = Callable[[Description, NetworkConfig, Sequence[int]], tuple[list[nn.Module], int]]
 Decoder = Callable[[Description, NetworkConfig, int], nn.Module]
@@ -110,9 +109,6 @@ def representation_width(description: Description, config: NetworkConfig) -> int
     return math.prod(representation_shape(description, config))
 
 
-_seeding = threading.Lock()  # layers draw their weights from the one generator that all threads share
-
-
 def build_networks(description: Description, config: NetworkConfig, critic: str, seed: int) -> dict[str, nn.Module]:
     """Extractor, adversary and critic with initial weights that depend on `seed` alone.
 
@@ -134,6 +130,5 @@ def build_networks(description: Description, config: NetworkConfig, critic: str,
             f"network.architecture '{config.architecture}' has critics {', '.join(architecture.critics)}, "
             f"the method's information bound needs {critic}"
         )
-    with _seeding, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with layer_draws(seed):
         return architecture.build(description, config, critic)
