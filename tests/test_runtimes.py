@@ -72,6 +72,29 @@ def test_ray_cohort_and_inline_equal_a_plain_loop(
         assert largest_difference(b.groups, wanted) < 1e-5, name
 
 
+@pytest.mark.parametrize(
+    ("exchange", "phases"),
+    [
+        ("weights", ["local-pretraining"] * 3 + ["local-training"] * 3),
+        ("gradients", ["pretraining-gradient"] * 6 + ["adversary-gradient", "hybrid-gradient"] * 6),
+    ],
+)
+def test_pretraining_comes_first_and_leaves_the_critic_alone(
+    exchange, phases, small, make_store, population, tmp_path, ray_session, one_thread
+):
+    method = {"exchange": exchange, "pretraining": 1.0}
+    experiment, store = small(methods=("tiprdc+",), method={"tiprdc+": method}), make_store(6, "by-private")
+    points = [Point("tiprdc+", 0.5, 0)]
+    cohort, inline = (
+        federate(runtime, experiment, store, population, tmp_path / runtime, points)[0]
+        for runtime in ("ray-cohort", "inline")
+    )
+    assert [one.phase for one in inline.exchanges] == phases
+    assert largest_difference(cohort.groups, inline.groups) < 1e-5
+    first = [one for one in inline.exchanges if "pretraining" in one.phase]
+    assert {one.losses["information"] for one in first} == {0.0}
+
+
 def test_flower_equals_the_others_and_publishes_the_same(small, make_store, population, tmp_path):
     experiment = small(clients=5, partition="dirichlet:0.3", methods=NAMES, method=METHODS)
     store = make_store(5, "dirichlet:0.3")

@@ -192,7 +192,8 @@ def train_cohort(
 
     Args:
         step: the method.
-        start: parameters of all groups; tensors without a client dimension, or with one row a member.
+        start: parameters of the groups that the program needs; tensors without a client dimension, or with one row
+            a member.
         members: clients with at least one record each.
         training: what to do.
         device: where to compute.
@@ -207,12 +208,12 @@ def train_cohort(
     batches = CohortBatches(members, training.batch_size, counts, step.d if step.method.channel else 0, device)
     program = [*training.program, *([PRETRAINED] if training.pretraining else [])]
     learning = [name for name in GROUPS if any(name in names for names in program)]
-    shared = {name for name in GROUPS if name not in learning}
+    shared = {name for name in start if name not in learning}
     template = step.shapes()
     groups: Groups = {}
-    for name in GROUPS:
+    for name, values in start.items():
         groups[name] = {}
-        for key, value in start[name].items():
+        for key, value in values.items():
             value = value.to(device)
             if name in shared:
                 groups[name][key] = value
@@ -238,7 +239,7 @@ def train_cohort(
         gradients, losses = _mapped_gradients(
             step,
             _first(groups, names, active, shared),
-            _first(groups, [name for name in GROUPS if name not in names], active, shared),
+            _first(groups, [name for name in groups if name not in names], active, shared),
             shared,
             work,
         )
