@@ -80,6 +80,12 @@ class MethodConfig(_Frozen):
     adversary_steps: int = Field(
         1, ge=0, description="updates of the adversary alone before each update of all three networks"
     )
+    closing_steps: int = Field(
+        10,
+        ge=0,
+        description="further such updates while the extractor's step size falls to 0, so that the adversary at its end "
+        "has learned as much as an attacker would; not with weights",
+    )
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's momentum; little of it keeps adversarial training calm")
     decay: Share = Field(
         0.3, description="share of the updates over which the extractor's step size falls to 0; not with weights"
@@ -103,6 +109,7 @@ _PAPER = MethodConfig(
     information="jsd",
     channel=False,
     adversary_steps=0,
+    closing_steps=0,
     beta1=0.9,
     decay=0.0,
     exchange="weights",
@@ -161,7 +168,17 @@ class FederationConfig(_Frozen):
 class AuditConfig(_Frozen):
     """Attackers and probes."""
 
-    attackers: tuple[str, ...] = Field(("logistic", "boosting", "forest", "mlp"), description="the panel", min_length=1)
+    attackers: tuple[str, ...] = Field(
+        ("logistic", "boosting", "forest", "mlp", "nearest", "white-box-mlp", "white-box-kernel"),
+        description="the panel; those in the white box attack releases with known noise only",
+        min_length=1,
+    )
+    validation: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of the contributors who choose the best attacker and probe; 0: held-out people",
+    )
     probes: tuple[str, ...] = Field(
         ("logistic", "boosting", "forest", "mlp"), description="kinds of task probe", min_length=1
     )
@@ -190,7 +207,7 @@ class Experiment(_Frozen):
     )
     methods: tuple[str, ...] = Field(("tiprdc", "tiprdc+"), min_length=1, description="training methods")
     lambdas: tuple[Share, ...] = Field(
-        (0.1, 0.3, 0.5, 0.7, 0.9), min_length=1, description="weights of privacy against information"
+        (0.1, 0.3, 0.5, 0.9, 0.98), min_length=1, description="weights of privacy against information"
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1, description="experiment seeds")
     baselines: tuple[str, ...] = Field(("gaussian-noise",), description="releases to compare with")

@@ -24,6 +24,7 @@ from rich.table import Table
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.own_table import read_table
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.published import (
     Audited,
     audit_published,
@@ -138,7 +139,7 @@ def _write(folder: Path, parsed: argparse.Namespace, audited: Audited, metrics: 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, audit, print, write."""
     parsed = audit_parser().parse_args(arguments)
-    console, config = Console(), AuditConfig()
+    console, config = Console(), AuditConfig(attackers=tuple(CLASSIFIERS))
     quiet = Console(stderr=True)  # wrong input leaves nothing on stdout
     with Stages(quiet if quiet.is_terminal else Console(quiet=True)) as stages:
         audited = read_audit(parsed, stages)

@@ -76,6 +76,13 @@ def represent(step: HybridStep, extractor: Parameters, crowd: Crowd, setting: st
     return step.release_all(extractor, crowd.x, generator, step.method.sigma(point.lam))
 
 
+def _white_box(step: HybridStep, extractor: Parameters, crowd: Crowd, lam: float) -> tuple[Floats | None, float]:
+    """What an attacker with the extractor knows of a release: what it is without the noise, and σ."""
+    if not (sigma := step.method.sigma(lam)):
+        return None, 0.0
+    return step.release_all(extractor, crowd.x, torch_generator(0, "no-noise"), 0.0), sigma
+
+
 def run_experiment(experiment: Experiment, publication: Path, stages: Stages) -> Outcome:
     """Carry out a run.
 
@@ -162,6 +169,7 @@ def _centralized(
                 seed,
                 represent(step, extractor, population.contributors, "centralized", "contributors", point),
                 represent(step, extractor, population.held_out, "centralized", "held-out", point),
+                *_white_box(step, extractor, population.contributors, lam),
             )
             jobs.append(_Job(release))
             where = {"setting": "centralized", "method": method, "lam": lam, "seed": seed}
@@ -223,7 +231,9 @@ def _federated_job(
     step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(point.method))
     extractor = {k: torch.tensor(v) for k, v in one.groups["extractor"].items()}
     held_out = represent(step, extractor, population.held_out, "federated", "held-out", point)
-    return _Job(Release("federated", point.method, point.lam, point.seed, z, held_out), rows)
+    clean, sigma = _white_box(step, extractor, population.contributors, point.lam)
+    clean = None if clean is None else clean[rows]
+    return _Job(Release("federated", point.method, point.lam, point.seed, z, held_out, clean, sigma), rows)
 
 
 def _note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:

@@ -1,8 +1,9 @@
 """The Flower strategy for hybrid training: three groups of arrays, each with its own rule and its own turn."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
@@ -11,8 +12,8 @@ from flwr.serverapp.strategy import Strategy
 
 from fl_tiprdc.config import FederationConfig, MethodConfig
 from fl_tiprdc.federated.messages import CONFIG, LOSSES, Phase, pack_arrays
-from fl_tiprdc.hybrid.program import pretraining_in, step_size
-from fl_tiprdc.hybrid.step import PRETRAINED
+from fl_tiprdc.hybrid.program import Program, pretraining_in, program_for, step_size
+from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
 from fl_tiprdc.seeding import numpy_generator
 from strategies.aggregation import Arrays, Average, Rule, ServerAdam
 from strategies.reply_check import ReplyCheck, sort_replies
@@ -89,11 +90,15 @@ def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[T
     def adam(schedule: Callable[[int], float] = lambda step: 1.0) -> ServerAdam:
         return ServerAdam(federation.server_learning_rate, method.beta1, schedule, aggregate_for(federation))
 
-    steps = {"extractor": 1, "critic": 1, "adversary": method.adversary_steps + 1}  # in an update
-    rules: dict[str, Rule] = {
-        group: adam(lambda step, group=group, each=each: step_size(method, group, step // each, total))  # type: ignore[misc]
-        for group, each in steps.items()
-    }
+    program = program_for(method, total)
+    rules: dict[str, Rule] = {}
+    for group in GROUPS:
+        updates = [done for done, names in _numbered(program) if group in names]  # before each of the group's steps
+
+        def schedule(step: int, group: str = group, updates: Sequence[int] = updates) -> float:
+            return step_size(method, group, updates[step], total)
+
+        rules[group] = adam(schedule)
     clients = federation.gradient_clients
     alone = {"adversary": rules["adversary"]}
     together: dict[str, Rule] = {group: adam() for group in PRETRAINED}
@@ -101,12 +106,19 @@ def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[T
         Turn("pretraining-gradient", 1, together, PRETRAINED, draws=clients)
         for _ in range(pretraining_in(method, total))
     ]
-    for number in range(1, federation.rounds + 1):
-        update = [Turn("adversary-gradient", number, alone, ("extractor", "adversary"), draws=clients)]
-        update *= method.adversary_steps
-        update.append(Turn("hybrid-gradient", number, rules, draws=clients))
-        turns += update * federation.updates_per_round
+    for done, names in _numbered(program):
+        number = done // federation.updates_per_round + 1
+        if names == GROUPS:
+            turns.append(Turn("hybrid-gradient", number, rules, draws=clients))
+        else:
+            turns.append(Turn("adversary-gradient", number, alone, ("extractor", "adversary"), draws=clients))
     return turns
+
+
+def _numbered(program: Program) -> list[tuple[int, tuple[str, ...]]]:
+    """The program's batches, each with the number of updates of the extractor before it."""
+    done = accumulate((names == GROUPS for names in program), initial=0)
+    return list(zip(done, program, strict=False))
 
 
 def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:

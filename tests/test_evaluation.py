@@ -12,6 +12,7 @@ from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, audit, check_pan
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, majority
 from fl_tiprdc.evaluation.frontier import (
     LEVELS,
+    VALIDATION,
     best_models,
     compare,
     dial,
@@ -255,6 +256,7 @@ def test_a_column_that_is_constant_in_training_does_not_blow_up():
 # ---- audit of one release
 
 SCORES = {"accuracy", "balanced-accuracy", "even-odds-accuracy", "auc", "cross-entropy"}
+EACH = {*SCORES, "accuracy|sex=Female", "accuracy|sex=Male"}
 PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bootstrap=20)
 
 
@@ -284,9 +286,10 @@ def test_audit_of_a_release_that_leaks_u(population):
     assert set(table[table["kind"] == "attack"]["target"]) == {"sex"}
     assert set(table[table["kind"] == "task"]["target"]) == tasks
     assert set(table[table["kind"] == "attack"]["model"]) == {MAJORITY, "logistic", "boosting"}
-    assert set(table["metric"]) == SCORES | {"accuracy|sex=Female", "accuracy|sex=Male"}
-    # (3 attackers on one attribute + 2 probes on four tasks) · (5 scores + 2 groups)
-    assert len(table) == (3 + 2 * 4) * 7
+    assert set(table["metric"]) == {*EACH, VALIDATION}
+    # (3 attackers on one attribute + 2 probes on four tasks) · (5 scores + 2 groups); all but the majority are validated
+    assert len(table) == (3 + 2 * 4) * 7 + 2 + 1 * 4
+    table = table[table["metric"] != VALIDATION]  # no interval
     assert (table[["setting", "method", "lam", "seed"]] == ["centralized", "m", 0.5, 0]).all(axis=None)
     for attacker in PANEL.attackers:
         for metric in ("auc", "accuracy", "balanced-accuracy"):
@@ -345,8 +348,9 @@ def test_audit_of_several_private_attributes_with_three_classes():
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"attackers": ("mlp", "oracle")}, "unknown attacker 'oracle': choose one of logistic, boosting, forest, mlp"),
+        ({"attackers": ("mlp", "oracle")}, "unknown attacker 'oracle': choose one of logistic, .*, white-box-kernel"),
         ({"probes": ("majority",)}, "unknown probe 'majority': choose one of logistic, boosting, forest, mlp"),
+        ({"probes": ("white-box-mlp",)}, "unknown probe 'white-box-mlp': choose one of logistic"),
     ],
 )
 def test_unknown_names_in_the_panel(changes, why):
@@ -405,6 +409,19 @@ def test_best_models_are_the_best_of_each_target():
     assert len(best) == 3 + 3
     assert (best["metric"] == "auc").all()
     assert set(best["model"]) == {"mlp"}
+
+
+def test_the_best_model_is_chosen_on_validation_people():
+    """The luckiest on held-out people is not the answer; its AUC is given beside it."""
+    rows = RAW + a_point("federated", 0.2, 0.85, 0.82, 0.70)
+    metrics = metrics_of(rows)
+    chosen = [(*row[:7], VALIDATION, 0.7 + 0.1 * (row[6] == "logistic"), np.nan, np.nan) for row in rows]
+    metrics = pd.concat([metrics, pd.DataFrame([c for c in chosen if c[6] != MAJORITY], columns=COLUMNS)])
+    row = summarize_points(metrics).iloc[-1]
+    assert (row["attacker"], row["attack"], row["attack_most"]) == ("logistic", pytest.approx(0.80), 0.85)
+    best = best_models(metrics)
+    assert set(best.loc[best["target"] != "college", "model"]) == {"logistic", "mlp"}  # raw has one attacker
+    assert list(best.columns) == COLUMNS
 
 
 def test_summarize_points(points):

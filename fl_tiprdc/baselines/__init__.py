@@ -9,9 +9,10 @@ from fl_tiprdc.baselines.hybrid_osia import hybrid_osia
 from fl_tiprdc.baselines.known_task import known_task
 from fl_tiprdc.baselines.leace import leace
 from fl_tiprdc.baselines.local_laplace import local_laplace
-from fl_tiprdc.data.crowd import Crowd, Floats
+from fl_tiprdc.baselines.released import Released
+from fl_tiprdc.data.crowd import Crowd
 
-Release = Callable[[float], tuple[Floats, Floats]]
+Release = Callable[[float], Released]
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Baseline:
     """A way to release.
 
     Attributes:
-        fit: from (contributors, held-out people, seed) to a function of the dial that gives what they would publish,
-            [n, k] and [m, k]. Whatever it trains, it trains on contributors, and only once if the dial has no say.
+        fit: from (contributors, held-out people, seed) to a function of the dial that gives what they would publish.
+            Whatever it trains, it trains on contributors, and only once if the dial has no say.
         dials: values of the dial that are tried, from little to much privacy.
         dial: what the dial is, in a few words.
     """
@@ -29,8 +30,8 @@ class Baseline:
     dials: tuple[float, ...]
     dial: str
 
-    def release(self, contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> tuple[Floats, Floats]:
-        """What both groups of people would publish at one value of the dial: [n, k] and [m, k]."""
+    def release(self, contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> Released:
+        """What both groups of people would publish at one value of the dial."""
         return self.fit(contributors, held_out, seed)(dial)
 
 

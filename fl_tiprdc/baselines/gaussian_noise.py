@@ -4,21 +4,22 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fl_tiprdc.baselines.released import Released
 from fl_tiprdc.data.crowd import Crowd, Floats
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.seeding import numpy_generator
 
 
-def gaussian_noise(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], tuple[Floats, Floats]]:
+def gaussian_noise(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
     """X + dial · ε, ε ~ N(0, I), for both groups of people. `dial` is in units of x (standard deviations)."""
     known, unknown = raw_features(contributors), raw_features(held_out)
 
-    def release(dial: float) -> tuple[Floats, Floats]:
+    def release(dial: float) -> Released:
         generator = numpy_generator(seed, "gaussian-noise", str(dial))
 
         def noisy(x: Floats) -> Floats:
             return (x + dial * generator.standard_normal(x.shape)).astype(np.float32)
 
-        return noisy(known), noisy(unknown)
+        return Released(noisy(known), noisy(unknown), known, dial)
 
     return release

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from fl_tiprdc.baselines.extractor import FEATURES, HIDDEN, build_perceptrons, extract, minimise
+from fl_tiprdc.baselines.released import Released
 from fl_tiprdc.config import METHODS
-from fl_tiprdc.data.crowd import Crowd, Floats
+from fl_tiprdc.data.crowd import Crowd
 from fl_tiprdc.data.principal_components import narrow_features
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.hybrid.privacy import balanced_cross_entropy
@@ -18,7 +19,7 @@ from fl_tiprdc.models import channel
 from fl_tiprdc.seeding import torch_generator
 
 
-def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], tuple[Floats, Floats]]:
+def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
     """What the release channel makes of an extractor for the crowd's first task: [n, 32] and [m, 32].
 
     Liu et al., "Privacy Adversarial Network: Representation Learning for Mobile Data Privacy" (IMWUT 2019): the
@@ -43,7 +44,7 @@ def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[flo
     labels = next(iter(contributors.tasks.values()))
     x, t, u = (torch.from_numpy(np.array(values)) for values in (known, labels, contributors.private))
 
-    def release(dial: float) -> tuple[Floats, Floats]:
+    def release(dial: float) -> Released:
         network, task, adversary = build_perceptrons(
             seed,
             [known.shape[1], HIDDEN, FEATURES],
@@ -63,7 +64,8 @@ def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[flo
             return functional.cross_entropy(answer, t[rows]) + balanced_cross_entropy(guess, u[rows], mask, description)
 
         minimise(loss, (network, task, adversary), len(x), seed)
-        ours, theirs = (released(torch.from_numpy(extract(network, values))).numpy() for values in (known, unknown))
-        return ours, theirs
+        codes = [torch.from_numpy(extract(network, values)) for values in (known, unknown)]
+        clean = channel.release(codes[0], torch.zeros(()), 0.0).numpy()
+        return Released(released(codes[0]).numpy(), released(codes[1]).numpy(), clean, sigma)
 
     return release

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from fl_tiprdc.baselines.released import Released
 from fl_tiprdc.data.crowd import Crowd, Floats, Ints
 from fl_tiprdc.data.principal_components import narrow_features
 from fl_tiprdc.seeding import numpy_generator
@@ -41,7 +42,7 @@ def fit_leace(x: Floats, private: Ints) -> Callable[[Floats], Doubles]:
     return lambda record: record - (record - mean) @ into @ back
 
 
-def leace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], tuple[Floats, Floats]]:
+def leace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
     """LEACE fitted on contributors: [n, k] and [m, k]; dial from 0 (raw) over 1 (erased) to more (noise as well).
 
     Up to 1: x + dial · (LEACE(x) - x). From 1 on: LEACE(x) + (dial - 1) · ε, ε ~ N(0, I).
@@ -55,14 +56,14 @@ def leace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], 
     erase = fit_leace(known, contributors.private)
     pairs = [(x, erase(x)) for x in (known, unknown)]
 
-    def release(dial: float) -> tuple[Floats, Floats]:
+    def release(dial: float) -> Released:
         share, sigma = min(dial, 1.0), max(dial - 1.0, 0.0)
         generator = numpy_generator(seed, "leace", str(dial))
 
-        def erased(x: Floats, without: Doubles) -> Floats:
-            return (x + share * (without - x) + sigma * generator.standard_normal(x.shape)).astype(np.float32)
+        def noisy(erased: Doubles) -> Floats:
+            return (erased + sigma * generator.standard_normal(erased.shape)).astype(np.float32)
 
-        ours, theirs = (erased(x, without) for x, without in pairs)
-        return ours, theirs
+        ours, theirs = (x + share * (without - x) for x, without in pairs)
+        return Released(noisy(ours), noisy(theirs), ours.astype(np.float32), sigma)
 
     return release

@@ -1,9 +1,11 @@
 """Audit of one set of representations: every attacker and every probe, trained anew."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from fl_tiprdc.config import AuditConfig
@@ -11,8 +13,10 @@ from fl_tiprdc.data.crowd import Attribute, Crowd, Floats, Ints
 from fl_tiprdc.data.principal_components import fit_components
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, TAKE_WIDE, majority
-from fl_tiprdc.evaluation.scores import resample, score
+from fl_tiprdc.evaluation.frontier import VALIDATION
+from fl_tiprdc.evaluation.scores import Score, area, resample, score
 from fl_tiprdc.evaluation.subgroups import accuracy_by_group, group_people
+from fl_tiprdc.evaluation.white_box import WHITE_BOX
 from fl_tiprdc.seeding import derive, numpy_generator
 
 NARROW = 256  # numbers in a representation that all models take as they are
@@ -32,6 +36,9 @@ class Release:
         seed: experiment seed.
         contributors: [n, d] what attackers and probes are trained on.
         held_out: [m, d] what they are tested on.
+        clean: [n, d] what contributors would release without noise, for attackers in the white box; None: there are
+            none, or no noise.
+        sigma: standard deviation of the Gaussian noise on `clean`.
     """
 
     setting: str
@@ -40,6 +47,8 @@ class Release:
     seed: int
     contributors: Floats
     held_out: Floats
+    clean: Floats | None = None
+    sigma: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ def check_panel(config: AuditConfig) -> None:
     Raises:
         InputError: unknown name.
     """
-    require_known("attacker", config.attackers, CLASSIFIERS)
+    require_known("attacker", config.attackers, {**CLASSIFIERS, **WHITE_BOX})
     require_known("probe", config.probes, CLASSIFIERS)
 
 
@@ -85,6 +94,13 @@ def narrow(x: Floats, test: Floats, seed: int) -> tuple[Floats, Floats]:
     """The first `COMPONENTS` principal components of x [n, d], and the same of `test`."""
     components = fit_components(x, COMPONENTS, seed)
     return components.transform(x).astype(np.float32), components.transform(test).astype(np.float32)
+
+
+def _validate(participant: Ints, share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """[n] true for the records of a share of the people, drawn at random."""
+    people = np.unique(participant)
+    drawn = numpy_generator(seed, "audit-validation").permutation(people)[: int(share * len(people))]
+    return np.isin(participant, drawn)
 
 
 def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -> pd.DataFrame:
@@ -99,37 +115,71 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
     Returns:
         Rows of metrics.csv (see `COLUMNS`). `kind` is attack or task; the model "majority" answers the most
         frequent class and is the level of chance. Beside the metrics of `score` there is "accuracy|ATTRIBUTE=CLASS"
-        for every private group: the accuracy among these people. Of representations wider than `NARROW`, models
-        that are not in `TAKE_WIDE` see principal components.
+        for every private group: the accuracy among these people; and "validation-auc", of contributors whom the model
+        didn't learn from: the one to choose a model by. Of representations wider than `NARROW`, models that are not in
+        `TAKE_WIDE` see principal components.
     """
     seed = derive(release.seed, "audit", release.setting, release.method, str(release.lam))
     weights = resample(unknown.participant, config.bootstrap, 0)
     groups = group_people(unknown.attacks, unknown.class_names, weights)
+    validating = _validate(known.participant, config.validation, release.seed)
+    shuffled = numpy_generator(release.seed, "audit-records").permutation(len(release.contributors))
+    learning, chosen_by = shuffled[~validating[shuffled]], np.flatnonzero(validating)
     table: list[dict[str, object]] = []
     panels = (
         ("attack", config.attackers, known.attacks, config.attack_records),
         ("task", config.probes, known.tasks, config.probe_records),
     )
-    shuffled = numpy_generator(release.seed, "audit-records").permutation(len(release.contributors))
     for kind, names, labels, most in panels:
         if not labels:
             continue
-        rows = np.sort(shuffled[: most or None])
-        x = np.ascontiguousarray(release.contributors[rows], dtype=np.float32)
-        inputs = {True: (x, release.held_out)}
-        inputs[False] = narrow(x, release.held_out, seed) if x.shape[1] > NARROW else inputs[True]
+        rows = np.sort(learning[: most or None])
+        new = np.concatenate([release.contributors[chosen_by], release.held_out])  # validate, then test
+        inputs = _inputs(release, rows, new, seed)
         targets = list(labels)
         answers_known = np.stack([labels[target][rows] for target in targets], axis=1)
         answers = unknown.attacks if kind == "attack" else unknown.tasks
         classes = [known.classes[target] for target in targets]
         for name in (MAJORITY, *names):
-            classifier = majority if name == MAJORITY else CLASSIFIERS[name]
-            seen, tested = inputs[name in TAKE_WIDE]
-            found = classifier(seen, answers_known, classes, tested, seed)
+            if (found := _answers(name, inputs, answers_known, classes, release.sigma, seed)) is None:
+                continue
             for target, probabilities in zip(targets, found, strict=True):
-                results = score(answers[target], probabilities, weights)
-                results |= accuracy_by_group(answers[target], probabilities, weights, groups)
+                chosen, tested = np.split(probabilities, [len(chosen_by)])
+                results = score(answers[target], tested, weights)
+                results |= accuracy_by_group(answers[target], tested, weights, groups)
+                if len(chosen) and name != MAJORITY:
+                    ones = np.ones((1, len(chosen)), np.float32)
+                    value = float(area(labels[target][chosen_by], chosen, ones)[0])
+                    results[VALIDATION] = Score(value, math.nan, math.nan)
                 for metric, result in results.items():
                     where = (release.setting, release.method, release.lam, release.seed, kind, target, name, metric)
                     table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
     return pd.DataFrame(table, columns=COLUMNS)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What models learn from and are tested on; for those in the white box what is released less its noise."""
+
+    wide: tuple[Floats, Floats]
+    narrow: tuple[Floats, Floats]
+    clean: tuple[Floats, Floats] | None
+
+
+def _inputs(release: Release, rows: Ints, new: Floats, seed: int) -> _Inputs:
+    x = np.ascontiguousarray(release.contributors[rows], dtype=np.float32)
+    clean = release.clean[rows] if release.clean is not None and release.sigma > 0 else None
+    if x.shape[1] <= NARROW:
+        return _Inputs((x, new), (x, new), None if clean is None else (clean, new))
+    # components are orthonormal: noise that is the same in every direction stays so
+    return _Inputs((x, new), narrow(x, new, seed), None if clean is None else narrow(clean, new, seed))
+
+
+def _answers(
+    name: str, inputs: _Inputs, labels: Ints, classes: Sequence[int], sigma: float, seed: int
+) -> list[Floats] | None:
+    if name in WHITE_BOX:
+        return WHITE_BOX[name](inputs.clean[0], sigma, labels, classes, inputs.clean[1], seed) if inputs.clean else None
+    seen, tested = inputs.wide if name in TAKE_WIDE else inputs.narrow
+    classifier = majority if name == MAJORITY else CLASSIFIERS[name]
+    return classifier(seen, labels, classes, tested, seed)

@@ -12,10 +12,12 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.mlp import Perceptron
+from fl_tiprdc.seeding import numpy_generator
 
 Classifier = Callable[[Floats, Ints, Sequence[int], Floats, int], list[Floats]]
 
@@ -81,11 +83,61 @@ def mlp(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int
     return Perceptron(seed).fit_predict(x, labels, classes, test)
 
 
+NEIGHBOURS = (20, 60, 200, 600)  # of which one number is chosen
+TRIED_ON = 1000  # records, kept from the neighbours, on which it is chosen
+
+
+def nearest(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
+    """Shares of the classes among the nearest records, standardised; as many as do best on records kept apart."""
+    scaler = StandardScaler().fit(x)
+    inputs = scaler.transform(x)
+    shuffled = numpy_generator(seed, "nearest").permutation(len(x))
+    cut = min(TRIED_ON, len(x) // 5)
+    tried, kept = shuffled[:cut], shuffled[cut:]
+    counts = [k for k in NEIGHBOURS if k <= len(kept)] or [len(kept)]
+    model = NearestNeighbors(n_neighbors=counts[-1], algorithm="brute").fit(inputs[kept])
+    hot = [np.eye(k, dtype=np.float32)[labels[kept, i]] for i, k in enumerate(classes)]
+
+    def shares(new: Floats, count: int) -> list[Floats]:
+        near = model.kneighbors(new, n_neighbors=count, return_distance=False)
+        return [(one[near].sum(1) + 1 / one.shape[1]) / (count + 1) for one in hot]  # nobody is sure of a class
+
+    if not cut:
+        return shares(scaler.transform(test), counts[-1])
+    near = model.kneighbors(inputs[tried], return_distance=False)
+    losses = []
+    for count in counts:
+        answers = [(one[near[:, :count]].sum(1) + 1 / one.shape[1]) / (count + 1) for one in hot]
+        right = [np.take_along_axis(p, labels[tried, i, None], axis=1) for i, p in enumerate(answers)]
+        losses.append(-np.mean([np.log(p).mean() for p in right]))
+    return shares(scaler.transform(test), counts[int(np.argmin(losses))])
+
+
+SHAPES = ((512,), (256, 128), (128, 128, 128))  # wide, as the plain one, and deep
+RESTARTS = 2
+
+
+def mlp_tuned(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
+    """Multilayer perceptrons, wide and deep, started several times: the mean answer of the best shape's.
+
+    The shape is the one with the smallest loss on the records that validate.
+    """
+    found: list[tuple[float, list[list[Floats]]]] = []
+    for hidden in SHAPES:
+        models = [Perceptron(seed + restart, hidden) for restart in range(RESTARTS)]
+        answers = [model.fit_predict(x, labels, classes, test) for model in models]
+        found.append((float(np.mean([model.loss for model in models])), answers))
+    best = min(found, key=lambda one: one[0])[1]
+    return [np.mean(each, axis=0, dtype=np.float32) for each in zip(*best, strict=True)]
+
+
 CLASSIFIERS: Mapping[str, Classifier] = {
     "logistic": logistic,
     "boosting": boosting,
     "forest": forest,
     "mlp": mlp,
+    "nearest": nearest,
+    "mlp-tuned": mlp_tuned,
 }
 
-TAKE_WIDE = ("mlp",)  # models that cope with thousands of inputs
+TAKE_WIDE = ("mlp", "mlp-tuned")  # models that cope with thousands of inputs

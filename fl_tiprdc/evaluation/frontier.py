@@ -10,19 +10,31 @@ CURVE = ["setting", "method"]
 LEVELS = np.linspace(0.5, 1.0, 101)  # attack levels at which a frontier is read
 
 
+VALIDATION = "validation-auc"  # metric by which the best model is chosen, of people who are no part of the result
+
+
 def best_models(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The AUC row of the best model for every point, kind and target."""
+    """The AUC row of the best model for every point, kind and target.
+
+    The best on validation people, so that its AUC on held-out people is no maximum of several noisy ones; tables
+    without validation rows give the maximum.
+    """
     metrics = metrics.reset_index(drop=True)  # tables that were put together may repeat an index
+    key = [*POINT, "kind", "target"]
     areas = metrics[(metrics["metric"] == "auc") & (metrics["model"] != MAJORITY)]
-    best = areas.loc[areas.groupby([*POINT, "kind", "target"], sort=False)["value"].idxmax()]
-    return best.reset_index(drop=True)
+    chosen_by = metrics.loc[metrics["metric"] == VALIDATION, [*key, "model", "value"]]
+    areas = areas.merge(chosen_by.rename(columns={"value": "chosen_by"}), on=[*key, "model"], how="left")
+    areas["chosen_by"] = areas["chosen_by"].fillna(areas["value"])
+    best = areas.loc[areas.groupby(key, sort=False)["chosen_by"].idxmax()]
+    return best.drop(columns="chosen_by").reset_index(drop=True)
 
 
 def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
     """One row a point: worst attack with its interval and attacker, mean retention, retention of each task.
 
-    Worst attack is the panel's best attacker, over all private attributes. Retention of a task is
-    (AUC(z̃) - ½) / (AUC(raw) - ½), AUC(raw) being the best probe on raw x.
+    Worst attack is the panel's best attacker, over all private attributes, see `best_models`; `attack_most` is the
+    largest AUC that any of them has on held-out people, an upper bound that grows with the panel by chance alone.
+    Retention of a task is (AUC(z̃) - ½) / (AUC(raw) - ½), AUC(raw) being the best probe on raw x.
     """
     best = best_models(metrics)
     tasks = best[best["kind"] == "task"]
@@ -34,6 +46,9 @@ def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
     points = worst.rename(columns={"value": "attack", "low": "attack_low", "high": "attack_high", "model": "attacker"})[
         [*POINT, "attack", "attack_low", "attack_high", "attacker", "target"]
     ]
+    tried = metrics[(metrics["kind"] == "attack") & (metrics["metric"] == "auc") & (metrics["model"] != MAJORITY)]
+    most = tried.groupby(POINT)["value"].max().rename("attack_most").reset_index()
+    points = points.merge(most, on=POINT)
     wide = tasks.pivot(index=POINT, columns="target", values="retention").add_prefix("retention:")
     wide.insert(0, "retention", wide.mean(axis=1))
     return points.merge(wide.reset_index(), on=POINT).rename(columns={"target": "attribute"})

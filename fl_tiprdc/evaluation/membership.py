@@ -63,7 +63,7 @@ def membership(
         generator = numpy_generator(release.seed, "membership", target, *place)
         (x, member, _), (new, answers, people) = _halves(sides, (contributor, held_out), generator)
         weights = resample(people, config.bootstrap, 0)
-        for name in (MAJORITY, *config.attackers):
+        for name in (MAJORITY, *(name for name in config.attackers if name in CLASSIFIERS)):
             classifier = majority if name == MAJORITY else CLASSIFIERS[name]
             probabilities = classifier(x, member[:, None], [2], new, seed)[0]
             for metric, result in score(answers, probabilities, weights).items():

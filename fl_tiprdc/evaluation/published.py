@@ -27,7 +27,7 @@ from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.data.table import Table, encode, require_columns
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
-from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
 from fl_tiprdc.evaluation.frontier import best_models
 
 PAIR, ID = ["client", "record"], ["id"]  # what rows are joined by, the first that both sides have
@@ -407,8 +407,8 @@ def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[]
 
 
 def panel(config: AuditConfig) -> list[str]:
-    """Names of attackers and probes, each once."""
-    return list(dict.fromkeys((*config.attackers, *config.probes)))
+    """Names of attackers and probes, each once; none in the white box: nobody knows how the release was made."""
+    return [name for name in dict.fromkeys((*config.attackers, *config.probes)) if name in CLASSIFIERS]
 
 
 def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -430,9 +430,9 @@ def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
         )
         .merge(right.rename(columns={"value": "accuracy"}), on=[*keys, "model"])
     )
-    raw = metrics[(metrics["setting"] == "raw") & (metrics["metric"] == "auc") & (metrics["model"] != MAJORITY)]
+    raw = metrics[metrics["setting"] == "raw"]
     if len(raw):
-        table = table.merge(raw.groupby(keys)["value"].max().rename("raw_auc").reset_index(), on=keys)
+        table = table.merge(best_models(raw)[[*keys, "value"]].rename(columns={"value": "raw_auc"}), on=keys)
         retained = (table["auc"] - 0.5) / (table["raw_auc"] - 0.5)
         # a task that raw features can't tell has nothing to retain
         table["retention"] = retained.where((table["kind"] == "task") & (table["raw_auc"] > 0.5))

@@ -65,6 +65,15 @@ def resample(participant: Ints, resamples: int, seed: int) -> Weights:
     return np.concatenate([np.ones((1, len(participant))), counts[:, member.reshape(-1)]]).astype(np.float32)
 
 
+def area(labels: Ints, probabilities: Floats, weights: Weights) -> Values:
+    """AUC for each row of weights [b, n]: the mean of one class against the rest, over classes that the labels have."""
+    classes = probabilities.shape[1]
+    present = [k for k in range(classes) if (labels == k).any()]
+    one_against_rest = present[:1] if classes == 2 else present  # the areas of two classes are the same
+    areas: Values = np.mean([weighted_auc(labels == k, probabilities[:, k], weights) for k in one_against_rest], axis=0)
+    return areas
+
+
 def score(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Score]:
     """What probabilities are worth, with 95 % intervals.
 
@@ -93,13 +102,11 @@ def score(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Sc
     total, hits, even_hits = np.split(sums[:, :-1], 3, axis=1)
     loss = sums[:, -1] / total.sum(1)
     loss[0] = weights[0] @ nats / weights[0].sum()  # the value itself: no rounding
-    one_against_rest = present[:1] if classes == 2 else present  # the areas of two classes are the same
-    areas = [weighted_auc(labels == k, probabilities[:, k], weights) for k in one_against_rest]
     values = {
         "accuracy": hits.sum(1) / total.sum(1),
         "balanced-accuracy": (hits / np.maximum(total, 1e-12)).mean(1),
         "even-odds-accuracy": (even_hits / np.maximum(total, 1e-12)).mean(1),
-        "auc": np.mean(areas, axis=0),
+        "auc": area(labels, probabilities, weights),
         "cross-entropy": loss,
     }
     return {name: interval(v) for name, v in values.items()}

@@ -10,7 +10,7 @@ from fl_tiprdc.data.crowd import Records
 from fl_tiprdc.hybrid.batches import Member
 from fl_tiprdc.hybrid.cohort import CohortResult, LocalTraining, train_cohort
 from fl_tiprdc.hybrid.program import pretraining_in, program_for
-from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.hybrid.step import GROUPS, HybridStep
 
 ROWS = 40  # points of a training curve
 SMALLEST_BATCH = 64
@@ -41,33 +41,32 @@ def train_centralized(
     Returns:
         Final parameters with a leading λ dimension, and the training curve.
     """
-    program = program_for(step.method)
+    program = program_for(step.method, config.steps)
     pretraining = pretraining_in(step.method, config.steps)
     members = [Member(records, lam, step.method.sigma(lam), seed, ("centralized",)) for lam in lambdas]
     curve: Curve = []
-    sums, every = torch.zeros(len(lambdas), 3), max(1, config.steps // ROWS)
+    sums, batches, updates, every = torch.zeros(len(lambdas), 3), 0, 0, max(1, config.steps // ROWS)
 
     def note(done: int, total: int, losses: Tensor) -> None:
-        nonlocal sums
+        nonlocal sums, batches, updates
         if done <= pretraining:
             return
-        sums = sums + losses
-        update, place = divmod(done - pretraining, len(program))
-        if place:
+        sums, batches = sums + losses, batches + 1
+        if program[done - pretraining - 1] != GROUPS:
             return
-        if update % every == 0:
-            scale = torch.tensor([1.0, 1.0, 1.0 / len(program)]) / every  # the adversary learns from every batch
-            curve.append((update, sums * scale))
-            sums = torch.zeros(len(lambdas), 3)
+        updates += 1
+        if updates % every == 0:
+            curve.append((updates, sums / torch.tensor([every, every, batches])))  # every batch teaches the adversary
+            sums, batches = torch.zeros(len(lambdas), 3), 0
         if on_update is not None:
-            on_update(update, config.steps)
+            on_update(updates, config.steps)
 
     training = LocalTraining(
         program,
         min(config.batch_size, max(SMALLEST_BATCH, len(records) // 8)),
         config.learning_rate,
         config.weight_decay,
-        batches=config.steps * len(program),
+        batches=len(program),
         pretraining=pretraining,
         scheduled=True,
     )

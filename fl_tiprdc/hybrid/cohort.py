@@ -41,7 +41,8 @@ class LocalTraining:
         epochs: passes over the records.
         batches: number of batches in place of epochs; 0: epochs count.
         pretraining: batches before those, from which extractor and adversary learn together to tell the private value.
-        scheduled: whether step sizes follow the method's schedule over the batches.
+        scheduled: whether step sizes follow the method's schedule over the extractor's updates; then the program is
+            that of the whole training.
     """
 
     program: Program
@@ -229,6 +230,7 @@ def train_cohort(
     sums = torch.zeros(len(members), 3, device=device)
     weights = torch.zeros(len(members), 3, device=device)
     total = len(batches)
+    updates, all_updates = 0, sum(names == GROUPS for names in training.program)
     for number in range(total):
         done = number - training.pretraining
         names = training.program[done % len(training.program)] if done >= 0 else PRETRAINED
@@ -245,8 +247,9 @@ def train_cohort(
         )
         for name in names:
             scheduled = training.scheduled and done >= 0
-            scale = step_size(step.method, name, done, total - training.pretraining) if scheduled else 1.0
+            scale = step_size(step.method, name, updates, all_updates) if scheduled else 1.0
             optimisers[name].update(gradients[name], active, training.learning_rate * scale)
+        updates += names == GROUPS
         seen = work.batch.mask.sum(1)
         rows = torch.stack(losses, dim=1)
         sums[:active] += rows * seen[:, None]

@@ -10,9 +10,17 @@ Program = Sequence[tuple[str, ...]]  # which groups learn from a batch, batch af
 ADVERSARY: tuple[str, ...] = ("adversary",)
 
 
-def program_for(method: MethodConfig) -> Program:
-    """Updates of the adversary alone, then one of all three groups; the paper has only the latter."""
-    return [ADVERSARY] * method.adversary_steps + [GROUPS]
+def updates_for(method: MethodConfig, done: int, total: int) -> int:
+    """Updates of the adversary alone before the extractor update that follows `done` of `total`."""
+    return method.adversary_steps + (method.closing_steps if fade(done, total, method.decay) < 1 else 0)
+
+
+def program_for(method: MethodConfig, total: int = 1) -> Program:
+    """The batches of `total` updates: for each, some of the adversary alone, then one of all three groups.
+
+    The paper has only the latter. A program of one update, repeated, is that of a client's local training.
+    """
+    return [group for done in range(total) for group in [*[ADVERSARY] * updates_for(method, done, total), GROUPS]]
 
 
 def fade(done: int, total: int, share: float) -> float:
