@@ -169,8 +169,12 @@ class AuditConfig(_Frozen):
     """Attackers and probes."""
 
     attackers: tuple[str, ...] = Field(
-        ("logistic", "boosting", "forest", "mlp", "nearest", "white-box-mlp", "white-box-kernel"),
-        description="the panel; those in the white box attack releases with known noise only",
+        (
+            *("logistic", "boosting", "forest", "mlp", "nearest"),
+            *("convolutional", "recurrent", "white-box-mlp", "white-box-kernel"),
+        ),
+        description="the panel; convolutional and recurrent attack releases that have a shape, those in the white box "
+        "releases with known noise",
         min_length=1,
     )
     validation: float = Field(
@@ -180,7 +184,9 @@ class AuditConfig(_Frozen):
         description="share of the contributors who choose the best attacker and probe; 0: held-out people",
     )
     probes: tuple[str, ...] = Field(
-        ("logistic", "boosting", "forest", "mlp"), description="kinds of task probe", min_length=1
+        ("logistic", "boosting", "forest", "mlp", "convolutional", "recurrent"),
+        description="kinds of task probe",
+        min_length=1,
     )
     attack_records: int = Field(0, ge=0, description="contributors' records that attackers learn from; 0: all")
     probe_records: int = Field(15000, ge=0, description="contributors' records that probes learn from; 0: all")

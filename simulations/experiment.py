@@ -16,7 +16,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Crowd, Floats, Ints, Population
 from fl_tiprdc.data.partition import partition
-from fl_tiprdc.data.raw_features import raw_features
+from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
 from fl_tiprdc.evaluation.reconstruction import Examples, Reconstruction, is_wanted, reconstruct
 from fl_tiprdc.federated.client_store import write_client_store
@@ -27,7 +27,7 @@ from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve
 from fl_tiprdc.hybrid.centralized import Curve, train_centralized
 from fl_tiprdc.hybrid.cohort import CohortResult
 from fl_tiprdc.hybrid.step import HybridStep, Parameters
-from fl_tiprdc.models.networks import representation_width
+from fl_tiprdc.models.networks import representation_shape, representation_width
 from fl_tiprdc.seeding import torch_generator
 from simulations.stages import Stages
 
@@ -118,7 +118,8 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
 
 def _untrained(experiment: Experiment, population: Population, stages: Stages) -> list[_Job]:
     known, unknown = raw_features(population.contributors), raw_features(population.held_out)
-    jobs = [_Job(Release("raw", "raw", 0.0, seed, known, unknown)) for seed in experiment.seeds]
+    shape = raw_shape(population.contributors.description)
+    jobs = [_Job(Release("raw", "raw", 0.0, seed, known, unknown, shape=shape)) for seed in experiment.seeds]
     names = experiment.baselines if "baseline" in experiment.settings else ()
     dials = {name: experiment.dials.get(name, BASELINES[name].dials) for name in names}
     with stages.stage("baselines", len(experiment.seeds) * sum(map(len, dials.values()))) as ticker:
@@ -170,6 +171,7 @@ def _centralized(
                 represent(step, extractor, population.contributors, "centralized", "contributors", point),
                 represent(step, extractor, population.held_out, "centralized", "held-out", point),
                 *_white_box(step, extractor, population.contributors, lam),
+                representation_shape(step.description, step.network),
             )
             jobs.append(_Job(release))
             where = {"setting": "centralized", "method": method, "lam": lam, "seed": seed}
@@ -233,7 +235,8 @@ def _federated_job(
     held_out = represent(step, extractor, population.held_out, "federated", "held-out", point)
     clean, sigma = _white_box(step, extractor, population.contributors, point.lam)
     clean = None if clean is None else clean[rows]
-    return _Job(Release("federated", point.method, point.lam, point.seed, z, held_out, clean, sigma), rows)
+    shape = representation_shape(step.description, step.network)
+    return _Job(Release("federated", point.method, point.lam, point.seed, z, held_out, clean, sigma, shape), rows)
 
 
 def _note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:

@@ -287,7 +287,7 @@ def test_audit_of_a_release_that_leaks_u(population):
     assert set(table[table["kind"] == "task"]["target"]) == tasks
     assert set(table[table["kind"] == "attack"]["model"]) == {MAJORITY, "logistic", "boosting"}
     assert set(table["metric"]) == {*EACH, VALIDATION}
-    # (3 attackers on one attribute + 2 probes on four tasks) · (5 scores + 2 groups); all but the majority are validated
+    # (3 attackers on one attribute + 2 probes on four tasks) · (5 scores + 2 groups), validation of all but chance
     assert len(table) == (3 + 2 * 4) * 7 + 2 + 1 * 4
     table = table[table["metric"] != VALIDATION]  # no interval
     assert (table[["setting", "method", "lam", "seed"]] == ["centralized", "m", 0.5, 0]).all(axis=None)

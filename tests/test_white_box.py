@@ -10,6 +10,7 @@ from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.frontier import summarize_points
+from fl_tiprdc.evaluation.shaped import shaped
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
 
 SIGMA = 0.5
@@ -105,3 +106,33 @@ def summarize_points_of_attacks(table):
     both = [table, raw, raw.assign(setting="raw")]
     points = summarize_points(pd.concat(both, ignore_index=True))
     return points[points["setting"] == "centralized"].iloc[0]
+
+
+# ---- representations that have a shape
+
+
+@pytest.mark.parametrize(("name", "shape"), [("convolutional", (3, 9, 7)), ("recurrent", (6, 5))])
+def test_classifiers_of_shaped_representations_find_what_moves_about(name, shape):
+    """The sign of a mark that is somewhere: chance for a linear attacker, and easy for those that share weights."""
+    generator = np.random.default_rng(3)
+    x = 0.1 * generator.normal(size=(1500, *shape)).astype(np.float32)
+    u = generator.integers(0, 2, 1500)
+    places = (
+        generator.integers(0, shape[-2], 1500) if name == "convolutional" else generator.integers(0, shape[0], 1500)
+    )
+    for i, place in enumerate(places):  # two marks, alike or unlike
+        sign = generator.choice([-1, 1])
+        mark = x[i, 0, place] if name == "convolutional" else x[i, place]
+        mark[:2] += sign * np.array([3, 3 if u[i] else -3])
+    flat = x.reshape(1500, -1)
+    found = shaped(name, shape, flat[:1000], u[:1000, None], [2], flat[1000:], 0)[0]
+    assert roc_auc_score(u[1000:], found[:, 1]) > 0.9
+    known = Truth({"u": u[:1000]}, {}, {"u": 2}, np.arange(1000))
+    unknown = Truth({"u": u[1000:]}, {}, {"u": 2}, np.arange(500))
+    panel = AuditConfig(attackers=("logistic", "convolutional", "recurrent"), bootstrap=5)
+    table = audit(Release("raw", "raw", 0.0, 0, flat[:1000], flat[1000:], shape=shape), known, unknown, panel)
+    assert set(table["model"]) == {"majority", "logistic", name}
+    areas = table[table["metric"] == "auc"].set_index("model")["value"]
+    assert areas["logistic"] < 0.6 < 0.9 < areas[name]
+    flat_table = audit(Release("raw", "raw", 0.0, 0, flat[:1000], flat[1000:]), known, unknown, panel)
+    assert set(flat_table["model"]) == {"majority", "logistic"}

@@ -6,7 +6,7 @@ import numpy as np
 
 from fl_tiprdc.baselines.released import Released
 from fl_tiprdc.data.crowd import Crowd, Floats
-from fl_tiprdc.data.raw_features import raw_features
+from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.seeding import numpy_generator
 
 
@@ -20,6 +20,6 @@ def gaussian_noise(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[
         def noisy(x: Floats) -> Floats:
             return (x + dial * generator.standard_normal(x.shape)).astype(np.float32)
 
-        return Released(noisy(known), noisy(unknown), known, dial)
+        return Released(noisy(known), noisy(unknown), known, dial, raw_shape(contributors.description))
 
     return release

@@ -7,7 +7,7 @@ import numpy as np
 
 from fl_tiprdc.baselines.released import Released
 from fl_tiprdc.data.crowd import Crowd, Description, Floats
-from fl_tiprdc.data.raw_features import raw_features
+from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.seeding import numpy_generator
 
 CLIP = 2.0  # standardised numbers are clipped to ± this
@@ -53,6 +53,6 @@ def local_laplace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[
         def noisy(x: Floats) -> Floats:
             return (x + widest * dial * generator.laplace(size=x.shape)).astype(np.float32)
 
-        return Released(noisy(known), noisy(unknown))
+        return Released(noisy(known), noisy(unknown), shape=raw_shape(contributors.description))
 
     return release

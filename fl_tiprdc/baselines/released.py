@@ -10,9 +10,11 @@ class Released(NamedTuple):
 
     contributors [n, k]; held_out [m, k]; clean [n, k] what contributors would release without noise and sigma the
     standard deviation of Gaussian noise on it, the same for every number; None and 0 where there is no such noise.
+    shape: of a representation before it was flattened; none: a vector.
     """
 
     contributors: Floats
     held_out: Floats
     clean: Floats | None = None
     sigma: float = 0.0
+    shape: tuple[int, ...] = ()

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from fl_tiprdc.data.crowd import PADDING, Crowd, Floats, X
+from fl_tiprdc.data.crowd import PADDING, Crowd, Description, Floats, X
 
 WIDEST = 2048  # one-hot places of a text; longer ones become counts of tokens
 PIXELS = 32  # of an image's shorter side; larger ones are averaged down
@@ -24,6 +24,17 @@ def raw_features(crowd: Crowd) -> Floats:
         parts = [_pixel_features(x[begin : begin + 1024], square) for begin in range(0, len(x), 1024)]
         return np.concatenate(parts) if parts else np.empty((0, description.width), dtype=np.float32)
     return _text_features(x, description.vocabulary)
+
+
+def raw_shape(description: Description) -> tuple[int, ...]:
+    """Shape of raw features before they were flattened: (channels, height, width), (places, tokens); or none."""
+    if description.modality == "image":
+        channels, height, width = description.shape
+        square = max(1, min(height, width) // PIXELS)
+        return channels, height // square, width // square
+    if description.modality == "text" and description.shape[0] * description.vocabulary <= WIDEST:
+        return description.shape[0], description.vocabulary
+    return ()
 
 
 def _pixel_features(images: npt.NDArray[np.uint8], square: int) -> Floats:

@@ -15,6 +15,7 @@ from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, TAKE_WIDE, majority
 from fl_tiprdc.evaluation.frontier import VALIDATION
 from fl_tiprdc.evaluation.scores import Score, area, resample, score
+from fl_tiprdc.evaluation.shaped import SHAPED, fits, shaped
 from fl_tiprdc.evaluation.subgroups import accuracy_by_group, group_people
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
 from fl_tiprdc.seeding import derive, numpy_generator
@@ -39,6 +40,7 @@ class Release:
         clean: [n, d] what contributors would release without noise, for attackers in the white box; None: there are
             none, or no noise.
         sigma: standard deviation of the Gaussian noise on `clean`.
+        shape: of a representation before it was flattened; none: a vector.
     """
 
     setting: str
@@ -49,6 +51,7 @@ class Release:
     held_out: Floats
     clean: Floats | None = None
     sigma: float = 0.0
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,8 @@ def check_panel(config: AuditConfig) -> None:
     Raises:
         InputError: unknown name.
     """
-    require_known("attacker", config.attackers, {**CLASSIFIERS, **WHITE_BOX})
-    require_known("probe", config.probes, CLASSIFIERS)
+    require_known("attacker", config.attackers, {**CLASSIFIERS, **SHAPED, **WHITE_BOX})
+    require_known("probe", config.probes, {**CLASSIFIERS, **SHAPED})
 
 
 def narrow(x: Floats, test: Floats, seed: int) -> tuple[Floats, Floats]:
@@ -141,7 +144,7 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
         answers = unknown.attacks if kind == "attack" else unknown.tasks
         classes = [known.classes[target] for target in targets]
         for name in (MAJORITY, *names):
-            if (found := _answers(name, inputs, answers_known, classes, release.sigma, seed)) is None:
+            if (found := _answers(name, release, inputs, answers_known, classes, seed)) is None:
                 continue
             for target, probabilities in zip(targets, found, strict=True):
                 chosen, tested = np.split(probabilities, [len(chosen_by)])
@@ -176,10 +179,17 @@ def _inputs(release: Release, rows: Ints, new: Floats, seed: int) -> _Inputs:
 
 
 def _answers(
-    name: str, inputs: _Inputs, labels: Ints, classes: Sequence[int], sigma: float, seed: int
+    name: str, release: Release, inputs: _Inputs, labels: Ints, classes: Sequence[int], seed: int
 ) -> list[Floats] | None:
+    """Class probabilities of each target; None: the model is not for such a release."""
     if name in WHITE_BOX:
-        return WHITE_BOX[name](inputs.clean[0], sigma, labels, classes, inputs.clean[1], seed) if inputs.clean else None
+        if inputs.clean is None:
+            return None
+        return WHITE_BOX[name](inputs.clean[0], release.sigma, labels, classes, inputs.clean[1], seed)
+    if name in SHAPED:
+        if not fits(name, release.shape):
+            return None
+        return shaped(name, release.shape, inputs.wide[0], labels, classes, inputs.wide[1], seed)
     seen, tested = inputs.wide if name in TAKE_WIDE else inputs.narrow
     classifier = majority if name == MAJORITY else CLASSIFIERS[name]
     return classifier(seen, labels, classes, tested, seed)

@@ -1,10 +1,10 @@
-"""A multilayer perceptron for several labels at once, stopped early on a validation split."""
+"""A network for several labels at once, stopped early on a validation split: a multilayer perceptron, or another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from fl_tiprdc.data.crowd import Floats, Ints
@@ -25,13 +25,20 @@ class Perceptron:
         patience: epochs without a better validation loss before it stops; not with noise.
         sigma: standard deviation of noise that each record gets anew whenever it is looked at. Nothing is learnt by
             heart then: all epochs are made, with a step size that falls to 0.
+        build: from the number of outputs to a network of another kind, [b, d] -> [b, outputs]; `hidden` has no effect.
     """
 
     def __init__(
-        self, seed: int, hidden: Sequence[int] = (256, 128), epochs: int = 30, patience: int = 4, sigma: float = 0.0
+        self,
+        seed: int,
+        hidden: Sequence[int] = (256, 128),
+        epochs: int = 30,
+        patience: int = 4,
+        sigma: float = 0.0,
+        build: Callable[[int], nn.Module] | None = None,
     ) -> None:
         self._seed, self._hidden, self._epochs, self._patience = seed, hidden, epochs, patience
-        self._sigma = sigma
+        self._sigma, self._build = sigma, build
         self.loss = float("inf")  # on the records that validate
 
     def fit_predict(self, x: Floats, labels: Ints, classes: Sequence[int], test: Floats) -> list[Floats]:
@@ -45,7 +52,10 @@ class Perceptron:
         cut = max(1, int(0.15 * len(x)))
         validation, training = torch.from_numpy(shuffled[:cut]), torch.from_numpy(shuffled[cut:])
         with layer_draws(derive(self._seed, "probe-weights")):
-            network = perceptron([x.shape[1], *self._hidden, sum(classes)])
+            if self._build is not None:
+                network = self._build(sum(classes))
+            else:
+                network = perceptron([x.shape[1], *self._hidden, sum(classes)])
         optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-3, fused=True)
         generator = torch.Generator().manual_seed(derive(self._seed, "probe-batches"))
         steps = self._epochs * -(-len(training) // BATCH_SIZE)
@@ -71,7 +81,8 @@ class Perceptron:
                 if schedule is not None:
                     schedule.step()
             with torch.no_grad():
-                now = float(loss(validated, validation))
+                pieces = zip(validated.split(BATCH_SIZE), validation.split(BATCH_SIZE), strict=True)
+                now = sum(float(loss(some, rows)) * len(rows) for some, rows in pieces) / len(validation)
             if now < self.loss - 1e-4:
                 self.loss, waited = now, 0
                 kept = {name: value.clone() for name, value in network.state_dict().items()}
@@ -81,6 +92,7 @@ class Perceptron:
                     break
         network.load_state_dict(kept)
         with torch.no_grad():
-            logits = network(torch.from_numpy(((test - mean) / std).astype(np.float32))).numpy()
+            new = torch.from_numpy(((test - mean) / std).astype(np.float32))
+            logits = torch.cat([network(some) for some in new.split(BATCH_SIZE)]).numpy()
         parts = np.split(logits, np.cumsum(classes)[:-1], axis=1)
         return [np.exp(part - np.logaddexp.reduce(part, axis=1, keepdims=True)) for part in parts]
