@@ -37,7 +37,10 @@ def run_or_take(experiment: Experiment, folder: Path, console: Console) -> pd.Da
 
 
 def compare_partitions(points: pd.DataFrame) -> pd.DataFrame:
-    """One row a curve: retention at an attack of `LEVEL`, its distance from centralised, the dial, the area."""
+    """One row a curve: retention at an attack of `LEVEL`, its distance from centralised, the dial, the area.
+
+    `retention_outside` is the retention where the best attacker *without* the released extractor has that AUC.
+    """
     rows: list[dict[str, object]] = []
     for (partition, setting, method), curve in points.groupby(["partition", *CURVE], sort=False):
         rows.append(
@@ -48,6 +51,7 @@ def compare_partitions(points: pd.DataFrame) -> pd.DataFrame:
                 "attack_least": curve.groupby("seed")["attack"].min().mean(),
                 "attack_most": curve.groupby("seed")["attack"].max().mean(),
                 "retention": retention_at(curve, LEVEL),
+                "retention_outside": retention_at(curve.assign(attack=curve["attack_outside"]), LEVEL),
                 "spearman": dial(curve) if setting != "raw" else float("nan"),
                 "area": frontier_area(curve),
             }

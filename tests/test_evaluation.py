@@ -443,6 +443,13 @@ def test_the_worst_attack_is_the_best_attacker_whoever_it_is():
     assert (row["attack"], row["attacker"], row["attribute"]) == (0.91, "forest", "race")
 
 
+def test_attackers_without_the_extractor_are_reported_apart():
+    rows = RAW + a_point("federated", 0.2, 0.85, 0.82, 0.70)
+    rows += [("federated", "m", 0.2, 0, "attack", "sex", "white-box-kernel", 0.90)]
+    row = summarize_points(metrics_of(rows)).iloc[-1]
+    assert (row["attack"], row["attacker"], row["attack_outside"]) == (0.90, "white-box-kernel", 0.85)
+
+
 def test_a_task_that_raw_data_cannot_tell_has_no_retention():
     rows = RAW + a_point("federated", 0.2, 0.85, 0.82, 0.70)
     rows += [(*row[:4], "task", "coin", "mlp", 0.5) for row in (RAW[0], rows[-1])]

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.white_box import WHITE_BOX
 
 POINT = ["setting", "method", "lam", "seed"]
 CURVE = ["setting", "method"]
@@ -33,7 +34,8 @@ def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
     """One row a point: worst attack with its interval and attacker, mean retention, retention of each task.
 
     Worst attack is the panel's best attacker, over all private attributes, see `best_models`; `attack_most` is the
-    largest AUC that any of them has on held-out people, an upper bound that grows with the panel by chance alone.
+    largest AUC that any of them has on held-out people, an upper bound that grows with the panel by chance alone;
+    `attack_outside` the AUC of the best attacker without the released extractor.
     Retention of a task is (AUC(z̃) - ½) / (AUC(raw) - ½), AUC(raw) being the best probe on raw x.
     """
     best = best_models(metrics)
@@ -48,7 +50,9 @@ def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
     ]
     tried = metrics[(metrics["kind"] == "attack") & (metrics["metric"] == "auc") & (metrics["model"] != MAJORITY)]
     most = tried.groupby(POINT)["value"].max().rename("attack_most").reset_index()
-    points = points.merge(most, on=POINT)
+    outside = best_models(metrics[(metrics["kind"] == "attack") & ~metrics["model"].isin(WHITE_BOX)])
+    outside = outside.groupby(POINT)["value"].max().rename("attack_outside").reset_index()
+    points = points.merge(most, on=POINT).merge(outside, on=POINT, how="left")
     wide = tasks.pivot(index=POINT, columns="target", values="retention").add_prefix("retention:")
     wide.insert(0, "retention", wide.mean(axis=1))
     return points.merge(wide.reset_index(), on=POINT).rename(columns={"target": "attribute"})
