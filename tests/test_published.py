@@ -29,7 +29,7 @@ from simulations import audit as command
 from simulations.command_line import guard
 from tests.test_command_line import tree
 
-PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=50)
+PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=50, further=())
 CLIENTS, EACH = 20, 20
 N = CLIENTS * EACH
 

@@ -60,6 +60,16 @@ class Truth:
     participant: Ints
     class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    def take(self, rows: Ints) -> "Truth":
+        """The ground truth of some rows, in that order."""
+        return Truth(
+            {name: labels[rows] for name, labels in self.attacks.items()},
+            {name: labels[rows] for name, labels in self.tasks.items()},
+            self.classes,
+            self.participant[rows],
+            self.class_names,
+        )
+
 
 def truth_of(crowd: Crowd) -> Truth:
     """The audit's view of a crowd."""

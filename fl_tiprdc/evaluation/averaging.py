@@ -14,10 +14,11 @@ import pandas as pd
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Crowd, Floats
 from fl_tiprdc.evaluation.audit import Release, audit, truth_of
+from fl_tiprdc.evaluation.levels import at_level
 from fl_tiprdc.hybrid.step import HybridStep, Parameters
 from fl_tiprdc.seeding import torch_generator
 
-KIND = "averaging"  # in metrics.csv; the target is the private attribute
+KIND, UNIT = "averaging", "draws"  # in metrics.csv; the target is the private attribute
 DRAWS = (1, 4, 16)
 
 
@@ -73,5 +74,5 @@ def averaging_attack(
         )
         table = audit(release, known, unknown, config.model_copy(update={"probes": ()}))
         attacks = table[table["kind"] == "attack"]
-        tables.append(attacks.assign(kind=KIND, model=[f"{name} of {k} draws" for name in attacks["model"]]))
+        tables.append(attacks.assign(kind=KIND, model=[at_level(name, k, UNIT) for name in attacks["model"]]))
     return pd.concat(tables, ignore_index=True)
