@@ -191,6 +191,10 @@ class AuditConfig(_Frozen):
     attack_records: int = Field(0, ge=0, description="contributors' records that attackers learn from; 0: all")
     probe_records: int = Field(15000, ge=0, description="contributors' records that probes learn from; 0: all")
     bootstrap: Positive = Field(200, description="resamples of the held-out people for an interval")
+    further: tuple[str, ...] = Field(
+        ("membership", "reidentification", "linkage"),
+        description="further attacks: membership, reidentification, averaging, leaks, linkage; or all, or none",
+    )
     reconstruct: Literal["auto", "always", "never"] = Field(
         "auto", description="train decoders from releases back to raw records; auto: of images"
     )

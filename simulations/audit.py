@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +25,8 @@ from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.own_table import read_table
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
+from fl_tiprdc.evaluation.further_attacks import FURTHER, Case, named_attacks
+from fl_tiprdc.evaluation.further_summary import level_text, summarize_further
 from fl_tiprdc.evaluation.published import (
     Audited,
     audit_published,
@@ -33,9 +35,12 @@ from fl_tiprdc.evaluation.published import (
     read_publication,
     summarize_published,
 )
-from simulations.command_line import Parser, guard, words
+from simulations.command_line import Parser, guard, some_words, words
 from simulations.results import ROOT, finish, git_commit, prepare
 from simulations.stages import Stages
+
+# a publication comes without the networks that made it
+POSSIBLE = tuple(name for name, attack in FURTHER.items() if "networks" not in attack.needs)
 
 
 def audit_parser() -> Parser:
@@ -54,6 +59,12 @@ def audit_parser() -> Parser:
         "--held-out", metavar="SHARE", default="0.2", help="share of the people to test on (default: %(default)s)"
     )
     parser.add_argument("--raw", type=Path, help="table of the raw features, to give retention (default: none)")
+    parser.add_argument(
+        "--attacks",
+        metavar="NAME[,NAME]",
+        help="further attacks: leaks, linkage, reidentification (needs --raw); or all, or none (default:"
+        f" {','.join(name for name in AuditConfig().further if name in POSSIBLE)})",
+    )
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/audit- and a name)")
     return parser
 
@@ -74,6 +85,54 @@ def _share(text: str) -> float:
     if not 0 < share < 1:
         raise InputError(f"--held-out '{text}': give a share above 0 and below 1")
     return share
+
+
+def _attacks(text: str | None, config: AuditConfig, raw: bool) -> tuple[str, ...]:
+    """Names of further attacks; those that aren't possible here are left out unless they were asked for by name."""
+    asked = config.further if text is None else some_words(text, "attacks")
+    names = named_attacks(asked)
+    for name in names if text is not None and asked == names else ():
+        if name not in POSSIBLE:
+            raise InputError(
+                f"attack '{name}' needs the networks, which a publication comes without: choose from"
+                f" {', '.join(POSSIBLE)}"
+            )
+        if not raw and "raw" in FURTHER[name].needs:
+            raise InputError(f"attack '{name}' needs raw features: --raw FILE")
+    return tuple(name for name in names if name in POSSIBLE)
+
+
+def _cases(audited: Audited, config: AuditConfig, metrics: pd.DataFrame) -> Iterator[Case]:
+    """The publication, preceded by raw features where there are some."""
+    first, *rest = audited.releases
+    raw = (first.contributors, first.held_out) if rest else None
+    for release in audited.releases:
+        found = metrics[metrics["setting"] == release.setting]
+        yield Case(release, audited.known, audited.unknown, config, raw=raw, audited=found)
+
+
+def attack_further(audited: Audited, config: AuditConfig, metrics: pd.DataFrame, stages: Stages) -> pd.DataFrame:
+    """Rows of metrics.csv: every further attack of the config that is possible.
+
+    Args:
+        audited: releases and labels.
+        config: names the attacks.
+        metrics: what the audit found.
+        stages: clock and progress display.
+    """
+    cases = [
+        (name, case)
+        for whole in _cases(audited, config, metrics)
+        for name in config.further
+        if (case := FURTHER[name].case(whole)) is not None
+    ]
+    tables = [pd.DataFrame(columns=metrics.columns)]
+    if cases:
+        with stages.stage("further attacks", len(cases)) as ticker:
+            for name, case in cases:
+                tables.append(FURTHER[name].find(case))
+                ticker.tick()
+    return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
 
 
 def read_audit(parsed: argparse.Namespace, stages: Stages) -> Audited:
@@ -114,8 +173,33 @@ def closing_table(summary: pd.DataFrame) -> Table:
     return table
 
 
-def _write(folder: Path, parsed: argparse.Namespace, audited: Audited, metrics: pd.DataFrame) -> pd.DataFrame:
-    summary = summarize_published(metrics)
+def further_table(further: pd.DataFrame) -> Table:
+    """The best of each further attack on the publication, beside chance and, where there are any, raw features."""
+    table = Table(title="further attacks: AUC, or share of people found", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("", overflow="fold")
+    table.add_column("model", no_wrap=True)
+    names = ["kind", "target", "level"]
+    by_raw = further["setting"] == "raw"
+    raw = further.loc[by_raw, [*names, "value"]].rename(columns={"value": "raw"})
+    for name in ["value", "95 %", "chance", *(["raw"] if len(raw) else [])]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in further[~by_raw].merge(raw, on=names, how="left").to_dict("records"):
+        table.add_row(
+            f"{row['kind']}: {level_text(row['target'], row['level'], row['unit'])}",
+            str(row["model"]),
+            f"{row['value']:.3f}",
+            f"{row['low']:.3f}-{row['high']:.3f}",
+            f"{row['chance']:.3g}",
+            *([f"{row['raw']:.3f}"] if len(raw) else []),
+        )
+    return table
+
+
+def _write(
+    folder: Path, parsed: argparse.Namespace, audited: Audited, panel_rows: pd.DataFrame, further_rows: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    summary, further = summarize_published(panel_rows), summarize_further(further_rows)
+    metrics = pd.concat([panel_rows, *([further_rows] if len(further_rows) else [])], ignore_index=True)
     flags = {name: str(value) for name, value in vars(parsed).items() if value is not None}
     (folder / "config.toml").write_text(tomli_w.dumps(flags))
     metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
@@ -131,15 +215,17 @@ def _write(folder: Path, parsed: argparse.Namespace, audited: Audited, metrics: 
         "numbers": audited.releases[-1].contributors.shape[1],
         "classes": {name: list(attribute.classes) for name, attribute in audited.attributes.items()},
         "best": json.loads(summary.to_json(orient="records", double_precision=6)),
+        "further_attacks": json.loads(further.to_json(orient="records", double_precision=6)),
     }
     (folder / "summary.json").write_text(json.dumps(facts, indent=1))
-    return summary
+    return summary, further
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, audit, print, write."""
     parsed = audit_parser().parse_args(arguments)
     console, config = Console(), AuditConfig(attackers=tuple(CLASSIFIERS))
+    config = config.model_copy(update={"further": _attacks(parsed.attacks, config, parsed.raw is not None)})
     quiet = Console(stderr=True)  # wrong input leaves nothing on stdout
     with Stages(quiet if quiet.is_terminal else Console(quiet=True)) as stages:
         audited = read_audit(parsed, stages)
@@ -157,11 +243,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         with Stages(console) as stages, stages.stage("audit", len(audited.releases) * len(panel(config))) as ticker:
             metrics = audit_published(audited, config, ticker.tick)
-        summary = _write(partial, parsed, audited, metrics)
+        with Stages(console) as stages:
+            further_rows = attack_further(audited, config, metrics, stages)
+        summary, further = _write(partial, parsed, audited, metrics, further_rows)
         finish(partial, output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     console.print(closing_table(summary))
+    if len(further):
+        console.print(further_table(further))
     attacks = summary[summary["kind"] == "attack"]
     worst = attacks.sort_values("auc").iloc[-1]
     console.print(

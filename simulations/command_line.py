@@ -18,6 +18,7 @@ from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.evaluation.audit import check_panel
+from fl_tiprdc.evaluation.further_attacks import named_attacks
 from fl_tiprdc.federated.launch import RUNTIMES
 from strategies.hybrid_strategy import TooManyFailuresError
 
@@ -53,7 +54,12 @@ def _numbers(kind: Callable[[str], Any], text: str, flag: str) -> tuple[Any, ...
         raise InputError(f"--{flag} '{text}': give {wanted} with commas between them") from None
 
 
-def _some_words(text: str, flag: str) -> tuple[str, ...]:
+def some_words(text: str, flag: str) -> tuple[str, ...]:
+    """Comma-separated words, of which there is one at least.
+
+    Raises:
+        InputError: there is none.
+    """
     if not (found := words(text)):
         raise InputError(f"--{flag} '{text}': name at least one, or leave the flag out")
     return found
@@ -116,8 +122,8 @@ OWN = "the data set's own"  # how descriptions of settings say so
 FLAGS: dict[str, Flag] = {
     "clients": Flag("clients"),
     "dataset": Flag("dataset"),
-    "private": Flag("private", lambda text: _some_words(text, "private")),
-    "tasks": Flag("data.tasks", lambda text: _some_words(text, "tasks")),
+    "private": Flag("private", lambda text: some_words(text, "private")),
+    "tasks": Flag("data.tasks", lambda text: some_words(text, "tasks")),
     "data": Flag("data.file", lambda text: _file(text, "data")),
     "data_root": Flag("data.root", lambda text: _file(text, "data-root")),
     "participant": Flag("data.participant"),
@@ -127,6 +133,7 @@ FLAGS: dict[str, Flag] = {
     "settings": Flag("settings", words),
     "methods": Flag("methods", words),
     "baselines": Flag("baselines", words),
+    "attacks": Flag("audit.further", lambda text: some_words(text, "attacks")),
     "lambdas": Flag("lambdas", lambda text: _numbers(float, text, "lambdas")),
     "seeds": Flag("seeds", lambda text: _numbers(int, text, "seeds")),
     "runtime": Flag("runtime"),
@@ -170,6 +177,8 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
         experiment = experiment.model_copy(update={"private": own})
     require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
     check_panel(experiment.audit)
+    audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
+    experiment = experiment.model_copy(update={"audit": audit})
     parse_partition(experiment.partition)
     population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
     crowd = population.contributors

@@ -29,6 +29,7 @@ from fl_tiprdc.hybrid.cohort import CohortResult
 from fl_tiprdc.hybrid.step import HybridStep, Parameters
 from fl_tiprdc.models.networks import representation_shape, representation_width
 from fl_tiprdc.seeding import torch_generator
+from simulations.further import Job, attack_further, attacked_jobs, kept_groups
 from simulations.stages import Stages
 
 LOSSES = ("privacy", "information", "adversary")
@@ -55,14 +56,6 @@ class Outcome:
     extractors: dict[tuple[str, Point], Arrays] = field(default_factory=dict)
     representation: int = 0
     examples: dict[tuple[str, str, float, int], Examples] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A release to audit, and the rows of the truth that it belongs to; None: all contributors in order."""
-
-    release: Release
-    rows: Ints | None = None
 
 
 def release_folder(root: Path, setting: str, point: Point) -> Path:
@@ -111,15 +104,17 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
         jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds)
     outcome.rounds = pd.DataFrame(rounds)
     outcome.metrics = _audit(experiment, population, jobs, stages)
+    further = attack_further(experiment, population, jobs, outcome.metrics, stages)
+    outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
     if is_wanted(experiment.audit, crowd.description):
         _reconstruct(experiment, population, jobs, stages, outcome)
     return outcome
 
 
-def _untrained(experiment: Experiment, population: Population, stages: Stages) -> list[_Job]:
+def _untrained(experiment: Experiment, population: Population, stages: Stages) -> list[Job]:
     known, unknown = raw_features(population.contributors), raw_features(population.held_out)
     shape = raw_shape(population.contributors.description)
-    jobs = [_Job(Release("raw", "raw", 0.0, seed, known, unknown, shape=shape)) for seed in experiment.seeds]
+    jobs = [Job(Release("raw", "raw", 0.0, seed, known, unknown, shape=shape)) for seed in experiment.seeds]
     names = experiment.baselines if "baseline" in experiment.settings else ()
     dials = {name: experiment.dials.get(name, BASELINES[name].dials) for name in names}
     with stages.stage("baselines", len(experiment.seeds) * sum(map(len, dials.values()))) as ticker:
@@ -127,7 +122,7 @@ def _untrained(experiment: Experiment, population: Population, stages: Stages) -
             for name, values in dials.items():
                 release = BASELINES[name].fit(population.contributors, population.held_out, seed)
                 for dial in values:
-                    jobs.append(_Job(Release("baseline", name, dial, seed, *release(dial))))
+                    jobs.append(Job(Release("baseline", name, dial, seed, *release(dial))))
                     ticker.tick()
     return jobs
 
@@ -138,7 +133,7 @@ def _centralized(
     stages: Stages,
     outcome: Outcome,
     rounds: list[dict[str, object]],
-) -> list[_Job]:
+) -> list[Job]:
     """Methods and seeds side by side, one on each core: that wastes less than several cores on one of them."""
     trainings = [(seed, method) for seed in experiment.seeds for method in experiment.methods]
     records = population.contributors.records()
@@ -157,12 +152,14 @@ def _centralized(
         with ThreadPoolExecutor(cores) as pool:
             trained = list(pool.map(train, trainings))
         torch.set_num_threads(cores)
-    jobs: list[_Job] = []
+    jobs: list[Job] = []
     for (seed, method), (step, result, curve) in zip(trainings, trained, strict=True):
         for i, lam in enumerate(experiment.lambdas):
             point = Point(method, lam, seed)
-            extractor = {k: v[i] for k, v in result.groups["extractor"].items()}
-            outcome.extractors["centralized", point] = {k: v.numpy() for k, v in extractor.items()}
+            groups = {name: {k: v[i] for k, v in group.items()} for name, group in result.groups.items()}
+            extractor = groups["extractor"]
+            arrays = {name: {k: v.numpy() for k, v in group.items()} for name, group in groups.items()}
+            outcome.extractors["centralized", point] = arrays["extractor"]
             release = Release(
                 "centralized",
                 method,
@@ -173,7 +170,7 @@ def _centralized(
                 *_white_box(step, extractor, population.contributors, lam),
                 representation_shape(step.description, step.network),
             )
-            jobs.append(_Job(release))
+            jobs.append(Job(release, None, kept_groups(experiment, step, arrays)))
             where = {"setting": "centralized", "method": method, "lam": lam, "seed": seed}
             rounds += [
                 {**where, "round": update, "phase": "update", **dict(zip(LOSSES, losses[i].tolist(), strict=True))}
@@ -190,8 +187,8 @@ def _federated(
     stages: Stages,
     outcome: Outcome,
     rounds: list[dict[str, object]],
-) -> list[_Job]:
-    jobs: list[_Job] = []
+) -> list[Job]:
+    jobs: list[Job] = []
     description = population.contributors.description
     exchanges = sum(exchanges_in(experiment, method) for method in experiment.methods)
     total = len(experiment.seeds) * len(experiment.lambdas) * exchanges
@@ -224,7 +221,7 @@ def _federated(
 
 def _federated_job(
     experiment: Experiment, population: Population, parts: list[Ints], publication: Path, one: Trained
-) -> _Job:
+) -> Job:
     """The audit of what was published: the store joined with the truth by client and record."""
     point = one.point
     client, record, z = read_store(release_folder(publication, "federated", point))
@@ -236,7 +233,8 @@ def _federated_job(
     clean, sigma = _white_box(step, extractor, population.contributors, point.lam)
     clean = None if clean is None else clean[rows]
     shape = representation_shape(step.description, step.network)
-    return _Job(Release("federated", point.method, point.lam, point.seed, z, held_out, clean, sigma, shape), rows)
+    release = Release("federated", point.method, point.lam, point.seed, z, held_out, clean, sigma, shape)
+    return Job(release, rows, kept_groups(experiment, step, one.groups))
 
 
 def _note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:
@@ -269,10 +267,12 @@ def _note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, objec
         outcome.traffic[name] = outcome.traffic.get(name, 0) + count
 
 
-def _audit(experiment: Experiment, population: Population, jobs: Sequence[_Job], stages: Stages) -> pd.DataFrame:
+def _audit(experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages) -> pd.DataFrame:
     known, unknown = truth_of(population.contributors), truth_of(population.held_out)
     work: list[Callable[[], pd.DataFrame]] = [
-        joblib.delayed(_audit_one)(i, job.release, _rows(known, job.rows), unknown, experiment)
+        joblib.delayed(_audit_one)(
+            i, job.release, known if job.rows is None else known.take(job.rows), unknown, experiment
+        )
         for i, job in enumerate(jobs)
     ]
     tables: dict[int, pd.DataFrame] = {}
@@ -286,18 +286,6 @@ def _audit(experiment: Experiment, population: Population, jobs: Sequence[_Job],
     return pd.concat([tables[i] for i in sorted(tables)], ignore_index=True)
 
 
-def _rows(truth: Truth, rows: Ints | None) -> Truth:
-    if rows is None:
-        return truth
-    return Truth(
-        {name: labels[rows] for name, labels in truth.attacks.items()},
-        {name: labels[rows] for name, labels in truth.tasks.items()},
-        truth.classes,
-        truth.participant[rows],
-        truth.class_names,
-    )
-
-
 def _audit_one(
     number: int, release: Release, known: Truth, unknown: Truth, experiment: Experiment
 ) -> tuple[int, pd.DataFrame]:
@@ -306,19 +294,17 @@ def _audit_one(
 
 
 def _reconstruct(
-    experiment: Experiment, population: Population, jobs: Sequence[_Job], stages: Stages, outcome: Outcome
+    experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages, outcome: Outcome
 ) -> None:
     """The reconstruction attack on what would be published: baselines, and federated releases where there are any.
 
     In threads, which share the raw records.
     """
-    settings = {job.release.setting for job in jobs}
-    left_out = {"raw", "centralized"} if "federated" in settings else {"raw"}
-    attacked = [job for job in jobs if job.release.setting not in left_out]
+    attacked = [job for job in attacked_jobs(jobs) if job.release.setting != "raw"]
     cores = torch.get_num_threads()
     with stages.stage("reconstruction", len(attacked)) as ticker:
 
-        def attack(job: _Job) -> Reconstruction:
+        def attack(job: Job) -> Reconstruction:
             torch.set_num_threads(1)
             found = reconstruct(job.release, population.contributors, population.held_out, experiment.audit, job.rows)
             ticker.tick()

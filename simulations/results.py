@@ -19,11 +19,13 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.equivalence import equivalence
 from fl_tiprdc.evaluation.frontier import POINT, best_models, compare, frontier_area, over_seeds, summarize_points
+from fl_tiprdc.evaluation.further_summary import further_tables, summarize_further
 from fl_tiprdc.evaluation.guarantees import channel_capacity, guarantees, trade_offs
 from fl_tiprdc.evaluation.subgroups import worst_groups
 from fl_tiprdc.models.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
 from fl_tiprdc.report.figures import draw_all
+from fl_tiprdc.report.further_figures import further_figures
 from fl_tiprdc.report.page import write_report
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
 from fl_tiprdc.report.style import save
@@ -116,6 +118,7 @@ def write_results(
         save_file(extractor, place / "extractor.safetensors")
     points = summarize_points(outcome.metrics)
     trades = trade_offs(outcome.metrics)
+    further = summarize_further(outcome.metrics)
     with stages.stage("figures and report", 1):
         figures = draw_all(folder / "figures", points, outcome.rounds)
         if len(trades):
@@ -124,6 +127,9 @@ def write_results(
         if outcome.examples:
             save(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
             figures.append("reconstruction")
+        for name, figure in further_figures(further).items():
+            save(figure, folder / "figures", name)
+            figures.append(name)
     areas = {
         f"{setting}/{method}": round(frontier_area(group), 4)
         for (setting, method), group in points.groupby(["setting", "method"], sort=False)
@@ -154,10 +160,12 @@ def write_results(
         **({"equivalence": _records(same)} if len(same) else {}),
         "guarantees": _records(bounds),
         "worst_groups": _records(worst),
+        "further_attacks": _records(further),
         "points": _records(points),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))
     facts = {**summary["versions"], "commit": summary["commit"], "command": summary["command"]}
+    panel = outcome.metrics[outcome.metrics["kind"].isin(["attack", "task"])]
     reconstructions = outcome.metrics[outcome.metrics["kind"] == "reconstruction"].drop(columns=["kind", "target"])
     write_report(
         folder / "report.html",
@@ -168,8 +176,9 @@ def write_results(
             "Points": over_seeds(points),
             "Group that the best probe serves worst, on the task with the largest shortfall": _largest_shortfall(worst),
             "Attackers that nobody trained (estimates; bits)": bounds,
-            "Best attacker and best probe": best_models(outcome.metrics).drop(columns="metric"),
+            "Best attacker and best probe": best_models(panel).drop(columns="metric"),
             "Frontier area": pd.DataFrame(areas.items(), columns=["curve", "area"]),
+            **further_tables(further),
             **({"Reconstruction of raw records": reconstructions} if len(reconstructions) else {}),
         },
         figures,

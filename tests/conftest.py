@@ -38,7 +38,7 @@ SMALL: dict[str, Any] = {
         "gradient_clients": 4,
         "gradient_records": 16,
     },
-    "audit": {"attackers": ("logistic",), "probes": ("logistic",), "bootstrap": 20},
+    "audit": {"attackers": ("logistic",), "probes": ("logistic",), "bootstrap": 20, "further": ()},
 }
 
 

@@ -113,10 +113,14 @@ class Reference:
             for name, group in server.items()
         }
         updates = federation.rounds * federation.updates_per_round
-        update = ["adversary-gradient"] * method.adversary_steps + ["hybrid-gradient"]
+        phases = []
+        for number in range(updates):
+            closing = method.decay and number > updates * (1 - method.decay)
+            phases += ["adversary-gradient"] * (method.adversary_steps + closing * method.closing_steps)
+            phases.append("hybrid-gradient")
         local = method.exchange == "weights"
         done = 0
-        for exchange, phase in enumerate(["local-training"] * federation.rounds if local else update * updates, 1):
+        for exchange, phase in enumerate(["local-training"] * federation.rounds if local else phases, 1):
             asked = self.asked(clients, 0 if local else federation.gradient_clients, exchange)
             replies = [self.client(clients[i], i, exchange, phase) for i in asked]
             weights = np.array(list(asked.values())) / sum(asked.values())

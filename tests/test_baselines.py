@@ -57,12 +57,15 @@ def attack(contributors: Crowd, held_out: Crowd, released) -> float:
 def test_a_release_is_a_function_of_the_seed_and_of_contributors(name, dial, population):
     contributors, held_out = population.contributors, population.held_out
     release = BASELINES[name].release
-    ours, theirs = release(contributors, held_out, dial, 0)
+    ours, theirs, clean, sigma, _ = release(contributors, held_out, dial, 0)
     width = WIDTHS.get(name, contributors.description.width)
     assert (ours.shape, theirs.shape) == ((360, width), (200, width))
     assert ours.dtype == theirs.dtype == np.float32
     assert np.isfinite(ours).all()
     assert np.isfinite(theirs).all()
+    if clean is not None and sigma:  # what an attacker in the white box knows is true
+        assert (ours - clean).std() == pytest.approx(sigma, rel=0.1)
+        assert abs((ours - clean).mean()) < 0.1 * sigma
     again = release(contributors, held_out, dial, 0)
     np.testing.assert_array_equal(again[0], ours)
     np.testing.assert_array_equal(again[1], theirs)
@@ -95,7 +98,7 @@ def test_any_modality(name, modality):
         x = generator.integers(0, 9, (60, 6)).astype(np.int32)
         description = Description((U,), ((0.5, 0.5),), (6,), "text", vocabulary=9)
     crowd = crowd_of(x, u, task, description)
-    ours, theirs = BASELINES[name].release(crowd, crowd.take(np.arange(20)), BASELINES[name].dials[1], 0)
+    ours, theirs, *_ = BASELINES[name].release(crowd, crowd.take(np.arange(20)), BASELINES[name].dials[1], 0)
     assert len(ours) == 60
     assert theirs.shape == (20, ours.shape[1])
     assert np.isfinite(ours).all()
@@ -151,7 +154,7 @@ def test_the_noise_is_laplace_of_scale_sensitivity_over_epsilon(mixture):
 def test_leace_leaves_no_covariance_and_no_linear_classifier(population):
     crowd = population.contributors
     u = crowd.private[:, 0]
-    released, _ = BASELINES["leace"].release(crowd, population.held_out, 1.0, 0)
+    released, *_ = BASELINES["leace"].release(crowd, population.held_out, 1.0, 0)
     centred = released.astype(np.float64) - released.mean(0, dtype=np.float64)
     assert np.abs((crowd.x - crowd.x.mean(0)).T @ (u - u.mean()) / len(u)).max() > 0.1
     assert np.abs(centred.T @ (u - u.mean()) / len(u)).max() < 1e-6
@@ -201,14 +204,14 @@ def test_noise_is_added_to_the_code_in_its_own_deviations(mixture):
 
 
 def test_the_autoencoder_keeps_what_x_says(mixture):
-    code, _ = BASELINES["encoder"].release(*mixture, 0.0, 0)
+    code, *_ = BASELINES["encoder"].release(*mixture, 0.0, 0)
     x = mixture[0].x
     solution, *_ = np.linalg.lstsq(code, x, rcond=None)
     assert ((code @ solution - x) ** 2).mean() < 0.1
 
 
 def test_osia_releases_uncorrelated_components_with_the_largest_first(mixture):
-    released, _ = BASELINES["hybrid-osia"].release(*mixture, 0.0, 0)
+    released, *_ = BASELINES["hybrid-osia"].release(*mixture, 0.0, 0)
     covariance = np.cov(released.T)
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 1e-3
     assert (np.diff(np.diag(covariance)) < 0).all()
@@ -218,7 +221,7 @@ def test_the_known_task_is_the_first_and_is_kept(mixture):
     contributors, held_out = mixture
     coin = np.random.default_rng(1).integers(0, 2, len(contributors))
     release = BASELINES["known-task"].release
-    ours, theirs = release(contributors, held_out, 0.5, 0)
+    ours, theirs, *_ = release(contributors, held_out, 0.5, 0)
     guess = logistic(ours, contributors.tasks["task"][:, None], [2], theirs, 0)[0][:, 1]
     assert roc_auc_score(held_out.tasks["task"], guess) > 0.9
     second = replace(contributors, tasks={**contributors.tasks, "coin": coin})

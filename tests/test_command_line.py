@@ -19,6 +19,7 @@ from fl_tiprdc.data import load_population
 from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS
+from fl_tiprdc.evaluation.further_attacks import FURTHER
 from simulations import command_line, results, run
 from simulations.command_line import FLAGS, experiment_parser, guard, read_experiment
 from simulations.experiment import Outcome
@@ -123,6 +124,14 @@ BAD_FLAGS = [
     (["--methods", "magic"], "'magic'", "maxmi, pat, tappfl, tiprdc, tiprdc+"),
     (["--methods", "tiprdc,TIPRDC"], "'TIPRDC'", "maxmi, pat, tappfl, tiprdc, tiprdc+"),
     (["--methods", ","], "methods is ()", "at least 1 value"),
+    (
+        ["--attacks", "magic"],
+        "unknown attack 'magic'",
+        "membership, reidentification, averaging, leaks, linkage, all, none",
+    ),
+    (["--attacks", ""], "--attacks ''", "at least one"),
+    (["--attacks", "leaks,leaks"], "leaks, leaks", "attacks have a value twice"),
+    (["--attacks", "leaks,all"], "attack 'all' stands alone", "not among leaks, all"),
     (["--runtime", "cloud"], "'cloud'", "choose one of ray-cohort, flower, inline"),
     (["--runtime", "ray"], "'ray'", "choose one of ray-cohort, flower, inline"),
     (["--runtime", ""], "''", "choose one of ray-cohort, flower, inline"),
@@ -334,7 +343,8 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "partition": "iid",
         "settings": "baseline,centralized,federated",
         "methods": "tiprdc,tiprdc+",
-        "lambdas": "0.1,0.3,0.5,0.7,0.9",
+        "lambdas": "0.1,0.3,0.5,0.9,0.98",
+        "attacks": "membership,reidentification,linkage",
         "seeds": "0",
         "runtime": "ray-cohort",
         "actors": "0",
@@ -415,6 +425,15 @@ def test_flags_win_over_config_over_quick(tmp_path):
     flags = parsed("--quick", "--config", path, "--rounds", 2, "--seeds", "6")
     assert (flags.federation.rounds, flags.seeds) == (2, (6,))
     assert (flags.federation.batch_size, flags.lambdas) == (8, (0.25,))  # the file's, untouched by the flag beside it
+
+
+def test_further_attacks_are_named_or_all_or_none(tmp_path):
+    assert parsed("--attacks", "leaks,linkage").audit.further == ("leaks", "linkage")
+    assert parsed("--attacks", "all").audit.further == tuple(FURTHER)
+    assert parsed("--attacks", "none").audit.further == ()
+    (tmp_path / "config.toml").write_text('[audit]\nfurther = ["all"]\n')
+    assert parsed("--config", tmp_path / "config.toml").audit.further == tuple(FURTHER)
+    assert set(parsed().audit.further) < set(FURTHER)  # those that cost little
 
 
 def test_the_default_output_names_the_run():

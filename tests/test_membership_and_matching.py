@@ -12,7 +12,14 @@ from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.evaluation.audit import COLUMNS, Release
 from fl_tiprdc.evaluation.averaging import averaging_attack, mean_release, noise_left
 from fl_tiprdc.evaluation.classifiers import MAJORITY
-from fl_tiprdc.evaluation.membership import COMPANY, LOSSES, REPRESENTATIONS, membership, record_losses
+from fl_tiprdc.evaluation.membership import (
+    COMPANY,
+    LOSSES,
+    REPRESENTATIONS,
+    membership,
+    record_losses,
+    sampled_losses,
+)
 from fl_tiprdc.evaluation.reidentification import reidentify, share_with_interval
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.step import HybridStep
@@ -91,6 +98,16 @@ def test_one_record_of_each_person_is_looked_for(raw):
     assert found.worst.value > 0.99
     again = reidentify(raw[0], raw[0], raw[1], raw[1], people, 0)
     assert again == found
+
+
+def test_records_may_be_in_another_order_than_their_releases(raw):
+    """A crowd's releases arrive client by client, and some not at all."""
+    rows = np.random.default_rng(0).permutation(N)[:1000]
+    noisy = raw[0] + normal(9, *raw[0].shape), raw[1] + normal(10, *raw[1].shape)
+    told = reidentify(raw[0], noisy[0][rows], raw[1], noisy[1], np.arange(600), 0, rows=rows)
+    assert told == reidentify(raw[0][rows], noisy[0][rows], raw[1], noisy[1], np.arange(600), 0)
+    astray = reidentify(raw[0][:1000], noisy[0][rows], raw[1], noisy[1], np.arange(600), 0)
+    assert astray.worst.value < 0.5 * told.worst.value
 
 
 def test_wide_records_and_wide_releases_are_matched(raw):
@@ -216,9 +233,27 @@ def test_stacked_losses_are_those_of_one_record_after_the_other(task, small, mon
     _, members, others = task
     step, groups, stacked = losses_after(task, small, 3)
     few = Records(members.x[:6], members.private[:6])
-    monkeypatch.setattr(step, "stacks", False)
+    monkeypatch.setattr(step, "stacks", "never")
     one_by_one = record_losses(step, groups, few, others, 0.0, 0)
     np.testing.assert_allclose(one_by_one[0], stacked[0][:6], atol=1e-5)
+
+
+def test_losses_of_some_records_only(task, small, monkeypatch):
+    """Those drawn have their own losses, whichever rows are looked at; the others are left out of the attack."""
+    from fl_tiprdc.evaluation import membership as module
+
+    _, members, others = task
+    step, groups, (whole, whole_others) = losses_after(task, small, 2)
+    monkeypatch.setattr(module, "WHITE_BOX", 20)
+    monkeypatch.setattr(module, "draw_noise", lambda shape, generator: torch.zeros(shape))
+    rows = np.arange(79, 9, -1)
+    mine, theirs = sampled_losses(step, groups, members, others, 0.0, 0, rows)
+    assert (mine.shape, theirs.shape) == ((70, 3), (len(others), 3))
+    for some, place in ((mine, whole[rows]), (theirs, whole_others)):
+        kept = np.isfinite(some).all(1)
+        assert kept.sum() == 20
+        np.testing.assert_allclose(some[kept], place[kept], atol=1e-5)
+    assert np.isnan(theirs[:COMPANY]).all()
 
 
 def test_a_short_training_of_the_method_itself_keeps_its_members(population, small):

@@ -15,6 +15,7 @@ from fl_tiprdc.data.partition import check_clients, partition
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COMPONENTS, narrow
+from fl_tiprdc.evaluation.further_attacks import FURTHER
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.hybrid.step import HybridStep
@@ -42,12 +43,20 @@ def test_a_run_from_records_to_audit(load, small, tmp_path, monkeypatch):
     population = load()
     for module in (experiment_module, command_line):
         monkeypatch.setattr(module, "load_population", lambda *_: population)
-    changes = {"audit": {"reconstruct": "always", "reconstruction_steps": 5, "reconstruction_records": 60}}
+    audit = {
+        "reconstruct": "always",
+        "reconstruction_steps": 5,
+        "reconstruction_records": 60,
+        "further": tuple(FURTHER),
+    }
+    changes = {"audit": audit}
     experiment = small(methods=("tiprdc", "tiprdc+"), private=("u",), clients=5, **changes)
     run(experiment, tmp_path / "run", Console(quiet=True))
     metrics = pd.read_csv(tmp_path / "run" / "metrics.csv")
     assert set(metrics["setting"]) == {"raw", "baseline", "centralized", "federated"}
     assert set(metrics[metrics["kind"] == "task"]["target"]) == set(population.contributors.tasks)
+    assert set(FURTHER) < set(metrics["kind"])
+    assert "losses" in set(metrics[metrics["kind"] == "membership"]["target"])  # these networks stack
     rebuilt = metrics[metrics["kind"] == "reconstruction"]
     image = population.contributors.description.modality == "image"
     assert set(rebuilt["metric"]) == ({"ms-ssim", "ssim", "psnr"} if image else {"token-accuracy"})

@@ -74,12 +74,14 @@ def some_points() -> pd.DataFrame:
             for lam, attack, retention in ((0.1, 0.8, 0.9), (0.9, 0.5, 0.6)):
                 rows.append((partition, setting, "tiprdc+", lam, seed, attack, retention - loss))
     frame = pd.DataFrame(rows, columns=["partition", "setting", "method", "lam", "seed", "attack", "retention"])
-    return frame.assign(attack_low=frame["attack"] - 0.01, attack_high=frame["attack"] + 0.01)
+    outside = frame["attack"] - 0.05  # without the extractor an attacker finds less
+    return frame.assign(attack_low=frame["attack"] - 0.01, attack_high=frame["attack"] + 0.01, attack_outside=outside)
 
 
 def test_the_table_says_how_far_below_centralised_a_partition_is():
     table = compare_partitions(some_points()).set_index("partition")
     assert table.loc["centralized", "retention"] == pytest.approx(0.7)  # a third of the way from 0.5 to 0.8
+    assert table.loc["centralized", "retention_outside"] == pytest.approx(0.75)  # at 0.65 with the extractor
     assert table.loc["iid", "below_centralized"] == pytest.approx(0.1)
     assert table.loc["iid", "spearman"] == pytest.approx(-1)
     assert np.isnan(table.loc["raw", "retention"])

@@ -29,7 +29,7 @@ from simulations import audit as command
 from simulations.command_line import guard
 from tests.test_command_line import tree
 
-PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=50)
+PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=50, further=())
 CLIENTS, EACH = 20, 20
 N = CLIENTS * EACH
 
@@ -178,8 +178,8 @@ def test_an_audit_finds_what_the_publication_tells(ours, truth):
     assert set(metrics["setting"]) == {"publication"}
     assert set(metrics["lam"]) == {0.7}
     assert len(ticks) == len(panel(PANEL)) == 1
-    # targets, models (with the majority), scores and private groups: two sexes, three colours
-    assert len(metrics) == 3 * 2 * (5 + 5)
+    # targets: models (with the majority) by scores and private groups (two sexes, three colours), and a validation
+    assert len(metrics) == 3 * (2 * (5 + 5) + 1)
     found = {row["target"]: row for row in summarize_published(metrics).to_dict("records")}
     assert [found[name]["kind"] for name in ("sex", "colour", "rich")] == ["attack", "attack", "task"]
     # two normal distributions 3 and 2 apart: AUC Φ(3/√2) = .983 and Φ(2/√2) = .921; 80 records are tested
@@ -253,7 +253,7 @@ def test_a_rare_class_that_only_held_out_people_have(ours, truth):
 def call(monkeypatch, capsys, tmp_path):
     """Runs the command: (status, lines on stdout, lines on stderr)."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "AuditConfig", lambda: PANEL)
+    monkeypatch.setattr(command, "AuditConfig", lambda **panel: PANEL)
 
     def call(*flags):
         monkeypatch.setattr(sys, "argv", ["audit.py", *map(str, flags)])

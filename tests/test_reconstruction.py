@@ -18,6 +18,7 @@ from fl_tiprdc.evaluation.image_decoder import ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, psnr, scales_and_window, ssim
 from fl_tiprdc.evaluation.reconstruction import Examples, is_wanted, reconstruct
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
+from simulations.further import Job
 from simulations.run import run
 
 ATTRIBUTES = (Attribute("u", ("a", "b")),)
@@ -309,9 +310,7 @@ def test_a_run_on_images_leaves_rows_and_the_figure(small, tmp_path, monkeypatch
 
     def trained(experiment, population, stages, outcome, rounds):
         rounds.append({"setting": "centralized", "method": "tiprdc+", "lam": 0.1, "seed": 0})
-        return [
-            experiment_module._Job(release(codes, 200, setting="centralized", lam=lam)) for lam in experiment.lambdas
-        ]
+        return [Job(release(codes, 200, setting="centralized", lam=lam)) for lam in experiment.lambdas]
 
     monkeypatch.setattr(experiment_module, "_centralized", trained)
     experiment = small(

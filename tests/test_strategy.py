@@ -1,6 +1,7 @@
 """What the server does with replies: hand arithmetic, order, failures, sampling."""
 
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -200,7 +201,7 @@ def test_draws_are_the_weights_of_a_gradient():
 
 def test_turns():
     federation = FederationConfig(rounds=2, updates_per_round=2, server_learning_rate=0.1, gradient_clients=7)
-    turns = gradient_turns(federation, MethodConfig(adversary_steps=2, decay=0.5))
+    turns = gradient_turns(federation, MethodConfig(adversary_steps=2, closing_steps=0, decay=0.5))
     assert [turn.phase for turn in turns] == ["adversary-gradient", "adversary-gradient", "hybrid-gradient"] * 4
     assert [turn.round for turn in turns] == [1] * 6 + [2] * 6
     assert {turn.draws for turn in turns} == {7}
@@ -212,6 +213,20 @@ def test_turns():
         steps.append(-float(turn.rules["extractor"](before, [arrays(1.0)], [1])["w"][0]))
     assert steps == pytest.approx([0.1, 0.1, 0.1, 0.05], rel=1e-4)  # falls over the last half of the updates
     assert [turn.phase for turn in weight_turns(FederationConfig(rounds=3), MethodConfig())] == ["local-training"] * 3
+
+
+def test_the_adversary_learns_more_while_the_extractor_comes_to_rest():
+    federation = FederationConfig(rounds=2, updates_per_round=3)
+    turns = gradient_turns(federation, MethodConfig(adversary_steps=1, closing_steps=2, decay=0.4, drop=0.5))
+    counts = [len(list(run)) for alone, run in groupby(turns, lambda t: t.phase == "adversary-gradient") if alone]
+    assert counts == [1, 1, 1, 1, 3, 3]  # of 6 updates the step size falls in the last two
+    assert [turn.round for turn in turns] == [1] * 6 + [2] * (2 + 2 * 4)
+    rates = []
+    for turn in turns:
+        before = arrays(0.0)
+        rates.append(-float(turn.rules["adversary"](before, [arrays(1.0)], [1])["w"][0]))
+    # its own step size falls to a tenth after half of the updates, however many steps those have
+    assert rates == pytest.approx([0.002] * 6 + [0.0002] * 10, rel=1e-3)
 
 
 def test_the_roster_asks_who_is_who_and_says_who_is_missing(make_store):

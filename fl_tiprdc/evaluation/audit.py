@@ -72,6 +72,16 @@ class Truth:
     participant: Ints
     class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    def take(self, rows: Ints) -> "Truth":
+        """The ground truth of some rows, in that order."""
+        return Truth(
+            {name: labels[rows] for name, labels in self.attacks.items()},
+            {name: labels[rows] for name, labels in self.tasks.items()},
+            self.classes,
+            self.participant[rows],
+            self.class_names,
+        )
+
 
 def truth_of(crowd: Crowd) -> Truth:
     """The audit's view of a crowd."""
@@ -138,13 +148,13 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
             continue
         rows = np.sort(learning[: most or None])
         new = np.concatenate([release.contributors[chosen_by], release.held_out])  # validate, then test
-        inputs = _inputs(release, rows, new, seed)
+        inputs = model_inputs(release, rows, new, seed)
         targets = list(labels)
         answers_known = np.stack([labels[target][rows] for target in targets], axis=1)
         answers = unknown.attacks if kind == "attack" else unknown.tasks
         classes = [known.classes[target] for target in targets]
         for name in (MAJORITY, *names):
-            if (found := _answers(name, release, inputs, answers_known, classes, seed)) is None:
+            if (found := model_answers(name, release, inputs, answers_known, classes, seed)) is None:
                 continue
             for target, probabilities in zip(targets, found, strict=True):
                 chosen, tested = np.split(probabilities, [len(chosen_by)])
@@ -161,7 +171,7 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
 
 
 @dataclass(frozen=True)
-class _Inputs:
+class Inputs:
     """What models learn from and are tested on; for those in the white box what is released less its noise."""
 
     wide: tuple[Floats, Floats]
@@ -169,17 +179,18 @@ class _Inputs:
     clean: tuple[Floats, Floats] | None
 
 
-def _inputs(release: Release, rows: Ints, new: Floats, seed: int) -> _Inputs:
+def model_inputs(release: Release, rows: Ints, new: Floats, seed: int) -> Inputs:
+    """What models get to learn from `rows` of the contributors and answer for `new` [m, d]."""
     x = np.ascontiguousarray(release.contributors[rows], dtype=np.float32)
     clean = release.clean[rows] if release.clean is not None and release.sigma > 0 else None
     if x.shape[1] <= NARROW:
-        return _Inputs((x, new), (x, new), None if clean is None else (clean, new))
+        return Inputs((x, new), (x, new), None if clean is None else (clean, new))
     # components are orthonormal: noise that is the same in every direction stays so
-    return _Inputs((x, new), narrow(x, new, seed), None if clean is None else narrow(clean, new, seed))
+    return Inputs((x, new), narrow(x, new, seed), None if clean is None else narrow(clean, new, seed))
 
 
-def _answers(
-    name: str, release: Release, inputs: _Inputs, labels: Ints, classes: Sequence[int], seed: int
+def model_answers(
+    name: str, release: Release, inputs: Inputs, labels: Ints, classes: Sequence[int], seed: int
 ) -> list[Floats] | None:
     """Class probabilities of each target; None: the model is not for such a release."""
     if name in WHITE_BOX:

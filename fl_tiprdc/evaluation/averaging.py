@@ -6,6 +6,7 @@ measures how much noise is left in the mean of releases that somebody has collec
 that differs in the last digit does get another draw: only a limit to the number of releases stops that.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,10 +15,11 @@ import pandas as pd
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Crowd, Floats
 from fl_tiprdc.evaluation.audit import Release, audit, truth_of
+from fl_tiprdc.evaluation.levels import at_level
 from fl_tiprdc.hybrid.step import HybridStep, Parameters
 from fl_tiprdc.seeding import torch_generator
 
-KIND = "averaging"  # in metrics.csv; the target is the private attribute
+KIND, UNIT = "averaging", "draws"  # in metrics.csv; the target is the private attribute
 DRAWS = (1, 4, 16)
 
 
@@ -62,16 +64,13 @@ def averaging_attack(
     """
     known, unknown = truth_of(contributors), truth_of(held_out)
     tables: list[pd.DataFrame] = []
+    clean = step.release_all(extractor, contributors.x, torch_generator(0, "no-noise"), 0.0)
     for k in draws:
-        release = Release(
-            where.setting,
-            where.method,
-            where.lam,
-            where.seed,
-            mean_release(step, extractor, contributors, sigma, k, where.seed),
-            mean_release(step, extractor, held_out, sigma, k, where.seed + 1),
-        )
+        known_mean = mean_release(step, extractor, contributors, sigma, k, where.seed)
+        unknown_mean = mean_release(step, extractor, held_out, sigma, k, where.seed + 1)
+        noise = sigma / math.sqrt(k)
+        release = Release(where.setting, where.method, where.lam, where.seed, known_mean, unknown_mean, clean, noise)
         table = audit(release, known, unknown, config.model_copy(update={"probes": ()}))
         attacks = table[table["kind"] == "attack"]
-        tables.append(attacks.assign(kind=KIND, model=[f"{name} of {k} draws" for name in attacks["model"]]))
+        tables.append(attacks.assign(kind=KIND, model=[at_level(name, k, UNIT) for name in attacks["model"]]))
     return pd.concat(tables, ignore_index=True)

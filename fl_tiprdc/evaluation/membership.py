@@ -30,6 +30,7 @@ MOST = 5000  # people of each group
 COMPANY = 15  # records, the same for all, that a record's losses are taken together with: bounds contrast records
 DRAWS = 4  # of noise, over which a record's losses are averaged
 PIECE = 256  # records whose losses are computed at a time
+WHITE_BOX = 500  # records of each group whose losses are computed: each takes `DRAWS` batches
 
 
 def membership(
@@ -137,7 +138,7 @@ def record_losses(
             x = torch.tensor(records.x[begin : begin + PIECE])
             u = torch.from_numpy(np.array(records.private[begin : begin + PIECE]))
             noise = draw_noise((len(x), DRAWS, step.d), generator)
-            if step.stacks:
+            if step.stacks != "never":
                 found = vmap(of_one)(x, u, noise)
             else:
                 found = torch.stack([of_one(*one) for one in zip(x, u, noise, strict=True)])
@@ -148,3 +149,36 @@ def record_losses(
         both = of_all(contributors, "contributors"), of_all(held_out, "held-out")
     both[1][:COMPANY] = np.nan
     return both
+
+
+def gives_losses(step: HybridStep) -> bool:
+    """Whether the losses of single records are within reach: networks that don't stack take a pass for each."""
+    return step.stacks != "never"
+
+
+def sampled_losses(
+    step: HybridStep,
+    groups: Groups,
+    contributors: Records,
+    held_out: Records,
+    sigma: float,
+    seed: int,
+    rows: Ints | None = None,
+) -> tuple[Floats, Floats]:
+    """`record_losses` of `WHITE_BOX` records of each group, drawn at random; NaN for the others: [n, 3] and [m, 3].
+
+    `rows` [n]: which of the contributors' records are looked at, in this order; None: all.
+    """
+    generator = numpy_generator(seed, "membership-white-box")
+    everybody = np.arange(len(contributors)) if rows is None else rows
+    company, rest = np.split(np.arange(len(held_out)), [COMPANY])
+    mine = np.sort(generator.permutation(len(everybody))[:WHITE_BOX])
+    theirs = np.concatenate([company, np.sort(generator.permutation(rest)[:WHITE_BOX])])
+    found = record_losses(step, groups, _some(contributors, everybody[mine]), _some(held_out, theirs), sigma, seed)
+    spread = np.full((len(everybody), 3), np.nan, np.float32), np.full((len(held_out), 3), np.nan, np.float32)
+    spread[0][mine], spread[1][theirs] = found
+    return spread
+
+
+def _some(records: Records, rows: Ints) -> Records:
+    return Records(records.x[rows], records.private[rows])

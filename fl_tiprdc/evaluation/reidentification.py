@@ -78,11 +78,12 @@ def reidentify(
     seed: int,
     clean: Floats | None = None,
     people: int = PEOPLE,
+    rows: Ints | None = None,
 ) -> Matching:
     """Match held-out people's representations to their raw records.
 
     Args:
-        x: [n, k] contributors' raw records as numbers, see `raw_features`.
+        x: [n, k] contributors' raw records as numbers, see `raw_features`; more of them where `rows` says which.
         z: [n, d] their representations.
         tested_x: [m, k] held-out people's raw records.
         tested_z: [m, d] their representations.
@@ -90,15 +91,17 @@ def reidentify(
         seed: who is drawn, of more than `people`.
         clean: [m, d] what the extractor gives for the held-out records before any noise; None: no white box.
         people: N, or as many as there are.
+        rows: [n] which of the records in x are those of z; None: all in order.
     """
     generator = numpy_generator(seed, "reidentification")
-    rows = np.sort(generator.permutation(len(x))[:MOST])
+    learnt = np.sort(generator.permutation(len(z))[:MOST])
+    known_x = x[learnt if rows is None else rows[learnt]]
     shuffled = generator.permutation(len(tested_x))
     firsts = shuffled[np.unique(participant[shuffled], return_index=True)[1]]  # one record of each person
     tested = np.sort(generator.permutation(firsts)[:people])
-    components = fit_components(x[rows], COMPONENTS, seed)
-    known_x, looked_x = components.transform(x[rows]), components.transform(tested_x[tested])
-    known_z, looked_z = z[rows].astype(np.float64), tested_z[tested].astype(np.float64)
+    components = fit_components(known_x, COMPONENTS, seed)
+    known_x, looked_x = components.transform(known_x), components.transform(tested_x[tested])
+    known_z, looked_z = z[learnt].astype(np.float64), tested_z[tested].astype(np.float64)
     from_z, whiten_z = _regress(known_z, known_x)
     from_x, whiten_x = _regress(known_x, known_z)
     found = {

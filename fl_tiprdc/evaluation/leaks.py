@@ -1,0 +1,75 @@
+"""How much an attacker gets out of few labelled records.
+
+The audit's attackers learn from every contributor's private value: the worst case. Real attackers hold the labels of
+those that have leaked, a hundred or a thousand, and this is what they get from as many.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from fl_tiprdc.config import AuditConfig
+from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, audit
+from fl_tiprdc.evaluation.levels import at_level
+from fl_tiprdc.evaluation.subgroups import MARK
+from fl_tiprdc.seeding import numpy_generator
+
+KIND, UNIT = "leaks", "leaks"  # in metrics.csv; the target is the private attribute
+SIZES = (100, 1000, 10_000)  # and all
+DRAWS = 3  # of whose records leak
+FEW = 1000  # leaks; who has more depends little on whose they are, and one draw does
+
+
+def leaks(
+    release: Release,
+    known: Truth,
+    unknown: Truth,
+    config: AuditConfig,
+    audited: pd.DataFrame | None = None,
+    sizes: Sequence[int] = SIZES,
+) -> pd.DataFrame:
+    """Train the panel of attackers on ever more contributors' records, test it on held-out people.
+
+    A draw is an order in which records leak: who leaks among a hundred does so among a thousand as well.
+
+    Args:
+        release: the representations.
+        known: ground truth of the contributors' rows.
+        unknown: ground truth of the held-out rows.
+        config: the attackers, and how many records there are at most to learn from.
+        audited: what the audit found of this release, which is what all leaks together give; None: find it here.
+        sizes: numbers of leaks to try, beside all; those that aren't below it are left out.
+
+    Returns:
+        Rows of metrics.csv: kind "leaks", target the private attribute, model "NAME of n leaks". Values are means over
+        draws; intervals reach from the lowest to the highest end of the draws' intervals.
+    """
+    config = config.model_copy(update={"probes": ()})
+    everything = min(config.attack_records or len(release.contributors), len(release.contributors))
+    if audited is None:
+        audited = audit(release, known, unknown, config)
+    found = {everything: [audited[audited["kind"] == "attack"]]}
+    place = (release.setting, release.method, str(release.lam))
+    for draw in range(DRAWS):
+        order = numpy_generator(release.seed, "leaks", draw, *place).permutation(len(release.contributors))
+        for size in sizes:
+            if size < everything and (draw == 0 or size <= FEW):
+                rows = np.sort(order[:size])
+                clean = None if release.clean is None else release.clean[rows]
+                part = replace(release, contributors=release.contributors[rows], clean=clean)
+                leaked = replace(known.take(rows), tasks={})
+                found.setdefault(size, []).append(audit(part, leaked, unknown, config))
+    tables = [_over_draws(found[size], size) for size in sorted(found)]
+    return pd.concat(tables, ignore_index=True)[COLUMNS]
+
+
+def _over_draws(tables: Sequence[pd.DataFrame], size: int) -> pd.DataFrame:
+    together = pd.concat(tables)
+    together = together[~together["metric"].str.startswith(MARK)]
+    together = together.assign(kind=KIND, model=[at_level(name, size, UNIT) for name in together["model"]])
+    names = COLUMNS[: COLUMNS.index("value")]
+    return together.groupby(names, sort=False, as_index=False).agg(
+        value=("value", "mean"), low=("low", "min"), high=("high", "max")
+    )

@@ -1,0 +1,145 @@
+"""Linkage: an attacker that sees several records of one person, and pools what each of them tells.
+
+An attacker that was trained on single records answers each record of a person on its own; with records that are
+independent given the private value, the product of the likelihood ratios is all that they tell together (naive Bayes).
+Whoever hides a coin toss well in each record may still give it away in a dozen of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from fl_tiprdc.config import AuditConfig
+from fl_tiprdc.data.crowd import Floats, Ints
+from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, model_answers, model_inputs
+from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.levels import at_level
+from fl_tiprdc.evaluation.scores import LEAST_PROBABILITY, Values, resample, score
+from fl_tiprdc.seeding import derive, numpy_generator
+
+KIND = "linkage"  # in metrics.csv; the target is the private attribute
+OWN, POOLED = "records", "pooled records"  # units of a model's name: of one person, or of several with the same value
+OWN_SIZES, POOLED_SIZES = (1, 2, 4, 8), (1, 4, 16)
+# of the panel: votes of few trees or neighbours are too coarse to be multiplied
+ATTACKERS = ("logistic", "boosting", "mlp", "white-box-mlp", "white-box-kernel")
+LEAST = 20  # people of a size, or it is left out
+MOST = 10_000  # contributors' records that attackers learn from
+
+
+@dataclass(frozen=True)
+class Bundles:
+    """Records that are pooled.
+
+    Attributes:
+        rows: [g, k] positions of records; the k of a row have the same private value.
+        person: [g] whose they are; pooled records of several people are a person of their own.
+        unit: `OWN` or `POOLED`.
+    """
+
+    rows: Ints
+    person: Ints
+    unit: str
+
+
+def bundle(participant: Ints, labels: Ints, seed: int) -> list[Bundles]:
+    """Records to pool, a size after the other.
+
+    Where people have several records: k = 1, 2, 4, 8 of every person who has so many with one private value. Where
+    they don't: k = 1, 4, 16 records of different people with the same private value, drawn at random, each record
+    once. That stands for a person who contributes k records, as far as what these have in common is the private
+    value alone; whatever else a person's records share makes them tell less together than k people's do.
+
+    Args:
+        participant: [n] the person a record belongs to.
+        labels: [n] private values.
+        seed: of who is drawn.
+
+    Returns:
+        For each k; sizes that fewer than `LEAST` people have, or people of one private value alone, are left out.
+    """
+    own = [Bundles(rows, participant[rows[:, 0]], OWN) for rows in _grouped(participant, labels, OWN_SIZES, 1, seed)]
+    if any(found.rows.shape[1] > 1 for found in own):
+        return own
+    nobody = np.zeros_like(participant)
+    return [
+        Bundles(rows, np.arange(len(rows)), POOLED)
+        for rows in _grouped(nobody, labels, POOLED_SIZES, len(labels), seed)
+    ]
+
+
+def _grouped(owner: Ints, labels: Ints, sizes: Sequence[int], times: int, seed: int) -> list[Ints]:
+    """For each size k [g, k] rows with one owner and label, at most `times` from each of these."""
+    order = numpy_generator(seed, "linkage-records").permutation(len(labels))
+    order = order[np.lexsort((labels[order], owner[order]))]
+    starts = np.flatnonzero(np.r_[True, np.any(np.diff([owner[order], labels[order]]) != 0, axis=0)])
+    groups = np.split(order, starts[1:])
+    found = []
+    for k in sizes:
+        parts = [group[: k * min(times, len(group) // k)].reshape(-1, k) for group in groups]
+        rows = np.concatenate(parts)
+        if len(rows) >= LEAST and len(np.unique(labels[rows[:, 0]])) > 1:
+            found.append(rows)
+    return found
+
+
+def pool(probabilities: Floats, shares: Values) -> Floats:
+    """The classes' probabilities given several records, which are independent given the class.
+
+    log p(c) + Σ (log p(c | z) - log p(c)), normalised. For two classes and the same k everywhere its order is that of
+    the mean of the records' log-odds.
+
+    Args:
+        probabilities: [g, k, classes] of each record on its own.
+        shares: [classes] p(c) among those that the probabilities were learnt from.
+    """
+    prior = np.log(np.maximum(shares, LEAST_PROBABILITY))
+    each = np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
+    total = prior + (each - prior).sum(1)
+    together: Floats = np.exp(total - np.logaddexp.reduce(total, axis=1, keepdims=True))
+    return together
+
+
+def linkage(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -> pd.DataFrame:
+    """Train attackers on contributors' records, test them on several records of each held-out person together.
+
+    Args:
+        release: the representations.
+        known: ground truth of the contributors' rows.
+        unknown: ground truth of the held-out rows.
+        config: the attackers (of these `ATTACKERS`, or all where there is none of them), records and resamples.
+
+    Returns:
+        Rows of metrics.csv: kind "linkage", target the private attribute, model "NAME of k records", or "NAME of k
+        pooled records" where nobody has several, see `bundle`; intervals over (pooled) people.
+    """
+    place = (release.setting, release.method, str(release.lam))
+    seed = derive(release.seed, "linkage", *place)
+    shuffled = numpy_generator(release.seed, "linkage-training").permutation(len(release.contributors))
+    rows = np.sort(shuffled[: min(config.attack_records or MOST, MOST)])
+    inputs = model_inputs(release, rows, release.held_out, seed)
+    targets = list(known.attacks)
+    answers = np.stack([known.attacks[target][rows] for target in targets], axis=1)
+    classes = [known.classes[target] for target in targets]
+    bundles = [
+        [
+            (some, resample(some.person, config.bootstrap, 0))
+            for some in bundle(unknown.participant, labels, release.seed)
+        ]
+        for labels in (unknown.attacks[target] for target in targets)
+    ]
+    shares = [np.bincount(answers[:, i], minlength=k) / len(answers) for i, k in enumerate(classes)]
+    table: list[dict[str, object]] = []
+    for name in (MAJORITY, *(tuple(n for n in config.attackers if n in ATTACKERS) or config.attackers)):
+        if (found := model_answers(name, release, inputs, answers, classes, seed)) is None:
+            continue
+        for target, probabilities, share, bundled in zip(targets, found, shares, bundles, strict=True):
+            for some, weights in bundled:
+                together = pool(probabilities[some.rows], share)
+                truth = unknown.attacks[target][some.rows[:, 0]]
+                model = at_level(name, some.rows.shape[1], some.unit)
+                for metric, result in score(truth, together, weights).items():
+                    where = (release.setting, release.method, release.lam, release.seed, KIND, target, model, metric)
+                    table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
+    return pd.DataFrame(table, columns=COLUMNS)

@@ -1,0 +1,159 @@
+"""The figures of the attacks beside the panel's, from `further_summary.summarize_further`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fl_tiprdc.evaluation import averaging, leaks, linkage, membership, reidentification
+from fl_tiprdc.evaluation.further_summary import mean_further
+from fl_tiprdc.report.figures import interval
+from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours
+
+TITLES = {
+    leaks.KIND: "What an attacker gets out of few leaks",
+    linkage.KIND: "What several records of a person tell together",
+    averaging.KIND: "What several releases of a record tell together",
+}
+# unit of a level -> label of the horizontal axis
+UNITS = {
+    leaks.UNIT: "contributors' records with a known private value",
+    linkage.OWN: "records of one person",
+    linkage.POOLED: "records of people with the same private value",
+    averaging.UNIT: "independent releases of a record",
+}
+RAW, CHANCE = "raw data", "chance"  # in legends
+PERSON = "further-attacks"  # name of the figure of attacks that have no level
+COLUMNS = 3  # of panels
+TRAINED = ("centralized", "federated")
+_SHADES = mpl.colormaps["viridis"]
+_MARKERS = "osD^vPX"
+
+
+def further_figures(summary: pd.DataFrame) -> dict[str, Figure]:
+    """Name -> figure, of each attack that there is."""
+    mean = mean_further(summary)
+    kinds = set(mean["kind"])
+    figures = {kind: level_figure(mean, kind) for kind in TITLES if kind in kinds}
+    if kinds & {membership.KIND, reidentification.KIND}:
+        figures[PERSON] = people_figure(mean)
+    return figures
+
+
+def level_figure(mean: pd.DataFrame, kind: str) -> Figure:
+    """AUC of the best attacker over the level of one kind of attack: a panel a method, a line a λ, raw data, chance.
+
+    Args:
+        mean: `mean_further` of a summary.
+        kind: one of `TITLES`.
+    """
+    rows = mean[mean["kind"] == kind]
+    raw = rows[rows["setting"] == "raw"]
+    several = rows["target"].nunique() > 1
+    curves = rows[rows["setting"] != "raw"] if (rows["setting"] != "raw").any() else rows
+    panels = list(curves.groupby(["target", "setting", "method"], sort=False))
+    columns = min(COLUMNS, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(1.0 + 3.1 * columns, 0.9 + 2.7 * lines), layout="constrained")
+    figure.suptitle(TITLES[kind])
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    for i, ((target, setting, method), panel) in enumerate(panels):
+        axes = grid.flat[i]
+        _levels(axes, panel, raw[raw["target"] == target])
+        axes.set_title(f"{method}, {setting}" + (f": {target}" if several else ""))
+        if i % columns == 0:
+            axes.set_ylabel("AUC of the best attacker\n(0.5 = chance)")
+        if i + columns >= len(panels):  # the lowest of its column
+            axes.set_xlabel(UNITS[str(panel["unit"].iloc[0])])
+            axes.xaxis.set_tick_params(labelbottom=True)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_visible(False)
+    _legend(figure, list(grid.flat))
+    return figure
+
+
+def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One for all panels, lines of chance and raw data at its end."""
+    known: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        known |= dict(zip(labels, handles, strict=True))
+    order = sorted(known, key=lambda label: (RAW, CHANCE).index(label) if label in (RAW, CHANCE) else -1)
+    figure.legend([known[label] for label in order], order, loc="outside lower center", ncols=4)
+
+
+def _levels(axes: Axes, panel: pd.DataFrame, raw: pd.DataFrame) -> None:
+    """One method's lines, and the line of raw data."""
+    dial = "dial" if (panel["setting"] == "baseline").all() else "λ"
+    lambdas = sorted(panel["lam"].unique())
+    for i, lam in enumerate(lambdas):
+        shade = _SHADES(0.9 * i / max(1, len(lambdas) - 1))
+        _bars(axes, panel[panel["lam"] == lam], "level", f"{dial} = {lam:g}", shade, _MARKERS[i % len(_MARKERS)], "-")
+    if len(raw):
+        _bars(axes, raw, "level", RAW, "black", "*", "-.")
+    axes.axhline(0.5, color=GREY, linewidth=1, label=CHANCE)
+    axes.set_xscale("log")
+    levels = sorted({*panel["level"], *raw["level"]})
+    axes.set_xticks(levels, [f"{level:,.0f}" for level in levels], rotation=30 if max(levels) >= 1000 else 0)
+    axes.set_xticks([], minor=True)
+
+
+def _bars(axes: Axes, rows: pd.DataFrame, by: str, label: str, colour: Any, marker: str, line: Any) -> None:
+    rows = rows.sort_values(by)
+    axes.errorbar(
+        rows[by],
+        rows["value"],
+        yerr=interval(rows, "value"),
+        color=colour,
+        marker=marker,
+        linestyle=line,
+        markersize=4.5,
+        linewidth=1.3,
+        elinewidth=0.8,
+        label=label,
+    )
+
+
+def people_figure(mean: pd.DataFrame) -> Figure:
+    """Membership and re-identification over λ, a line a method; chance in each panel.
+
+    Args:
+        mean: `mean_further` of a summary.
+    """
+    panels = [
+        (kind, str(target))
+        for kind in (membership.KIND, reidentification.KIND)
+        for target in mean.loc[mean["kind"] == kind, "target"].unique()
+    ]
+    figure = Figure(figsize=(0.6 + 3.3 * len(panels), 3.7), layout="constrained")
+    figure.suptitle("Attacks on people rather than attributes")
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    palette = colours(list(mean["method"]))
+    methods = [m for m in palette if m in set(mean.loc[mean["setting"].isin(TRAINED), "method"])]
+    for axes, (kind, target) in zip(grid, panels, strict=True):
+        rows = mean[(mean["kind"] == kind) & (mean["target"] == target)]
+        trained = rows[rows["setting"].isin(TRAINED)]
+        for (setting, method), curve in trained.groupby(["setting", "method"], sort=False):
+            label = f"{method}, {setting}"
+            # side by side, so that bars don't hide each other
+            curve = curve.assign(lam=curve["lam"] + 0.012 * (methods.index(str(method)) - (len(methods) - 1) / 2))
+            marker, line = SETTING_MARKERS[str(setting)], SETTING_LINES[str(setting)]
+            _bars(axes, curve, "lam", label, palette[str(method)], marker, line)
+        for value in rows.loc[rows["setting"] == "raw", "value"]:
+            axes.axhline(value, color="black", linewidth=0.8, linestyle="-.", label=RAW)
+        axes.axhline(float(rows["chance"].mean()), color=GREY, linewidth=1, label=CHANCE)
+        axes.set_xlabel("λ (weight of privacy)")
+        axes.set_xlim(-0.05, 1.05)
+        if kind == membership.KIND:
+            axes.set_title(f"membership, by {target}")
+            axes.set_ylabel("AUC of the best attacker (0.5 = chance)")
+            axes.set_ylim(min(0.4, float(rows["value_low"].min())), max(0.6, float(rows["value_high"].max())))
+        else:
+            axes.set_yscale("log")
+            axes.set_title(f"re-identification among {1 / rows['chance'].mean():,.0f}")
+            axes.set_ylabel("share of people found first")
+    _legend(figure, grid)
+    return figure

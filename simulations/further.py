@@ -1,0 +1,110 @@
+"""The stage of a run in which the attacks beside the panel's take place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import joblib
+import pandas as pd
+import torch
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.data.crowd import Ints, Population
+from fl_tiprdc.evaluation.audit import Release, truth_of
+from fl_tiprdc.evaluation.frontier import POINT
+from fl_tiprdc.evaluation.further_attacks import FURTHER, Case, Networks
+from fl_tiprdc.evaluation.membership import gives_losses
+from fl_tiprdc.federated.messages import GroupArrays
+from fl_tiprdc.hybrid.step import HybridStep
+from simulations.stages import Stages
+
+
+@dataclass(frozen=True)
+class Job:
+    """A release to audit.
+
+    Attributes:
+        release: the representations.
+        rows: positions of its rows among all contributors; None: all in order.
+        groups: arrays of the networks that made it, the extractor at least; None: nobody trained any.
+    """
+
+    release: Release
+    rows: Ints | None = None
+    groups: GroupArrays | None = None
+
+
+def attacked_jobs(jobs: Sequence[Job]) -> list[Job]:
+    """What would be published, and the raw data it is compared with.
+
+    Published are baselines, and federated releases where there are any, else centralised ones.
+    """
+    settings = {job.release.setting for job in jobs}
+    left_out = {"centralized"} if "federated" in settings else set()
+    return [job for job in jobs if job.release.setting not in left_out]
+
+
+def kept_groups(experiment: Experiment, step: HybridStep, groups: GroupArrays) -> GroupArrays:
+    """Of trained arrays those that further attacks need: all three networks, which may be large, only for losses."""
+    losses = "membership" in experiment.audit.further and gives_losses(step)
+    return groups if losses else {"extractor": groups["extractor"]}
+
+
+def attack_further(
+    experiment: Experiment, population: Population, jobs: Sequence[Job], metrics: pd.DataFrame, stages: Stages
+) -> pd.DataFrame:
+    """Every further attack of the experiment on every release that it can attack.
+
+    Args:
+        experiment: names the attacks.
+        population: raw records and ground truth.
+        jobs: the releases; raw data among them.
+        metrics: what the audit found of them.
+        stages: clock and progress display.
+
+    Returns:
+        Rows of metrics.csv, in the order of releases and attacks.
+    """
+    known, unknown = truth_of(population.contributors), truth_of(population.held_out)
+    raw = next((job.release.contributors, job.release.held_out) for job in jobs if job.release.setting == "raw")
+    work: list[Any] = []
+    for job in attacked_jobs(jobs):
+        release, rows = job.release, job.rows
+        point = [getattr(release, name) for name in POINT]
+        whole = Case(
+            release,
+            known if rows is None else known.take(rows),
+            unknown,
+            experiment.audit,
+            rows,
+            raw,
+            _networks(experiment, population, job),
+            metrics[(metrics[POINT] == point).all(axis=1)],
+        )
+        for name in experiment.audit.further:
+            if (case := FURTHER[name].case(whole)) is not None:
+                work.append(joblib.delayed(_attack_one)(len(work), name, case))
+    if not work:
+        return pd.DataFrame(columns=metrics.columns)
+    tables: dict[int, pd.DataFrame] = {}
+    with stages.stage("further attacks", len(work)) as ticker:
+        parallel = joblib.Parallel(
+            n_jobs=joblib.cpu_count(), return_as="generator_unordered", inner_max_num_threads=1, backend="loky"
+        )
+        for i, table in parallel(work):
+            tables[i] = table
+            ticker.tick()
+    return pd.concat([tables[i] for i in sorted(tables)], ignore_index=True)
+
+
+def _networks(experiment: Experiment, population: Population, job: Job) -> Networks | None:
+    if job.groups is None:
+        return None
+    method = experiment.method_config(job.release.method)
+    sigma = method.sigma(job.release.lam)
+    return Networks(experiment.network, method, job.groups, sigma, population.contributors, population.held_out)
+
+
+def _attack_one(number: int, name: str, case: Case) -> tuple[int, pd.DataFrame]:
+    torch.set_num_threads(1)
+    return number, FURTHER[name].find(case)

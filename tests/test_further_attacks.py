@@ -1,0 +1,238 @@
+"""The attacks beside the panel's: the registry, their stage in a run, summary, tables and figures."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+
+import simulations.experiment as experiment_module
+from fl_tiprdc.config import AuditConfig
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
+from fl_tiprdc.evaluation.further_attacks import FURTHER, LEAST, Case, named_attacks
+from fl_tiprdc.evaluation.further_summary import HEADINGS, further_tables, mean_further, summarize_further
+from fl_tiprdc.report.further_figures import PERSON, TITLES, further_figures
+from simulations.further import Job, attacked_jobs
+from simulations.run import run
+
+PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=20)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(one_thread):
+    with threadpool_limits(1):
+        yield
+
+
+def test_names_of_attacks():
+    assert named_attacks(("leaks", "membership")) == ("leaks", "membership")
+    assert named_attacks(("all",)) == tuple(FURTHER)
+    assert named_attacks(("none",)) == named_attacks(()) == ()
+    for names, why in (
+        (("lekas",), "unknown attack 'lekas': choose one of membership, "),
+        (("leaks", "leaks"), "attacks have a value twice"),
+        (("leaks", "none"), "attack 'none' stands alone"),
+    ):
+        with pytest.raises(InputError, match=why):
+            named_attacks(names)
+    assert AuditConfig().further == named_attacks(AuditConfig().further)
+
+
+def some_case(people=40):
+    z = np.random.default_rng(0).normal(size=(people, 3)).astype(np.float32)
+    truth = Truth({"u": np.arange(people) % 2}, {}, {"u": 2}, np.arange(people))
+    return Case(Release("baseline", "m", 1.0, 0, z, z), truth, truth, PANEL)
+
+
+def test_an_attack_gets_what_it_needs_and_no_more():
+    bare = some_case()
+    assert [name for name, attack in FURTHER.items() if attack.case(bare)] == ["leaks", "linkage"]
+    raw = replace(bare, raw=(bare.release.contributors, bare.release.held_out), audited=pd.DataFrame({"a": [1]}))
+    assert [name for name, attack in FURTHER.items() if attack.case(raw)] == ["reidentification", "leaks", "linkage"]
+    assert FURTHER["leaks"].case(raw).raw is None
+    assert FURTHER["leaks"].case(raw).audited is raw.audited
+    assert FURTHER["reidentification"].case(raw).raw is raw.raw
+    assert FURTHER["reidentification"].case(raw).audited is None
+
+
+def test_a_handful_of_people_is_not_attacked():
+    assert FURTHER["leaks"].case(some_case(LEAST)) is not None
+    few = some_case(LEAST)
+    few = replace(few, unknown=few.unknown.take(np.r_[np.arange(LEAST - 1), 0]))  # one of them has two records
+    assert FURTHER["leaks"].case(few) is None
+
+
+def test_federated_releases_stand_for_centralised_ones():
+    def job(setting):
+        return Job(Release(setting, "m", 0.5, 0, np.empty((0, 1)), np.empty((0, 1))))
+
+    all_ = [job(setting) for setting in ("raw", "baseline", "centralized", "federated")]
+    assert [one.release.setting for one in attacked_jobs(all_)] == ["raw", "baseline", "federated"]
+    assert [one.release.setting for one in attacked_jobs(all_[:3])] == ["raw", "baseline", "centralized"]
+
+
+# ---- in a run
+
+
+@pytest.fixture
+def attacked(population, small, tmp_path, monkeypatch):
+    """Runs an experiment on a slice of Adult with all attacks: (folder, metrics)."""
+    monkeypatch.setattr(experiment_module, "load_population", lambda *_: population)
+
+    def attacked(name, **changes):
+        audit = {"further": tuple(FURTHER)}
+        run(small(audit=audit, **changes), tmp_path / name, Console(quiet=True))
+        return tmp_path / name, pd.read_csv(tmp_path / name / "metrics.csv")
+
+    return attacked
+
+
+def test_a_run_with_all_attacks(attacked, population):
+    folder, metrics = attacked("run")
+    assert list(metrics.columns) == COLUMNS
+    found = metrics[metrics["kind"].isin(list(FURTHER))]
+    settings = {kind: set(rows["setting"]) for kind, rows in found.groupby("kind")}
+    everywhere = {"raw", "baseline", "federated"}
+    assert settings == {
+        "leaks": everywhere,
+        "linkage": everywhere,
+        "reidentification": everywhere,
+        "membership": {"federated"},
+        "averaging": {"federated"},
+    }
+    by_method = found[found["setting"] == "federated"].groupby("kind")["method"].unique()
+    assert set(by_method["membership"]) == {"tiprdc", "tiprdc+"}
+    assert set(by_method["averaging"]) == {"tiprdc+"}  # nothing to average without a channel
+    assert set(found[found["kind"] == "membership"]["target"]) == {"representations", "losses"}
+
+    summary = summarize_further(metrics)
+    chance = summary.set_index("kind")["chance"]
+    assert (chance.drop("reidentification") == 0.5).all()  # beside every row
+    assert (chance.loc["reidentification"] == 1 / len(population.held_out)).all()
+    assert (summary["low"] <= summary["value"]).all()
+    assert (summary["value"] <= summary["high"]).all()
+
+    def values(kind, method):
+        """Of the best attacker, by level."""
+        return summary[(summary["kind"] == kind) & (summary["method"] == method)].set_index("level")["value"]
+
+    assert values("reidentification", "raw").iloc[0] > 0.95
+    assert set(values("leaks", "tiprdc+").index) == {100, 360}
+    assert set(values("linkage", "raw").index) == {1, 4}
+    assert set(values("averaging", "tiprdc+").index) == {1, 4, 16}
+    attack = metrics[(metrics["kind"] == "attack") & (metrics["setting"] == "federated") & (metrics["metric"] == "auc")]
+    attack = attack[(attack["method"] == "tiprdc+") & (attack["model"] == "logistic")]
+    assert values("leaks", "tiprdc+").loc[360] == attack["value"].iloc[0]
+
+    written = json.loads((folder / "summary.json").read_text())
+    assert len(written["further_attacks"]) == len(summary)
+    assert "further attacks" in written["seconds"]
+    assert len(written["points"]) == 1 + 1 + 2 * 2  # no further attack is taken for the worst of the panel
+    for name in ("leaks", "linkage", "averaging", "further-attacks"):
+        assert (folder / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    page = (folder / "report.html").read_text()
+    for heading in HEADINGS.values():
+        assert heading in page
+    assert "further = [" in (folder / "config.toml").read_text()
+
+
+def test_without_federated_releases_centralised_ones_are_attacked_and_a_seed_gives_the_same(attacked):
+    changes = {"settings": ("centralized",), "methods": ("tiprdc+",), "seeds": (2,)}
+    metrics = [attacked(name, **changes)[1] for name in ("one", "two")]
+    assert set(metrics[0][metrics[0]["kind"] == "membership"]["setting"]) == {"centralized"}
+    pd.testing.assert_frame_equal(*metrics)
+
+
+# ---- summary, tables, figures
+
+
+def some_metrics(seeds=(0, 1), methods=("tiprdc", "tiprdc+"), targets=("sex",)) -> pd.DataFrame:
+    rows = []
+    points = [("raw", "raw", 0.0), ("baseline", "gaussian-noise", 1.0), ("baseline", "gaussian-noise", 4.0)]
+    points += [("federated", method, lam) for method in methods for lam in (0.1, 0.5, 0.9)]
+    levels = {"leaks": (100, 1000, 5000), "pooled records": (1, 4, 16), "draws": (1, 4, 16)}
+    for seed in seeds:
+        for setting, method, lam in points:
+
+            def add(kind, target, name, metric, value, chance, at=(setting, method, lam, seed)):
+                rows.append((*at, kind, target, name.format("mlp"), metric, value, value - 0.02, value + 0.02))
+                rows.append((*at, kind, target, name.format("forest"), metric, value - 0.1, value - 0.2, value + 0.1))
+                nobody = "chance" if metric == "top-1" else "majority"
+                rows.append((*at, kind, target, name.format(nobody), metric, chance, chance, chance))
+
+            kinds = {"leaks": "leaks", "linkage": "pooled records", "averaging": "draws"}
+            for kind, unit in kinds.items():
+                if kind != "averaging" or setting == "federated":
+                    for target in targets:
+                        for i, level in enumerate(levels[unit]):
+                            add(kind, target, f"{{}} of {level} {unit}", "auc", 0.6 + 0.1 * i + 0.01 * seed, 0.5)
+            add("reidentification", "x", "{}", "top-1", 0.5 - 0.1 * lam, 0.001)
+            if setting == "federated":
+                add("membership", "representations", "{}", "auc", 0.52, 0.5)
+                add("membership", "losses", "{}", "auc", 0.53, 0.5)
+            rows.append((setting, method, lam, seed, "attack", "sex", "mlp", "auc", 0.9, 0.8, 0.95))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def test_the_summary_has_the_best_of_each_attack_beside_chance():
+    summary = summarize_further(some_metrics())
+    assert set(summary["kind"]) == set(FURTHER)
+    assert set(summary["model"]) == {"mlp"}
+    mine = summary[(summary["kind"] == "leaks") & (summary["method"] == "tiprdc+") & (summary["lam"] == 0.5)]
+    assert mine["level"].tolist() == [100, 1000, 5000] * 2
+    assert mine[["value", "low", "high", "chance"]].iloc[4].tolist() == pytest.approx([0.71, 0.69, 0.73, 0.5])
+    assert summary.groupby("kind")["chance"].first()["reidentification"] == 0.001
+    mean = mean_further(mine)
+    assert mean["value"].tolist() == pytest.approx([0.605, 0.705, 0.805])
+    assert mean["value_low"].tolist() == pytest.approx([0.58, 0.68, 0.78])
+    empty = summarize_further(some_metrics()[lambda table: table["kind"] == "attack"])
+    assert empty.empty
+    assert list(empty.columns) == list(summary.columns)
+    assert further_tables(empty) == further_figures(empty) == {}
+
+
+def test_tables_have_a_row_a_point_and_a_column_a_level():
+    tables = further_tables(summarize_further(some_metrics()))
+    assert list(tables) == list(HEADINGS.values())
+    leaks = tables[HEADINGS["leaks"]]
+    assert list(leaks.columns) == [
+        *("setting", "method", "lam"),
+        *("sex, 100 leaks", "sex, 1,000 leaks", "sex, 5,000 leaks", "chance"),
+    ]
+    assert leaks["method"].tolist() == ["raw", *["gaussian-noise"] * 2, *["tiprdc"] * 3, *["tiprdc+"] * 3]
+    assert leaks["sex, 1,000 leaks"].iloc[0] == "0.705 (0.680 to 0.730)"
+    assert list(tables[HEADINGS["membership"]].columns)[3:] == ["losses", "representations", "chance"]
+
+
+def test_figures_show_every_line_with_raw_data_and_chance():
+    metrics = some_metrics()
+    figures = further_figures(summarize_further(metrics))
+    assert list(figures) == [*TITLES, PERSON]
+    for name in TITLES:
+        panels = [axes for axes in figures[name].axes if axes.get_visible()]
+        assert len(panels) == (2 if name == "averaging" else 3)
+        for axes in panels:
+            assert axes.get_xscale() == "log"
+            labels = axes.get_legend_handles_labels()[1]
+            assert "chance" in labels
+            assert ("raw data" in labels) == (name != "averaging")
+        assert {"λ = 0.1", "λ = 0.5", "λ = 0.9"} < set(panels[-1].get_legend_handles_labels()[1])
+        assert figures[name].legends
+        assert panels[0].get_ylabel()
+        assert all(axes.get_xlabel() for axes in panels)
+        line = panels[-1].containers[0]
+        np.testing.assert_allclose(line.lines[0].get_ydata().astype(float), [0.605, 0.705, 0.805])
+    people = figures[PERSON].axes
+    assert [axes.get_yscale() for axes in people] == ["linear", "linear", "log"]
+    for axes in people:
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+    chance = next(line for line in people[-1].lines if line.get_label() == "chance")
+    assert chance.get_ydata()[0] == pytest.approx(0.001)
+    assert "among 1,000" in people[-1].get_title()
+    several = further_figures(summarize_further(some_metrics(targets=("sex", "race"))))
+    assert [axes.get_title() for axes in several["leaks"].axes][-1] == "tiprdc+, federated: race"
