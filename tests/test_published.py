@@ -297,6 +297,35 @@ def test_the_command_writes_and_prints_what_it_found(call, ours, truth, tmp_path
     assert set(pd.read_csv(tmp_path / "found" / "metrics.csv")["setting"]) == {"publication"}
 
 
+def test_the_command_makes_the_further_attacks_that_are_possible(call, ours, truth, tmp_path):
+    truth.to_csv(tmp_path / "labels.csv", index=False)
+    truth.assign(amount=truth["rich"] + np.random.default_rng(2).normal(size=N)).to_csv("raw.csv", index=False)
+    flags = (ours, "--labels", "labels.csv", "--private", "sex", "--tasks", "rich", "--attacks", "all")
+    status, out, err = call(*flags, "--participant", "person", "--raw", "raw.csv", "--output", "found")
+    assert (status, err) == (0, [])
+    metrics = pd.read_csv(tmp_path / "found" / "metrics.csv")
+    assert list(metrics.columns) == COLUMNS
+    further = metrics[~metrics["kind"].isin(["attack", "task"])]
+    assert {kind: set(rows["setting"]) for kind, rows in further.groupby("kind")} == {
+        kind: {"raw", "publication"} for kind in ("leaks", "linkage", "reidentification")
+    }
+    facts = json.loads((tmp_path / "found" / "summary.json").read_text())
+    assert {row["kind"] for row in facts["best"]} == {"attack", "task"}
+    found = {(row["kind"], row["setting"], row["level"]): row for row in facts["further_attacks"]}
+    assert found["reidentification", "raw", None]["value"] > 0.9
+    assert found["reidentification", "publication", None]["chance"] == 1 / 20  # of 100 people a fifth is held out
+    assert found["leaks", "publication", 320]["value"] > 0.9
+    assert all(row["low"] <= row["value"] <= row["high"] for row in found.values())
+    for (kind, setting, _), row in found.items():  # whole, on a terminal of 80 columns
+        if setting == "publication":
+            line = f"{row['value']:.3f}   {row['low']:.3f}-{row['high']:.3f}   {row['chance']:.3g}"
+            assert any(kind in printed and line.split() == printed.split()[-4:-1] for printed in out.splitlines()), row
+    assert "raw" in out
+    status, out, _ = call(*flags, "--output", "found")  # without raw features, "all" is all that is left
+    assert status == 0
+    assert set(pd.read_csv(tmp_path / "found" / "metrics.csv")["kind"]) == {"attack", "task", "leaks", "linkage"}
+
+
 def test_the_command_on_an_archive_says_that_rows_were_joined_by_their_order(call, z, truth, tmp_path):
     np.savez(tmp_path / "theirs.npz", z=z)
     truth.to_parquet(tmp_path / "labels.parquet")
@@ -431,6 +460,12 @@ WRONG = [
     ([*STORE, "--raw", "few.csv"], "the table of raw features has no row for 3 of 400"),
     ([*STORE, "--raw", "bare.csv"], "no feature column"),
     ([*STORE, "--raw", "double.csv"], "the table of raw features has client 0, record 0 twice"),
+    # --attacks
+    ([*STORE, "--attacks", "magic"], "unknown attack 'magic': choose one of membership, "),
+    ([*STORE, "--attacks", "leaks,leaks"], "attacks have a value twice"),
+    ([*STORE, "--attacks", ","], "--attacks ',': name at least one"),
+    ([*STORE, "--attacks", "membership"], "'membership' needs the networks, which a publication comes without: choose"),
+    ([*STORE, "--attacks", "leaks,reidentification"], "'reidentification' needs raw features: --raw FILE"),
     # --output
     ([*STORE, "--output", "taken"], "exists and is no earlier run"),
     ([*STORE, "--output", "file"], "exists and is no earlier run"),
