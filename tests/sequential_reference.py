@@ -115,7 +115,7 @@ class Reference:
         updates = federation.rounds * federation.updates_per_round
         phases = []
         for number in range(updates):
-            closing = method.decay and number > updates * (1 - method.decay)
+            closing = number > updates * (1 - method.decay) if method.decay else False
             phases += ["adversary-gradient"] * (method.adversary_steps + closing * method.closing_steps)
             phases.append("hybrid-gradient")
         local = method.exchange == "weights"

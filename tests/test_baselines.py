@@ -136,8 +136,8 @@ def test_the_sensitivity_is_the_largest_distance_of_two_clipped_records():
 
 def test_the_noise_is_laplace_of_scale_sensitivity_over_epsilon(mixture):
     epsilon = 20.0
-    noisy, _ = local_laplace(*mixture, 0)(1 / epsilon)
-    clipped, _ = local_laplace(*mixture, 0)(0.0)
+    noisy, *_ = local_laplace(*mixture, 0)(1 / epsilon)
+    clipped, *_ = local_laplace(*mixture, 0)(0.0)
     np.testing.assert_array_equal(clipped, mixture[0].x.clip(-CLIP, CLIP))
     scale = 10 * 2 * CLIP / epsilon
     noise = (noisy - clipped).ravel() / scale

@@ -82,7 +82,7 @@ def test_ray_cohort_and_inline_equal_a_plain_loop(
 def test_pretraining_comes_first_and_leaves_the_critic_alone(
     exchange, phases, small, make_store, population, tmp_path, ray_session, one_thread
 ):
-    method = {"exchange": exchange, "pretraining": 1.0}
+    method = {"exchange": exchange, "pretraining": 1.0, "closing_steps": 0}
     experiment, store = small(methods=("tiprdc+",), method={"tiprdc+": method}), make_store(6, "by-private")
     points = [Point("tiprdc+", 0.5, 0)]
     cohort, inline = (
