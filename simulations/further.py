@@ -13,7 +13,7 @@ from fl_tiprdc.data.crowd import Ints, Population
 from fl_tiprdc.evaluation.audit import Release, truth_of
 from fl_tiprdc.evaluation.frontier import POINT
 from fl_tiprdc.evaluation.further_attacks import FURTHER, Case, Networks
-from fl_tiprdc.evaluation.membership import gives_losses
+from fl_tiprdc.evaluation.membership import white_box_records
 from fl_tiprdc.federated.messages import GroupArrays
 from fl_tiprdc.hybrid.step import HybridStep
 from simulations.stages import Stages
@@ -46,7 +46,7 @@ def attacked_jobs(jobs: Sequence[Job]) -> list[Job]:
 
 def kept_groups(experiment: Experiment, step: HybridStep, groups: GroupArrays) -> GroupArrays:
     """Of trained arrays those that further attacks need: all three networks, which may be large, only for losses."""
-    losses = "membership" in experiment.audit.further and gives_losses(step)
+    losses = "membership" in experiment.audit.further and white_box_records(step) > 0
     return groups if losses else {"extractor": groups["extractor"]}
 
 

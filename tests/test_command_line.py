@@ -340,6 +340,7 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "records": "0",
         "size": "the data set's own",
         "baselines": "gaussian-noise",
+        "attacks": "membership,reidentification,linkage",
         "partition": "iid",
         "settings": "baseline,centralized,federated",
         "methods": "tiprdc,tiprdc+",

@@ -19,6 +19,7 @@ from fl_tiprdc.evaluation.membership import (
     membership,
     record_losses,
     sampled_losses,
+    white_box_records,
 )
 from fl_tiprdc.evaluation.reidentification import reidentify, share_with_interval
 from fl_tiprdc.hybrid.centralized import train_centralized
@@ -244,7 +245,8 @@ def test_losses_of_some_records_only(task, small, monkeypatch):
 
     _, members, others = task
     step, groups, (whole, whole_others) = losses_after(task, small, 2)
-    monkeypatch.setattr(module, "WHITE_BOX", 20)
+    assert white_box_records(step) == 500
+    monkeypatch.setattr(module, "white_box_records", lambda step: 20)
     monkeypatch.setattr(module, "draw_noise", lambda shape, generator: torch.zeros(shape))
     rows = np.arange(79, 9, -1)
     mine, theirs = sampled_losses(step, groups, members, others, 0.0, 0, rows)
@@ -254,6 +256,17 @@ def test_losses_of_some_records_only(task, small, monkeypatch):
         assert kept.sum() == 20
         np.testing.assert_allclose(some[kept], place[kept], atol=1e-5)
     assert np.isnan(theirs[:COMPANY]).all()
+
+
+def test_losses_of_wide_records_take_fewer_of_them():
+    from fl_tiprdc.config import build_experiment
+
+    experiment = build_experiment({})
+    found = []
+    for side in (16, 64, 200):
+        shape = Description((Attribute("u", ("a", "b")),), ((0.5, 0.5),), (3, side, side), "image")
+        found.append(white_box_records(HybridStep(shape, experiment.network, experiment.method_config("tiprdc+"))))
+    assert found == [500, 100, 0]
 
 
 def test_a_short_training_of_the_method_itself_keeps_its_members(population, small):

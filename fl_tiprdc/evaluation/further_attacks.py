@@ -14,7 +14,7 @@ from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
 from fl_tiprdc.evaluation.averaging import averaging_attack
 from fl_tiprdc.evaluation.leaks import leaks
 from fl_tiprdc.evaluation.linkage import linkage
-from fl_tiprdc.evaluation.membership import gives_losses, membership, sampled_losses
+from fl_tiprdc.evaluation.membership import membership, sampled_losses, white_box_records
 from fl_tiprdc.evaluation.reidentification import reidentify
 from fl_tiprdc.federated.messages import GroupArrays
 from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
@@ -114,7 +114,7 @@ def _membership(case: Case) -> pd.DataFrame:
     made, release = case.networks, case.release
     assert made is not None
     step, losses = made.step(), None
-    if gives_losses(step) and set(made.arrays) >= set(GROUPS):
+    if white_box_records(step) and set(made.arrays) >= set(GROUPS):
         sides = made.contributors.records(), made.held_out.records()
         losses = sampled_losses(step, made.groups(), *sides, made.sigma, release.seed, case.rows)
     return membership(release, case.known.participant, case.unknown.participant, case.config, losses)

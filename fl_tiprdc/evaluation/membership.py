@@ -30,7 +30,10 @@ MOST = 5000  # people of each group
 COMPANY = 15  # records, the same for all, that a record's losses are taken together with: bounds contrast records
 DRAWS = 4  # of noise, over which a record's losses are averaged
 PIECE = 256  # records whose losses are computed at a time
-WHITE_BOX = 500  # records of each group whose losses are computed: each takes `DRAWS` batches
+PIECE_NUMBERS = 2**15  # of their x, at most
+WHITE_BOX = 500  # records of each group whose losses are computed: each takes `DRAWS` batches of its own
+NUMBERS, FEWEST = 2**19, 100  # in the x of these records together, at most; but never fewer records than `FEWEST`
+WIDEST = 2**14  # numbers in a record: the losses of wider ones take too long
 
 
 def membership(
@@ -121,6 +124,7 @@ def record_losses(
     """
     company = torch.tensor(held_out.x[:COMPANY]), torch.from_numpy(np.array(held_out.private[:COMPANY]))
     shared = draw_noise((DRAWS, COMPANY, step.d), torch_generator(seed, "membership-company"))
+    piece = max(1, min(PIECE, PIECE_NUMBERS // step.description.width))
     mask, strength = torch.ones(1 + COMPANY), torch.tensor(float(sigma))
 
     def of_one(x: Tensor, u: Tensor, noise: Tensor) -> Tensor:
@@ -134,15 +138,15 @@ def record_losses(
     def of_all(records: Records, name: str) -> Floats:
         generator = torch_generator(seed, "membership-noise", name)
         kept = np.empty((len(records), 3), dtype=np.float32)
-        for begin in range(0, len(records), PIECE):
-            x = torch.tensor(records.x[begin : begin + PIECE])
-            u = torch.from_numpy(np.array(records.private[begin : begin + PIECE]))
+        for begin in range(0, len(records), piece):
+            x = torch.tensor(records.x[begin : begin + piece])
+            u = torch.from_numpy(np.array(records.private[begin : begin + piece]))
             noise = draw_noise((len(x), DRAWS, step.d), generator)
             if step.stacks != "never":
                 found = vmap(of_one)(x, u, noise)
             else:
                 found = torch.stack([of_one(*one) for one in zip(x, u, noise, strict=True)])
-            kept[begin : begin + PIECE] = found.numpy()
+            kept[begin : begin + piece] = found.numpy()
         return kept
 
     with torch.no_grad():
@@ -151,9 +155,15 @@ def record_losses(
     return both
 
 
-def gives_losses(step: HybridStep) -> bool:
-    """Whether the losses of single records are within reach: networks that don't stack take a pass for each."""
-    return step.stacks != "never"
+def white_box_records(step: HybridStep) -> int:
+    """Of how many records of each group losses are within reach: fewer of wide ones, 0 where it would take too long.
+
+    Networks that don't stack take a pass for each record.
+    """
+    width = step.description.width
+    if step.stacks == "never" or width > WIDEST:
+        return 0
+    return int(np.clip(NUMBERS // width, FEWEST, WHITE_BOX))
 
 
 def sampled_losses(
@@ -165,15 +175,16 @@ def sampled_losses(
     seed: int,
     rows: Ints | None = None,
 ) -> tuple[Floats, Floats]:
-    """`record_losses` of `WHITE_BOX` records of each group, drawn at random; NaN for the others: [n, 3] and [m, 3].
+    """`record_losses` of `white_box_records` of each group, drawn at random; NaN for the others: [n, 3] and [m, 3].
 
     `rows` [n]: which of the contributors' records are looked at, in this order; None: all.
     """
     generator = numpy_generator(seed, "membership-white-box")
     everybody = np.arange(len(contributors)) if rows is None else rows
     company, rest = np.split(np.arange(len(held_out)), [COMPANY])
-    mine = np.sort(generator.permutation(len(everybody))[:WHITE_BOX])
-    theirs = np.concatenate([company, np.sort(generator.permutation(rest)[:WHITE_BOX])])
+    most = white_box_records(step)
+    mine = np.sort(generator.permutation(len(everybody))[:most])
+    theirs = np.concatenate([company, np.sort(generator.permutation(rest)[:most])])
     found = record_losses(step, groups, _some(contributors, everybody[mine]), _some(held_out, theirs), sigma, seed)
     spread = np.full((len(everybody), 3), np.nan, np.float32), np.full((len(held_out), 3), np.nan, np.float32)
     spread[0][mine], spread[1][theirs] = found

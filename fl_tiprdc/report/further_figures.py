@@ -150,7 +150,9 @@ def people_figure(mean: pd.DataFrame) -> Figure:
         if kind == membership.KIND:
             axes.set_title(f"membership, by {target}")
             axes.set_ylabel("AUC of the best attacker (0.5 = chance)")
-            axes.set_ylim(min(0.4, float(rows["value_low"].min())), max(0.6, float(rows["value_high"].max())))
+            axes.set_ylim(
+                min(0.4, float(rows["value_low"].min()) - 0.01), max(0.6, float(rows["value_high"].max()) + 0.01)
+            )
         else:
             axes.set_yscale("log")
             axes.set_title(f"re-identification among {1 / rows['chance'].mean():,.0f}")

@@ -30,7 +30,7 @@ CAPTIONS = {
     "known: a probe in the shaded area shows that the panel has missed one.",
     "leaks": "AUC of the best attacker over the number of labelled records that it has to learn from. Lines "
     "are values of λ; bars reach over the draws of who leaked and their 95 % intervals. The rightmost point is the "
-    "audit's own, which knows them all.",
+    "audit's own attack.",
     "linkage": "AUC of the best attacker over the number of records of one person that it sees and pools. Where each "
     "person has one record, records of different people with the same private value are pooled at random.",
     "averaging": "AUC of the best attacker over the number of independent releases of a record that it averages: "
