@@ -64,8 +64,8 @@ def white_box_kernel(
 
 
 def _posterior(centres: Floats, spread: float, labels: Ints, classes: Sequence[int], test: Floats) -> list[Floats]:
-    points = torch.from_numpy(np.ascontiguousarray(centres, dtype=np.float32))
-    new = torch.from_numpy(np.ascontiguousarray(test, dtype=np.float32))
+    points = torch.from_numpy(np.array(centres, dtype=np.float32))
+    new = torch.from_numpy(np.array(test, dtype=np.float32))
     hot = torch.cat([torch.nn.functional.one_hot(torch.tensor(labels[:, i]), k) for i, k in enumerate(classes)], 1)
     scale = 1 / spread**2
     shift = -0.5 * scale * points.square().sum(1)
