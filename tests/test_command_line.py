@@ -345,7 +345,6 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "settings": "baseline,centralized,federated",
         "methods": "tiprdc,tiprdc+",
         "lambdas": "0.1,0.3,0.5,0.9,0.98",
-        "attacks": "membership,reidentification,linkage",
         "seeds": "0",
         "runtime": "ray-cohort",
         "actors": "0",
