@@ -16,6 +16,7 @@ import tomli_w
 from safetensors.numpy import save
 
 from fl_tiprdc import __version__
+from fl_tiprdc.atomic import write_whole
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.equivalence import equivalence
@@ -30,7 +31,6 @@ from fl_tiprdc.report.further_figures import further_figures
 from fl_tiprdc.report.page import write_report
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
 from fl_tiprdc.report.style import save as save_figure
-from fl_tiprdc.whole_file import write_whole
 from simulations.experiment import Outcome, release_folder
 from simulations.stages import Stages
 
@@ -50,21 +50,30 @@ def config_text(experiment: Experiment) -> str:
     return tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True))
 
 
-def prepare(output: Path) -> Path:
-    """The folder in which a run is put together, beside `output`; it takes that name when it is whole.
+def unfinished(output: Path) -> Path:
+    """The folder in which a run is put together, beside `output`."""
+    output = output.resolve()  # a link to a folder of results stays
+    return output.with_name(f".{output.name}.partial")
+
+
+def prepare(output: Path, resume: bool = False) -> Path:
+    """A folder beside `output`, which takes that name when it is whole.
+
+    Args:
+        output: of the run.
+        resume: leave in it what an interrupted run put there.
 
     Raises:
         InputError: `output` is something else than an earlier run, or can't be made.
     """
     try:
-        output = output.resolve()  # a link to a folder of results stays
         earlier = all((output / name).is_file() for name in MARKS)
         if output.exists() and not earlier and (not output.is_dir() or any(output.iterdir())):
             raise InputError(f"output '{output}' exists and is no earlier run: name another folder")
-        partial = output.with_name(f".{output.name}.partial")
-        if partial.exists():
+        partial = unfinished(output)
+        if partial.exists() and not resume:
             shutil.rmtree(partial)
-        partial.mkdir(parents=True)
+        partial.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
     return partial
@@ -133,7 +142,6 @@ def write_results(
     outcome.rounds.to_csv(folder / "rounds.csv", index=False)
     for (setting, point), extractor in outcome.extractors.items():
         place = release_folder(folder / "extractors", setting, point)
-        place.mkdir(parents=True)
         write_whole(place / "extractor.safetensors", save(extractor))
     points = summarize_points(outcome.metrics)
     trades = trade_offs(outcome.metrics)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fl_tiprdc.atomic import reserve
 from fl_tiprdc.data.crowd import Attribute, Column, Description, Ints, Records
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.seeding import derive
-from fl_tiprdc.whole_file import reserve
 
 PIECE = 4096  # records written at a time
 
