@@ -22,7 +22,7 @@ LAYERS = (
     ("fl_tiprdc.data",),
     ("fl_tiprdc.models",),
     ("fl_tiprdc.hybrid",),
-    ("fl_tiprdc.baselines",),
+    ("fl_tiprdc.baselines", "fl_tiprdc.extractor"),
     ("strategies", "fl_tiprdc.federated"),
     ("fl_tiprdc.evaluation",),
     ("fl_tiprdc.report",),
