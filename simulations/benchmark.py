@@ -22,7 +22,6 @@ import torch
 from flwr.serverapp import Grid
 from rich.console import Console
 
-from fl_tiprdc.atomic import reserve, write_whole
 from fl_tiprdc.config import Experiment, build_experiment, merge
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Attribute, Column, Description, Records
@@ -36,6 +35,7 @@ from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.seeding import numpy_generator
+from fl_tiprdc.whole_file import reserve, write_whole
 from simulations.command_line import Parser, guard
 from simulations.results import open_folder
 from simulations.tables import show

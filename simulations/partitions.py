@@ -13,12 +13,12 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from fl_tiprdc.atomic import write_whole
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError, require_once
 from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_at, summarize_points
 from fl_tiprdc.report.partition_figure import partition_figure
 from fl_tiprdc.report.style import save
+from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import experiment_parser, guard, read_experiment, some_words
 from simulations.results import ROOT, config_text, open_folder
 from simulations.run import run

@@ -13,10 +13,8 @@ from typing import Any
 
 import pandas as pd
 import tomli_w
-from safetensors.numpy import save
 
 from fl_tiprdc import __version__
-from fl_tiprdc.atomic import write_whole
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.equivalence import equivalence
@@ -24,6 +22,8 @@ from fl_tiprdc.evaluation.frontier import POINT, best_models, compare, frontier_
 from fl_tiprdc.evaluation.further_summary import further_tables, summarize_further
 from fl_tiprdc.evaluation.guarantees import channel_capacity, guarantees, trade_offs
 from fl_tiprdc.evaluation.subgroups import worst_groups
+from fl_tiprdc.extractor.card import Card, write_extractor
+from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.models.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
 from fl_tiprdc.report.figures import draw_all
@@ -128,6 +128,23 @@ def _largest_shortfall(worst: pd.DataFrame) -> pd.DataFrame:
     return worst.loc[worst.groupby(POINT, sort=False)["shortfall"].idxmax()]
 
 
+def extractor_card(experiment: Experiment, outcome: Outcome, setting: str, point: Point) -> Card:
+    """What is needed to use one of the run's extractors."""
+    assert outcome.description is not None
+    method = experiment.method_config(point.method)
+    return Card(
+        dataset=experiment.dataset,
+        setting=setting,
+        method=point.method,
+        lam=point.lam,
+        seed=point.seed,
+        sigma=method.sigma(point.lam),
+        method_config=method,
+        network=experiment.network,
+        description=outcome.description,
+    )
+
+
 def write_results(
     folder: Path, experiment: Experiment, outcome: Outcome, stages: Stages
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -141,8 +158,8 @@ def write_results(
     outcome.metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
     outcome.rounds.to_csv(folder / "rounds.csv", index=False)
     for (setting, point), extractor in outcome.extractors.items():
-        place = release_folder(folder / "extractors", setting, point)
-        write_whole(place / "extractor.safetensors", save(extractor))
+        card = extractor_card(experiment, outcome, setting, point)
+        write_extractor(release_folder(folder / "extractors", setting, point), card, extractor)
     points = summarize_points(outcome.metrics)
     trades = trade_offs(outcome.metrics)
     further = summarize_further(outcome.metrics)

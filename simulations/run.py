@@ -11,11 +11,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from fl_tiprdc.atomic import write_whole
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.evaluation.frontier import compare, over_seeds
 from simulations.command_line import experiment_parser, guard, read_experiment
-from simulations.experiment import run_experiment
+from simulations.experiment import Outcome, run_experiment
 from simulations.kept import Kept, check_same
 from simulations.results import config_text, default_output, finish, prepare, write_results
 from simulations.stages import Stages
@@ -44,6 +43,16 @@ def closing_table(points: pd.DataFrame) -> Table:
     return table
 
 
+def failures_line(outcome: Outcome) -> str:
+    """What went wrong with clients in federated training, by kind; empty if nothing did."""
+    if not outcome.failures:
+        return ""
+    asked = int((outcome.rounds["clients"] + outcome.rounds["failures"]).sum())
+    failed = int(outcome.rounds["failures"].sum())
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.failures.items()))
+    return f"failures: {failed} of {asked} requests to clients; {kinds}"
+
+
 def run(experiment: Experiment, output: Path, console: Console, resume: bool = False) -> pd.DataFrame:
     """Carry out a run and write its folder; the points of the audit.
 
@@ -63,7 +72,7 @@ def run(experiment: Experiment, output: Path, console: Console, resume: bool = F
     if resume and (partial / "config.toml").is_file():
         check_same(experiment, partial / "config.toml")
     try:
-        write_whole(partial / "config.toml", config_text(experiment).encode())
+        (partial / "config.toml").write_text(config_text(experiment))
         with Stages(console) as stages:
             outcome = run_experiment(experiment, partial / "publication", stages, kept)
             _, points = write_results(partial, experiment, outcome, stages)
@@ -76,6 +85,8 @@ def run(experiment: Experiment, output: Path, console: Console, resume: bool = F
             shutil.rmtree(partial, ignore_errors=True)
     console.print(stages.table())
     console.print(closing_table(points))
+    if line := failures_line(outcome):
+        console.print(line, soft_wrap=True, highlight=False)
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
     return points
 

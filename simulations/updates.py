@@ -22,7 +22,6 @@ from flwr.serverapp import Grid
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from fl_tiprdc.atomic import write_whole
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Crowd, Description, Floats, Population
@@ -46,6 +45,7 @@ from fl_tiprdc.federated.server_app import Point, Trained, instruction_for, trai
 from fl_tiprdc.report.style import save
 from fl_tiprdc.report.update_figure import update_figure
 from fl_tiprdc.seeding import derive, numpy_generator
+from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import FLAGS, Parser, guard, read_experiment
 from simulations.results import ROOT, config_text, open_folder
 from simulations.stages import Stages, Ticker

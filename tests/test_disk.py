@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.atomic import reserve, write_whole
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.federated.server_app import Point
+from fl_tiprdc.whole_file import reserve, write_whole
 from simulations import audit, benchmark, partitions, results, run, updates
 from simulations.command_line import guard
 from simulations.experiment import Outcome
@@ -102,7 +102,7 @@ def test_updates_on_a_full_disk_keeps_whole_files_only(files, monkeypatch, capsy
             updates.main, ["--clients", "60", "--partitions", "iid", "--output", str(output)], patch, capsys
         )
     found = tree(output)
-    assert not [name for name in found if "writing" in name]
+    assert not [name for name in found if "partial" in name]
     whole = {"updates.csv": b"0.5000", "config.toml": b"[federation]", "updates.png": b"IEND", "updates.svg": b"</svg>"}
     assert all(content == b"earlier" or whole[name] in content for name, content in found.items())
     # the first file is the one by which the folder is tried before the work begins

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from fl_tiprdc.atomic import write_whole
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.messages import (
     CONFIG,
@@ -28,6 +27,7 @@ from fl_tiprdc.federated.messages import (
     pack_arrays,
 )
 from fl_tiprdc.federated.part_check import Copies, Floats, check_part, read_part
+from fl_tiprdc.whole_file import write_whole
 from strategies.hybrid_strategy import TooManyFailuresError
 from strategies.roster import Roster
 
@@ -114,7 +114,7 @@ def read_store(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int6
 def _clear(folder: Path) -> None:
     """Take an earlier release away, whole or half-written: its parts are none of the next one's."""
     (folder / MANIFEST).unlink(missing_ok=True)
-    for pattern in ("part-*.parquet", ".part-*.writing", f".{MANIFEST}.writing"):
+    for pattern in ("part-*.parquet", ".part-*.partial", f".{MANIFEST}.partial"):
         for old in folder.glob(pattern):
             old.unlink()
 

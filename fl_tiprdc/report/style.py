@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from fl_tiprdc.atomic import write_whole
+from fl_tiprdc.whole_file import write_whole
 
 mpl.use("Agg")
 
