@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
+from flwr.serverapp import Grid
 
 from fl_tiprdc.baselines import BASELINES
 from fl_tiprdc.config import Experiment
@@ -76,13 +77,14 @@ def _white_box(step: HybridStep, extractor: Parameters, crowd: Crowd, lam: float
     return step.release_all(extractor, crowd.x, torch_generator(0, "no-noise"), 0.0), sigma
 
 
-def run_experiment(experiment: Experiment, publication: Path, stages: Stages) -> Outcome:
+def run_experiment(experiment: Experiment, publication: Path, stages: Stages, grid: Grid | None = None) -> Outcome:
     """Carry out a run.
 
     Args:
         experiment: what to do.
         publication: folder for what the clients publish.
         stages: clock and progress display.
+        grid: clients that hold this experiment's partitions already; None: the experiment's runtime makes them.
 
     Raises:
         InputError: the experiment doesn't fit the data.
@@ -101,7 +103,7 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
     if "centralized" in experiment.settings:
         jobs += _centralized(experiment, population, stages, outcome, rounds)
     if "federated" in experiment.settings:
-        jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds)
+        jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds, grid)
     outcome.rounds = pd.DataFrame(rounds)
     outcome.metrics = _audit(experiment, population, jobs, stages)
     further = attack_further(experiment, population, jobs, outcome.metrics, stages)
@@ -187,6 +189,7 @@ def _federated(
     stages: Stages,
     outcome: Outcome,
     rounds: list[dict[str, object]],
+    grid: Grid | None = None,
 ) -> list[Job]:
     jobs: list[Job] = []
     description = population.contributors.description
@@ -195,23 +198,24 @@ def _federated(
     with stages.stage("train federated", total) as ticker:
         for seed in experiment.seeds:
             points = [Point(method, lam, seed) for method in experiment.methods for lam in experiment.lambdas]
-            with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
-                store = Path(folder) / "clients"
-                write_client_store(store, population.contributors.records(), parts[seed], description, seed)
-                trained = launch(
-                    experiment.runtime,
-                    lambda grid, points=points: serve(  # type: ignore[misc]
-                        grid,
-                        experiment,
-                        description,
-                        points,
-                        lambda point: release_folder(publication, "federated", point),
-                        lambda point, exchange: ticker.tick(),
-                    ),
-                    store,
-                    experiment.actors,
-                    experiment.ray_address,
+
+            def server(grid: Grid, points: list[Point] = points) -> list[Trained]:
+                return serve(
+                    grid,
+                    experiment,
+                    description,
+                    points,
+                    lambda point: release_folder(publication, "federated", point),
+                    lambda point, exchange: ticker.tick(),
                 )
+
+            if grid is not None:
+                trained = server(grid)
+            else:
+                with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
+                    store = Path(folder) / "clients"
+                    write_client_store(store, population.contributors.records(), parts[seed], description, seed)
+                    trained = launch(experiment.runtime, server, store, experiment.actors, experiment.ray_address)
             for one in trained:
                 jobs.append(_federated_job(experiment, population, parts[seed], publication, one))
                 outcome.extractors["federated", one.point] = one.groups["extractor"]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from flwr.serverapp import Grid
 from rich.console import Console
 from rich.table import Table
 
@@ -42,12 +43,12 @@ def closing_table(points: pd.DataFrame) -> Table:
     return table
 
 
-def run(experiment: Experiment, output: Path, console: Console) -> pd.DataFrame:
-    """Carry out a run and write its folder; the points of the audit."""
+def run(experiment: Experiment, output: Path, console: Console, grid: Grid | None = None) -> pd.DataFrame:
+    """Carry out a run and write its folder; the points of the audit. Clients: as `run_experiment` says."""
     partial = prepare(output)
     try:
         with Stages(console) as stages:
-            outcome = run_experiment(experiment, partial / "publication", stages)
+            outcome = run_experiment(experiment, partial / "publication", stages, grid)
             _, points = write_results(partial, experiment, outcome, stages)
         finish(partial, output)
     finally:

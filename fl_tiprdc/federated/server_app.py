@@ -165,7 +165,7 @@ def serve(
         TimeoutError: clients are missing.
     """
     federation = experiment.federation
-    roster = take_roster(grid, experiment.clients)
+    roster = take_roster(grid, experiment.clients, seed=points[0].seed)
     done: list[Trained] = []
     for point in points:
         trained = train_point(grid, roster, experiment, description, point, on_exchange)
