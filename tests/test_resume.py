@@ -75,6 +75,7 @@ def kept(folder: Path, output: str) -> int:
     return sum(1 for _ in (folder / f".{output}.partial" / "kept").rglob("*.[ps]a*"))
 
 
+@pytest.mark.timeout(900)  # five starts of a program
 def test_a_run_killed_three_times_ends_like_one_that_was_not(tmp_path):
     write_table(tmp_path / "people.csv")
     (tmp_path / "small.toml").write_text(CONFIG)
