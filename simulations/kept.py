@@ -37,7 +37,7 @@ class Kept:
         path = self._file(name, "safetensors")
         if not path.is_file():
             made = make()
-            self._write(path, save(made))
+            write_whole(path, save(made))
             return made
         kept: Arrays = load_file(path)
         return kept
@@ -62,7 +62,7 @@ class Kept:
             n_jobs=joblib.cpu_count(), return_as="generator_unordered", inner_max_num_threads=1, backend="loky"
         )
         for name, table in parallel(left.values()):
-            self._write(self._file(f"{stage}/{name}", "parquet"), table.to_parquet(None, index=False))
+            write_whole(self._file(f"{stage}/{name}", "parquet"), table.to_parquet(None, index=False))
             done[name] = table
             ticker.tick()
         return [done[name] for name in work]
@@ -70,10 +70,6 @@ class Kept:
     def clear(self) -> None:
         """Forget everything."""
         shutil.rmtree(self.root, ignore_errors=True)
-
-    def _write(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
 
     def _file(self, name: str, suffix: str) -> Path:
         return self.root / f"{name}.{suffix}"
