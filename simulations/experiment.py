@@ -1,9 +1,10 @@
 """One run, from configuration to result tables: train centralised and federated, publish, audit."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -20,16 +21,17 @@ from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
 from fl_tiprdc.evaluation.reconstruction import Examples, Reconstruction, is_wanted, reconstruct
 from fl_tiprdc.federated.client_store import write_client_store
-from fl_tiprdc.federated.launch import launch
+from fl_tiprdc.federated.launch import launch_all
 from fl_tiprdc.federated.messages import Arrays
 from fl_tiprdc.federated.publication import read_store
-from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve
+from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_point
 from fl_tiprdc.hybrid.centralized import Curve, train_centralized
 from fl_tiprdc.hybrid.cohort import CohortResult
-from fl_tiprdc.hybrid.step import HybridStep, Parameters
+from fl_tiprdc.hybrid.step import GROUPS, HybridStep, Parameters
 from fl_tiprdc.models.networks import representation_shape, representation_width
 from fl_tiprdc.seeding import torch_generator
-from simulations.further import Job, attack_further, attacked_jobs, kept_groups
+from simulations.further import Job, attack_further, attacked_jobs, audit_name, kept_groups
+from simulations.kept import Kept
 from simulations.stages import Stages
 
 LOSSES = ("privacy", "information", "adversary")
@@ -78,13 +80,14 @@ def _white_box(step: HybridStep, extractor: Parameters, crowd: Crowd, lam: float
     return step.release_all(extractor, crowd.x, torch_generator(0, "no-noise"), 0.0), sigma
 
 
-def run_experiment(experiment: Experiment, publication: Path, stages: Stages) -> Outcome:
+def run_experiment(experiment: Experiment, publication: Path, stages: Stages, kept: Kept) -> Outcome:
     """Carry out a run.
 
     Args:
         experiment: what to do.
         publication: folder for what the clients publish.
         stages: clock and progress display.
+        kept: finished parts, of this run and of the interrupted one that it resumes.
 
     Raises:
         InputError: the experiment doesn't fit the data.
@@ -102,12 +105,12 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages) ->
     rounds: list[dict[str, object]] = []
     jobs = _untrained(experiment, population, stages)
     if "centralized" in experiment.settings:
-        jobs += _centralized(experiment, population, stages, outcome, rounds)
+        jobs += _centralized(experiment, population, stages, outcome, rounds, kept)
     if "federated" in experiment.settings:
-        jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds)
+        jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds, kept)
     outcome.rounds = pd.DataFrame(rounds)
-    outcome.metrics = _audit(experiment, population, jobs, stages)
-    further = attack_further(experiment, population, jobs, outcome.metrics, stages)
+    outcome.metrics = _audit(experiment, population, jobs, stages, kept)
+    further = attack_further(experiment, population, jobs, outcome.metrics, stages, kept)
     outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
     if is_wanted(experiment.audit, crowd.description):
         _reconstruct(experiment, population, jobs, stages, outcome)
@@ -136,30 +139,43 @@ def _centralized(
     stages: Stages,
     outcome: Outcome,
     rounds: list[dict[str, object]],
+    kept: Kept,
 ) -> list[Job]:
     """Methods and seeds side by side, one on each core: that wastes less than several cores on one of them."""
     trainings = [(seed, method) for seed in experiment.seeds for method in experiment.methods]
     records = population.contributors.records()
     cores = torch.get_num_threads()
-    with stages.stage("train centralised", len(trainings) * experiment.centralized.steps) as ticker:
+    steps = experiment.centralized.steps
+    with stages.stage("train centralised", len(trainings) * steps) as ticker:
 
-        def train(training: tuple[int, str]) -> tuple[HybridStep, CohortResult, Curve]:
+        def train(training: tuple[int, str]) -> tuple[HybridStep, Parameters]:
             torch.set_num_threads(max(1, cores // len(trainings)))
             seed, method = training
             step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(method))
-            result, curve = train_centralized(
-                step, records, experiment.lambdas, seed, experiment.centralized, lambda done, of: ticker.tick()
-            )
-            return step, result, curve
+
+            def anew() -> Arrays:
+                result, curve = train_centralized(
+                    step, records, experiment.lambdas, seed, experiment.centralized, lambda done, of: ticker.tick()
+                )
+                return _flat(result, curve)
+
+            name = f"centralized/{method}/seed-{seed}"
+            if kept.has(name):
+                ticker.tick(steps)
+            return step, {key: torch.tensor(value) for key, value in kept.arrays(name, anew).items()}
 
         with ThreadPoolExecutor(cores) as pool:
             trained = list(pool.map(train, trainings))
         torch.set_num_threads(cores)
     jobs: list[Job] = []
-    for (seed, method), (step, result, curve) in zip(trainings, trained, strict=True):
+    for (seed, method), (step, flat) in zip(trainings, trained, strict=True):
         for i, lam in enumerate(experiment.lambdas):
             point = Point(method, lam, seed)
-            groups = {name: {k: v[i] for k, v in group.items()} for name, group in result.groups.items()}
+            groups: dict[str, Parameters] = {name: {} for name in GROUPS}
+            for place, stacked in flat.items():
+                name, _, key = place.partition("/")
+                if name in groups:
+                    groups[name][key] = stacked[i]
             extractor = groups["extractor"]
             arrays = {name: {k: v.numpy() for k, v in group.items()} for name, group in groups.items()}
             outcome.extractors["centralized", point] = arrays["extractor"]
@@ -176,10 +192,19 @@ def _centralized(
             jobs.append(Job(release, None, kept_groups(experiment, step, arrays)))
             where = {"setting": "centralized", "method": method, "lam": lam, "seed": seed}
             rounds += [
-                {**where, "round": update, "phase": "update", **dict(zip(LOSSES, losses[i].tolist(), strict=True))}
-                for update, losses in curve
+                {**where, "round": update, "phase": "update", **dict(zip(LOSSES, losses, strict=True))}
+                for update, losses in zip(flat["updates"].tolist(), flat["losses"][:, i].tolist(), strict=True)
             ]
     return jobs
+
+
+def _flat(result: CohortResult, curve: Curve) -> Arrays:
+    """A centralised training as named arrays: its groups, and its curve."""
+    arrays = {f"{name}/{key}": v.numpy() for name, group in result.groups.items() for key, v in group.items()}
+    arrays["updates"] = np.array([update for update, _ in curve], dtype=np.int64)
+    losses = [losses.numpy() for _, losses in curve]
+    arrays["losses"] = np.stack(losses) if losses else np.zeros((0, len(result.losses), len(LOSSES)), np.float32)
+    return arrays
 
 
 def _federated(
@@ -190,30 +215,36 @@ def _federated(
     stages: Stages,
     outcome: Outcome,
     rounds: list[dict[str, object]],
+    kept: Kept,
 ) -> list[Job]:
     jobs: list[Job] = []
     description = population.contributors.description
-    exchanges = sum(exchanges_in(experiment, method) for method in experiment.methods)
-    total = len(experiment.seeds) * len(experiment.lambdas) * exchanges
+    of_one_seed = len(experiment.lambdas) * sum(exchanges_in(experiment, method) for method in experiment.methods)
+    total = len(experiment.seeds) * of_one_seed
     with stages.stage("train federated", total) as ticker:
-        for seed in experiment.seeds:
+        for number, seed in enumerate(experiment.seeds):
             points = [Point(method, lam, seed) for method in experiment.methods for lam in experiment.lambdas]
+            servers = [
+                partial(
+                    serve_point,
+                    experiment=experiment,
+                    description=description,
+                    point=point,
+                    publication=release_folder(publication, "federated", point),
+                    checkpoint=release_folder(kept.root, "federated", point) / "training.safetensors",
+                )
+                for point in points
+            ]
             with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
                 store = Path(folder) / "clients"
                 write_client_store(store, population.contributors.records(), parts[seed], description, seed)
-                trained = launch(
+                trained = launch_all(
                     experiment.runtime,
-                    lambda grid, points=points: serve(  # type: ignore[misc]
-                        grid,
-                        experiment,
-                        description,
-                        points,
-                        lambda point: release_folder(publication, "federated", point),
-                        lambda point, exchange: ticker.tick(),
-                    ),
+                    servers,
                     store,
                     experiment.actors,
                     experiment.ray_address,
+                    lambda done, before=number * of_one_seed: ticker.of(before + done, total),  # type: ignore[misc]
                 )
             for one in trained:
                 jobs.append(_federated_job(experiment, population, parts[seed], publication, one))
@@ -270,30 +301,23 @@ def _note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, objec
         outcome.traffic[name] = outcome.traffic.get(name, 0) + count
 
 
-def _audit(experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages) -> pd.DataFrame:
+def _audit(
+    experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages, kept: Kept
+) -> pd.DataFrame:
     known, unknown = truth_of(population.contributors), truth_of(population.held_out)
-    work: list[Callable[[], pd.DataFrame]] = [
-        joblib.delayed(_audit_one)(
-            i, job.release, known if job.rows is None else known.take(job.rows), unknown, experiment
+    work = {
+        audit_name(job.release): joblib.delayed(_audit_one)(
+            job.release, known if job.rows is None else known.take(job.rows), unknown, experiment
         )
-        for i, job in enumerate(jobs)
-    ]
-    tables: dict[int, pd.DataFrame] = {}
+        for job in jobs
+    }
     with stages.stage("audit", len(jobs)) as ticker:
-        parallel = joblib.Parallel(
-            n_jobs=joblib.cpu_count(), return_as="generator_unordered", inner_max_num_threads=1, backend="loky"
-        )
-        for i, table in parallel(work):
-            tables[i] = table
-            ticker.tick()
-    return pd.concat([tables[i] for i in sorted(tables)], ignore_index=True)
+        return pd.concat(kept.tables("audit", work, ticker), ignore_index=True)
 
 
-def _audit_one(
-    number: int, release: Release, known: Truth, unknown: Truth, experiment: Experiment
-) -> tuple[int, pd.DataFrame]:
+def _audit_one(release: Release, known: Truth, unknown: Truth, experiment: Experiment) -> pd.DataFrame:
     torch.set_num_threads(1)
-    return number, audit(release, known, unknown, experiment.audit)
+    return audit(release, known, unknown, experiment.audit)
 
 
 def _reconstruct(
