@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from fl_tiprdc.report.figures import draw_all
 from fl_tiprdc.report.further_figures import further_figures
 from fl_tiprdc.report.page import write_report
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
-from fl_tiprdc.report.style import save
+from fl_tiprdc.report.style import save as save_figure
 from simulations.experiment import Outcome, release_folder
 from simulations.stages import Stages
 
@@ -81,9 +82,26 @@ def prepare(output: Path, resume: bool = False) -> Path:
 def finish(partial: Path, output: Path) -> None:
     """Put the whole run in its place, and an earlier one away."""
     output = output.resolve()
+    earlier = output.with_name(f".{output.name}.earlier")
+    shutil.rmtree(earlier, ignore_errors=True)
     if output.exists():
-        shutil.rmtree(output)
+        output.rename(earlier)
     partial.rename(output)
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def open_folder(output: Path) -> None:
+    """Make a folder to which files are added, and see whether it takes any.
+
+    Raises:
+        InputError: it can't be made, or can't be written to.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
 
 
 def git_commit() -> str:
@@ -148,13 +166,13 @@ def write_results(
     with stages.stage("figures and report", 1):
         figures = draw_all(folder / "figures", points, outcome.rounds)
         if len(trades):
-            save(bounds_figure(trades), folder / "figures", "bounds")
+            save_figure(bounds_figure(trades), folder / "figures", "bounds")
             figures.append("bounds")
         if outcome.examples:
-            save(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
+            save_figure(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
             figures.append("reconstruction")
         for name, figure in further_figures(further).items():
-            save(figure, folder / "figures", name)
+            save_figure(figure, folder / "figures", name)
             figures.append(name)
     areas = {
         f"{setting}/{method}": round(frontier_area(group), 4)

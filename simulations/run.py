@@ -61,8 +61,8 @@ def run(experiment: Experiment, output: Path, console: Console, resume: bool = F
     kept = Kept(partial / "kept")
     if resume and (partial / "config.toml").is_file():
         check_same(experiment, partial / "config.toml")
-    (partial / "config.toml").write_text(config_text(experiment))
     try:
+        (partial / "config.toml").write_text(config_text(experiment))
         with Stages(console) as stages:
             outcome = run_experiment(experiment, partial / "publication", stages, kept)
             _, points = write_results(partial, experiment, outcome, stages)

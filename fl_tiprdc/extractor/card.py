@@ -19,6 +19,7 @@ from fl_tiprdc import __version__
 from fl_tiprdc.config import MethodConfig, NetworkConfig
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.whole_file import write_whole
 
 ARRAYS, CARD = "extractor.safetensors", "extractor.json"
 
@@ -52,9 +53,9 @@ def write_extractor(folder: Path, card: Card, arrays: Arrays) -> None:
     """Write both files into a folder, made if need be; the card last."""
     folder.mkdir(parents=True, exist_ok=True)
     data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-    (folder / ARRAYS).write_bytes(data)
+    write_whole(folder / ARRAYS, data)
     whole = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
-    (folder / CARD).write_text(whole.model_dump_json(indent=1) + "\n")
+    write_whole(folder / CARD, (whole.model_dump_json(indent=1) + "\n").encode())
 
 
 def read_extractor(path: Path) -> tuple[Card, dict[str, npt.NDArray[np.float32]]]:

@@ -14,6 +14,7 @@ from fl_tiprdc.data.crowd import Description, Ints, Records
 from fl_tiprdc.data.description_file import read_description, write_description
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.seeding import derive
+from fl_tiprdc.whole_file import reserve
 
 PIECE = 4096  # records written at a time
 
@@ -35,6 +36,7 @@ def write_client_store(
     kept = np.lib.format.open_memmap(
         root / "x.npy", mode="w+", dtype=records.x.dtype, shape=(len(order), *records.x.shape[1:])
     )
+    reserve(root / "x.npy")
     for begin in range(0, len(order), PIECE):  # images are decoded piece by piece
         kept[begin : begin + PIECE] = records.x[order[begin : begin + PIECE]]
     kept.flush()
