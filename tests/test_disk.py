@@ -19,7 +19,7 @@ from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.whole_file import reserve, write_whole
 from simulations import audit, benchmark, partitions, results, run, updates
 from simulations.command_line import guard
-from simulations.experiment import Outcome
+from simulations.outcome import Outcome
 from tests.entry_points import caller, tree
 from tests.test_command_line import ROOT
 
