@@ -22,6 +22,7 @@ from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.further_attacks import named_attacks
 from fl_tiprdc.federated.launch import RUNTIMES
 from strategies.hybrid_strategy import TooManyFailuresError
+from strategies.robust import check_aggregation
 
 WRONG_INPUT, FAILED = 2, 1
 # what a disk has against being written to
@@ -186,6 +187,7 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
     require_known("runtime", [experiment.runtime], RUNTIMES)
     require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
     check_panel(experiment.audit)
+    check_aggregation(experiment)
     audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
     parse_partition(experiment.partition)
     return experiment.model_copy(update={"audit": audit})
