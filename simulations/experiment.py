@@ -70,7 +70,7 @@ def represent(step: HybridStep, extractor: Parameters, crowd: Crowd, setting: st
     return step.release_all(extractor, crowd.x, generator, step.method.sigma(point.lam))
 
 
-def _white_box(step: HybridStep, extractor: Parameters, crowd: Crowd, lam: float) -> tuple[Floats | None, float]:
+def white_box(step: HybridStep, extractor: Parameters, crowd: Crowd, lam: float) -> tuple[Floats | None, float]:
     """What an attacker with the extractor knows of a release: what it is without the noise, and σ."""
     if not (sigma := step.method.sigma(lam)):
         return None, 0.0
@@ -99,21 +99,37 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages, gr
         }
     outcome = Outcome(representation=representation_width(crowd.description, experiment.network))
     rounds: list[dict[str, object]] = []
-    jobs = _untrained(experiment, population, stages)
+    jobs = untrained_jobs(experiment, population, stages)
     if "centralized" in experiment.settings:
         jobs += _centralized(experiment, population, stages, outcome, rounds)
     if "federated" in experiment.settings:
         jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds, grid)
     outcome.rounds = pd.DataFrame(rounds)
-    outcome.metrics = _audit(experiment, population, jobs, stages)
-    further = attack_further(experiment, population, jobs, outcome.metrics, stages)
-    outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
-    if is_wanted(experiment.audit, crowd.description):
-        _reconstruct(experiment, population, jobs, stages, outcome)
+    examine(experiment, population, jobs, stages, outcome)
     return outcome
 
 
-def _untrained(experiment: Experiment, population: Population, stages: Stages) -> list[Job]:
+def examine(
+    experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages, outcome: Outcome
+) -> None:
+    """Audit releases, attack them further, and reconstruct raw records; the outcome gets what is found.
+
+    Args:
+        experiment: the panel and the attacks.
+        population: raw records and ground truth.
+        jobs: the releases; raw data among them.
+        stages: clock and progress display.
+        outcome: without metrics so far.
+    """
+    outcome.metrics = _audit(experiment, population, jobs, stages)
+    further = attack_further(experiment, population, jobs, outcome.metrics, stages)
+    outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
+    if is_wanted(experiment.audit, population.contributors.description):
+        _reconstruct(experiment, population, jobs, stages, outcome)
+
+
+def untrained_jobs(experiment: Experiment, population: Population, stages: Stages) -> list[Job]:
+    """Raw data and the baselines."""
     known, unknown = raw_features(population.contributors), raw_features(population.held_out)
     shape = raw_shape(population.contributors.description)
     jobs = [Job(Release("raw", "raw", 0.0, seed, known, unknown, shape=shape)) for seed in experiment.seeds]
@@ -169,7 +185,7 @@ def _centralized(
                 seed,
                 represent(step, extractor, population.contributors, "centralized", "contributors", point),
                 represent(step, extractor, population.held_out, "centralized", "held-out", point),
-                *_white_box(step, extractor, population.contributors, lam),
+                *white_box(step, extractor, population.contributors, lam),
                 representation_shape(step.description, step.network),
             )
             jobs.append(Job(release, None, kept_groups(experiment, step, arrays)))
@@ -219,7 +235,7 @@ def _federated(
             for one in trained:
                 jobs.append(_federated_job(experiment, population, parts[seed], publication, one))
                 outcome.extractors["federated", one.point] = one.groups["extractor"]
-                _note_exchanges(one, outcome, rounds)
+                note_exchanges(one, outcome, rounds)
     return jobs
 
 
@@ -234,14 +250,15 @@ def _federated_job(
     step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(point.method))
     extractor = {k: torch.tensor(v) for k, v in one.groups["extractor"].items()}
     held_out = represent(step, extractor, population.held_out, "federated", "held-out", point)
-    clean, sigma = _white_box(step, extractor, population.contributors, point.lam)
+    clean, sigma = white_box(step, extractor, population.contributors, point.lam)
     clean = None if clean is None else clean[rows]
     shape = representation_shape(step.description, step.network)
     release = Release("federated", point.method, point.lam, point.seed, z, held_out, clean, sigma, shape)
     return Job(release, rows, kept_groups(experiment, step, one.groups))
 
 
-def _note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:
+def note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:
+    """What happened in a federated training: rows of rounds.csv, failures, traffic."""
     for exchange in one.exchanges:
         rounds.append(
             {

@@ -4,20 +4,21 @@ python simulations/run.py --clients 100
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
-from flwr.serverapp import Grid
 from rich.console import Console
 from rich.table import Table
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.evaluation.frontier import compare, over_seeds
 from simulations.command_line import experiment_parser, guard, read_experiment
-from simulations.experiment import run_experiment
+from simulations.experiment import Outcome, run_experiment
 from simulations.results import default_output, finish, prepare, write_results
 from simulations.stages import Stages
+
+Work = Callable[[Experiment, Path, Stages], Outcome]  # from an experiment and its publication's folder
 
 
 def closing_table(points: pd.DataFrame) -> Table:
@@ -43,18 +44,26 @@ def closing_table(points: pd.DataFrame) -> Table:
     return table
 
 
-def run(experiment: Experiment, output: Path, console: Console, grid: Grid | None = None) -> pd.DataFrame:
-    """Carry out a run and write its folder; the points of the audit. Clients: as `run_experiment` says."""
+def run(experiment: Experiment, output: Path, console: Console, carry_out: Work | None = None) -> pd.DataFrame:
+    """Carry out a run and write its folder; the points of the audit.
+
+    Args:
+        experiment: what to do.
+        output: the folder.
+        console: where to show progress and results.
+        carry_out: does it; None: `run_experiment`.
+    """
     partial = prepare(output)
     try:
         with Stages(console) as stages:
-            outcome = run_experiment(experiment, partial / "publication", stages, grid)
+            outcome = (carry_out or run_experiment)(experiment, partial / "publication", stages)
             _, points = write_results(partial, experiment, outcome, stages)
         finish(partial, output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     console.print(stages.table())
-    console.print(closing_table(points))
+    if len(points):
+        console.print(closing_table(points))
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
     return points
 

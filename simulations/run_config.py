@@ -1,16 +1,17 @@
 """Flower's run config as the flags of run.py: the same names, the same meaning."""
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
 from fl_tiprdc.config import Experiment
 from simulations.command_line import FLAGS, experiment_parser, read_experiment
+from simulations.flower_client import COORDINATOR
 from simulations.results import ROOT, default_output
 
 Value = str | int | float | bool
 ELSEWHERE = ("runtime", "actors", "ray_address")  # how clients are run, Flower's federation config says
 PATHS = ("data", "data-root", "output", "config")
-COORDINATOR = "coordinator"  # no flag of run.py: folder of a deployment's server
 
 
 def run_config_defaults() -> dict[str, Value]:
@@ -42,12 +43,17 @@ def flags_of(run_config: Mapping[str, Value]) -> list[str]:
     return arguments
 
 
+def given(run_config: Mapping[str, Value]) -> argparse.Namespace:
+    """The run config, parsed as run.py parses its flags."""
+    return experiment_parser("").parse_args(flags_of(run_config))
+
+
 def read_run_config(run_config: Mapping[str, Value], runtime: str) -> tuple[Experiment, Path]:
     """The experiment and the folder of its results.
 
     Raises:
         InputError: naming the value and what is allowed.
     """
-    parsed = experiment_parser("").parse_args(flags_of(run_config))
+    parsed = given(run_config)
     experiment = read_experiment(parsed).model_copy(update={"runtime": runtime})
     return experiment, parsed.output or default_output(experiment)
