@@ -150,6 +150,7 @@ def experiment_parser(description: str) -> Parser:
     for name, flag in FLAGS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", metavar=name.upper(), help=flag.help.replace("%", "%%"))
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/ and a name)")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run (default: start anew)")
     parser.add_argument("--quick", action="store_true", help="a small run of about a minute (default: off)")
     parser.add_argument("--config", type=Path, help="a TOML file with any setting; flags win over it (default: none)")
     return parser
@@ -219,6 +220,6 @@ def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         print(f"failed: {_one_line(error)}", file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)

@@ -8,6 +8,7 @@ contributed. Without such people there is no audit, and metrics.csv is empty.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from fl_tiprdc.data.saved_crowd import read_crowd, write_crowd
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS, Release
 from fl_tiprdc.federated.client_store import read_description, write_description
-from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve
+from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_point
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_shape, representation_width
 from simulations.command_line import given_experiment
@@ -32,10 +33,12 @@ from simulations.experiment import (
     note_exchanges,
     release_folder,
     represent,
+    serve_all,
     untrained_jobs,
     white_box,
 )
 from simulations.further import Job, kept_groups
+from simulations.kept import Kept
 from simulations.results import ROOT
 from simulations.run_config import Value, given
 from simulations.stages import Stages
@@ -109,7 +112,7 @@ def read_deployment(run_config: Mapping[str, Value], folder: Path) -> tuple[Expe
 
 
 def coordinate(
-    experiment: Experiment, publication: Path, stages: Stages, *, grid: Grid, coordinator: Coordinator
+    experiment: Experiment, publication: Path, stages: Stages, kept: Kept, *, grid: Grid, coordinator: Coordinator
 ) -> Outcome:
     """Train every point over the grid's clients, collect what they publish, and audit what the server can.
 
@@ -123,15 +126,20 @@ def coordinate(
     points = [
         Point(m, lam, seed) for seed in experiment.seeds for m in experiment.methods for lam in experiment.lambdas
     ]
-    with stages.stage("train federated", sum(exchanges_in(experiment, point.method) for point in points)) as ticker:
-        trained = serve(
-            grid,
-            experiment,
-            description,
-            points,
-            lambda point: release_folder(publication, "federated", point),
-            lambda point, exchange: ticker.tick(),
+    total = sum(exchanges_in(experiment, point.method) for point in points)
+    servers = [
+        partial(
+            serve_point,
+            experiment=experiment,
+            description=description,
+            point=point,
+            publication=release_folder(publication, "federated", point),
+            checkpoint=release_folder(kept.root, "federated", point) / "training.safetensors",
         )
+        for point in points
+    ]
+    with stages.stage("train federated", total) as ticker:
+        trained = serve_all(grid, servers, ticker, 0, total)
     for one in trained:
         outcome.extractors["federated", one.point] = one.groups["extractor"]
         note_exchanges(one, outcome, rounds)
@@ -140,7 +148,7 @@ def coordinate(
     if coordinator.people is not None:
         jobs = untrained_jobs(experiment, coordinator.people, stages)
         jobs += [_job(experiment, coordinator.people, one) for one in trained]
-        examine(experiment, coordinator.people, jobs, stages, outcome)
+        examine(experiment, coordinator.people, jobs, stages, outcome, kept)
     return outcome
 
 

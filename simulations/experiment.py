@@ -1,9 +1,11 @@
 """One run, from configuration to result tables: train centralised and federated, publish, audit."""
 
+import itertools
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -21,17 +23,19 @@ from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
 from fl_tiprdc.evaluation.reconstruction import Examples, Reconstruction, is_wanted, reconstruct
 from fl_tiprdc.federated.client_store import write_client_store
-from fl_tiprdc.federated.launch import launch
+from fl_tiprdc.federated.launch import launch_all
 from fl_tiprdc.federated.messages import Arrays
 from fl_tiprdc.federated.publication import read_store
-from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve
+from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_point
 from fl_tiprdc.hybrid.centralized import Curve, train_centralized
 from fl_tiprdc.hybrid.cohort import CohortResult
-from fl_tiprdc.hybrid.step import HybridStep, Parameters
+from fl_tiprdc.hybrid.program import program_for
+from fl_tiprdc.hybrid.step import GROUPS, HybridStep, Parameters
 from fl_tiprdc.models.networks import representation_shape, representation_width
 from fl_tiprdc.seeding import torch_generator
-from simulations.further import Job, attack_further, attacked_jobs, kept_groups
-from simulations.stages import Stages
+from simulations.further import Job, attack_further, attacked_jobs, audit_name, kept_groups
+from simulations.kept import Kept
+from simulations.stages import Stages, Ticker
 
 LOSSES = ("privacy", "information", "adversary")
 
@@ -77,13 +81,16 @@ def white_box(step: HybridStep, extractor: Parameters, crowd: Crowd, lam: float)
     return step.release_all(extractor, crowd.x, torch_generator(0, "no-noise"), 0.0), sigma
 
 
-def run_experiment(experiment: Experiment, publication: Path, stages: Stages, grid: Grid | None = None) -> Outcome:
+def run_experiment(
+    experiment: Experiment, publication: Path, stages: Stages, kept: Kept, grid: Grid | None = None
+) -> Outcome:
     """Carry out a run.
 
     Args:
         experiment: what to do.
         publication: folder for what the clients publish.
         stages: clock and progress display.
+        kept: finished parts, of this run and of the interrupted one that it resumes.
         grid: clients that hold this experiment's partitions already; None: the experiment's runtime makes them.
 
     Raises:
@@ -101,16 +108,16 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages, gr
     rounds: list[dict[str, object]] = []
     jobs = untrained_jobs(experiment, population, stages)
     if "centralized" in experiment.settings:
-        jobs += _centralized(experiment, population, stages, outcome, rounds)
+        jobs += _centralized(experiment, population, stages, outcome, rounds, kept)
     if "federated" in experiment.settings:
-        jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds, grid)
+        jobs += _federated(experiment, population, parts, publication, stages, outcome, rounds, kept, grid)
     outcome.rounds = pd.DataFrame(rounds)
-    examine(experiment, population, jobs, stages, outcome)
+    examine(experiment, population, jobs, stages, outcome, kept)
     return outcome
 
 
 def examine(
-    experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages, outcome: Outcome
+    experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages, outcome: Outcome, kept: Kept
 ) -> None:
     """Audit releases, attack them further, and reconstruct raw records; the outcome gets what is found.
 
@@ -120,9 +127,10 @@ def examine(
         jobs: the releases; raw data among them.
         stages: clock and progress display.
         outcome: without metrics so far.
+        kept: finished parts.
     """
-    outcome.metrics = _audit(experiment, population, jobs, stages)
-    further = attack_further(experiment, population, jobs, outcome.metrics, stages)
+    outcome.metrics = _audit(experiment, population, jobs, stages, kept)
+    further = attack_further(experiment, population, jobs, outcome.metrics, stages, kept)
     outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
     if is_wanted(experiment.audit, population.contributors.description):
         _reconstruct(experiment, population, jobs, stages, outcome)
@@ -151,50 +159,85 @@ def _centralized(
     stages: Stages,
     outcome: Outcome,
     rounds: list[dict[str, object]],
+    kept: Kept,
 ) -> list[Job]:
-    """Methods and seeds side by side, one on each core: that wastes less than several cores on one of them."""
-    trainings = [(seed, method) for seed in experiment.seeds for method in experiment.methods]
-    records = population.contributors.records()
-    cores = torch.get_num_threads()
-    with stages.stage("train centralised", len(trainings) * experiment.centralized.steps) as ticker:
+    """Trainings side by side, one on each core: that wastes less than several cores on one of them.
 
-        def train(training: tuple[int, str]) -> tuple[HybridStep, CohortResult, Curve]:
+    A training has some values of λ, so that there are enough for all cores; the longest are begun first.
+    """
+    cores = torch.get_num_threads()
+    lambdas = [experiment.lambdas[i::cores] for i in range(min(cores, len(experiment.lambdas)))]
+    trainings = [(seed, method, some) for seed in experiment.seeds for method in experiment.methods for some in lambdas]
+    records = population.contributors.records()
+    steps = experiment.centralized.steps
+    trained: dict[Point, tuple[HybridStep, dict[str, Parameters], list[tuple[int, list[float]]]]] = {}
+    with stages.stage("train centralised", len(trainings) * steps) as ticker:
+
+        def train(training: tuple[int, str, tuple[float, ...]]) -> None:
             torch.set_num_threads(max(1, cores // len(trainings)))
-            seed, method = training
+            seed, method, some = training
             step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(method))
-            result, curve = train_centralized(
-                step, records, experiment.lambdas, seed, experiment.centralized, lambda done, of: ticker.tick()
-            )
-            return step, result, curve
+
+            def anew() -> Arrays:
+                result, curve = train_centralized(
+                    step, records, some, seed, experiment.centralized, lambda done, of: ticker.tick()
+                )
+                return _flat(result, curve)
+
+            name = f"centralized/{method}/seed-{seed}/lam-{'-'.join(f'{lam:g}' for lam in some)}"
+            if kept.has(name):
+                ticker.tick(steps)
+            flat = kept.arrays(name, anew)
+            for i, lam in enumerate(some):
+                trained[Point(method, lam, seed)] = (step, *_one_of(flat, i))
 
         with ThreadPoolExecutor(cores) as pool:
-            trained = list(pool.map(train, trainings))
+            longest_first = sorted(trainings, key=lambda t: -len(program_for(experiment.method_config(t[1]), steps)))
+            list(pool.map(train, longest_first))
         torch.set_num_threads(cores)
     jobs: list[Job] = []
-    for (seed, method), (step, result, curve) in zip(trainings, trained, strict=True):
-        for i, lam in enumerate(experiment.lambdas):
-            point = Point(method, lam, seed)
-            groups = {name: {k: v[i] for k, v in group.items()} for name, group in result.groups.items()}
-            extractor = groups["extractor"]
-            arrays = {name: {k: v.numpy() for k, v in group.items()} for name, group in groups.items()}
-            outcome.extractors["centralized", point] = arrays["extractor"]
-            release = Release(
-                "centralized",
-                method,
-                lam,
-                seed,
-                represent(step, extractor, population.contributors, "centralized", "contributors", point),
-                represent(step, extractor, population.held_out, "centralized", "held-out", point),
-                *white_box(step, extractor, population.contributors, lam),
-                representation_shape(step.description, step.network),
-            )
-            jobs.append(Job(release, None, kept_groups(experiment, step, arrays)))
-            where = {"setting": "centralized", "method": method, "lam": lam, "seed": seed}
-            rounds += [
-                {**where, "round": update, "phase": "update", **dict(zip(LOSSES, losses[i].tolist(), strict=True))}
-                for update, losses in curve
-            ]
+    for seed, method, lam in itertools.product(experiment.seeds, experiment.methods, experiment.lambdas):
+        point = Point(method, lam, seed)
+        step, groups, curve = trained[point]
+        extractor = groups["extractor"]
+        arrays = {name: {k: v.numpy() for k, v in group.items()} for name, group in groups.items()}
+        outcome.extractors["centralized", point] = arrays["extractor"]
+        release = Release(
+            "centralized",
+            method,
+            lam,
+            seed,
+            represent(step, extractor, population.contributors, "centralized", "contributors", point),
+            represent(step, extractor, population.held_out, "centralized", "held-out", point),
+            *white_box(step, extractor, population.contributors, lam),
+            representation_shape(step.description, step.network),
+        )
+        jobs.append(Job(release, None, kept_groups(experiment, step, arrays)))
+        where = {"setting": "centralized", "method": method, "lam": lam, "seed": seed}
+        rounds += [
+            {**where, "round": update, "phase": "update", **dict(zip(LOSSES, losses, strict=True))}
+            for update, losses in curve
+        ]
     return jobs
+
+
+def _flat(result: CohortResult, curve: Curve) -> Arrays:
+    """A centralised training as named arrays: its groups, and its curve."""
+    arrays = {f"{name}/{key}": v.numpy() for name, group in result.groups.items() for key, v in group.items()}
+    arrays["updates"] = np.array([update for update, _ in curve], dtype=np.int64)
+    losses = [losses.numpy() for _, losses in curve]
+    arrays["losses"] = np.stack(losses) if losses else np.zeros((0, len(result.losses), len(LOSSES)), np.float32)
+    return arrays
+
+
+def _one_of(flat: Arrays, i: int) -> tuple[dict[str, Parameters], list[tuple[int, list[float]]]]:
+    """Groups and curve of the `i`th λ of a training that `_flat` made."""
+    groups: dict[str, Parameters] = {name: {} for name in GROUPS}
+    for place, stacked in flat.items():
+        name, _, key = place.partition("/")
+        if name in groups:
+            groups[name][key] = torch.tensor(stacked[i])
+    return groups, list(zip(flat["updates"].tolist(), flat["losses"][:, i].tolist(), strict=True))
 
 
 def _federated(
@@ -205,38 +248,57 @@ def _federated(
     stages: Stages,
     outcome: Outcome,
     rounds: list[dict[str, object]],
+    kept: Kept,
     grid: Grid | None = None,
 ) -> list[Job]:
     jobs: list[Job] = []
     description = population.contributors.description
-    exchanges = sum(exchanges_in(experiment, method) for method in experiment.methods)
-    total = len(experiment.seeds) * len(experiment.lambdas) * exchanges
+    of_one_seed = len(experiment.lambdas) * sum(exchanges_in(experiment, method) for method in experiment.methods)
+    total = len(experiment.seeds) * of_one_seed
     with stages.stage("train federated", total) as ticker:
-        for seed in experiment.seeds:
+        for number, seed in enumerate(experiment.seeds):
             points = [Point(method, lam, seed) for method in experiment.methods for lam in experiment.lambdas]
-
-            def server(grid: Grid, points: list[Point] = points) -> list[Trained]:
-                return serve(
-                    grid,
-                    experiment,
-                    description,
-                    points,
-                    lambda point: release_folder(publication, "federated", point),
-                    lambda point, exchange: ticker.tick(),
+            servers = [
+                partial(
+                    serve_point,
+                    experiment=experiment,
+                    description=description,
+                    point=point,
+                    publication=release_folder(publication, "federated", point),
+                    checkpoint=release_folder(kept.root, "federated", point) / "training.safetensors",
                 )
-
+                for point in points
+            ]
             if grid is not None:
-                trained = server(grid)
+                trained = serve_all(grid, servers, ticker, number * of_one_seed, total)
             else:
                 with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
                     store = Path(folder) / "clients"
                     write_client_store(store, population.contributors.records(), parts[seed], description, seed)
-                    trained = launch(experiment.runtime, server, store, experiment.actors, experiment.ray_address)
+                    trained = launch_all(
+                        experiment.runtime,
+                        servers,
+                        store,
+                        experiment.actors,
+                        experiment.ray_address,
+                        lambda done, before=number * of_one_seed: ticker.of(before + done, total),  # type: ignore[misc]
+                    )
             for one in trained:
                 jobs.append(_federated_job(experiment, population, parts[seed], publication, one))
                 outcome.extractors["federated", one.point] = one.groups["extractor"]
                 note_exchanges(one, outcome, rounds)
     return jobs
+
+
+def serve_all(
+    grid: Grid, servers: Sequence[Callable[[Grid, Callable[[int], None]], Trained]], ticker: Ticker, done: int, of: int
+) -> list[Trained]:
+    """What servers find on a grid that is there already, one after the other; `done` exchanges `of` all are before."""
+    trained: list[Trained] = []
+    for server in servers:
+        before = done + sum(len(one.exchanges) for one in trained)
+        trained.append(server(grid, lambda here, before=before: ticker.of(before + here, of)))  # type: ignore[misc]
+    return trained
 
 
 def _federated_job(
@@ -288,30 +350,23 @@ def note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object
         outcome.traffic[name] = outcome.traffic.get(name, 0) + count
 
 
-def _audit(experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages) -> pd.DataFrame:
+def _audit(
+    experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages, kept: Kept
+) -> pd.DataFrame:
     known, unknown = truth_of(population.contributors), truth_of(population.held_out)
-    work: list[Callable[[], pd.DataFrame]] = [
-        joblib.delayed(_audit_one)(
-            i, job.release, known if job.rows is None else known.take(job.rows), unknown, experiment
+    work = {
+        audit_name(job.release): joblib.delayed(_audit_one)(
+            job.release, known if job.rows is None else known.take(job.rows), unknown, experiment
         )
-        for i, job in enumerate(jobs)
-    ]
-    tables: dict[int, pd.DataFrame] = {}
+        for job in jobs
+    }
     with stages.stage("audit", len(jobs)) as ticker:
-        parallel = joblib.Parallel(
-            n_jobs=joblib.cpu_count(), return_as="generator_unordered", inner_max_num_threads=1, backend="loky"
-        )
-        for i, table in parallel(work):
-            tables[i] = table
-            ticker.tick()
-    return pd.concat([tables[i] for i in sorted(tables)], ignore_index=True)
+        return pd.concat(kept.tables("audit", work, ticker), ignore_index=True)
 
 
-def _audit_one(
-    number: int, release: Release, known: Truth, unknown: Truth, experiment: Experiment
-) -> tuple[int, pd.DataFrame]:
+def _audit_one(release: Release, known: Truth, unknown: Truth, experiment: Experiment) -> pd.DataFrame:
     torch.set_num_threads(1)
-    return number, audit(release, known, unknown, experiment.audit)
+    return audit(release, known, unknown, experiment.audit)
 
 
 def _reconstruct(

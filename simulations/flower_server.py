@@ -49,15 +49,15 @@ def require_nodes(grid: Grid, clients: int, patience: float = 60.0) -> None:
 @server_app.main()
 def main(grid: Grid, context: Context) -> None:
     """Train over the grid's clients, collect what they publish, audit, write the results."""
-    console = Console()
+    console, resume = Console(), bool(context.run_config.get("resume"))
     try:
         if folder := context.run_config.get(COORDINATOR):
             experiment, coordinator, output = read_deployment(context.run_config, Path(str(folder)))
-            run(experiment, output, console, partial(coordinate, grid=grid, coordinator=coordinator))
+            run(experiment, output, console, resume, partial(coordinate, grid=grid, coordinator=coordinator))
         else:
             experiment, output = read_run_config(context.run_config, "flower")
             require_nodes(grid, experiment.clients)
-            run(experiment, output, console, partial(run_experiment, grid=grid))
+            run(experiment, output, console, resume, partial(run_experiment, grid=grid))
     except Exception as error:
         print(f"failed: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         raise

@@ -18,7 +18,7 @@ from simulations.run_config import ELSEWHERE, PATHS, Value
 
 def run_config_of(parsed: argparse.Namespace) -> dict[str, Value]:
     """Flags as Flower's run config; paths made absolute."""
-    run_config: dict[str, Value] = {"quick": True} if parsed.quick else {}
+    run_config: dict[str, Value] = {name: True for name in ("quick", "resume") if getattr(parsed, name)}
     for name in (*FLAGS, "output", "config"):
         value, key = getattr(parsed, name), name.replace("_", "-")
         if value is not None and name not in ELSEWHERE:

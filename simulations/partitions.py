@@ -25,14 +25,14 @@ from simulations.tables import show
 LEVEL = 0.6  # the attack at which settings are compared
 
 
-def run_or_take(experiment: Experiment, folder: Path, console: Console) -> pd.DataFrame:
+def run_or_take(experiment: Experiment, folder: Path, console: Console, resume: bool) -> pd.DataFrame:
     """The points of a run: of the one in `folder` if it has the same settings, else of a new one."""
     config = folder / "config.toml"
     if config.is_file() and config.read_text() == config_text(experiment):
         console.print(f"{folder.name}: taken from {folder}", highlight=False)
     else:
         console.print(f"{folder.name}:", highlight=False)
-        run(experiment, folder, console)
+        run(experiment, folder, console, resume)
     return summarize_points(pd.read_csv(folder / "metrics.csv"))
 
 
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     frames: list[pd.DataFrame] = []
     for i, experiment in enumerate(experiments):
-        points = run_or_take(experiment, output / experiment.partition.replace(":", "-"), console)
+        points = run_or_take(experiment, output / experiment.partition.replace(":", "-"), console, parsed.resume)
         federated = points["setting"] == "federated"
         points = points.assign(partition=points["setting"].where(~federated, experiment.partition))
         frames.append(points if i == 0 else points[federated])

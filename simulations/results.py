@@ -48,21 +48,30 @@ def config_text(experiment: Experiment) -> str:
     return tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True))
 
 
-def prepare(output: Path) -> Path:
-    """The folder in which a run is put together, beside `output`; it takes that name when it is whole.
+def unfinished(output: Path) -> Path:
+    """The folder in which a run is put together, beside `output`."""
+    output = output.resolve()  # a link to a folder of results stays
+    return output.with_name(f".{output.name}.partial")
+
+
+def prepare(output: Path, resume: bool = False) -> Path:
+    """A folder beside `output`, which takes that name when it is whole.
+
+    Args:
+        output: of the run.
+        resume: leave in it what an interrupted run put there.
 
     Raises:
         InputError: `output` is something else than an earlier run, or can't be made.
     """
     try:
-        output = output.resolve()  # a link to a folder of results stays
         earlier = all((output / name).is_file() for name in MARKS)
         if output.exists() and not earlier and (not output.is_dir() or any(output.iterdir())):
             raise InputError(f"output '{output}' exists and is no earlier run: name another folder")
-        partial = output.with_name(f".{output.name}.partial")
-        if partial.exists():
+        partial = unfinished(output)
+        if partial.exists() and not resume:
             shutil.rmtree(partial)
-        partial.mkdir(parents=True)
+        partial.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
     return partial
@@ -114,7 +123,7 @@ def write_results(
     outcome.rounds.to_csv(folder / "rounds.csv", index=False)
     for (setting, point), extractor in outcome.extractors.items():
         place = release_folder(folder / "extractors", setting, point)
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         save_file(extractor, place / "extractor.safetensors")
     points = summarize_points(outcome.metrics)
     trades = trade_offs(outcome.metrics)

@@ -15,10 +15,11 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.evaluation.frontier import compare, over_seeds
 from simulations.command_line import experiment_parser, guard, read_experiment
 from simulations.experiment import Outcome, run_experiment
-from simulations.results import default_output, finish, prepare, write_results
+from simulations.kept import Kept, check_same
+from simulations.results import config_text, default_output, finish, prepare, write_results
 from simulations.stages import Stages
 
-Work = Callable[[Experiment, Path, Stages], Outcome]  # from an experiment and its publication's folder
+Work = Callable[[Experiment, Path, Stages, Kept], Outcome]  # from an experiment and its publication's folder
 
 
 def closing_table(points: pd.DataFrame) -> Table:
@@ -44,23 +45,39 @@ def closing_table(points: pd.DataFrame) -> Table:
     return table
 
 
-def run(experiment: Experiment, output: Path, console: Console, carry_out: Work | None = None) -> pd.DataFrame:
+def run(
+    experiment: Experiment, output: Path, console: Console, resume: bool = False, carry_out: Work | None = None
+) -> pd.DataFrame:
     """Carry out a run and write its folder; the points of the audit.
+
+    A run that ends early leaves its finished parts in a hidden folder beside `output`, if there are any.
 
     Args:
         experiment: what to do.
-        output: the folder.
-        console: where to show progress and results.
-        carry_out: does it; None: `run_experiment`.
+        output: the run's folder.
+        console: for progress and closing tables.
+        resume: go on with what an interrupted run of the same settings left, if it left anything.
+        carry_out: does the work; None: `run_experiment`.
+
+    Raises:
+        InputError: the interrupted run had other settings; or `output` can't be written.
     """
-    partial = prepare(output)
+    partial = prepare(output, resume)
+    kept = Kept(partial / "kept")
+    if resume and (partial / "config.toml").is_file():
+        check_same(experiment, partial / "config.toml")
+    (partial / "config.toml").write_text(config_text(experiment))
     try:
         with Stages(console) as stages:
-            outcome = (carry_out or run_experiment)(experiment, partial / "publication", stages)
+            outcome = (carry_out or run_experiment)(experiment, partial / "publication", stages, kept)
             _, points = write_results(partial, experiment, outcome, stages)
+        kept.clear()
         finish(partial, output)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if kept.root.exists():
+            console.print("unfinished: the same command with --resume goes on from here", highlight=False)
+        else:
+            shutil.rmtree(partial, ignore_errors=True)
     console.print(stages.table())
     if len(points):
         console.print(closing_table(points))
@@ -72,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, run, print."""
     parsed = experiment_parser(__doc__ or "").parse_args(arguments)
     experiment = read_experiment(parsed)
-    run(experiment, parsed.output or default_output(experiment), Console())
+    run(experiment, parsed.output or default_output(experiment), Console(), parsed.resume)
 
 
 if __name__ == "__main__":

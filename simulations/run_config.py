@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+import tomli_w
+
 from fl_tiprdc.config import Experiment
 from simulations.command_line import FLAGS, experiment_parser, read_experiment
 from simulations.flower_client import COORDINATOR
@@ -22,7 +24,7 @@ def run_config_defaults() -> dict[str, Value]:
             value = flag.field.default
             text = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else value
             values[name.replace("_", "-")] = text if isinstance(text, int) else str(text)
-    return values | {"output": "", "quick": False, "config": "", COORDINATOR: ""}
+    return values | {"output": "", "quick": False, "resume": False, "config": "", COORDINATOR: ""}
 
 
 def flags_of(run_config: Mapping[str, Value]) -> list[str]:
@@ -36,8 +38,8 @@ def flags_of(run_config: Mapping[str, Value]) -> list[str]:
         value = run_config.get(name, default)
         if name == COORDINATOR or str(value) == str(default):
             continue
-        if name == "quick":
-            arguments.append("--quick")
+        if isinstance(default, bool):
+            arguments.append(f"--{name}")
         else:
             arguments.append(f"--{name}={ROOT / str(value) if name in PATHS else value}")
     return arguments
@@ -57,3 +59,7 @@ def read_run_config(run_config: Mapping[str, Value], runtime: str) -> tuple[Expe
     parsed = given(run_config)
     experiment = read_experiment(parsed).model_copy(update={"runtime": runtime})
     return experiment, parsed.output or default_output(experiment)
+
+
+if __name__ == "__main__":  # for [tool.flwr.app.config], when a flag is new
+    print(tomli_w.dumps(run_config_defaults()))

@@ -15,7 +15,7 @@ from fl_tiprdc.federated.messages import CONFIG, LOSSES, Phase, pack_arrays
 from fl_tiprdc.hybrid.program import Program, pretraining_in, program_for, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
 from fl_tiprdc.seeding import numpy_generator
-from strategies.aggregation import Arrays, Average, Rule, ServerAdam
+from strategies.aggregation import Arrays, Average, Rule, ServerAdam, State
 from strategies.reply_check import ReplyCheck, sort_replies
 from strategies.robust import aggregate_for
 from strategies.roster import Roster
@@ -145,7 +145,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     """Trains extractor, adversary and critic over the crowd.
 
     Args:
-        turns: the exchanges, in order; `start` must be given as many rounds.
+        turns: the exchanges, in order; `start` must be given as many rounds, less those that are done.
         initial: arrays of all groups.
         roster: the clients.
         config: settings sent in every exchange.
@@ -153,6 +153,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         clients_per_round: the most that are asked in an exchange; 0: no limit.
         allowed_failures: share of those asked that may fail.
         on_exchange: told about each exchange when it is done.
+        done: exchanges that took place before, whose outcome `restore` is given.
     """
 
     def __init__(
@@ -165,13 +166,34 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         clients_per_round: int = 0,
         allowed_failures: float = 0.0,
         on_exchange: Callable[[Exchange], None] | None = None,
+        done: int = 0,
     ) -> None:
         self.groups: dict[str, Arrays] = dict(initial)
+        self._done = done
         self._turns, self._roster, self._config = turns, roster, dict(config)
         self._seed, self._count, self._allowed = seed, clients_per_round, allowed_failures
         self._on_exchange = on_exchange
         self._asked: dict[int, int] = {}  # partition -> times drawn; 0: weighted by its records
         self._began, self._bytes_down = 0.0, 0
+
+    def _rules(self) -> list[Rule]:
+        """Every rule once: exchanges share them."""
+        return list({id(rule): rule for turn in self._turns for rule in turn.rules.values()}.values())
+
+    def state(self) -> State:
+        """Everything that changes from exchange to exchange, for a checkpoint."""
+        groups = {f"groups/{name}/{key}": array for name, group in self.groups.items() for key, array in group.items()}
+        rules = {f"rules/{i}/{k}": array for i, rule in enumerate(self._rules()) for k, array in rule.state().items()}
+        return {**groups, **rules}
+
+    def restore(self, state: State) -> None:
+        """Go on from what `state` gave after `done` exchanges."""
+        self.groups = {
+            name: {key: state[f"groups/{name}/{key}"] for key in group} for name, group in self.groups.items()
+        }
+        for i, rule in enumerate(self._rules()):
+            start = f"rules/{i}/"
+            rule.restore({key.removeprefix(start): array for key, array in state.items() if key.startswith(start)})
 
     def summary(self) -> None:
         """Nothing to log: rounds.csv has it."""
@@ -189,13 +211,14 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message for every client of the exchange; they share one content."""
-        turn = self._turns[server_round - 1]
+        number = self._done + server_round
+        turn = self._turns[number - 1]
         records = {name: pack_arrays(self.groups[name]) for name in turn.sends}
-        settings = {**self._config, "phase": turn.phase, "exchange": server_round}
+        settings = {**self._config, "phase": turn.phase, "exchange": number}
         if turn.rate != 1:
             settings["learning_rate"] *= turn.rate
         content = RecordDict({**records, CONFIG: ConfigRecord(settings)})
-        self._asked = self._choose(server_round, turn.draws)
+        self._asked = self._choose(number, turn.draws)
         self._began = time.perf_counter()
         self._bytes_down = len(self._asked) * sum(record.count_bytes() for record in records.values())
         return [Message(content, dst_node_id=self._roster.node(p), message_type=MessageType.TRAIN) for p in self._asked]
@@ -208,19 +231,20 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         Raises:
             TooManyFailuresError: more clients failed, stayed silent or were refused than allowed, or none has a record.
         """
-        turn = self._turns[server_round - 1]
-        check = ReplyCheck(server_round, {name: self.groups[name] for name in turn.rules})
+        number = self._done + server_round
+        turn = self._turns[number - 1]
+        check = ReplyCheck(number, {name: self.groups[name] for name in turn.rules})
         sorted_out = sort_replies(replies, self._asked, self._roster, check)
         good = sorted_out.good
         failures = len(self._asked) - len(good)
         if failures > self._allowed * len(self._asked):
             raise TooManyFailuresError(
-                f"{failures} of {len(self._asked)} clients failed in exchange {server_round} ({turn.phase}), "
+                f"{failures} of {len(self._asked)} clients failed in exchange {number} ({turn.phase}), "
                 f"allowed are {self._allowed:.0%}; the first: {sorted_out.first_reason}"
             )
         busy = {partition: update for partition, update in good.items() if update.records}
         if not busy:
-            raise TooManyFailuresError(f"no client has a record in exchange {server_round}")
+            raise TooManyFailuresError(f"no client has a record in exchange {number}")
         weights = [self._asked[partition] or update.records for partition, update in busy.items()]
         for name, rule in turn.rules.items():
             self.groups[name] = rule(self.groups[name], [update.groups[name] for update in busy.values()], weights)
@@ -231,7 +255,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         if self._on_exchange is not None:
             self._on_exchange(
                 Exchange(
-                    server_round,
+                    number,
                     turn.round,
                     turn.phase,
                     len(good),

@@ -40,6 +40,8 @@ bootstrap = 20
 further = []
 """
 
+OTHERS = {"output", "quick", "resume", "config"}  # that run.py has beside its settings
+
 
 def write_table(path: Path, rows: int = 300) -> dict[str, str]:
     """A table of people, and the flags that name it."""
@@ -90,9 +92,9 @@ def run_config(tmp_path):
 
 def test_the_projects_run_config_is_the_flags_of_run_py():
     written = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
-    assert written["config"] == run_config_defaults()
-    flags = {key.replace("-", "_") for key in written["config"]} - {"output", "quick", "config", "coordinator"}
-    assert flags | set(ELSEWHERE) == set(vars(experiment_parser("").parse_args([]))) - {"output", "quick", "config"}
+    assert written["config"] == run_config_defaults(), "python -m simulations.run_config prints what belongs there"
+    flags = {key.replace("-", "_") for key in written["config"]} - {*OTHERS, "coordinator"}
+    assert flags | set(ELSEWHERE) == set(vars(experiment_parser("").parse_args([]))) - OTHERS
 
 
 def test_defaults_give_way_and_what_is_given_wins(tmp_path):
