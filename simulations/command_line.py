@@ -1,6 +1,7 @@
 """The command line that entry points share: flags over a TOML file over defaults, and kind failures."""
 
 import argparse
+import errno
 import re
 import sys
 import warnings
@@ -23,6 +24,8 @@ from fl_tiprdc.federated.launch import RUNTIMES
 from strategies.hybrid_strategy import TooManyFailuresError
 
 WRONG_INPUT, FAILED = 2, 1
+# what a disk has against being written to
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,7 +41,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
+    """On one line, and with nothing in it that a terminal would obey."""
+    line = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -144,6 +149,14 @@ FLAGS: dict[str, Flag] = {
 }
 
 
+def _require_text(text: str, flag: str) -> None:
+    """Check that a value can be written to a file again: bytes that are no UTF-8 can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"--{flag.replace('_', '-')} {text!a}: give text in UTF-8") from None
+
+
 def experiment_parser(description: str) -> Parser:
     """A parser with a flag for each of the experiment's main settings."""
     parser = Parser(description=description)
@@ -167,6 +180,7 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
         values = merge(values, read_toml(arguments.config))
     for name, flag in FLAGS.items():
         if (text := getattr(arguments, name)) is not None:
+            _require_text(text, name)
             values = merge(values, flag.nested(text))
     experiment = build_experiment(values)
     require_known("runtime", [experiment.runtime], RUNTIMES)
@@ -218,6 +232,15 @@ def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         sys.exit(WRONG_INPUT)
     except (TooManyFailuresError, TimeoutError, RunFailedError) as error:
         print(f"failed: {_one_line(error)}", file=sys.stderr)
+        sys.exit(FAILED)
+    except ConnectionError as error:
+        print(f"failed: {_one_line(error)}", file=sys.stderr)
+        sys.exit(FAILED)
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        where = f" '{error.filename}'" if error.filename else ""
+        print(f"failed: cannot write{where}: {_one_line(error.strerror)}", file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

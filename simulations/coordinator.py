@@ -18,27 +18,21 @@ from flwr.serverapp import Grid
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Crowd, Description, Population
+from fl_tiprdc.data.description_file import read_description, write_description
 from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.data.saved_crowd import read_crowd, write_crowd
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS, Release
-from fl_tiprdc.federated.client_store import read_description, write_description
+from fl_tiprdc.federated.launch import one_after_the_other
 from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_point
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_shape, representation_width
 from simulations.command_line import given_experiment
-from simulations.experiment import (
-    Outcome,
-    examine,
-    note_exchanges,
-    release_folder,
-    represent,
-    serve_all,
-    untrained_jobs,
-    white_box,
-)
+from simulations.experiment import examine, untrained_jobs
+from simulations.federated_stage import note_exchanges
 from simulations.further import Job, kept_groups
 from simulations.kept import Kept
+from simulations.outcome import Outcome, release_folder, represent, white_box
 from simulations.results import ROOT
 from simulations.run_config import Value, given
 from simulations.stages import Stages
@@ -76,7 +70,7 @@ def read_coordinator(folder: Path) -> Coordinator:
     """
     try:
         description = read_description(folder / DESCRIPTION)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except InputError as error:
         raise InputError(f"'{folder}' is no coordinator's folder: {error}") from None
     if not (folder / PEOPLE).exists():
         return Coordinator(description, None)
@@ -121,7 +115,8 @@ def coordinate(
         TimeoutError: clients are missing.
     """
     description = coordinator.description
-    outcome = Outcome(representation=representation_width(description, experiment.network))
+    width = representation_width(description, experiment.network)
+    outcome = Outcome(representation=width, description=description)
     rounds: list[dict[str, object]] = []
     points = [
         Point(m, lam, seed) for seed in experiment.seeds for m in experiment.methods for lam in experiment.lambdas
@@ -139,7 +134,7 @@ def coordinate(
         for point in points
     ]
     with stages.stage("train federated", total) as ticker:
-        trained = serve_all(grid, servers, ticker, 0, total)
+        trained = one_after_the_other(grid, servers, lambda done: ticker.of(done, total))
     for one in trained:
         outcome.extractors["federated", one.point] = one.groups["extractor"]
         note_exchanges(one, outcome, rounds)

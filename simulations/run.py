@@ -14,8 +14,9 @@ from rich.table import Table
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.evaluation.frontier import compare, over_seeds
 from simulations.command_line import experiment_parser, guard, read_experiment
-from simulations.experiment import Outcome, run_experiment
+from simulations.experiment import run_experiment
 from simulations.kept import Kept, check_same
+from simulations.outcome import Outcome
 from simulations.results import config_text, default_output, finish, prepare, write_results
 from simulations.stages import Stages
 
@@ -66,8 +67,8 @@ def run(
     kept = Kept(partial / "kept")
     if resume and (partial / "config.toml").is_file():
         check_same(experiment, partial / "config.toml")
-    (partial / "config.toml").write_text(config_text(experiment))
     try:
+        (partial / "config.toml").write_text(config_text(experiment))
         with Stages(console) as stages:
             outcome = (carry_out or run_experiment)(experiment, partial / "publication", stages, kept)
             _, points = write_results(partial, experiment, outcome, stages)
