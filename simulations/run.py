@@ -4,11 +4,10 @@ python simulations/run.py --clients 100
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
-from flwr.serverapp import Grid
 from rich.console import Console
 from rich.table import Table
 
@@ -18,8 +17,11 @@ from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import experiment_parser, guard, read_experiment
 from simulations.experiment import run_experiment
 from simulations.kept import Kept, check_same
+from simulations.outcome import Outcome
 from simulations.results import config_text, default_output, finish, prepare, write_results
 from simulations.stages import Stages
+
+Work = Callable[[Experiment, Path, Stages, Kept], Outcome]  # from an experiment and its publication's folder
 
 
 def closing_table(points: pd.DataFrame) -> Table:
@@ -46,7 +48,7 @@ def closing_table(points: pd.DataFrame) -> Table:
 
 
 def run(
-    experiment: Experiment, output: Path, console: Console, resume: bool = False, grid: Grid | None = None
+    experiment: Experiment, output: Path, console: Console, resume: bool = False, carry_out: Work | None = None
 ) -> pd.DataFrame:
     """Carry out a run and write its folder; the points of the audit.
 
@@ -57,7 +59,7 @@ def run(
         output: the run's folder.
         console: for progress and closing tables.
         resume: go on with what an interrupted run of the same settings left, if it left anything.
-        grid: the clients, see `run_experiment`.
+        carry_out: does the work; None: `run_experiment`.
 
     Raises:
         InputError: the interrupted run had other settings; or `output` can't be written.
@@ -69,7 +71,7 @@ def run(
     try:
         write_whole(partial / "config.toml", config_text(experiment).encode())
         with Stages(console) as stages:
-            outcome = run_experiment(experiment, partial / "publication", stages, kept, grid)
+            outcome = (carry_out or run_experiment)(experiment, partial / "publication", stages, kept)
             _, points = write_results(partial, experiment, outcome, stages)
         kept.clear()
         finish(partial, output)
@@ -79,7 +81,8 @@ def run(
         else:
             shutil.rmtree(partial, ignore_errors=True)
     console.print(stages.table())
-    console.print(closing_table(points))
+    if len(points):
+        console.print(closing_table(points))
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
     return points
 

@@ -329,7 +329,7 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "partition": "iid",
         "settings": "baseline,centralized,federated",
         "methods": "tiprdc,tiprdc+",
-        "lambdas": "0.1,0.3,0.5,0.9,0.98",
+        "lambdas": "0.1,0.5,0.9,0.98",
         "seeds": "0",
         "runtime": "ray-cohort",
         "actors": "0",
