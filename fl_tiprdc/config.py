@@ -169,7 +169,10 @@ class FederationConfig(_Frozen):
     learning_rate: float = Field(3e-3, gt=0, description="weights: the clients' Adam step size")
     weight_decay: float = Field(0.0, ge=0, description="weights: the clients' Adam L2 penalty")
     allowed_failures: Share = Field(0.0, description="share of the clients asked that may fail in an exchange")
-    timeout: float = Field(600.0, gt=0, description="seconds the server waits for an exchange")
+    quorum: float = Field(
+        1.0, gt=0, le=1, description="share of the clients asked whose replies close an exchange; 1 waits for all"
+    )
+    timeout: float = Field(600.0, gt=0, description="seconds the server waits for an exchange at most")
     aggregation: Literal["mean", "trimmed-mean", "median", "multi-krum", "norm-clipping"] = Field(
         "mean", description="how the server unites what clients send; all but mean withstand some hostile clients"
     )

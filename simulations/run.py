@@ -47,6 +47,16 @@ def closing_table(points: pd.DataFrame) -> Table:
     return table
 
 
+def failures_line(outcome: Outcome) -> str:
+    """What went wrong with clients in federated training, by kind; empty if nothing did."""
+    if not outcome.failures:
+        return ""
+    asked = int((outcome.rounds["clients"] + outcome.rounds["failures"]).sum())
+    failed = int(outcome.rounds["failures"].sum())
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.failures.items()))
+    return f"failures: {failed} of {asked} requests to clients; {kinds}"
+
+
 def run(
     experiment: Experiment, output: Path, console: Console, resume: bool = False, carry_out: Work | None = None
 ) -> pd.DataFrame:
@@ -83,6 +93,8 @@ def run(
     console.print(stages.table())
     if len(points):
         console.print(closing_table(points))
+    if line := failures_line(outcome):
+        console.print(line, soft_wrap=True, highlight=False)
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
     return points
 

@@ -11,6 +11,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fl_tiprdc.config import FederationConfig, MethodConfig
+from fl_tiprdc.federated.closing import answered, losses_of, needed
 from fl_tiprdc.federated.messages import CONFIG, LOSSES, Phase, pack_arrays
 from fl_tiprdc.hybrid.program import Program, pretraining_in, program_for, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
@@ -62,8 +63,10 @@ class Exchange:
         bytes_down: of arrays sent.
         bytes_up: of arrays received and used.
         losses: means over clients.
-        failure_kinds: the failures by kind, see `reply_check.Kind`; and "stranger", the replies of nodes that weren't
-            asked. Those are no failures: nobody may end a run who takes no part in it.
+        failure_kinds: the failures by kind, see `reply_check.Kind`. Three more are counted that are no failures of
+            clients asked: "late", not waited for, as enough others had replied; "stranger", replies of nodes that
+            weren't asked (nobody may end a run who takes no part in it); and "actor-died", "actor-hung", processes
+            that were replaced.
     """
 
     exchange: int
@@ -154,6 +157,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         allowed_failures: share of those asked that may fail.
         on_exchange: told about each exchange when it is done.
         done: exchanges that took place before, whose outcome `restore` is given.
+        quorum: share of those asked whose replies close an exchange; see `fl_tiprdc.federated.closing`.
     """
 
     def __init__(
@@ -167,9 +171,11 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         allowed_failures: float = 0.0,
         on_exchange: Callable[[Exchange], None] | None = None,
         done: int = 0,
+        quorum: float = 1.0,
     ) -> None:
         self.groups: dict[str, Arrays] = dict(initial)
-        self._done = done
+        self._done, self._quorum = done, quorum
+        self._grid: Grid | None = None
         self._turns, self._roster, self._config = turns, roster, dict(config)
         self._seed, self._count, self._allowed = seed, clients_per_round, allowed_failures
         self._on_exchange = on_exchange
@@ -211,6 +217,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message for every client of the exchange; they share one content."""
+        self._grid = grid
         number = self._done + server_round
         turn = self._turns[number - 1]
         records = {name: pack_arrays(self.groups[name]) for name in turn.sends}
@@ -234,9 +241,10 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         number = self._done + server_round
         turn = self._turns[number - 1]
         check = ReplyCheck(number, {name: self.groups[name] for name in turn.rules})
-        sorted_out = sort_replies(replies, self._asked, self._roster, check)
-        good = sorted_out.good
-        failures = len(self._asked) - len(good)
+        came = list(replies)
+        closed = self._quorum < 1 and answered(came) >= needed(len(self._asked), self._quorum)
+        sorted_out = sort_replies(came, self._asked, self._roster, check, closed)
+        good, failures = sorted_out.good, sorted_out.failures
         if failures > self._allowed * len(self._asked):
             raise TooManyFailuresError(
                 f"{failures} of {len(self._asked)} clients failed in exchange {number} ({turn.phase}), "
@@ -264,7 +272,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
                     self._bytes_down,
                     len(good) * check.bytes_of_one(),
                     losses,
-                    sorted_out.kinds,
+                    dict(sorted({**sorted_out.kinds, **losses_of(self._grid)}.items())),
                 )
             )
         return pack_arrays(self.groups[LEADER]), MetricRecord(losses)
