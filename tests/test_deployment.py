@@ -220,7 +220,7 @@ def test_a_clients_own_table_is_encoded_by_the_coordinators_description(tmp_path
     column = next(column for column in store.description.columns if column.name == "job")
     assert records.x[:, column.span].sum(1).tolist() == [1, 0]
     (tmp_path / "mine.csv").write_text(table.replace("\nm,", "\nunheard,"))
-    with pytest.raises(InputError, match="column 'sex', row 2 .* is none of f, m") as wrong:
+    with pytest.raises(InputError, match=r"column 'sex', row 2 .* is none of f, m") as wrong:
         own_table_main([str(tmp_path / "mine.csv"), "--description", str(description), "--output", str(tmp_path / "b")])
     assert "unheard" not in str(wrong.value)
     assert not (tmp_path / "b").exists()

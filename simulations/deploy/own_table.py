@@ -27,10 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     frame = read_table(parsed.table)
     records = records_of(frame, description)
     write_own_store(parsed.output, records, description)
-    left_out = (
-        f", {len(frame) - len(records)} rows without private values left out" if len(frame) > len(records) else ""
-    )
-    print(f"{parsed.output}: {len(records)} records{left_out}")
+    left_out = len(frame) - len(records)
+    print(f"{parsed.output}: {len(records)} records, {left_out} rows without private values left out")
 
 
 if __name__ == "__main__":
