@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -17,6 +19,7 @@ from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
 from fl_tiprdc.evaluation.reconstruction import Reconstruction, is_wanted, reconstruct
+from fl_tiprdc.federated.launch import ray_session
 from fl_tiprdc.models.networks import representation_width
 from simulations.centralized_stage import train_at_one_place
 from simulations.federated_stage import train_federated
@@ -24,8 +27,6 @@ from simulations.further import Job, attack_further, attacked_jobs, audit_name
 from simulations.kept import Kept
 from simulations.outcome import Outcome
 from simulations.stages import Stages
-
-LOSSES = ("privacy", "information", "adversary")
 
 
 def run_experiment(
@@ -44,6 +45,14 @@ def run_experiment(
         InputError: the experiment doesn't fit the data.
         TooManyFailuresError: more clients failed than allowed.
     """
+    address = experiment.ray_address
+    # one session for all stages: connecting to a cluster again was seen to hang
+    session: AbstractContextManager[object] = ray_session(0, address) if address else nullcontext()
+    with session:
+        return _run_stages(experiment, publication, stages, kept, grid)
+
+
+def _run_stages(experiment: Experiment, publication: Path, stages: Stages, kept: Kept, grid: Grid | None) -> Outcome:
     with stages.stage("load data", 1):
         population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
         crowd = population.contributors
@@ -106,13 +115,13 @@ def _audit(
 ) -> pd.DataFrame:
     known, unknown = truth_of(population.contributors), truth_of(population.held_out)
     work = {
-        audit_name(job.release): joblib.delayed(_audit_one)(
-            job.release, known if job.rows is None else known.take(job.rows), unknown, experiment
+        audit_name(job.release): partial(
+            _audit_one, job.release, known if job.rows is None else known.take(job.rows), unknown, experiment
         )
         for job in jobs
     }
     with stages.stage("audit", len(jobs)) as ticker:
-        return pd.concat(kept.tables("audit", work, ticker), ignore_index=True)
+        return pd.concat(kept.tables("audit", work, ticker, experiment.ray_address), ignore_index=True)
 
 
 def _audit_one(release: Release, known: Truth, unknown: Truth, experiment: Experiment) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.evaluation.frontier import compare, over_seeds
+from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import experiment_parser, guard, read_experiment
 from simulations.experiment import run_experiment
 from simulations.kept import Kept, check_same
@@ -68,7 +69,7 @@ def run(
     if resume and (partial / "config.toml").is_file():
         check_same(experiment, partial / "config.toml")
     try:
-        (partial / "config.toml").write_text(config_text(experiment))
+        write_whole(partial / "config.toml", config_text(experiment).encode())
         with Stages(console) as stages:
             outcome = (carry_out or run_experiment)(experiment, partial / "publication", stages, kept)
             _, points = write_results(partial, experiment, outcome, stages)
