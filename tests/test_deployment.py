@@ -13,15 +13,20 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key, l
 from flwr.app import Context, RecordDict
 from scipy import stats
 
+from fl_tiprdc.config import DataConfig
+from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Records
+from fl_tiprdc.data.described_table import records_of
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import representations, require_noise
+from fl_tiprdc.federated.keyed_noise import KeyedNoise
 from fl_tiprdc.federated.own_store import OwnStore, write_own_store
 from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.federated.server_app import Point, instruction_for
-from fl_tiprdc.models.keyed_noise import KeyedNoise
 from simulations.coordinator import read_coordinator
 from simulations.deploy.certificates import main as certificates_main
+from simulations.deploy.describe import main as describe_main
+from simulations.deploy.own_table import main as own_table_main
 from simulations.deploy.split import client_folder, coordinator_folder
 from simulations.deploy.split import main as split_main
 from simulations.flower_client import disk
@@ -189,3 +194,42 @@ def test_what_a_run_hides_is_what_the_clients_hide(folders, tmp_path):
     run_config = run_config_defaults() | {"clients": 3, "private": "race", "coordinator": str(folders / "coordinator")}
     with pytest.raises(InputError, match="the clients hide sex"):
         server_app(NodesGrid(run_config, 3), Context(1, 1, {}, RecordDict(), run_config))
+
+
+def test_a_clients_own_table_is_encoded_by_the_coordinators_description(tmp_path, capsys):
+    flags = write_table(tmp_path / "sample.csv")
+    describe_main([*(f"--{name}={value}" for name, value in flags.items()), "--output", str(tmp_path / "coordinator")])
+    description = tmp_path / "coordinator" / "description.json"
+    coordinator = read_coordinator(tmp_path / "coordinator")
+    assert sum(map(len, vars(coordinator.people).values())) == 300
+    # the sample itself, by its description, is what loading it gives
+    own_table_main([str(tmp_path / "sample.csv"), "--description", str(description), "--output", str(tmp_path / "own")])
+    store = OwnStore(tmp_path / "own", 0)
+    rows = {row.tobytes() for row in store.records(0).x}
+    sides = vars(coordinator.people).values()
+    assert {row.tobytes() for side in sides for row in side.x} == rows
+    assert store.description == coordinator.description
+    assert sorted(np.concatenate([side.private[:, 0] for side in sides])) == sorted(store.records(0).private[:, 0])
+    # a client's: other columns, a missing private value, a job that nobody in the sample has
+    table = "sex,age,job,hours,name\nf,30,cook,20,A\nm,50,pilot,,B\n,40,clerk,30,C\n"
+    (tmp_path / "mine.csv").write_text(table)
+    own_table_main([str(tmp_path / "mine.csv"), "--description", str(description), "--output", str(tmp_path / "mine")])
+    assert "2 records, 1 rows without private values left out" in capsys.readouterr().out
+    records = OwnStore(tmp_path / "mine", 0).records(0)
+    assert records.private[:, 0].tolist() == [0, 1]
+    column = next(column for column in store.description.columns if column.name == "job")
+    assert records.x[:, column.span].sum(1).tolist() == [1, 0]
+    (tmp_path / "mine.csv").write_text(table.replace("\nm,", "\nunheard,"))
+    with pytest.raises(InputError, match=r"column 'sex', row 2 .* is none of f, m") as wrong:
+        own_table_main([str(tmp_path / "mine.csv"), "--description", str(description), "--output", str(tmp_path / "b")])
+    assert "unheard" not in str(wrong.value)
+    assert not (tmp_path / "b").exists()
+
+
+def test_numbers_are_private_above_and_below_the_descriptions_median(tmp_path):
+    pd.DataFrame({"pay": range(1, 101), "age": range(100), "rich": [0, 1] * 50}).to_csv(tmp_path / "s.csv", index=False)
+    data = DataConfig(file=tmp_path / "s.csv", tasks=("rich",), columns={"age": "number", "pay": "number"})
+    with pytest.warns(UserWarning, match="split at the median"):
+        crowd = load_population("table", ("pay",), 0.2, data).contributors
+    frame = pd.DataFrame({"pay": [1, 99.5, 12.0], "age": [3, 4, 5]})
+    assert records_of(frame, crowd.description).private[:, 0].tolist() == [0, 1, 0]

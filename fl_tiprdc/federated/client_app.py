@@ -11,6 +11,7 @@ from flwr.clientapp import ClientApp
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
+from fl_tiprdc.federated.keyed_noise import KeyedNoise
 from fl_tiprdc.federated.local_work import perform, to_tensors
 from fl_tiprdc.federated.messages import (
     CONFIG,
@@ -23,7 +24,6 @@ from fl_tiprdc.federated.messages import (
     unpack_groups,
 )
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.models.keyed_noise import KeyedNoise
 
 Disk = Callable[[Context, int], Store]  # from a node and an experiment seed to where its records are
 LEAST_SIGMA = "least-sigma"  # of a node's config: it publishes nothing with less noise

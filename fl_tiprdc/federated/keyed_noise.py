@@ -1,12 +1,12 @@
-"""Noise for what leaves a device: standard normal draws from a key, by a cryptographic hash."""
+"""Noise for what a client publishes: standard normal draws from a key, by a cryptographic hash."""
 
 import hashlib
 import math
 
-import numpy as np
 import torch
-from scipy.special import ndtri
 from torch import Tensor
+
+from fl_tiprdc.extractor.noise import normal_of
 
 
 class KeyedNoise:
@@ -27,5 +27,4 @@ class KeyedNoise:
         place = self._calls.to_bytes(8, "big")
         self._calls += 1
         stream = hashlib.shake_256(self._key + place).digest(8 * math.prod(shape))
-        share = ((np.frombuffer(stream, "<u8") >> 12) + 0.5) * 2.0**-52  # from 0 to 1, without the ends
-        return torch.from_numpy(ndtri(share).astype(np.float32)).reshape(shape)
+        return torch.from_numpy(normal_of(stream, shape[-1])).reshape(shape)
