@@ -273,7 +273,7 @@ def test_what_a_broken_run_leaves_is_cleared(tmp_path):
     ],
 )
 def test_a_run_that_breaks_off_ends_with_one_line(error, status, line, monkeypatch, capsys, tmp_path):
-    def breaks(experiment, publication, stages, kept):
+    def breaks(experiment, publication, *_):
         publication.mkdir()
         (publication / "part").touch()
         raise error

@@ -23,7 +23,7 @@ from simulations.deploy.split import coordinator_folder, split
 from simulations.flower_commands import submit
 from tests.test_flower_apps import TINY, write_table
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]  # a busy machine takes minutes
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
