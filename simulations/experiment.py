@@ -60,6 +60,7 @@ def run_experiment(
     if "federated" in experiment.settings:
         jobs += train_federated(experiment, population, parts, publication, stages, outcome, rounds, kept, grid)
     outcome.rounds = pd.DataFrame(rounds)
+    stages.tracker.exchanges(outcome.rounds)
     outcome.metrics = _audit(experiment, population, jobs, stages, kept)
     further = attack_further(experiment, population, jobs, outcome.metrics, stages, kept)
     outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)

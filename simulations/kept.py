@@ -15,7 +15,7 @@ from fl_tiprdc.federated.messages import Arrays
 from fl_tiprdc.whole_file import write_whole
 from simulations.stages import Ticker
 
-WHERE = ("runtime", "actors", "ray_address")  # settings that decide where a run takes place, not what it finds
+WHERE = ("runtime", "actors", "ray_address", "track")  # settings that decide where a run takes place, not what it finds
 
 
 class Kept:
