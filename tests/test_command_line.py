@@ -277,7 +277,7 @@ def test_what_a_broken_run_leaves_is_cleared(tmp_path):
     ],
 )
 def test_a_run_that_breaks_off_ends_with_one_line(error, status, line, monkeypatch, capsys, tmp_path):
-    def breaks(experiment, publication, stages, grid):
+    def breaks(experiment, publication, stages, kept, grid):
         publication.mkdir()
         (publication / "part").touch()
         raise error
@@ -333,7 +333,7 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "partition": "iid",
         "settings": "baseline,centralized,federated",
         "methods": "tiprdc,tiprdc+",
-        "lambdas": "0.1,0.3,0.5,0.9,0.98",
+        "lambdas": "0.1,0.5,0.9,0.98",
         "seeds": "0",
         "runtime": "ray-cohort",
         "actors": "0",

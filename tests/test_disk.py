@@ -107,7 +107,7 @@ def test_updates_on_a_full_disk_keeps_whole_files_only(files, monkeypatch, capsy
             updates.main, ["--clients", "60", "--partitions", "iid", "--output", str(output)], patch, capsys
         )
     found = tree(output)
-    assert not [name for name in found if "partial" in name]
+    assert not [name for name in found if "writing" in name]
     whole = {"updates.csv": b"0.5000", "config.toml": b"[federation]", "updates.png": b"IEND", "updates.svg": b"</svg>"}
     assert all(content == b"earlier" or whole[name] in content for name, content in found.items())
     # the first file is the one by which the folder is tried before the work begins
