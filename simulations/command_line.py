@@ -21,6 +21,7 @@ from fl_tiprdc.errors import InputError, RunFailedError, require_known
 from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.further_attacks import named_attacks
 from fl_tiprdc.federated.launch import RUNTIMES
+from simulations.tracking.trackers import named_trackers
 from strategies.hybrid_strategy import TooManyFailuresError
 
 WRONG_INPUT, FAILED = 2, 1
@@ -144,6 +145,7 @@ FLAGS: dict[str, Flag] = {
     "runtime": Flag("runtime"),
     "actors": Flag("actors"),
     "ray_address": Flag("ray_address"),
+    "track": Flag("track", lambda text: some_words(text, "track")),
     "rounds": Flag("federation.rounds"),
     "aggregation": Flag("federation.aggregation"),
 }
@@ -188,7 +190,7 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
     check_panel(experiment.audit)
     audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
     parse_partition(experiment.partition)
-    return experiment.model_copy(update={"audit": audit})
+    return experiment.model_copy(update={"audit": audit, "track": named_trackers(experiment.track)})
 
 
 def read_experiment(arguments: argparse.Namespace) -> Experiment:

@@ -86,6 +86,7 @@ def examine(
         outcome: without metrics so far.
         kept: finished parts.
     """
+    stages.tracker.exchanges(outcome.rounds)
     outcome.metrics = _audit(experiment, population, jobs, stages, kept)
     further = attack_further(experiment, population, jobs, outcome.metrics, stages, kept)
     outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)

@@ -20,6 +20,8 @@ from simulations.kept import Kept, check_same
 from simulations.outcome import Outcome
 from simulations.results import config_text, default_output, finish, prepare, write_results
 from simulations.stages import Stages
+from simulations.tracking.tracker import Place
+from simulations.tracking.trackers import Trackers
 
 Work = Callable[[Experiment, Path, Stages, Kept], Outcome]  # from an experiment and its publication's folder
 
@@ -78,14 +80,22 @@ def run(
     kept = Kept(partial / "kept")
     if resume and (partial / "config.toml").is_file():
         check_same(experiment, partial / "config.toml")
+    trackers = Trackers(experiment.track, lambda text: console.print(text, soft_wrap=True, highlight=False))
+    whole = False
     try:
         write_whole(partial / "config.toml", config_text(experiment).encode())
-        with Stages(console) as stages:
+        trackers.started(experiment, Place(output.name, partial, output.parent))
+        with Stages(console, trackers) as stages:
             outcome = (carry_out or run_experiment)(experiment, partial / "publication", stages, kept)
-            _, points = write_results(partial, experiment, outcome, stages)
+            summary, points = write_results(partial, experiment, outcome, stages)
+        trackers.points(points)
+        trackers.finished(summary)
+        whole = True
         kept.clear()
         finish(partial, output)
     finally:
+        if not whole:
+            trackers.failed()
         if kept.root.exists():
             console.print("unfinished: the same command with --resume goes on from here", highlight=False)
         else:
