@@ -217,7 +217,7 @@ class Experiment(_Frozen):
     )
     methods: tuple[str, ...] = Field(("tiprdc", "tiprdc+"), min_length=1, description="training methods")
     lambdas: tuple[Share, ...] = Field(
-        (0.1, 0.3, 0.5, 0.9, 0.98), min_length=1, description="weights of privacy against information"
+        (0.1, 0.5, 0.9, 0.98), min_length=1, description="weights of privacy against information"
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1, description="experiment seeds")
     baselines: tuple[str, ...] = Field(("gaussian-noise",), description="releases to compare with")
