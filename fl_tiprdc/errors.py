@@ -1,6 +1,6 @@
 """The one exception for input that a person can correct."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -16,6 +16,16 @@ def require_known(kind: str, names: Iterable[str], allowed: Collection[str]) -> 
     for name in names:
         if name not in allowed:
             raise choose(kind, name, allowed)
+
+
+def require_once(kind: str, names: Sequence[str]) -> None:
+    """Check that no name of some `kind` is there twice.
+
+    Raises:
+        InputError: one is.
+    """
+    if len(set(names)) < len(names):
+        raise InputError(f"{', '.join(names)}: has a {kind} twice")
 
 
 def choose(kind: str, name: str, allowed: object) -> InputError:

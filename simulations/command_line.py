@@ -1,6 +1,7 @@
 """The command line that entry points share: flags over a TOML file over defaults, and kind failures."""
 
 import argparse
+import errno
 import re
 import sys
 import warnings
@@ -20,25 +21,41 @@ from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.further_attacks import named_attacks
 from fl_tiprdc.federated.launch import RUNTIMES
+from simulations.help_topics import ShowHelp, format_topic, has_topics, meant
 from strategies.hybrid_strategy import TooManyFailuresError
 
 WRONG_INPUT, FAILED = 2, 1
+# what a disk has against being written to
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 class Parser(argparse.ArgumentParser):
-    """Answers a wrong flag with one line."""
+    """Answers a wrong flag with one line, and --help with a screen."""
 
     def __init__(self, description: str) -> None:
-        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, formatter_class=formatter, add_help=False)
         self._negative_number_matcher = re.compile(r"-[\d.]")  # "-0.5,1" is a value too, not a flag
+        self.topic = ""  # of the help
+        text = "show this help, or that on a topic, and exit"
+        self.add_argument("-h", "--help", action=ShowHelp, nargs="?", metavar="TOPIC", help=text)
+
+    def format_help(self) -> str:
+        """Everything if it fits a screen, else main flags and topics, or the topic that was asked for."""
+        if not has_topics(self._actions):
+            return super().format_help()
+        return format_topic(self, self.topic, [flag.setting for flag in FLAGS.values()])
 
     def error(self, message: str) -> NoReturn:
         """One line on stderr, exit status 2."""
-        self.exit(WRONG_INPUT, f"error: {_one_line(f'{message} ({self.format_usage()})')}\n")
+        text = f"{message}{meant(message, self._actions)} (--help lists the flags)"
+        self.exit(WRONG_INPUT, f"error: {_one_line(text)}\n")
 
 
 def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
+    """On one line, and with nothing in it that a terminal would obey."""
+    line = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -144,6 +161,14 @@ FLAGS: dict[str, Flag] = {
 }
 
 
+def _require_text(text: str, flag: str) -> None:
+    """Check that a value can be written to a file again: bytes that are no UTF-8 can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"--{flag.replace('_', '-')} {text!a}: give text in UTF-8") from None
+
+
 def experiment_parser(description: str) -> Parser:
     """A parser with a flag for each of the experiment's main settings."""
     parser = Parser(description=description)
@@ -167,6 +192,7 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
         values = merge(values, read_toml(arguments.config))
     for name, flag in FLAGS.items():
         if (text := getattr(arguments, name)) is not None:
+            _require_text(text, name)
             values = merge(values, flag.nested(text))
     experiment = build_experiment(values)
     require_known("runtime", [experiment.runtime], RUNTIMES)
@@ -209,6 +235,15 @@ def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         sys.exit(WRONG_INPUT)
     except (TooManyFailuresError, TimeoutError) as error:
         print(f"failed: {_one_line(error)}", file=sys.stderr)
+        sys.exit(FAILED)
+    except ConnectionError as error:
+        print(f"failed: {_one_line(error)}", file=sys.stderr)
+        sys.exit(FAILED)
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        where = f" '{error.filename}'" if error.filename else ""
+        print(f"failed: cannot write{where}: {_one_line(error.strerror)}", file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -16,7 +16,7 @@ import torch
 from fl_tiprdc.baselines import BASELINES
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data import load_population
-from fl_tiprdc.data.crowd import Crowd, Floats, Ints, Population
+from fl_tiprdc.data.crowd import Crowd, Description, Floats, Ints, Population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
@@ -50,6 +50,7 @@ class Outcome:
         failures: clients' failures in federated training by kind; none, where all replies were good.
         extractors: (setting, point) -> arrays of the extractor.
         representation: numbers in a representation.
+        description: meaning of x and of the private labels.
         examples: (setting, method, lam, seed) -> images and what an attacker makes of their releases.
     """
 
@@ -59,6 +60,7 @@ class Outcome:
     failures: dict[str, int] = field(default_factory=dict)
     extractors: dict[tuple[str, Point], Arrays] = field(default_factory=dict)
     representation: int = 0
+    description: Description | None = None
     examples: dict[tuple[str, str, float, int], Examples] = field(default_factory=dict)
 
 
@@ -100,7 +102,8 @@ def run_experiment(experiment: Experiment, publication: Path, stages: Stages, ke
             seed: partition(crowd.private, experiment.clients, experiment.partition, seed, crowd.participant)
             for seed in experiment.seeds
         }
-    outcome = Outcome(representation=representation_width(crowd.description, experiment.network))
+    width = representation_width(crowd.description, experiment.network)
+    outcome = Outcome(representation=width, description=crowd.description)
     rounds: list[dict[str, object]] = []
     jobs = _untrained(experiment, population, stages)
     if "centralized" in experiment.settings:

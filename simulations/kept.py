@@ -7,12 +7,12 @@ from typing import Any
 
 import joblib
 import pandas as pd
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
-from fl_tiprdc.atomic import replaced
 from fl_tiprdc.config import Experiment, read_toml
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.messages import Arrays
+from fl_tiprdc.whole_file import write_whole
 from simulations.stages import Ticker
 
 WHERE = ("runtime", "actors", "ray_address")  # settings that decide where a run takes place, not what it finds
@@ -37,8 +37,7 @@ class Kept:
         path = self._file(name, "safetensors")
         if not path.is_file():
             made = make()
-            with replaced(path) as writing:
-                save_file(made, writing)
+            self._write(path, save(made))
             return made
         kept: Arrays = load_file(path)
         return kept
@@ -63,8 +62,7 @@ class Kept:
             n_jobs=joblib.cpu_count(), return_as="generator_unordered", inner_max_num_threads=1, backend="loky"
         )
         for name, table in parallel(left.values()):
-            with replaced(self._file(f"{stage}/{name}", "parquet")) as writing:
-                table.to_parquet(writing, index=False)
+            self._write(self._file(f"{stage}/{name}", "parquet"), table.to_parquet(None, index=False))
             done[name] = table
             ticker.tick()
         return [done[name] for name in work]
@@ -72,6 +70,10 @@ class Kept:
     def clear(self) -> None:
         """Forget everything."""
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
 
     def _file(self, name: str, suffix: str) -> Path:
         return self.root / f"{name}.{suffix}"

@@ -14,11 +14,13 @@ import pandas as pd
 from rich.console import Console
 
 from fl_tiprdc.config import Experiment
+from fl_tiprdc.errors import InputError, require_once
 from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_at, summarize_points
 from fl_tiprdc.report.partition_figure import partition_figure
 from fl_tiprdc.report.style import save
-from simulations.command_line import experiment_parser, guard, read_experiment
-from simulations.results import ROOT, config_text
+from fl_tiprdc.whole_file import write_whole
+from simulations.command_line import Parser, experiment_parser, guard, read_experiment, some_words
+from simulations.results import ROOT, config_text, open_folder
 from simulations.run import run
 from simulations.tables import show
 
@@ -62,23 +64,33 @@ def compare_partitions(points: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, run or take every partition, compare, print, save."""
+def partitions_parser() -> Parser:
+    """The flags."""
     parser = experiment_parser(__doc__ or "")
     parser.add_argument(
         "--partitions",
         default="iid,dirichlet:0.3,by-private",
         help="partitions to compare, in place of --partition (default: %(default)s)",
     )
-    parsed = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, run or take every partition, compare, print, save."""
+    parsed = partitions_parser().parse_args(arguments)
     experiments: list[Experiment] = []
-    for spec in parsed.partitions.split(","):
-        one = argparse.Namespace(**{**vars(parsed), "partition": spec.strip()})
+    if parsed.partition is not None:
+        raise InputError(f"--partition '{parsed.partition}': name all that are to be compared with --partitions")
+    specs = some_words(parsed.partitions, "partitions")
+    require_once("partition", specs)
+    for spec in specs:
+        one = argparse.Namespace(**{**vars(parsed), "partition": spec})
         if experiments:
             one.settings = "federated"
         experiments.append(read_experiment(one))
     first = experiments[0]
     output = parsed.output or ROOT / "results" / f"{first.dataset}-{'+'.join(first.private)}-partitions-{first.clients}"
+    open_folder(output)
     console = Console()
     frames: list[pd.DataFrame] = []
     for i, experiment in enumerate(experiments):
@@ -88,8 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         frames.append(points if i == 0 else points[federated])
     together = pd.concat(frames, ignore_index=True)
     table = compare_partitions(together)
-    together.to_csv(output / "points.csv", index=False, float_format="%.6f")
-    table.to_csv(output / "partitions.csv", index=False, float_format="%.4f")
+    write_whole(output / "points.csv", together.to_csv(index=False, float_format="%.6f").encode())
+    write_whole(output / "partitions.csv", table.to_csv(index=False, float_format="%.4f").encode())
     save(partition_figure(together), output, "partitions")
     shown = table[table["setting"] != "raw"].drop(columns=["setting", "area"])
     console.print(

@@ -6,13 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import tomli_w
-from safetensors.numpy import save_file
 
 from fl_tiprdc import __version__
 from fl_tiprdc.config import Experiment
@@ -22,6 +22,8 @@ from fl_tiprdc.evaluation.frontier import compare, frontier_area, summarize_poin
 from fl_tiprdc.evaluation.further_summary import summarize_further
 from fl_tiprdc.evaluation.guarantees import channel_capacity, guarantees, trade_offs
 from fl_tiprdc.evaluation.subgroups import worst_groups
+from fl_tiprdc.extractor.card import Card, write_extractor
+from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.models.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
 from fl_tiprdc.report.figures import draw_all
@@ -29,7 +31,7 @@ from fl_tiprdc.report.further_figures import further_figures
 from fl_tiprdc.report.page import write_page
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
 from fl_tiprdc.report.run_tables import read_run
-from fl_tiprdc.report.style import save
+from fl_tiprdc.report.style import save as save_figure
 from simulations.experiment import Outcome, release_folder
 from simulations.stages import Stages
 
@@ -81,9 +83,26 @@ def prepare(output: Path, resume: bool = False) -> Path:
 def finish(partial: Path, output: Path) -> None:
     """Put the whole run in its place, and an earlier one away."""
     output = output.resolve()
+    earlier = output.with_name(f".{output.name}.earlier")
+    shutil.rmtree(earlier, ignore_errors=True)
     if output.exists():
-        shutil.rmtree(output)
+        output.rename(earlier)
     partial.rename(output)
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def open_folder(output: Path) -> None:
+    """Make a folder to which files are added, and see whether it takes any.
+
+    Raises:
+        InputError: it can't be made, or can't be written to.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
 
 
 def git_commit() -> str:
@@ -105,6 +124,23 @@ def _records(frame: pd.DataFrame) -> Any:
     return json.loads(frame.to_json(orient="records", double_precision=6))
 
 
+def extractor_card(experiment: Experiment, outcome: Outcome, setting: str, point: Point) -> Card:
+    """What is needed to use one of the run's extractors."""
+    assert outcome.description is not None
+    method = experiment.method_config(point.method)
+    return Card(
+        dataset=experiment.dataset,
+        setting=setting,
+        method=point.method,
+        lam=point.lam,
+        seed=point.seed,
+        sigma=method.sigma(point.lam),
+        method_config=method,
+        network=experiment.network,
+        description=outcome.description,
+    )
+
+
 def write_results(
     folder: Path, experiment: Experiment, outcome: Outcome, stages: Stages
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -118,20 +154,19 @@ def write_results(
     outcome.metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
     outcome.rounds.to_csv(folder / "rounds.csv", index=False)
     for (setting, point), extractor in outcome.extractors.items():
-        place = release_folder(folder / "extractors", setting, point)
-        place.mkdir(parents=True, exist_ok=True)
-        save_file(extractor, place / "extractor.safetensors")
+        card = extractor_card(experiment, outcome, setting, point)
+        write_extractor(release_folder(folder / "extractors", setting, point), card, extractor)
     points = summarize_points(outcome.metrics)
     trades = trade_offs(outcome.metrics)
     further = summarize_further(outcome.metrics)
     with stages.stage("figures and report", 1):
         draw_all(folder / "figures", points, outcome.rounds)
         if len(trades):
-            save(bounds_figure(trades), folder / "figures", "bounds")
+            save_figure(bounds_figure(trades), folder / "figures", "bounds")
         if outcome.examples:
-            save(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
+            save_figure(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
         for name, figure in further_figures(further).items():
-            save(figure, folder / "figures", name)
+            save_figure(figure, folder / "figures", name)
     areas = {
         f"{setting}/{method}": round(frontier_area(group), 4)
         for (setting, method), group in points.groupby(["setting", "method"], sort=False)

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import warnings
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +14,6 @@ import pytest
 from rich.console import Console
 
 from fl_tiprdc.config import DataConfig, Experiment, FederationConfig, build_experiment
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS
@@ -25,27 +23,14 @@ from simulations.command_line import FLAGS, experiment_parser, guard, read_exper
 from simulations.experiment import Outcome
 from simulations.stages import Stages
 from strategies.hybrid_strategy import TooManyFailuresError
+from tests.entry_points import load_once, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@cache  # once for all tests; a population is immutable
-def load(dataset, private, held_out, config):
-    return load_population(dataset, private, held_out, DataConfig.model_validate_json(config))
-
-
 @pytest.fixture(autouse=True)
 def _load_once(monkeypatch):
-    monkeypatch.setattr(
-        command_line,
-        "load_population",
-        lambda dataset, private, held_out, config: load(dataset, private, held_out, config.model_dump_json()),
-    )
-
-
-def tree(folder: Path) -> dict[str, bytes | None]:
-    """Everything in a folder: path -> content."""
-    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+    monkeypatch.setattr(command_line, "load_population", load_once)
 
 
 @pytest.fixture
@@ -325,9 +310,9 @@ def parsed(*flags) -> Experiment:
 
 def test_help_lists_every_flag_with_its_default(capsys):
     with pytest.raises(SystemExit) as exit_:
-        run.main(["--help"])
+        run.main(["--help", "all"])
     assert exit_.value.code == 0
-    _, options = capsys.readouterr().out.split("options:")
+    _, options = capsys.readouterr().out.split("flags:")
     entries = [" ".join(entry.split()) for entry in re.split(r"\n  (?=-)", options)]
     defaults = {
         "clients": "100",

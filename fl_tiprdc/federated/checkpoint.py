@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from fl_tiprdc.atomic import replaced
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.whole_file import write_whole
 from strategies.hybrid_strategy import Exchange
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -28,8 +28,8 @@ def write_checkpoint(path: Path, settings: str, state: Tensors, exchanges: Seque
         exchanges: that took place.
     """
     about = {"settings": settings, "exchanges": json.dumps([asdict(exchange) for exchange in exchanges])}
-    with replaced(path) as writing:
-        save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, writing, about)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, save({name: np.ascontiguousarray(array) for name, array in state.items()}, about))
 
 
 def read_checkpoint(path: Path, settings: str) -> tuple[Tensors, list[Exchange]] | None:

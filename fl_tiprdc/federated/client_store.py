@@ -4,17 +4,17 @@ A simulation keeps the records of all clients in one file, ordered by client and
 memory and start-up don't grow with the number of clients.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from fl_tiprdc.data.crowd import Attribute, Column, Description, Ints, Records
+from fl_tiprdc.data.crowd import Description, Ints, Records
+from fl_tiprdc.data.description_file import read_description, write_description
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.seeding import derive
+from fl_tiprdc.whole_file import reserve
 
 PIECE = 4096  # records written at a time
 
@@ -36,27 +36,14 @@ def write_client_store(
     kept = np.lib.format.open_memmap(
         root / "x.npy", mode="w+", dtype=records.x.dtype, shape=(len(order), *records.x.shape[1:])
     )
+    reserve(root / "x.npy")
     for begin in range(0, len(order), PIECE):  # images are decoded piece by piece
         kept[begin : begin + PIECE] = records.x[order[begin : begin + PIECE]]
     kept.flush()
     np.save(root / "private.npy", records.private[order])
     np.save(root / "offsets.npy", np.cumsum([0, *map(len, partitions)]))
     (root / "secret").write_text(str(derive(seed, "client-secrets")))
-    (root / "description.json").write_text(json.dumps(asdict(description)))
-
-
-def read_description(path: Path) -> Description:
-    """A description as `write_client_store` writes it."""
-    raw = json.loads(path.read_text())
-    return Description(
-        **{
-            **raw,
-            "attributes": tuple(Attribute(a["name"], tuple(a["classes"])) for a in raw["attributes"]),
-            "marginals": tuple(tuple(m) for m in raw["marginals"]),
-            "shape": tuple(raw["shape"]),
-            "columns": tuple(Column(**{**c, "categories": tuple(c["categories"])}) for c in raw["columns"]),
-        }
-    )
+    write_description(root / "description.json", description)
 
 
 class ClientStore:
