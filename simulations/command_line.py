@@ -17,7 +17,7 @@ from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge, read_to
 from fl_tiprdc.data import DATASETS, load_population
 from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.data.partition import check_clients, parse_partition
-from fl_tiprdc.errors import InputError, require_known
+from fl_tiprdc.errors import InputError, RunFailedError, require_known
 from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.further_attacks import named_attacks
 from fl_tiprdc.federated.launch import RUNTIMES
@@ -181,8 +181,8 @@ def experiment_parser(description: str) -> Parser:
     return parser
 
 
-def read_experiment(arguments: argparse.Namespace) -> Experiment:
-    """Defaults, then --quick, then --config, then flags; checked as far as that goes without training.
+def given_experiment(arguments: argparse.Namespace) -> Experiment:
+    """Defaults, then --quick, then --config, then flags; checked as far as that goes without data.
 
     Raises:
         InputError: naming the value and what is allowed.
@@ -196,17 +196,26 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
             values = merge(values, flag.nested(text))
     experiment = build_experiment(values)
     require_known("runtime", [experiment.runtime], RUNTIMES)
+    require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
+    check_panel(experiment.audit)
+    audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
+    parse_partition(experiment.partition)
+    return experiment.model_copy(update={"audit": audit})
+
+
+def read_experiment(arguments: argparse.Namespace) -> Experiment:
+    """The experiment that is given; checked as far as that goes without training.
+
+    Raises:
+        InputError: naming the value and what is allowed.
+    """
+    experiment = given_experiment(arguments)
     require_known("data set", [experiment.dataset], DATASETS)
     if not experiment.private:
         own = DATASETS[experiment.dataset].private
         if not own:
             raise InputError("name what to hide: --private COLUMN")
         experiment = experiment.model_copy(update={"private": own})
-    require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
-    check_panel(experiment.audit)
-    audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
-    experiment = experiment.model_copy(update={"audit": audit})
-    parse_partition(experiment.partition)
     population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
     crowd = population.contributors
     check_clients(crowd.private, experiment.clients, experiment.partition, crowd.participant)
@@ -233,7 +242,7 @@ def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     except InputError as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(WRONG_INPUT)
-    except (TooManyFailuresError, TimeoutError) as error:
+    except (TooManyFailuresError, TimeoutError, RunFailedError) as error:
         print(f"failed: {_one_line(error)}", file=sys.stderr)
         sys.exit(FAILED)
     except ConnectionError as error:

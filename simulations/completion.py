@@ -22,6 +22,7 @@ from simulations.updates import updates_parser
 
 PARSERS: Mapping[str, Callable[[], Parser]] = {
     "run": lambda: experiment_parser(""),
+    "flwr_run": lambda: experiment_parser(""),
     "partitions": partitions_parser,
     "audit": audit_parser,
     "compare": compare_parser,

@@ -32,7 +32,7 @@ from fl_tiprdc.report.page import write_page
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
 from fl_tiprdc.report.run_tables import read_run
 from fl_tiprdc.report.style import save as save_figure
-from simulations.experiment import Outcome, release_folder
+from simulations.outcome import Outcome, release_folder
 from simulations.stages import Stages
 
 PACKAGES = ("flwr", "flwr-datasets", "ray", "torch", "scikit-learn", "numpy", "pandas")

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from flwr.serverapp import Grid
 from rich.console import Console
 from rich.table import Table
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.evaluation.frontier import compare, over_seeds
+from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import experiment_parser, guard, read_experiment
 from simulations.experiment import run_experiment
 from simulations.kept import Kept, check_same
@@ -44,7 +46,9 @@ def closing_table(points: pd.DataFrame) -> Table:
     return table
 
 
-def run(experiment: Experiment, output: Path, console: Console, resume: bool = False) -> pd.DataFrame:
+def run(
+    experiment: Experiment, output: Path, console: Console, resume: bool = False, grid: Grid | None = None
+) -> pd.DataFrame:
     """Carry out a run and write its folder; the points of the audit.
 
     A run that ends early leaves its finished parts in a hidden folder beside `output`, if there are any.
@@ -54,6 +58,7 @@ def run(experiment: Experiment, output: Path, console: Console, resume: bool = F
         output: the run's folder.
         console: for progress and closing tables.
         resume: go on with what an interrupted run of the same settings left, if it left anything.
+        grid: the clients, see `run_experiment`.
 
     Raises:
         InputError: the interrupted run had other settings; or `output` can't be written.
@@ -63,9 +68,9 @@ def run(experiment: Experiment, output: Path, console: Console, resume: bool = F
     if resume and (partial / "config.toml").is_file():
         check_same(experiment, partial / "config.toml")
     try:
-        (partial / "config.toml").write_text(config_text(experiment))
+        write_whole(partial / "config.toml", config_text(experiment).encode())
         with Stages(console) as stages:
-            outcome = run_experiment(experiment, partial / "publication", stages, kept)
+            outcome = run_experiment(experiment, partial / "publication", stages, kept, grid)
             _, points = write_results(partial, experiment, outcome, stages)
         kept.clear()
         finish(partial, output)

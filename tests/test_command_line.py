@@ -20,7 +20,7 @@ from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.further_attacks import FURTHER
 from simulations import command_line, results, run
 from simulations.command_line import FLAGS, experiment_parser, guard, read_experiment
-from simulations.experiment import Outcome
+from simulations.outcome import Outcome
 from simulations.stages import Stages
 from strategies.hybrid_strategy import TooManyFailuresError
 from tests.entry_points import load_once, tree
@@ -273,7 +273,7 @@ def test_what_a_broken_run_leaves_is_cleared(tmp_path):
     ],
 )
 def test_a_run_that_breaks_off_ends_with_one_line(error, status, line, monkeypatch, capsys, tmp_path):
-    def breaks(experiment, publication, stages):
+    def breaks(experiment, publication, stages, kept, grid):
         publication.mkdir()
         (publication / "part").touch()
         raise error

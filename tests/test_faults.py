@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,7 @@ def joined(address: str, folder: str) -> None:
     from fl_tiprdc.data import load_population
     from fl_tiprdc.data.partition import partition
     from fl_tiprdc.federated.client_store import write_client_store
+    from simulations.parallel import as_done
     from tests.conftest import SMALL
 
     for _ in range(0 if address.startswith("ray://") else 60):  # until the cluster is there
@@ -236,4 +238,5 @@ def joined(address: str, folder: str) -> None:
         0,
         address,
     )
+    assert dict(as_done({"a": partial(max, 1, 2), "b": partial(max, 4, 3)}, address)) == {"a": 2, "b": 4}
     print(f"trained {trained[0].exchanges[0].clients} clients on a cluster")

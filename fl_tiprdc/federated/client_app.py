@@ -1,6 +1,7 @@
 """The Flower ClientApp: hands messages to local work and packs the answers."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,13 @@ import torch
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.local_work import perform, to_tensors
 from fl_tiprdc.federated.messages import (
     CONFIG,
     RECORDS,
     REPRESENTATIONS,
+    SEED,
     Instruction,
     pack_arrays,
     unpack_arrays,
@@ -21,6 +23,8 @@ from fl_tiprdc.federated.messages import (
 )
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.seeding import torch_generator
+
+Disk = Callable[[Context, int], Store]  # from a node and an experiment seed to where its records are
 
 _stores: dict[str, ClientStore] = {}
 
@@ -34,38 +38,44 @@ def open_store(root: str) -> ClientStore:
 
 def build_client_app(root: str) -> ClientApp:
     """A ClientApp whose clients keep their records in the client store at `root`."""
+    return client_app_of(lambda context, seed: open_store(root))
+
+
+def client_app_of(disk: Disk) -> ClientApp:
+    """A ClientApp whose clients keep their records where `disk` says."""
     app = ClientApp()
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
         torch.set_num_threads(1)
-        update = perform(
-            open_store(root),
-            Instruction.unpack(message.content.config_records[CONFIG]),
-            unpack_groups(message.content),
-            [int(context.node_config["partition-id"])],
-        )[0]
+        instruction = Instruction.unpack(message.content.config_records[CONFIG])
+        store = disk(context, instruction.seed)
+        update = perform(store, instruction, unpack_groups(message.content), [_partition(context)])[0]
         return Message(update.pack(), reply_to=message)
 
     @app.query("who")
     def who(message: Message, context: Context) -> Message:
-        partition = int(context.node_config["partition-id"])
-        config = ConfigRecord({"partition-id": partition, RECORDS: int(open_store(root).sizes[partition])})
+        partition = _partition(context)
+        store = disk(context, int(message.content.config_records[CONFIG].get(SEED, 0)))
+        config = ConfigRecord({"partition-id": partition, RECORDS: store.size(partition)})
         return Message(RecordDict({CONFIG: config}), reply_to=message)
 
     @app.query("publish")
     def publish(message: Message, context: Context) -> Message:
-        partition = int(context.node_config["partition-id"])
         instruction = Instruction.unpack(message.content.config_records[CONFIG])
         extractor = unpack_arrays(message.content.array_records["extractor"])
-        z = representations(open_store(root), partition, instruction, extractor)
+        z = representations(disk(context, instruction.seed), _partition(context), instruction, extractor)
         return Message(RecordDict({REPRESENTATIONS: pack_arrays({"z": z})}), reply_to=message)
 
     return app
 
 
+def _partition(context: Context) -> int:
+    return int(context.node_config["partition-id"])
+
+
 def representations(
-    store: ClientStore, partition: int, instruction: Instruction, extractor: dict[str, np.ndarray]
+    store: Store, partition: int, instruction: Instruction, extractor: dict[str, np.ndarray]
 ) -> np.ndarray:
     """What one client publishes: [n, d] float32.
 

@@ -7,6 +7,7 @@ memory and start-up don't grow with the number of clients.
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -17,6 +18,23 @@ from fl_tiprdc.seeding import derive
 from fl_tiprdc.whole_file import reserve
 
 PIECE = 4096  # records written at a time
+
+
+class Store(Protocol):
+    """What a client's work needs of the place that holds its records."""
+
+    @property
+    def description(self) -> Description:
+        """Meaning of x and of the private labels."""
+
+    def size(self, partition: int) -> int:
+        """Number of records of one client."""
+
+    def records(self, partition: int) -> Records:
+        """The records of one client."""
+
+    def secret(self, partition: int) -> int:
+        """A number only this client knows."""
 
 
 def write_client_store(
@@ -71,6 +89,10 @@ class ClientStore:
     def sizes(self) -> Ints:
         """[clients] number of records of each client."""
         return np.diff(self.offsets)
+
+    def size(self, partition: int) -> int:
+        """Number of records of one client."""
+        return int(self.sizes[partition])
 
     def records(self, partition: int) -> Records:
         """The records of one client.

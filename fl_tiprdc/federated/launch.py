@@ -193,6 +193,11 @@ def launch_all(
 
         with ray_session(actors, address) as (processes, gpus):
             return side_by_side(servers, store, processes, gpus, tell)
+    return launch(runtime, lambda grid: one_after_the_other(grid, servers, tell), store, actors, address)
+
+
+def one_after_the_other(grid: Grid, servers: Sequence[Callable[[Grid, Tell], T]], tell: Tell) -> list[T]:
+    """Run trainings over the same clients; `tell` is told how many exchanges of all of them are done."""
     counts = [0] * len(servers)
 
     def teller(i: int) -> Tell:
@@ -202,7 +207,4 @@ def launch_all(
 
         return note
 
-    def one_after_the_other(grid: Grid) -> list[T]:
-        return [server(grid, teller(i)) for i, server in enumerate(servers)]
-
-    return launch(runtime, one_after_the_other, store, actors, address)
+    return [server(grid, teller(i)) for i, server in enumerate(servers)]

@@ -192,7 +192,7 @@ def serve_point(
         TimeoutError: clients are missing.
     """
     federation = experiment.federation
-    roster = take_roster(grid, experiment.clients)
+    roster = take_roster(grid, experiment.clients, seed=point.seed)
 
     def note(point: Point, exchange: Exchange) -> None:
         tell(exchange.exchange)

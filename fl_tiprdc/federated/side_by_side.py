@@ -96,7 +96,7 @@ def side_by_side(
                 results[running.pop(done)] = ray.get(done)
             tell(ray.get(progress.all.remote()))
     except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
+        raise error.cause from error
     finally:
         for task in running:
             ray.cancel(task, force=True)
