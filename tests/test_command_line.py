@@ -131,7 +131,7 @@ BAD_FLAGS = [
     (["--actors", "all"], "'all'", "a whole number"),
     (["--cleints", "3"], "--cleints", "--clients"),
     (["--lamdba=3"], "--lamdba=3", "--lambdas"),
-    (["race"], "race", "--private"),
+    (["race"], "race", "--help"),
     (["--clients"], "--clients", "expected one argument"),
     (["--quick=maybe"], "maybe", "--quick"),
 ]
