@@ -247,6 +247,9 @@ class Experiment(_Frozen):
         pattern=r"^(auto|(ray://)?([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5})?$",
         description="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT; empty starts Ray on this machine",
     )
+    track: tuple[str, ...] = Field(
+        ("tensorboard",), description="where a run can be followed: tensorboard, mlflow, wandb; or none"
+    )
     network: NetworkConfig = NetworkConfig()
     method: dict[str, MethodConfig] = Field({}, description="changes to methods, or methods of one's own")
     centralized: CentralizedConfig = CentralizedConfig()

@@ -201,5 +201,6 @@ def write_results(
         "points": _records(points),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))
-    write_page(folder / "report.html", [read_run(folder, folder.name.removeprefix(".").removesuffix(".partial"))])
+    if len(points):  # else nothing was audited, and there is nothing to explore
+        write_page(folder / "report.html", [read_run(folder, folder.name.removeprefix(".").removesuffix(".partial"))])
     return summary, points

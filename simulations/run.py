@@ -4,11 +4,10 @@ python simulations/run.py --clients 100
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
-from flwr.serverapp import Grid
 from rich.console import Console
 from rich.table import Table
 
@@ -21,16 +20,21 @@ from simulations.kept import Kept, check_same
 from simulations.outcome import Outcome
 from simulations.results import config_text, default_output, finish, prepare, write_results
 from simulations.stages import Stages
+from simulations.tracking.tracker import Place
+from simulations.tracking.trackers import Trackers
+
+Work = Callable[[Experiment, Path, Stages, Kept], Outcome]  # from an experiment and its publication's folder
 
 
 def closing_table(points: pd.DataFrame) -> Table:
     """How federated compares with centralised at each λ, between what raw data gives and what noise gives."""
     table = Table(
-        title="A: worst attack AUC (0.5 = chance); R: mean utility retention (raw = 1); Δ: federated - centralised",
+        title="A: worst attack AUC (0.5 = chance); R: mean utility retention (raw = 1)\n"
+        "cen: centralised; fed: federated; Δ: federated - centralised",
         title_justify="left",
     )
     table.add_column("method", no_wrap=True)
-    for name in ("λ", "A central", "A federated", "ΔA", "R central", "R federated", "ΔR"):
+    for name in ("λ", "A cen", "A fed", "ΔA", "R cen", "R fed", "ΔR"):
         table.add_column(name, justify="right")
     mean = over_seeds(points)
     for row in mean[mean["setting"].isin(["raw", "baseline"])].itertuples():
@@ -57,7 +61,7 @@ def failures_line(outcome: Outcome) -> str:
 
 
 def run(
-    experiment: Experiment, output: Path, console: Console, resume: bool = False, grid: Grid | None = None
+    experiment: Experiment, output: Path, console: Console, resume: bool = False, carry_out: Work | None = None
 ) -> pd.DataFrame:
     """Carry out a run and write its folder; the points of the audit.
 
@@ -68,7 +72,7 @@ def run(
         output: the run's folder.
         console: for progress and closing tables.
         resume: go on with what an interrupted run of the same settings left, if it left anything.
-        grid: the clients, see `run_experiment`.
+        carry_out: does the work; None: `run_experiment`.
 
     Raises:
         InputError: the interrupted run had other settings; or `output` can't be written.
@@ -77,20 +81,29 @@ def run(
     kept = Kept(partial / "kept")
     if resume and (partial / "config.toml").is_file():
         check_same(experiment, partial / "config.toml")
+    trackers = Trackers(experiment.track, lambda text: console.print(text, soft_wrap=True, highlight=False))
+    whole = False
     try:
         write_whole(partial / "config.toml", config_text(experiment).encode())
-        with Stages(console) as stages:
-            outcome = run_experiment(experiment, partial / "publication", stages, kept, grid)
-            _, points = write_results(partial, experiment, outcome, stages)
+        trackers.started(experiment, Place(output.name, partial, output.parent))
+        with Stages(console, trackers) as stages:
+            outcome = (carry_out or run_experiment)(experiment, partial / "publication", stages, kept)
+            summary, points = write_results(partial, experiment, outcome, stages)
+        trackers.points(points)
+        trackers.finished(summary)
+        whole = True
         kept.clear()
         finish(partial, output)
     finally:
+        if not whole:
+            trackers.failed()
         if kept.root.exists():
             console.print("unfinished: the same command with --resume goes on from here", highlight=False)
         else:
             shutil.rmtree(partial, ignore_errors=True)
     console.print(stages.table())
-    console.print(closing_table(points))
+    if len(points):
+        console.print(closing_table(points))
     if line := failures_line(outcome):
         console.print(line, soft_wrap=True, highlight=False)
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
