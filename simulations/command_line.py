@@ -85,10 +85,12 @@ class Flag:
     Attributes:
         setting: the setting it gives, as in a TOML file: the names of its tables and its own, with dots between.
         read: how its text becomes the setting's value.
+        switch: it takes no text, and turns the setting on.
     """
 
     setting: str
     read: Callable[[str], Any] = str
+    switch: bool = False
 
     @property
     def field(self) -> FieldInfo:
@@ -106,7 +108,7 @@ class Flag:
         if value is None or value in ("", ()):
             default = OWN if OWN in text else "none"
         else:
-            default = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            default = ",".join(map(str, value)) if isinstance(value, tuple) else "off" if self.switch else str(value)
         return f"{text} (default: {default})"
 
     def nested(self, text: str) -> dict[str, Any]:
@@ -141,6 +143,8 @@ FLAGS: dict[str, Flag] = {
     "ray_address": Flag("ray_address"),
     "rounds": Flag("federation.rounds"),
     "aggregation": Flag("federation.aggregation"),
+    "dp_noise": Flag("protection.noise"),
+    "secagg": Flag("protection.secagg", switch=True),
 }
 
 
@@ -148,7 +152,8 @@ def experiment_parser(description: str) -> Parser:
     """A parser with a flag for each of the experiment's main settings."""
     parser = Parser(description=description)
     for name, flag in FLAGS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar=name.upper(), help=flag.help.replace("%", "%%"))
+        shape: dict[str, Any] = {"action": "store_const", "const": "true"} if flag.switch else {"metavar": name.upper()}
+        parser.add_argument(f"--{name.replace('_', '-')}", help=flag.help.replace("%", "%%"), **shape)
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/ and a name)")
     parser.add_argument("--quick", action="store_true", help="a small run of about a minute (default: off)")
     parser.add_argument("--config", type=Path, help="a TOML file with any setting; flags win over it (default: none)")

@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
@@ -41,7 +41,10 @@ Kind = Literal[
     "not-finite",  # NaN, infinite, or too large for its norm to be a number
     "metrics",  # missing, or no numbers
     "records",  # another number of records than the client said to hold
+    "shares",  # of secure aggregation: missing, or of other sizes
 ]
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class BadReplyError(ValueError):
@@ -71,7 +74,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Replies:
+class Replies(Generic[T]):
     """The replies to an exchange, sorted out.
 
     Attributes:
@@ -79,7 +82,7 @@ class Replies:
         refused: those asked that failed, in that order too; strangers come last.
     """
 
-    good: Mapping[int, Update]
+    good: Mapping[int, T]
     refused: tuple[Refusal, ...]
 
     @property
@@ -92,6 +95,14 @@ class Replies:
         """Why the first was refused; silence is told only where nobody says more."""
         telling = [r for r in self.refused if r.kind not in ("silent", "stranger")]
         return (*telling, *self.refused)[0].reason
+
+
+class Check(Protocol[T_co]):
+    """What a good reply is."""
+
+    def read(self, content: RecordDict, records: int) -> T_co:
+        """What a reply says; a BadReplyError where it isn't what was asked for. `records` its sender said to hold."""
+        ...
 
 
 class ReplyCheck:
@@ -177,7 +188,7 @@ class ReplyCheck:
         return arrays
 
 
-def sort_replies(replies: Iterable[Message], asked: Iterable[int], roster: Roster, check: ReplyCheck) -> Replies:
+def sort_replies(replies: Iterable[Message], asked: Iterable[int], roster: Roster, check: Check[T]) -> Replies[T]:
     """Good replies and refused ones, whatever the order in which they came.
 
     Args:
@@ -195,7 +206,7 @@ def sort_replies(replies: Iterable[Message], asked: Iterable[int], roster: Roste
             strangers[node] = Refusal("stranger", f"node {node} answers and wasn't asked")
         else:
             sent[partition].append(reply)
-    good: dict[int, Update] = {}
+    good: dict[int, T] = {}
     refused: list[Refusal] = []
     for partition, own in sent.items():
         if not own:

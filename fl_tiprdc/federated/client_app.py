@@ -9,7 +9,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fl_tiprdc.federated.client_store import ClientStore
-from fl_tiprdc.federated.local_work import perform, to_tensors
+from fl_tiprdc.federated.local_work import to_tensors
 from fl_tiprdc.federated.messages import (
     CONFIG,
     RECORDS,
@@ -19,6 +19,8 @@ from fl_tiprdc.federated.messages import (
     unpack_arrays,
     unpack_groups,
 )
+from fl_tiprdc.federated.secagg.messages import KEY, OPENING, SESSION, OpenRequest, SecureWork, Session
+from fl_tiprdc.federated.secagg.work import answer_train, ledger_of, member_of
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.seeding import torch_generator
 
@@ -39,11 +41,12 @@ def build_client_app(root: str) -> ClientApp:
     @app.train()
     def train(message: Message, context: Context) -> Message:
         torch.set_num_threads(1)
-        update = perform(
+        update = answer_train(
             open_store(root),
             Instruction.unpack(message.content.config_records[CONFIG]),
             unpack_groups(message.content),
             [int(context.node_config["partition-id"])],
+            SecureWork.found_in(message.content.config_records),
         )[0]
         return Message(update.pack(), reply_to=message)
 
@@ -52,6 +55,25 @@ def build_client_app(root: str) -> ClientApp:
         partition = int(context.node_config["partition-id"])
         config = ConfigRecord({"partition-id": partition, RECORDS: int(open_store(root).sizes[partition])})
         return Message(RecordDict({CONFIG: config}), reply_to=message)
+
+    @app.query("keys")
+    def keys(message: Message, context: Context) -> Message:
+        member = member_of(open_store(root), int(context.node_config["partition-id"]))
+        return Message(RecordDict({SESSION: ConfigRecord({KEY: member.key})}), reply_to=message)
+
+    @app.query("shares")
+    def shares(message: Message, context: Context) -> Message:
+        member = member_of(open_store(root), int(context.node_config["partition-id"]))
+        found = member.share(Session.unpack(message.content.config_records[SESSION]))
+        return Message(RecordDict({SESSION: found.pack()}), reply_to=message)
+
+    @app.query("open")
+    def open_sum(message: Message, context: Context) -> Message:
+        store, partition = open_store(root), int(context.node_config["partition-id"])
+        records = message.content.config_records
+        session, request = Session.unpack(records[SESSION]), OpenRequest.unpack(records[OPENING])
+        opened = member_of(store, partition).open(session, request, ledger_of(store, partition))
+        return Message(RecordDict({OPENING: opened.pack()}), reply_to=message)
 
     @app.query("publish")
     def publish(message: Message, context: Context) -> Message:

@@ -14,6 +14,7 @@ from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.local_grid import LOST, RAISED, LocalGrid, stamp
 from fl_tiprdc.federated.messages import CONFIG, CohortUpdate, Instruction, LocalArrays, Update, unpack_groups
+from fl_tiprdc.federated.secagg.messages import MaskedCohort, MaskedUpdate, SecureWork
 
 LARGEST_COHORT = 64  # clients in one stacked program: beyond it, memory grows and speed doesn't
 LARGEST_BUNDLE = 64  # messages for the ClientApp that go to an actor together
@@ -24,10 +25,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Job:
-    """Messages for one actor: a cohort to train (with its instruction and arrays), or a bundle to handle."""
+    """Messages for one actor: a cohort to train (with instruction, masking and arrays), or a bundle to handle."""
 
     messages: list[Message]
-    work: tuple[Instruction, Any] | None = None
+    work: tuple[Instruction, SecureWork | None, Any] | None = None
     tries: int = 0
 
 
@@ -78,7 +79,9 @@ class RayCohortGrid(LocalGrid):
         jobs: list[_Job] = []
         for same in alike.values():
             content = same[0].content
-            work = (Instruction.unpack(content.config_records[CONFIG]), ray.put(unpack_groups(content)))
+            configs = content.config_records
+            secure = SecureWork.found_in(configs)
+            work = (Instruction.unpack(configs[CONFIG]), secure, ray.put(unpack_groups(content)))
             # longest first, dealt like cards there and back: cohorts of like size with clients of like size
             same.sort(key=lambda m: -int(self.store.sizes[self.partitions()[m.metadata.dst_node_id]]))
             count = len(self._actors) * -(-len(same) // (LARGEST_COHORT * len(self._actors)))
@@ -95,15 +98,15 @@ class RayCohortGrid(LocalGrid):
     def _start(self, job: _Job, actor: Any) -> Any:
         if job.work is None:
             return actor.handle.remote(job.messages)
-        instruction, groups = job.work
+        instruction, secure, groups = job.work
         nodes = self.partitions()
-        return actor.train.remote(instruction, groups, [nodes[m.metadata.dst_node_id] for m in job.messages])
+        return actor.train.remote(instruction, secure, groups, [nodes[m.metadata.dst_node_id] for m in job.messages])
 
     def _replies(self, job: _Job, results: Any) -> list[Message]:
         if job.work is None:
             return list(results)
-        updates: list[Update | str] = []
-        if isinstance(results, CohortUpdate):
+        updates: list[Update | MaskedUpdate | str] = []
+        if isinstance(results, (CohortUpdate, MaskedCohort)):
             updates += (results[i] for i in range(len(results)))
         else:
             updates += (one if isinstance(one, str) else one[0] for one in results)

@@ -16,6 +16,7 @@ from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
 from strategies.hybrid_strategy import EXCHANGES, Exchange, HybridStrategy, Turn
+from strategies.protected_mean import protected_mean
 from strategies.roster import Roster, take_roster
 
 
@@ -129,6 +130,7 @@ def train_point(
         federation.clients_per_round,
         federation.allowed_failures,
         note,
+        protected_mean(experiment.protection, roster, f"{point.method} {point.lam:g}", point.seed, federation.timeout),
     )
     strategy.start(
         grid,
