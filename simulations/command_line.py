@@ -19,6 +19,7 @@ from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.further_attacks import named_attacks
+from fl_tiprdc.evaluation.privacy_budget import check_accountant
 from fl_tiprdc.federated.launch import RUNTIMES
 from strategies.hybrid_strategy import TooManyFailuresError
 
@@ -182,6 +183,8 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
         experiment = experiment.model_copy(update={"private": own})
     require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
     check_panel(experiment.audit)
+    if experiment.protection.noise:
+        check_accountant()
     audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
     experiment = experiment.model_copy(update={"audit": audit})
     parse_partition(experiment.partition)

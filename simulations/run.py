@@ -13,6 +13,7 @@ from rich.table import Table
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.evaluation.frontier import compare, over_seeds
+from fl_tiprdc.evaluation.privacy_budget import budget_lines
 from simulations.command_line import experiment_parser, guard, read_experiment
 from simulations.experiment import run_experiment
 from simulations.results import default_output, finish, prepare, write_results
@@ -48,12 +49,14 @@ def run(experiment: Experiment, output: Path, console: Console) -> pd.DataFrame:
     try:
         with Stages(console) as stages:
             outcome = run_experiment(experiment, partial / "publication", stages)
-            _, points = write_results(partial, experiment, outcome, stages)
+            summary, points = write_results(partial, experiment, outcome, stages)
         finish(partial, output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     console.print(stages.table())
     console.print(closing_table(points))
+    for line in budget_lines(summary.get("privacy", {})):
+        console.print(line, soft_wrap=True, highlight=False)
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
     return points
 

@@ -11,6 +11,7 @@ noise bounds that), and not about what is taken to be known before: sizes of cli
 means and scales of the features.
 """
 
+import math
 import warnings
 from importlib.util import find_spec
 
@@ -51,6 +52,11 @@ def _samplings(rounds: pd.DataFrame) -> list[tuple[float, int]]:
     return [(float(str(sampling)), len(some)) for sampling, some in rounds.groupby("sampling")]
 
 
+def _told(value: float) -> float | None:
+    """As JSON can say it; None: no bound at all."""
+    return round(value, 4) if math.isfinite(value) else None
+
+
 def privacy_budget(protection: ProtectionConfig, rounds: pd.DataFrame) -> dict[str, object]:
     """What summary.json says of differential privacy; empty without noise.
 
@@ -65,7 +71,7 @@ def privacy_budget(protection: ProtectionConfig, rounds: pd.DataFrame) -> dict[s
         {
             **dict(zip(POINT, point, strict=True)),
             "exchanges": len(some),
-            "epsilon": round(epsilon(protection.noise, _samplings(some), protection.delta), 4),
+            "epsilon": _told(epsilon(protection.noise, _samplings(some), protection.delta)),
         }
         for point, some in private.groupby(POINT, sort=False)
     ]
@@ -77,7 +83,7 @@ def privacy_budget(protection: ProtectionConfig, rounds: pd.DataFrame) -> dict[s
         "delta": protection.delta,
         "sampling": float(private["sampling"].max()),
         "points": points,
-        "epsilon_of_all_points": round(epsilon(protection.noise, _samplings(private), protection.delta), 4),
+        "epsilon_of_all_points": _told(epsilon(protection.noise, _samplings(private), protection.delta)),
     }
 
 
@@ -86,7 +92,7 @@ def budget_lines(budget: dict[str, object]) -> list[str]:
     points = budget.get("points")
     if not isinstance(points, list) or not points:
         return []
-    each = sorted({float(point["epsilon"]) for point in points})
+    each = sorted({math.inf if point["epsilon"] is None else float(point["epsilon"]) for point in points})
     span = f"{each[0]:.4g}" if len(each) == 1 else f"{each[0]:.4g} to {each[-1]:.4g}"
     lines = [
         f"differential privacy of a client's records: ε = {span} for δ = {budget['delta']:g} in each training "
@@ -94,7 +100,7 @@ def budget_lines(budget: dict[str, object]) -> list[str]:
         f"drawn with probability {budget['sampling']:.3g} at most)"
     ]
     if len(points) > 1:
-        lines.append(
-            f"ε = {budget['epsilon_of_all_points']:.4g} for whoever sees the models of all {len(points)} trainings"
-        )
+        found = budget["epsilon_of_all_points"]
+        together = math.inf if found is None else float(str(found))
+        lines.append(f"ε = {together:.4g} for whoever sees the models of all {len(points)} trainings")
     return lines

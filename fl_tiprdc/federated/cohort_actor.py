@@ -35,7 +35,7 @@ class CohortActor:
         return os.getpid()
 
     def train(
-        self, instruction: Instruction, secure: SecureWork | None, groups: GroupArrays, partitions: list[int]
+        self, instruction: Instruction, groups: GroupArrays, partitions: list[int], secure: SecureWork | None = None
     ) -> CohortUpdate | MaskedCohort | list[CohortUpdate | MaskedCohort | str]:
         """The cohort's updates, masked where that is asked for.
 
@@ -46,15 +46,15 @@ class CohortActor:
         try:
             return answer_train(store, instruction, groups, partitions, secure, self._device)
         except Exception:
-            return [self._train_alone(store, instruction, secure, groups, partition) for partition in partitions]
+            return [self._train_alone(store, instruction, groups, partition, secure) for partition in partitions]
 
     def _train_alone(
         self,
         store: ClientStore,
         instruction: Instruction,
-        secure: SecureWork | None,
         groups: GroupArrays,
         partition: int,
+        secure: SecureWork | None,
     ) -> CohortUpdate | MaskedCohort | str:
         try:
             return answer_train(store, instruction, groups, [partition], secure, self._device)

@@ -28,7 +28,7 @@ class _Job:
     """Messages for one actor: a cohort to train (with instruction, masking and arrays), or a bundle to handle."""
 
     messages: list[Message]
-    work: tuple[Instruction, SecureWork | None, Any] | None = None
+    work: tuple[Instruction, Any, SecureWork | None] | None = None
     tries: int = 0
 
 
@@ -81,7 +81,7 @@ class RayCohortGrid(LocalGrid):
             content = same[0].content
             configs = content.config_records
             secure = SecureWork.found_in(configs)
-            work = (Instruction.unpack(configs[CONFIG]), secure, ray.put(unpack_groups(content)))
+            work = (Instruction.unpack(configs[CONFIG]), ray.put(unpack_groups(content)), secure)
             # longest first, dealt like cards there and back: cohorts of like size with clients of like size
             same.sort(key=lambda m: -int(self.store.sizes[self.partitions()[m.metadata.dst_node_id]]))
             count = len(self._actors) * -(-len(same) // (LARGEST_COHORT * len(self._actors)))
@@ -98,9 +98,9 @@ class RayCohortGrid(LocalGrid):
     def _start(self, job: _Job, actor: Any) -> Any:
         if job.work is None:
             return actor.handle.remote(job.messages)
-        instruction, secure, groups = job.work
+        instruction, groups, secure = job.work
         nodes = self.partitions()
-        return actor.train.remote(instruction, secure, groups, [nodes[m.metadata.dst_node_id] for m in job.messages])
+        return actor.train.remote(instruction, groups, [nodes[m.metadata.dst_node_id] for m in job.messages], secure)
 
     def _replies(self, job: _Job, results: Any) -> list[Message]:
         if job.work is None:

@@ -1,5 +1,6 @@
 """The server's part of a run: train every point of a sweep over the crowd, then collect its publication."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -69,6 +70,15 @@ def instruction_for(experiment: Experiment, point: Point) -> Instruction:
     )
 
 
+def training_name(experiment: Experiment, point: Point) -> str:
+    """A name that no other training has: of another point, or with other settings."""
+    settings = [repr(sorted(instruction_for(experiment, point).pack().items())), repr(experiment.federation)]
+    protection = experiment.protection
+    settings.append(f"{protection.noise} {protection.clip}")
+    digest = hashlib.sha256("\x1f".join(settings).encode()).hexdigest()
+    return f"{point.method} {point.lam:g} {point.seed} {digest}"
+
+
 def turns_for(experiment: Experiment, method: str) -> list[Turn]:
     """The exchanges of one training by a method."""
     return EXCHANGES[experiment.method_config(method).exchange](experiment.federation, experiment.method_config(method))
@@ -130,7 +140,7 @@ def train_point(
         federation.clients_per_round,
         federation.allowed_failures,
         note,
-        protected_mean(experiment.protection, roster, f"{point.method} {point.lam:g}", point.seed, federation.timeout),
+        protected_mean(experiment.protection, roster, training_name(experiment, point), federation.timeout),
     )
     strategy.start(
         grid,
