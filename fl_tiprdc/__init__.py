@@ -2,9 +2,17 @@
 
 Importing the package silences what Flower and Ray would otherwise send to the outside world, and keeps Ray
 on the loopback interface. Variables that the user has set are left alone.
+
+`Extractor` loads what a run released; `TiprdcTransformer` is the method for scikit-learn.
 """
 
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fl_tiprdc.extractor.released import Extractor as Extractor
+    from fl_tiprdc.extractor.transformer import TiprdcTransformer as TiprdcTransformer
 
 for _name, _value in {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -20,3 +28,16 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 __version__ = "0.1.0"
+
+# imported when first asked for, so that the package itself needs no torch
+_LAZY = {
+    "Extractor": "fl_tiprdc.extractor.released",
+    "TiprdcTransformer": "fl_tiprdc.extractor.transformer",
+}
+__all__ = ["Extractor", "TiprdcTransformer", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,19 @@ FEWEST_IN_SUM = 3  # with fewer, who knows their own update knows the other's
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, values: Any) -> Any:
+        """`true` is no 1: nobody asks for `true` clients."""
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            field = cls.model_fields.get(name) if isinstance(name, str) else None
+            among = value if isinstance(value, (list, tuple)) else [value]
+            if field is not None and field.annotation is not bool and any(isinstance(one, bool) for one in among):
+                raise ValueError(
+                    f"{name} {'has' if among is value else 'is'} a truth value: must be another kind of value"
+                )
+        return values
+
 
 class DataConfig(_Frozen):
     """Where a data set's files are, and how they are read. Settings of other data sets have no effect."""
@@ -248,7 +261,7 @@ class Experiment(_Frozen):
     )
     methods: tuple[str, ...] = Field(("tiprdc", "tiprdc+"), min_length=1, description="training methods")
     lambdas: tuple[Share, ...] = Field(
-        (0.1, 0.3, 0.5, 0.9, 0.98), min_length=1, description="weights of privacy against information"
+        (0.1, 0.5, 0.9, 0.98), min_length=1, description="weights of privacy against information"
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1, description="experiment seeds")
     baselines: tuple[str, ...] = Field(("gaussian-noise",), description="releases to compare with")
@@ -258,7 +271,9 @@ class Experiment(_Frozen):
     runtime: str = Field("ray-cohort", description="how clients are run: ray-cohort, flower or inline")
     actors: int = Field(0, ge=0, description="Ray actors; 0: one for each core")
     ray_address: str = Field(
-        "", description="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT; empty starts Ray on this machine"
+        "",
+        pattern=r"^(auto|(ray://)?([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5})?$",
+        description="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT; empty starts Ray on this machine",
     )
     network: NetworkConfig = NetworkConfig()
     method: dict[str, MethodConfig] = Field({}, description="changes to methods, or methods of one's own")
@@ -374,8 +389,13 @@ _WANTED = {
     "less_than_equal": "must be at most {le:g}",
     "less_than": "must be below {lt:g}",
     "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must be auto, HOST:PORT or ray://HOST:PORT",  # the one setting with a pattern
     "too_short": "must have at least {min_length} value",
 }
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _first_line(error: ValidationError) -> str:
@@ -386,14 +406,17 @@ def _first_line(error: ValidationError) -> str:
         for part in first["loc"][:-1]:
             annotation = model.model_fields[part].annotation if part in model.model_fields else MethodConfig
             model = annotation if hasattr(annotation, "model_fields") else MethodConfig
-        return f"unknown setting '{where}': choose from {', '.join(model.model_fields)}"
+        return f"unknown setting '{_one_line(where)}': choose from {', '.join(model.model_fields)}"
     if first["type"] == "value_error":
-        return first["msg"].removeprefix("Value error, ")
+        tables = "".join(f"{part}." for part in first["loc"])
+        return _one_line(tables + first["msg"].removeprefix("Value error, "))
     wanted = _WANTED.get(first["type"])
     message = wanted.format(**first.get("ctx", {})) if wanted else first["msg"]
     names = [part for part in first["loc"] if isinstance(part, str)]
     verb = "is" if len(names) == len(first["loc"]) else "has"  # a number is a place in a list
-    return f"{'.'.join(names)} {verb} {first['input']!r}: {message}"
+    shown = repr(first["input"])
+    shown = shown if len(shown) <= 200 else f"{shown[:200]}..."
+    return _one_line(f"{'.'.join(names)} {verb} {shown}: {message}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

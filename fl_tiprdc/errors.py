@@ -1,10 +1,14 @@
-"""The one exception for input that a person can correct."""
+"""The exception for input that a person can correct, and the one for work elsewhere that failed."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 
 class InputError(ValueError):
     """A value from outside is wrong; the message is one line: what is wrong and what is allowed."""
+
+
+class RunFailedError(RuntimeError):
+    """A process or a run that this one only watches has failed; the message is one line."""
 
 
 def require_known(kind: str, names: Iterable[str], allowed: Collection[str]) -> None:
@@ -16,6 +20,16 @@ def require_known(kind: str, names: Iterable[str], allowed: Collection[str]) -> 
     for name in names:
         if name not in allowed:
             raise choose(kind, name, allowed)
+
+
+def require_once(kind: str, names: Sequence[str]) -> None:
+    """Check that no name of some `kind` is there twice.
+
+    Raises:
+        InputError: one is.
+    """
+    if len(set(names)) < len(names):
+        raise InputError(f"{', '.join(names)}: has a {kind} twice")
 
 
 def choose(kind: str, name: str, allowed: object) -> InputError:

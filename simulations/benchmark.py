@@ -26,7 +26,7 @@ from fl_tiprdc.config import Experiment, build_experiment, merge
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Attribute, Column, Description, Records
 from fl_tiprdc.data.partition import partition
-from fl_tiprdc.errors import InputError
+from fl_tiprdc.errors import InputError, require_known, require_once
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import RUNTIMES, launch
 from fl_tiprdc.federated.local_work import perform
@@ -35,7 +35,9 @@ from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.seeding import numpy_generator
+from fl_tiprdc.whole_file import reserve, write_whole
 from simulations.command_line import Parser, guard
+from simulations.results import open_folder
 from simulations.tables import show
 from strategies.hybrid_strategy import Exchange
 from strategies.roster import take_roster
@@ -98,6 +100,7 @@ def synthetic_store(root: Path, clients: int, rows: int) -> None:
     for name, like in (("x", x), ("private", private)):
         shape = (clients * rows, *like.shape[1:])
         whole = np.lib.format.open_memmap(root / f"{name}.npy", mode="w+", dtype=like.dtype, shape=shape)
+        reserve(root / f"{name}.npy")
         for begin in range(0, clients, 1000):
             piece = np.concatenate([np.roll(like, i, axis=0) for i in range(min(1000, clients - begin))])
             whole[begin * rows : begin * rows + len(piece)] = piece
@@ -216,7 +219,7 @@ def compare_scale(counts: Sequence[int], rounds: int, console: Console) -> pd.Da
 
 def _runtimes(parsed: argparse.Namespace, folder: Path, console: Console) -> None:
     frame = compare_runtimes(parsed.runtimes.split(","), parsed.rounds, console)
-    frame.to_csv(folder / "runtimes.csv", index=False, float_format="%.4f")
+    write_whole(folder / "runtimes.csv", frame.to_csv(index=False, float_format="%.4f").encode())
     save(runtimes_figure(frame), folder, "runtimes")
     shown = frame[["runtime", "seconds", "clients_per_second", "overhead", "peak_mb"]]
     for workload, rows in shown.groupby(frame["workload"], sort=False):
@@ -226,7 +229,7 @@ def _runtimes(parsed: argparse.Namespace, folder: Path, console: Console) -> Non
 
 def _scale(parsed: argparse.Namespace, folder: Path, console: Console) -> None:
     frame = compare_scale([int(word) for word in parsed.counts.split(",")], parsed.rounds, console)
-    frame.to_csv(folder / "scale.csv", index=False, float_format="%.4f")
+    write_whole(folder / "scale.csv", frame.to_csv(index=False, float_format="%.4f").encode())
     save(scale_figure(frame), folder, "scale")
     console.print(show(frame, "100 clients sampled a round, of more and more"))
 
@@ -246,21 +249,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("results/benchmark"), help="folder (default: %(default)s)")
     parsed = parser.parse_args(arguments)
     for kind, names, known in (("part", parsed.parts, PARTS), ("runtime", parsed.runtimes, RUNTIMES)):
-        for name in names.split(","):
-            if name not in known:
-                raise InputError(f"unknown {kind} '{name}': choose from {', '.join(known)}")
+        require_known(kind, names.split(","), known)
+        require_once(kind, names.split(","))
     if parsed.rounds < 1:
         raise InputError(f"--rounds {parsed.rounds}: at least 1")
     counts = parsed.counts.split(",")
     for word in counts:
         if not word.isdecimal() or int(word) < 1:
             raise InputError(f"--counts '{word}': give whole numbers from 1 with commas between them")
-    parsed.output.mkdir(parents=True, exist_ok=True)
+    open_folder(parsed.output)
     console = Console()
     for name in parsed.parts.split(","):
         PARTS[name](parsed, parsed.output, console)
     machine = {"cores": os.cpu_count(), "memory_gb": round(psutil.virtual_memory().total / 2**30, 1)}
-    (parsed.output / "machine.json").write_text(json.dumps({**machine, "torch": torch.__version__}, indent=1))
+    facts = json.dumps({**machine, "torch": torch.__version__}, indent=1)
+    write_whole(parsed.output / "machine.json", facts.encode())
     console.print(f"results: {parsed.output}", highlight=False)
 
 

@@ -1,6 +1,7 @@
 """The command line that entry points share: flags over a TOML file over defaults, and kind failures."""
 
 import argparse
+import errno
 import re
 import sys
 import warnings
@@ -16,7 +17,7 @@ from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge, read_to
 from fl_tiprdc.data import DATASETS, load_population
 from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.data.partition import check_clients, parse_partition
-from fl_tiprdc.errors import InputError, require_known
+from fl_tiprdc.errors import InputError, RunFailedError, require_known
 from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.further_attacks import named_attacks
 from fl_tiprdc.evaluation.privacy_budget import check_accountant
@@ -24,6 +25,8 @@ from fl_tiprdc.federated.launch import RUNTIMES
 from strategies.hybrid_strategy import TooManyFailuresError
 
 WRONG_INPUT, FAILED = 2, 1
+# what a disk has against being written to
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,7 +42,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
+    """On one line, and with nothing in it that a terminal would obey."""
+    line = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -149,6 +154,14 @@ FLAGS: dict[str, Flag] = {
 }
 
 
+def _require_text(text: str, flag: str) -> None:
+    """Check that a value can be written to a file again: bytes that are no UTF-8 can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"--{flag.replace('_', '-')} {text!a}: give text in UTF-8") from None
+
+
 def experiment_parser(description: str) -> Parser:
     """A parser with a flag for each of the experiment's main settings."""
     parser = Parser(description=description)
@@ -156,13 +169,14 @@ def experiment_parser(description: str) -> Parser:
         shape: dict[str, Any] = {"action": "store_const", "const": "true"} if flag.switch else {"metavar": name.upper()}
         parser.add_argument(f"--{name.replace('_', '-')}", help=flag.help.replace("%", "%%"), **shape)
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/ and a name)")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run (default: start anew)")
     parser.add_argument("--quick", action="store_true", help="a small run of about a minute (default: off)")
     parser.add_argument("--config", type=Path, help="a TOML file with any setting; flags win over it (default: none)")
     return parser
 
 
-def read_experiment(arguments: argparse.Namespace) -> Experiment:
-    """Defaults, then --quick, then --config, then flags; checked as far as that goes without training.
+def given_experiment(arguments: argparse.Namespace) -> Experiment:
+    """Defaults, then --quick, then --config, then flags; checked as far as that goes without data.
 
     Raises:
         InputError: naming the value and what is allowed.
@@ -172,22 +186,32 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
         values = merge(values, read_toml(arguments.config))
     for name, flag in FLAGS.items():
         if (text := getattr(arguments, name)) is not None:
+            _require_text(text, name)
             values = merge(values, flag.nested(text))
     experiment = build_experiment(values)
     require_known("runtime", [experiment.runtime], RUNTIMES)
+    require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
+    check_panel(experiment.audit)
+    if experiment.protection.noise:
+        check_accountant()
+    audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
+    parse_partition(experiment.partition)
+    return experiment.model_copy(update={"audit": audit})
+
+
+def read_experiment(arguments: argparse.Namespace) -> Experiment:
+    """The experiment that is given; checked as far as that goes without training.
+
+    Raises:
+        InputError: naming the value and what is allowed.
+    """
+    experiment = given_experiment(arguments)
     require_known("data set", [experiment.dataset], DATASETS)
     if not experiment.private:
         own = DATASETS[experiment.dataset].private
         if not own:
             raise InputError("name what to hide: --private COLUMN")
         experiment = experiment.model_copy(update={"private": own})
-    require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
-    check_panel(experiment.audit)
-    if experiment.protection.noise:
-        check_accountant()
-    audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
-    experiment = experiment.model_copy(update={"audit": audit})
-    parse_partition(experiment.partition)
     population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
     crowd = population.contributors
     check_clients(crowd.private, experiment.clients, experiment.partition, crowd.participant)
@@ -214,10 +238,19 @@ def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     except InputError as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(WRONG_INPUT)
-    except (TooManyFailuresError, TimeoutError) as error:
+    except (TooManyFailuresError, TimeoutError, RunFailedError) as error:
         print(f"failed: {_one_line(error)}", file=sys.stderr)
         sys.exit(FAILED)
+    except ConnectionError as error:
+        print(f"failed: {_one_line(error)}", file=sys.stderr)
+        sys.exit(FAILED)
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        where = f" '{error.filename}'" if error.filename else ""
+        print(f"failed: cannot write{where}: {_one_line(error.strerror)}", file=sys.stderr)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)

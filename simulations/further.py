@@ -16,6 +16,7 @@ from fl_tiprdc.evaluation.further_attacks import FURTHER, Case, Networks
 from fl_tiprdc.evaluation.membership import white_box_records
 from fl_tiprdc.federated.messages import GroupArrays
 from fl_tiprdc.hybrid.step import HybridStep
+from simulations.kept import Kept
 from simulations.stages import Stages
 
 
@@ -32,6 +33,11 @@ class Job:
     release: Release
     rows: Ints | None = None
     groups: GroupArrays | None = None
+
+
+def audit_name(release: Release) -> str:
+    """What the tables of a release are kept under."""
+    return "/".join(f"{getattr(release, part):g}" if part == "lam" else str(getattr(release, part)) for part in POINT)
 
 
 def attacked_jobs(jobs: Sequence[Job]) -> list[Job]:
@@ -51,7 +57,12 @@ def kept_groups(experiment: Experiment, step: HybridStep, groups: GroupArrays) -
 
 
 def attack_further(
-    experiment: Experiment, population: Population, jobs: Sequence[Job], metrics: pd.DataFrame, stages: Stages
+    experiment: Experiment,
+    population: Population,
+    jobs: Sequence[Job],
+    metrics: pd.DataFrame,
+    stages: Stages,
+    kept: Kept,
 ) -> pd.DataFrame:
     """Every further attack of the experiment on every release that it can attack.
 
@@ -61,13 +72,14 @@ def attack_further(
         jobs: the releases; raw data among them.
         metrics: what the audit found of them.
         stages: clock and progress display.
+        kept: finished parts.
 
     Returns:
         Rows of metrics.csv, in the order of releases and attacks.
     """
     known, unknown = truth_of(population.contributors), truth_of(population.held_out)
     raw = next((job.release.contributors, job.release.held_out) for job in jobs if job.release.setting == "raw")
-    work: list[Any] = []
+    work: dict[str, Any] = {}
     for job in attacked_jobs(jobs):
         release, rows = job.release, job.rows
         point = [getattr(release, name) for name in POINT]
@@ -83,18 +95,11 @@ def attack_further(
         )
         for name in experiment.audit.further:
             if (case := FURTHER[name].case(whole)) is not None:
-                work.append(joblib.delayed(_attack_one)(len(work), name, case))
+                work[f"{audit_name(release)}/{name}"] = joblib.delayed(_attack_one)(name, case)
     if not work:
         return pd.DataFrame(columns=metrics.columns)
-    tables: dict[int, pd.DataFrame] = {}
     with stages.stage("further attacks", len(work)) as ticker:
-        parallel = joblib.Parallel(
-            n_jobs=joblib.cpu_count(), return_as="generator_unordered", inner_max_num_threads=1, backend="loky"
-        )
-        for i, table in parallel(work):
-            tables[i] = table
-            ticker.tick()
-    return pd.concat([tables[i] for i in sorted(tables)], ignore_index=True)
+        return pd.concat(kept.tables("further", work, ticker), ignore_index=True)
 
 
 def _networks(experiment: Experiment, population: Population, job: Job) -> Networks | None:
@@ -105,6 +110,6 @@ def _networks(experiment: Experiment, population: Population, job: Job) -> Netwo
     return Networks(experiment.network, method, job.groups, sigma, population.contributors, population.held_out)
 
 
-def _attack_one(number: int, name: str, case: Case) -> tuple[int, pd.DataFrame]:
+def _attack_one(name: str, case: Case) -> pd.DataFrame:
     torch.set_num_threads(1)
-    return number, FURTHER[name].find(case)
+    return FURTHER[name].find(case)

@@ -14,25 +14,27 @@ import pandas as pd
 from rich.console import Console
 
 from fl_tiprdc.config import Experiment
+from fl_tiprdc.errors import InputError, require_once
 from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_at, summarize_points
 from fl_tiprdc.report.partition_figure import partition_figure
 from fl_tiprdc.report.style import save
-from simulations.command_line import experiment_parser, guard, read_experiment
-from simulations.results import ROOT, config_text
+from fl_tiprdc.whole_file import write_whole
+from simulations.command_line import experiment_parser, guard, read_experiment, some_words
+from simulations.results import ROOT, config_text, open_folder
 from simulations.run import run
 from simulations.tables import show
 
 LEVEL = 0.6  # the attack at which settings are compared
 
 
-def run_or_take(experiment: Experiment, folder: Path, console: Console) -> pd.DataFrame:
+def run_or_take(experiment: Experiment, folder: Path, console: Console, resume: bool) -> pd.DataFrame:
     """The points of a run: of the one in `folder` if it has the same settings, else of a new one."""
     config = folder / "config.toml"
     if config.is_file() and config.read_text() == config_text(experiment):
         console.print(f"{folder.name}: taken from {folder}", highlight=False)
     else:
         console.print(f"{folder.name}:", highlight=False)
-        run(experiment, folder, console)
+        run(experiment, folder, console, resume)
     return summarize_points(pd.read_csv(folder / "metrics.csv"))
 
 
@@ -72,24 +74,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parsed = parser.parse_args(arguments)
     experiments: list[Experiment] = []
-    for spec in parsed.partitions.split(","):
-        one = argparse.Namespace(**{**vars(parsed), "partition": spec.strip()})
+    if parsed.partition is not None:
+        raise InputError(f"--partition '{parsed.partition}': name all that are to be compared with --partitions")
+    specs = some_words(parsed.partitions, "partitions")
+    require_once("partition", specs)
+    for spec in specs:
+        one = argparse.Namespace(**{**vars(parsed), "partition": spec})
         if experiments:
             one.settings = "federated"
         experiments.append(read_experiment(one))
     first = experiments[0]
     output = parsed.output or ROOT / "results" / f"{first.dataset}-{'+'.join(first.private)}-partitions-{first.clients}"
+    open_folder(output)
     console = Console()
     frames: list[pd.DataFrame] = []
     for i, experiment in enumerate(experiments):
-        points = run_or_take(experiment, output / experiment.partition.replace(":", "-"), console)
+        points = run_or_take(experiment, output / experiment.partition.replace(":", "-"), console, parsed.resume)
         federated = points["setting"] == "federated"
         points = points.assign(partition=points["setting"].where(~federated, experiment.partition))
         frames.append(points if i == 0 else points[federated])
     together = pd.concat(frames, ignore_index=True)
     table = compare_partitions(together)
-    together.to_csv(output / "points.csv", index=False, float_format="%.6f")
-    table.to_csv(output / "partitions.csv", index=False, float_format="%.4f")
+    write_whole(output / "points.csv", together.to_csv(index=False, float_format="%.6f").encode())
+    write_whole(output / "partitions.csv", table.to_csv(index=False, float_format="%.4f").encode())
     save(partition_figure(together), output, "partitions")
     shown = table[table["setting"] != "raw"].drop(columns=["setting", "area"])
     console.print(

@@ -6,13 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import tomli_w
-from safetensors.numpy import save_file
 
 from fl_tiprdc import __version__
 from fl_tiprdc.config import Experiment
@@ -23,14 +23,16 @@ from fl_tiprdc.evaluation.further_summary import further_tables, summarize_furth
 from fl_tiprdc.evaluation.guarantees import channel_capacity, guarantees, trade_offs
 from fl_tiprdc.evaluation.privacy_budget import privacy_budget
 from fl_tiprdc.evaluation.subgroups import worst_groups
+from fl_tiprdc.extractor.card import Card, write_extractor
+from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.models.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
 from fl_tiprdc.report.figures import draw_all
 from fl_tiprdc.report.further_figures import further_figures
 from fl_tiprdc.report.page import write_report
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
-from fl_tiprdc.report.style import save
-from simulations.experiment import Outcome, release_folder
+from fl_tiprdc.report.style import save as save_figure
+from simulations.outcome import Outcome, release_folder
 from simulations.stages import Stages
 
 PACKAGES = ("flwr", "flwr-datasets", "ray", "torch", "scikit-learn", "numpy", "pandas")
@@ -49,21 +51,30 @@ def config_text(experiment: Experiment) -> str:
     return tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True))
 
 
-def prepare(output: Path) -> Path:
-    """The folder in which a run is put together, beside `output`; it takes that name when it is whole.
+def unfinished(output: Path) -> Path:
+    """The folder in which a run is put together, beside `output`."""
+    output = output.resolve()  # a link to a folder of results stays
+    return output.with_name(f".{output.name}.partial")
+
+
+def prepare(output: Path, resume: bool = False) -> Path:
+    """A folder beside `output`, which takes that name when it is whole.
+
+    Args:
+        output: of the run.
+        resume: leave in it what an interrupted run put there.
 
     Raises:
         InputError: `output` is something else than an earlier run, or can't be made.
     """
     try:
-        output = output.resolve()  # a link to a folder of results stays
         earlier = all((output / name).is_file() for name in MARKS)
         if output.exists() and not earlier and (not output.is_dir() or any(output.iterdir())):
             raise InputError(f"output '{output}' exists and is no earlier run: name another folder")
-        partial = output.with_name(f".{output.name}.partial")
-        if partial.exists():
+        partial = unfinished(output)
+        if partial.exists() and not resume:
             shutil.rmtree(partial)
-        partial.mkdir(parents=True)
+        partial.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
     return partial
@@ -72,9 +83,26 @@ def prepare(output: Path) -> Path:
 def finish(partial: Path, output: Path) -> None:
     """Put the whole run in its place, and an earlier one away."""
     output = output.resolve()
+    earlier = output.with_name(f".{output.name}.earlier")
+    shutil.rmtree(earlier, ignore_errors=True)
     if output.exists():
-        shutil.rmtree(output)
+        output.rename(earlier)
     partial.rename(output)
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def open_folder(output: Path) -> None:
+    """Make a folder to which files are added, and see whether it takes any.
+
+    Raises:
+        InputError: it can't be made, or can't be written to.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
 
 
 def git_commit() -> str:
@@ -101,6 +129,23 @@ def _largest_shortfall(worst: pd.DataFrame) -> pd.DataFrame:
     return worst.loc[worst.groupby(POINT, sort=False)["shortfall"].idxmax()]
 
 
+def extractor_card(experiment: Experiment, outcome: Outcome, setting: str, point: Point) -> Card:
+    """What is needed to use one of the run's extractors."""
+    assert outcome.description is not None
+    method = experiment.method_config(point.method)
+    return Card(
+        dataset=experiment.dataset,
+        setting=setting,
+        method=point.method,
+        lam=point.lam,
+        seed=point.seed,
+        sigma=method.sigma(point.lam),
+        method_config=method,
+        network=experiment.network,
+        description=outcome.description,
+    )
+
+
 def write_results(
     folder: Path, experiment: Experiment, outcome: Outcome, stages: Stages
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -114,22 +159,21 @@ def write_results(
     outcome.metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
     outcome.rounds.to_csv(folder / "rounds.csv", index=False)
     for (setting, point), extractor in outcome.extractors.items():
-        place = release_folder(folder / "extractors", setting, point)
-        place.mkdir(parents=True)
-        save_file(extractor, place / "extractor.safetensors")
+        card = extractor_card(experiment, outcome, setting, point)
+        write_extractor(release_folder(folder / "extractors", setting, point), card, extractor)
     points = summarize_points(outcome.metrics)
     trades = trade_offs(outcome.metrics)
     further = summarize_further(outcome.metrics)
     with stages.stage("figures and report", 1):
         figures = draw_all(folder / "figures", points, outcome.rounds)
         if len(trades):
-            save(bounds_figure(trades), folder / "figures", "bounds")
+            save_figure(bounds_figure(trades), folder / "figures", "bounds")
             figures.append("bounds")
         if outcome.examples:
-            save(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
+            save_figure(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
             figures.append("reconstruction")
         for name, figure in further_figures(further).items():
-            save(figure, folder / "figures", name)
+            save_figure(figure, folder / "figures", name)
             figures.append(name)
     areas = {
         f"{setting}/{method}": round(frontier_area(group), 4)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from flwr.serverapp import Grid
 from rich.console import Console
 from rich.table import Table
 
@@ -16,7 +17,8 @@ from fl_tiprdc.evaluation.frontier import compare, over_seeds
 from fl_tiprdc.evaluation.privacy_budget import budget_lines
 from simulations.command_line import experiment_parser, guard, read_experiment
 from simulations.experiment import run_experiment
-from simulations.results import default_output, finish, prepare, write_results
+from simulations.kept import Kept, check_same
+from simulations.results import config_text, default_output, finish, prepare, write_results
 from simulations.stages import Stages
 
 
@@ -43,16 +45,39 @@ def closing_table(points: pd.DataFrame) -> Table:
     return table
 
 
-def run(experiment: Experiment, output: Path, console: Console) -> pd.DataFrame:
-    """Carry out a run and write its folder; the points of the audit."""
-    partial = prepare(output)
+def run(
+    experiment: Experiment, output: Path, console: Console, resume: bool = False, grid: Grid | None = None
+) -> pd.DataFrame:
+    """Carry out a run and write its folder; the points of the audit.
+
+    A run that ends early leaves its finished parts in a hidden folder beside `output`, if there are any.
+
+    Args:
+        experiment: what to do.
+        output: the run's folder.
+        console: for progress and closing tables.
+        resume: go on with what an interrupted run of the same settings left, if it left anything.
+        grid: the clients, see `run_experiment`.
+
+    Raises:
+        InputError: the interrupted run had other settings; or `output` can't be written.
+    """
+    partial = prepare(output, resume)
+    kept = Kept(partial / "kept")
+    if resume and (partial / "config.toml").is_file():
+        check_same(experiment, partial / "config.toml")
     try:
+        (partial / "config.toml").write_text(config_text(experiment))
         with Stages(console) as stages:
-            outcome = run_experiment(experiment, partial / "publication", stages)
+            outcome = run_experiment(experiment, partial / "publication", stages, kept, grid)
             summary, points = write_results(partial, experiment, outcome, stages)
+        kept.clear()
         finish(partial, output)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if kept.root.exists():
+            console.print("unfinished: the same command with --resume goes on from here", highlight=False)
+        else:
+            shutil.rmtree(partial, ignore_errors=True)
     console.print(stages.table())
     console.print(closing_table(points))
     for line in budget_lines(summary.get("privacy", {})):
@@ -65,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, run, print."""
     parsed = experiment_parser(__doc__ or "").parse_args(arguments)
     experiment = read_experiment(parsed)
-    run(experiment, parsed.output or default_output(experiment), Console())
+    run(experiment, parsed.output or default_output(experiment), Console(), parsed.resume)
 
 
 if __name__ == "__main__":

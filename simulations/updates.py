@@ -26,7 +26,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Crowd, Description, Floats, Population
 from fl_tiprdc.data.partition import check_clients, parse_partition, partition
-from fl_tiprdc.errors import InputError, choose, require_known
+from fl_tiprdc.errors import InputError, choose, require_known, require_once
 from fl_tiprdc.evaluation.update_attack import (
     NONE,
     Defence,
@@ -45,8 +45,9 @@ from fl_tiprdc.federated.server_app import Point, Trained, instruction_for, trai
 from fl_tiprdc.report.style import save
 from fl_tiprdc.report.update_figure import update_figure
 from fl_tiprdc.seeding import derive, numpy_generator
+from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import FLAGS, Parser, guard, read_experiment
-from simulations.results import ROOT, config_text
+from simulations.results import ROOT, config_text, open_folder
 from simulations.stages import Stages, Ticker
 from simulations.tables import show
 from strategies.hybrid_strategy import EXCHANGES
@@ -388,8 +389,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     first = experiments[0]
     kinds = [kind.strip() for kind in parsed.exchanges.split(",") if kind.strip()]
     require_known("exchange", kinds or [parsed.exchanges], EXCHANGES)
+    require_once("exchange", kinds)
     moments = tuple(moment.strip() for moment in parsed.moments.split(",") if moment.strip())
     require_known("moment", moments or (parsed.moments,), MOMENTS)
+    require_once("moment", moments)
     members = _numbers(parsed.members, "members", 2)
     if any(m > first.clients or m != int(m) for m in members):
         raise InputError(f"--members '{parsed.members}': give whole numbers up to {first.clients}, the clients")
@@ -408,18 +411,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shadows = 1 if parsed.quick else parsed.shadows
     plan = Plan(value, share, shadows, defences, parsed.bootstrap, moments)
     output = parsed.output or ROOT / "results" / f"{first.dataset}-updates-{first.clients}"
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
+    open_folder(output)
     console = Console()
     tables: list[pd.DataFrame] = []
     with Stages(console) as stages:
         for experiment in experiments:
             tables.append(attack_partition(experiment, kinds, population, plan, stages))
             table = pd.concat(tables, ignore_index=True)  # kept as soon as it is there: a partition takes minutes
-            table.to_csv(output / "updates.csv", index=False, float_format="%.4f")
-    (output / "config.toml").write_text(config_text(first))
+            write_whole(output / "updates.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    write_whole(output / "config.toml", config_text(first).encode())
     save(update_figure(table), output, "updates")
     attribute = population.contributors.description.attributes[0]
     console.print(

@@ -1,7 +1,7 @@
 """Rules that turn the clients' arrays of one group into the server's next ones."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ from fl_tiprdc.hybrid.cohort import BETA2, EPSILON
 from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
 
 Arrays = dict[str, npt.NDArray[np.float32]]
+State = dict[str, npt.NDArray[Any]]
 # from what clients say and their weights to the crowd's word: the mean below, or a robust one of `strategies.robust`
 Aggregate = Callable[[Sequence[Arrays], Sequence[float]], Arrays]
 
@@ -30,6 +31,12 @@ class Rule(Protocol):
     def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
         """The group's next arrays. Weights are numbers of records, or how often a client was drawn."""
 
+    def state(self) -> State:
+        """What it keeps, for a checkpoint."""
+
+    def restore(self, state: State) -> None:
+        """Go on from a state that `state` gave."""
+
 
 class Average:
     """Federated averaging of weights (McMahan et al. 2017).
@@ -48,6 +55,13 @@ class Average:
         updates = [{name: reply[name] - origin for name, origin in current.items()} for reply in replies]
         update = self._aggregate(updates, weights)
         return {name: (origin + update[name]).astype(np.float32) for name, origin in current.items()}
+
+    def state(self) -> State:
+        """Nothing."""
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Nothing to restore."""
 
 
 class ServerAdam:
@@ -91,3 +105,16 @@ class ServerAdam:
             m, v = m / (1 - self._beta1**self._steps), v / (1 - BETA2**self._steps)
             after[name] = (current[name] - rate * m / (np.sqrt(v) + EPSILON)).astype(np.float32)
         return after
+
+    def state(self) -> State:
+        """Number of steps and both moments."""
+        moments = {"mean": self._mean, "square": self._square}
+        kept: State = {f"{kind}/{name}": array for kind, arrays in moments.items() for name, array in arrays.items()}
+        return {"steps": np.array(self._steps, dtype=np.int64), **kept}
+
+    def restore(self, state: State) -> None:
+        """Go on after so many steps."""
+        self._steps = int(state["steps"])
+        for kind, moments in (("mean", self._mean), ("square", self._square)):
+            moments.clear()
+            moments |= {key.partition("/")[2]: array for key, array in state.items() if key.startswith(f"{kind}/")}

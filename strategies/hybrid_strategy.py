@@ -17,7 +17,7 @@ from fl_tiprdc.federated.messages import CONFIG, LOSSES, GroupArrays, Phase, Upd
 from fl_tiprdc.hybrid.program import Program, pretraining_in, program_for, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
 from fl_tiprdc.seeding import numpy_generator
-from strategies.aggregation import Arrays, Average, Rule, ServerAdam
+from strategies.aggregation import Arrays, Average, Rule, ServerAdam, State
 from strategies.protected_mean import ProtectedMean
 from strategies.reply_check import Replies, ReplyCheck, sort_replies
 from strategies.robust import aggregate_for
@@ -161,7 +161,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     """Trains extractor, adversary and critic over the crowd.
 
     Args:
-        turns: the exchanges, in order; `start` must be given as many rounds.
+        turns: the exchanges, in order; `start` must be given as many rounds, less those that are done.
         initial: arrays of all groups.
         roster: the clients.
         config: settings sent in every exchange.
@@ -169,6 +169,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         clients_per_round: the most that are asked in an exchange; 0: no limit.
         allowed_failures: share of those asked that may fail.
         on_exchange: told about each exchange when it is done.
+        done: exchanges that took place before, whose outcome `restore` is given.
         protected: how clients' updates are kept from whom; None: the server sees them as they are.
     """
 
@@ -182,14 +183,35 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         clients_per_round: int = 0,
         allowed_failures: float = 0.0,
         on_exchange: Callable[[Exchange], None] | None = None,
+        done: int = 0,
         protected: ProtectedMean | None = None,
     ) -> None:
         self.groups: dict[str, Arrays] = dict(initial)
+        self._done = done
         self._turns, self._roster, self._config = turns, roster, dict(config)
         self._seed, self._count, self._allowed = seed, clients_per_round, allowed_failures
         self._on_exchange, self._protected = on_exchange, protected
         self._asked: dict[int, float] = {}  # partition -> times drawn, or its weight; 0: weighted by its records
         self._began, self._bytes_down = 0.0, 0
+
+    def _rules(self) -> list[Rule]:
+        """Every rule once: exchanges share them."""
+        return list({id(rule): rule for turn in self._turns for rule in turn.rules.values()}.values())
+
+    def state(self) -> State:
+        """Everything that changes from exchange to exchange, for a checkpoint."""
+        groups = {f"groups/{name}/{key}": array for name, group in self.groups.items() for key, array in group.items()}
+        rules = {f"rules/{i}/{k}": array for i, rule in enumerate(self._rules()) for k, array in rule.state().items()}
+        return {**groups, **rules}
+
+    def restore(self, state: State) -> None:
+        """Go on from what `state` gave after `done` exchanges."""
+        self.groups = {
+            name: {key: state[f"groups/{name}/{key}"] for key in group} for name, group in self.groups.items()
+        }
+        for i, rule in enumerate(self._rules()):
+            start = f"rules/{i}/"
+            rule.restore({key.removeprefix(start): array for key, array in state.items() if key.startswith(start)})
 
     def summary(self) -> None:
         """Nothing to log: rounds.csv has it."""
@@ -210,19 +232,20 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message for every client of the exchange; they share one content."""
-        turn = self._turns[server_round - 1]
+        number = self._done + server_round
+        turn = self._turns[number - 1]
         records = {name: pack_arrays(self.groups[name]) for name in turn.sends}
-        settings = {**self._config, "phase": turn.phase, "exchange": server_round}
+        settings = {**self._config, "phase": turn.phase, "exchange": number}
         if turn.rate != 1:
             settings["learning_rate"] *= turn.rate
         content = RecordDict({**records, CONFIG: ConfigRecord(settings)})
-        self._asked = dict(self._choose(server_round, turn.draws))
+        self._asked = dict(self._choose(number, turn.draws))
         self._began = time.perf_counter()
         asked: Iterable[int] = self._asked
         if self._protected is not None:
             sent = {name: self.groups[name] for name in turn.sends}
-            with _failing_as_too_many(server_round, turn):
-                asked = self._protected.begin(grid, server_round, self._asked, content, sent)
+            with _failing_as_too_many(number, turn):
+                asked = self._protected.begin(grid, number, self._asked, content, sent)
         messages = [Message(content, dst_node_id=self._roster.node(p), message_type=MessageType.TRAIN) for p in asked]
         self._bytes_down = len(messages) * sum(record.count_bytes() for record in records.values())
         return messages
@@ -235,10 +258,10 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         Raises:
             TooManyFailuresError: more clients failed, stayed silent or were refused than allowed, or none has a record.
         """
-        turn = self._turns[server_round - 1]
-        current = {name: self.groups[name] for name in turn.rules}
-        kept = self._protected
-        check: ReplyCheck | MaskedReplyCheck = kept.check(current) if kept else ReplyCheck(server_round, current)
+        number = self._done + server_round
+        turn = self._turns[number - 1]
+        current, kept = {name: self.groups[name] for name in turn.rules}, self._protected
+        check: ReplyCheck | MaskedReplyCheck = kept.check(current) if kept else ReplyCheck(number, current)
         got: Replies[Any] = sort_replies(replies, kept.present if kept else self._asked, self._roster, check)
         if kept:
             got = Replies(got.good, (*kept.refused, *got.refused))
@@ -246,21 +269,21 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         failures = len(self._asked) - len(good)
         if failures > self._allowed * len(self._asked):
             raise TooManyFailuresError(
-                f"{failures} of {len(self._asked)} clients failed in exchange {server_round} ({turn.phase}), "
+                f"{failures} of {len(self._asked)} clients failed in exchange {number} ({turn.phase}), "
                 f"allowed are {self._allowed:.0%}; the first: {got.first_reason}"
             )
-        if kept is None:
-            said, weights, losses = self._plain(server_round, good)
-        else:
-            with _failing_as_too_many(server_round, turn):
+        if kept:
+            with _failing_as_too_many(number, turn):
                 said, losses = kept.mean(good, current, turn.phase in WEIGHTS)
-            weights = [1]
+            weights: list[float] = [1]
+        else:
+            said, weights, losses = self._plain(number, good)
         for name, rule in turn.rules.items():
             self.groups[name] = rule(self.groups[name], [one[name] for one in said], weights)
         if self._on_exchange is not None:
             self._on_exchange(
                 Exchange(
-                    server_round,
+                    number,
                     turn.round,
                     turn.phase,
                     len(good),
@@ -276,12 +299,12 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         return pack_arrays(self.groups[LEADER]), MetricRecord(losses)
 
     def _plain(
-        self, server_round: int, good: Mapping[int, Update]
+        self, exchange: int, good: Mapping[int, Update]
     ) -> tuple[list[GroupArrays], list[float], dict[str, float]]:
         """What clients with records say, their weights, and their mean losses."""
         busy = {partition: update for partition, update in good.items() if update.records}
         if not busy:
-            raise TooManyFailuresError(f"no client has a record in exchange {server_round}")
+            raise TooManyFailuresError(f"no client has a record in exchange {exchange}")
         weights = [self._asked[partition] or update.records for partition, update in busy.items()]
         losses = {
             name: sum(update.losses[i] * w for update, w in zip(busy.values(), weights, strict=True)) / sum(weights)

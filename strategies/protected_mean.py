@@ -33,6 +33,7 @@ class ProtectedMean:
         protection: which protection.
         roster: the clients.
         training: name of this training, which no other has: its noise, coins and masks derive from it.
+        seed: of the experiment.
         timeout: seconds to wait for an answer in secure aggregation.
 
     Attributes:
@@ -40,10 +41,10 @@ class ProtectedMean:
         sampling: with noise, the largest probability that a client had to be drawn.
     """
 
-    def __init__(self, protection: ProtectionConfig, roster: Roster, training: str, timeout: float) -> None:
+    def __init__(self, protection: ProtectionConfig, roster: Roster, training: str, seed: int, timeout: float) -> None:
         self._roster = roster
         self._private = PrivateMean(protection, derive(0, "private", training)) if protection.noise else None
-        self._secure = SecureSum(protection, roster, training, timeout) if protection.secagg else None
+        self._secure = SecureSum(protection, roster, training, seed, timeout) if protection.secagg else None
         self._expected = 0.0
         self.sampling = 0.0
         self.present: tuple[int, ...] = ()
@@ -158,8 +159,10 @@ class ProtectedMean:
         return [mean], losses
 
 
-def protected_mean(protection: ProtectionConfig, roster: Roster, training: str, timeout: float) -> ProtectedMean | None:
+def protected_mean(
+    protection: ProtectionConfig, roster: Roster, training: str, seed: int, timeout: float
+) -> ProtectedMean | None:
     """The protection that the settings ask for; None: none."""
     if not protection.noise and not protection.secagg:
         return None
-    return ProtectedMean(protection, roster, training, timeout)
+    return ProtectedMean(protection, roster, training, seed, timeout)

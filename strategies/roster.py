@@ -15,7 +15,7 @@ from flwr.serverapp import Grid
 
 from fl_tiprdc.data.crowd import Ints
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.messages import CONFIG, RECORDS, WHO
+from fl_tiprdc.federated.messages import CONFIG, RECORDS, SEED, WHO
 
 
 @runtime_checkable
@@ -70,8 +70,8 @@ class Roster:
         return {self.partitions[place]: int(times[place]) for place in np.flatnonzero(times)}
 
 
-def take_roster(grid: Grid, clients: int, patience: float = 120.0) -> Roster:
-    """Wait until `clients` nodes are there and learn who they are.
+def take_roster(grid: Grid, clients: int, patience: float = 120.0, seed: int = 0) -> Roster:
+    """Wait until `clients` nodes are there and learn who they are in the experiment with this `seed`.
 
     Raises:
         TimeoutError: fewer nodes within `patience` seconds, or some don't answer as they should.
@@ -85,7 +85,7 @@ def take_roster(grid: Grid, clients: int, patience: float = 120.0) -> Roster:
         if time.monotonic() > deadline:
             raise TimeoutError(f"only {len(nodes)} of {clients} clients are there after {patience:.0f} s")
         time.sleep(0.05)
-    question = RecordDict({CONFIG: ConfigRecord({})})
+    question = RecordDict({CONFIG: ConfigRecord({SEED: seed})})
     replies = grid.send_and_receive(
         [Message(question, dst_node_id=node, message_type=WHO) for node in nodes], timeout=patience
     )

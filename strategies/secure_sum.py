@@ -15,7 +15,7 @@ from flwr.serverapp import Grid
 
 from fl_tiprdc.config import FEWEST_IN_SUM, ProtectionConfig
 from fl_tiprdc.federated.contributions import Rows
-from fl_tiprdc.federated.messages import GroupArrays, Instruction
+from fl_tiprdc.federated.messages import SEED, GroupArrays, Instruction
 from fl_tiprdc.federated.secagg.fixed_point import MOST_CLIENTS, Words, decode
 from fl_tiprdc.federated.secagg.masks import MaskStream, public_key
 from fl_tiprdc.federated.secagg.member import pair_mask_seed, seed_check, self_mask_seed
@@ -35,9 +35,12 @@ from fl_tiprdc.federated.secagg.messages import (
     Shares,
 )
 from fl_tiprdc.federated.secagg.sharing import combine
+from fl_tiprdc.seeding import numpy_generator
 from strategies.reply_check import Refusal, Replies, sort_replies
 from strategies.roster import Roster
 from strategies.secagg_reply_check import KeyCheck, SecretsCheck, opened_fits, shares_fit
+
+TRIES = 300  # sets of members from whose shares a secret is put together, where some tell wrong ones
 
 
 class SecureSumError(RuntimeError):
@@ -70,11 +73,13 @@ class SecureSum:
         protection: how many must stay; whether updates are clipped.
         roster: the clients.
         training: name of the training, which no other has.
+        seed: of the experiment.
         timeout: seconds to wait for an answer.
     """
 
-    def __init__(self, protection: ProtectionConfig, roster: Roster, training: str, timeout: float) -> None:
-        self._protection, self._roster, self._training, self._timeout = protection, roster, training, timeout
+    def __init__(self, protection: ProtectionConfig, roster: Roster, training: str, seed: int, timeout: float) -> None:
+        self._protection, self._roster, self._timeout = protection, roster, timeout
+        self._training, self._seed = training, seed
         self._keys: dict[int, bytes] = {}  # told once
 
     def _ask(self, grid: Grid, kind: str, contents: Mapping[int, RecordDict], check: Any) -> Replies[Any]:
@@ -95,13 +100,13 @@ class SecureSum:
         if len(weights) > MOST_CLIENTS:
             raise SecureSumError(f"a secure sum holds {MOST_CLIENTS} clients; {len(weights)} are asked")
         new = [partition for partition in weights if partition not in self._keys]
-        question = RecordDict({SESSION: ConfigRecord({})})
+        question = RecordDict({SESSION: ConfigRecord({SEED: self._seed})})
         told = self._ask(grid, KEYS, dict.fromkeys(new, question), KeyCheck(SESSION, KEY)) if new else Replies({}, ())
         self._keys |= told.good
         members = sorted(partition for partition in weights if partition in self._keys)
         needed = max(FEWEST_IN_SUM, self._protection.needed(len(members)))
         self._require(len(members), needed, len(weights), told)
-        session = Session(self._training, exchange, members, [self._keys[m] for m in members], needed)
+        session = Session(self._training, self._seed, exchange, members, [self._keys[m] for m in members], needed)
         request = RecordDict({SESSION: session.pack()})
         got = self._ask(grid, SHARES, dict.fromkeys(members, request), SecretsCheck(Shares, SESSION, exchange))
         misfits = {m for m, shares in got.good.items() if not shares_fit(shares, session, m)}
@@ -129,6 +134,28 @@ class SecureSum:
             raise SecureSumError(
                 f"secure aggregation needs {needed} of {asked} clients to stay, {there} are left{reason}"
             )
+
+    @staticmethod
+    def _seeds(begun: Sum, opened: Mapping[int, Opened], stayed: Mapping[int, bool]) -> dict[int, bytes]:
+        """The seed of each member's self-mask if it stayed, else of its key; who tells wrong shares is left out."""
+        session = begun.work.session
+        places = {member: place + 1 for place, member in enumerate(session.members)}
+        speakers, found = list(opened)[: session.threshold], dict[int, bytes]()
+        generator = numpy_generator(0, "speakers", session.training, session.exchange)
+        for i, (member, here) in enumerate(stayed.items()):
+            shares = begun.shares[member]
+            for _ in range(TRIES):
+                try:
+                    seed = combine({places[s]: opened[s].shares[i] for s in speakers})
+                except ValueError:
+                    seed = b""
+                if seed and (seed_check(seed) == shares.check if here else public_key(seed) == shares.key):
+                    found[member] = seed
+                    break
+                speakers = generator.choice(list(opened), session.threshold, replace=False).tolist()
+            else:
+                raise SecureSumError(f"secure aggregation: the shares of client {member}'s secret don't fit together")
+        return found
 
     def open(
         self, grid: Grid, begun: Sum, instruction: Instruction, sent: GroupArrays, updates: Mapping[int, MaskedUpdate]
@@ -162,20 +189,7 @@ class SecureSum:
         self._require(len(opened), session.threshold, len(session.members), got)
         begun.bytes_down += sum(r.count_bytes() for c in contents.values() for r in c.config_records.values())
         begun.bytes_up += sum(one.pack().count_bytes() for one in opened.values())
-        speakers = list(opened)[: session.threshold]
-
-        def seed(place: int, member: int) -> bytes:
-            try:
-                return combine({places[s] + 1: opened[s].shares[place] for s in speakers})
-            except ValueError:
-                raise SecureSumError(f"secure aggregation: the shares of client {member} don't fit together") from None
-
-        seeds = {member: seed(i, member) for i, member in enumerate(present)}
-        for member, found in seeds.items():
-            shares = begun.shares[member]
-            right = seed_check(found) == shares.check if member in updates else public_key(found) == shares.key
-            if not right:
-                raise SecureSumError(f"secure aggregation: the shares of client {member} are of another secret")
+        seeds = self._seeds(begun, opened, {member: member in updates for member in present})
         total: Words = np.sum([one.words for one in updates.values()], axis=0, dtype=np.uint64)
         transcript, stream = begun.work.transcript(instruction, sent), MaskStream(len(total))
         for member in stayed:

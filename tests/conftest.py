@@ -1,5 +1,6 @@
 """Small slices of the real data, and small experiments on them."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from fl_tiprdc.config import Experiment, build_experiment, merge
 from fl_tiprdc.data import load_population
@@ -16,6 +18,11 @@ from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import start_ray
 from fl_tiprdc.federated.messages import GroupArrays
 from fl_tiprdc.hybrid.step import HybridStep
+
+# the same examples each time, so that what passes here passes elsewhere; HYPOTHESIS_PROFILE=random looks for new ones
+settings.register_profile("project", deadline=None, derandomize=True, database=None)
+settings.register_profile("random", deadline=None, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 SMALL: dict[str, Any] = {
     "clients": 6,

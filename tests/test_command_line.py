@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import warnings
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -15,37 +14,23 @@ import pytest
 from rich.console import Console
 
 from fl_tiprdc.config import DataConfig, Experiment, FederationConfig, build_experiment
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.further_attacks import FURTHER
 from simulations import command_line, results, run
 from simulations.command_line import FLAGS, experiment_parser, guard, read_experiment
-from simulations.experiment import Outcome
+from simulations.outcome import Outcome
 from simulations.stages import Stages
 from strategies.hybrid_strategy import TooManyFailuresError
+from tests.entry_points import load_once, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@cache  # once for all tests; a population is immutable
-def load(dataset, private, held_out, config):
-    return load_population(dataset, private, held_out, DataConfig.model_validate_json(config))
-
-
 @pytest.fixture(autouse=True)
 def _load_once(monkeypatch):
-    monkeypatch.setattr(
-        command_line,
-        "load_population",
-        lambda dataset, private, held_out, config: load(dataset, private, held_out, config.model_dump_json()),
-    )
-
-
-def tree(folder: Path) -> dict[str, bytes | None]:
-    """Everything in a folder: path -> content."""
-    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+    monkeypatch.setattr(command_line, "load_population", load_once)
 
 
 @pytest.fixture
@@ -299,11 +284,11 @@ def test_what_a_broken_run_leaves_is_cleared(tmp_path):
         (TooManyFailuresError("3 of 5 clients failed"), 1, "failed: 3 of 5 clients failed"),
         (TimeoutError("no reply\nin 5 s"), 1, "failed: no reply in 5 s"),
         (InputError("clients is\n'a'"), 2, "error: clients is 'a'"),
-        (KeyboardInterrupt(), 130, "interrupted: nothing was written"),
+        (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
 def test_a_run_that_breaks_off_ends_with_one_line(error, status, line, monkeypatch, capsys, tmp_path):
-    def breaks(experiment, publication, stages):
+    def breaks(experiment, publication, stages, grid):
         publication.mkdir()
         (publication / "part").touch()
         raise error

@@ -9,9 +9,10 @@ import pytest
 
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.adult import WHITE_COLLAR
+from fl_tiprdc.data.column_encoding import CLIP
 from fl_tiprdc.data.crowd import Attribute, Column, Crowd, Description
 from fl_tiprdc.data.population import OTHER, hold_out
-from fl_tiprdc.data.table import CLIP, Table, encode
+from fl_tiprdc.data.table import Table, encode
 from fl_tiprdc.errors import InputError
 
 RECORDS = 48_842  # of the UCI repository's adult.data and adult.test together

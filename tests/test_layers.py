@@ -17,12 +17,12 @@ from fl_tiprdc.hybrid.step import HybridStep
 ROOT = Path(__file__).resolve().parent.parent
 # from the lowest layer up; a module may import its own layer and those before it
 LAYERS = (
-    ("fl_tiprdc.errors", "fl_tiprdc.seeding"),
+    ("fl_tiprdc.errors", "fl_tiprdc.seeding", "fl_tiprdc.whole_file"),
     ("fl_tiprdc.config",),
     ("fl_tiprdc.data",),
     ("fl_tiprdc.models",),
     ("fl_tiprdc.hybrid",),
-    ("fl_tiprdc.baselines",),
+    ("fl_tiprdc.baselines", "fl_tiprdc.extractor"),
     ("strategies", "fl_tiprdc.federated"),
     ("fl_tiprdc.evaluation",),
     ("fl_tiprdc.report",),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -156,15 +157,18 @@ def test_honest_parts_always_pass():
 
 
 def test_parts_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    def fail(path, data):
-        with path.open("wb") as file:
-            file.write(data[:10])
+    write_part(tmp_path, 3, GOOD)
+    before = (tmp_path / "part-000003.parquet").read_bytes()
+
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(OSError, match="No space"):
-        write_part(tmp_path, 3, GOOD)
-    assert not list(tmp_path.glob("*.parquet"))
+    monkeypatch.setattr(os, "fsync", full)
+    for client in (3, 4):  # one that is there already, and a new one
+        with pytest.raises(OSError, match=f"No space left on device: .*part-00000{client}"):
+            write_part(tmp_path, client, GOOD + 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["part-000003.parquet"]
+    assert (tmp_path / "part-000003.parquet").read_bytes() == before
 
 
 class Cheat(InlineGrid):

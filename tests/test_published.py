@@ -27,7 +27,7 @@ from fl_tiprdc.evaluation.published import (
 from fl_tiprdc.federated.publication import read_store, write_part
 from simulations import audit as command
 from simulations.command_line import guard
-from tests.test_command_line import tree
+from tests.entry_points import tree
 
 PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=50, further=())
 CLIENTS, EACH = 20, 20

@@ -308,11 +308,11 @@ def test_a_run_on_images_leaves_rows_and_the_figure(small, tmp_path, monkeypatch
     parts = [crowd_of(x[:200], image_description(x), tasks=True), crowd_of(x[200:], image_description(x), tasks=True)]
     monkeypatch.setattr(experiment_module, "load_population", lambda *_: Population(*parts))
 
-    def trained(experiment, population, stages, outcome, rounds):
+    def trained(experiment, population, stages, outcome, rounds, kept):
         rounds.append({"setting": "centralized", "method": "tiprdc+", "lam": 0.1, "seed": 0})
         return [Job(release(codes, 200, setting="centralized", lam=lam)) for lam in experiment.lambdas]
 
-    monkeypatch.setattr(experiment_module, "_centralized", trained)
+    monkeypatch.setattr(experiment_module, "train_at_one_place", trained)
     experiment = small(
         settings=("centralized", "baseline"),
         methods=("tiprdc+",),

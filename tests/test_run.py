@@ -10,6 +10,7 @@ from rich.console import Console
 
 import simulations.command_line as command_line
 import simulations.experiment as experiment_module
+import simulations.federated_stage as federated_stage
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.frontier import VALIDATION
 from fl_tiprdc.federated.publication import read_store
@@ -139,11 +140,11 @@ def test_a_second_run_takes_the_place_of_the_first_only_when_it_is_whole(small, 
     def broken(*_, **__):
         raise TooManyFailuresError("3 of 6 clients failed")
 
-    monkeypatch.setattr(experiment_module, "launch", broken)
+    monkeypatch.setattr(federated_stage, "launch_all", broken)
     with pytest.raises(TooManyFailuresError):
         run(small(seeds=(9,)), folder, quiet())
     assert (folder / "metrics.csv").read_text() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert {path.name for path in tmp_path.iterdir()} == {"run", ".run.partial"}  # what was done is kept, out of sight
 
 
 def test_a_run_in_which_clients_fail_ends_with_status_1_and_one_line(slice_of_adult, tmp_path, monkeypatch, capsys):
@@ -178,7 +179,7 @@ def test_a_run_in_which_clients_fail_ends_with_status_1_and_one_line(slice_of_ad
     assert error.startswith("failed: 6 of 6 clients failed in exchange 1")
     assert "disk is gone" in error
     assert error.count("\n") == 1
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [".run.partial"]  # the centralised part, for --resume
 
 
 def test_several_private_attributes_and_seeds(small, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_grid import FIRST_NODE, stamp
 from fl_tiprdc.federated.messages import LocalArrays, pack_arrays
 from fl_tiprdc.federated.secagg.fixed_point import FRACTION_BITS, LARGEST, decode, encode
+from fl_tiprdc.federated.secagg.ledger import FileLedger
 from fl_tiprdc.federated.secagg.masks import MaskStream
 from fl_tiprdc.federated.secagg.member import Member
 from fl_tiprdc.federated.secagg.messages import OPEN, SHARES, MaskedUpdate, MaskRequest, OpenRequest, Session
@@ -29,7 +30,7 @@ COUNT = 9  # of which six must stay
 
 
 def session_of(members: list[Member], exchange: int = 1, threshold: int = 6) -> Session:
-    return Session("test", exchange, list(range(len(members))), [m.key for m in members], threshold)
+    return Session("test", 0, exchange, list(range(len(members))), [m.key for m in members], threshold)
 
 
 def request_for(members: list[Member], session: Session) -> tuple[MaskRequest, list]:
@@ -132,9 +133,10 @@ def test_nor_do_all_but_one_member_and_the_server_together_see_it_before_it_is_o
 # ---- what a member refuses
 
 
-def test_a_member_refuses_sessions_that_would_not_hide_it(members, tmp_path):
+def test_a_member_refuses_sessions_that_would_not_hide_it(members):
     good = session_of(members)
     request, shares = request_for(members, good)
+    ledger: dict[str, str] = {}
     stayed = OpenRequest(list(range(9)), [True] * 9, [one.sealed[0] for one in shares])
     wrong = {
         "two members": session_of(members[:2], threshold=2),
@@ -151,8 +153,8 @@ def test_a_member_refuses_sessions_that_would_not_hide_it(members, tmp_path):
         with pytest.raises(ValueError, match=r"a sum must|the threshold|is no member"):
             members[0].mask(session, request, b"", words, MaskStream(4))
         with pytest.raises(ValueError, match=r"a sum must|the threshold|is no member"):
-            members[0].open(session, stayed, tmp_path / "ledger")
-    assert not (tmp_path / "ledger").exists()
+            members[0].open(session, stayed, ledger)
+    assert not ledger
 
 
 def test_a_key_that_the_server_made_up_is_refused(members):
@@ -167,12 +169,13 @@ def test_a_key_that_the_server_made_up_is_refused(members):
 
 
 def test_a_member_opens_one_sum_of_an_exchange(members, tmp_path):
-    session, ledger = session_of(members), tmp_path / "opened" / "0"
+    path = tmp_path / "opened" / "0"
+    session, ledger = session_of(members), FileLedger(path)
     _, shares = request_for(members, session)
     sealed = [one.sealed[0] for one in shares]
     everybody = OpenRequest(list(range(9)), [True] * 9, sealed)
     first = members[0].open(session, everybody, ledger)
-    assert members[0].open(session, everybody, ledger) == first  # asked again after a lost answer
+    assert members[0].open(session, everybody, FileLedger(path)) == first  # asked again after a lost answer
     without = replace(everybody, stayed=[True] * 8 + [False])
     with pytest.raises(ValueError, match="has opened another sum"):
         members[0].open(session, without, ledger)
@@ -193,21 +196,21 @@ def test_a_member_opens_one_sum_of_an_exchange(members, tmp_path):
         ({"members": [0, 1, 2, 3, 4, 5, 6, 7, 99]}, "once"),
     ],
 )
-def test_a_member_refuses_to_open_what_is_no_sum(change, why, members, tmp_path):
+def test_a_member_refuses_to_open_what_is_no_sum(change, why, members):
     session = session_of(members)
     _, shares = request_for(members, session)
     request = OpenRequest(list(range(9)), [True] * 9, [one.sealed[0] for one in shares])
     with pytest.raises(ValueError, match=why):
-        members[0].open(session, replace(request, **change), tmp_path / "ledger")
+        members[0].open(session, replace(request, **change), {})
 
 
-def test_shares_of_others_are_sealed(members, tmp_path):
+def test_shares_of_others_are_sealed(members):
     session = session_of(members)
     _, shares = request_for(members, session)
     swapped = [one.sealed[1] for one in shares]  # what was sealed for member 1
     swapped[0] = b""
     with pytest.raises(InvalidTag):
-        members[0].open(session, OpenRequest(list(range(9)), [True] * 9, swapped), tmp_path / "ledger")
+        members[0].open(session, OpenRequest(list(range(9)), [True] * 9, swapped), {})
 
 
 # ---- trainings
@@ -394,15 +397,22 @@ def test_malformed_shares_are_refused(small, make_store, population, one_thread)
     assert secure.exchanges[0].failure_kinds == {"shares": 2, "stale": 1}
 
 
-def test_wrong_shares_in_the_last_step_are_noticed(small, make_store, population, one_thread):
-    def spoil(reply):
-        if "opening" in reply.content and reply.metadata.src_node_id == FIRST_NODE:
-            record = dict(reply.content["opening"])
-            record["shares"] = [bytes(17)] * len(record["shares"])
-            reply.content["opening"] = ConfigRecord(record)
+def test_wrong_shares_in_the_last_step_are_left_out_or_else_noticed(small, make_store, population, one_thread):
+    def lying(clients):
+        def spoil(reply):
+            if "opening" in reply.content and reply.metadata.src_node_id - FIRST_NODE in clients:
+                record = dict(reply.content["opening"])
+                record["shares"] = [bytes(17)] * len(record["shares"])
+                reply.content["opening"] = ConfigRecord(record)
 
-    with pytest.raises(TooManyFailuresError, match="the shares of client 0"):
-        train(Faulty(make_store(9), {}, spoil), small, population, protection=SECAGG)
+        return spoil
+
+    store = make_store(9)
+    plain = train(Faulty(store, {"train": {5}}), small, population)
+    secure = train(Faulty(store, {"train": {5}}, lying({0, 3})), small, population, protection=SECAGG)
+    assert largest_difference(plain.groups, secure.groups) < 1e-5
+    with pytest.raises(TooManyFailuresError, match=r"the shares of client \d's secret don't fit"):
+        train(Faulty(store, {}, lying({0, 2, 5, 8})), small, population, protection=SECAGG)
 
 
 def test_a_poisoned_sum_out_of_range_is_noticed(small, make_store, population, one_thread):

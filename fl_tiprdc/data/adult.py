@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from fl_tiprdc.config import DataConfig
+from fl_tiprdc.data.column_encoding import require_columns
 from fl_tiprdc.data.crowd import Population
-from fl_tiprdc.data.table import Table, encode, require_columns
+from fl_tiprdc.data.table import Table, encode
 from fl_tiprdc.errors import InputError, require_known
 
 WHITE_COLLAR = ("Prof-specialty", "Exec-managerial", "Tech-support", "Sales", "Adm-clerical")

@@ -32,6 +32,9 @@ class Column:
         categories: the values of a categorical column, in the order of its columns of x.
         uncertainty: what the best constant prediction leaves unexplained, on contributors: the entropy in nats
             (categorical) or half the mean squared error (numeric; ½ for a standardised column).
+        mean, deviation: numeric: of the contributors' values, by which x is standardised.
+        middle: numeric: the contributors' median, which stands for a missing value.
+        missing_in: the column whose missing values this one tells; empty: it has values of its own.
     """
 
     name: str
@@ -39,6 +42,10 @@ class Column:
     start: int
     categories: tuple[str, ...] = ()
     uncertainty: float = 0.5
+    mean: float = 0.0
+    deviation: float = 1.0
+    middle: float = 0.0
+    missing_in: str = ""
 
     @property
     def width(self) -> int:

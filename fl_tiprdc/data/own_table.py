@@ -1,7 +1,6 @@
 """Anybody's table: a CSV or Parquet file, with some columns to hide and some to predict."""
 
 import csv
-import decimal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,16 +11,17 @@ import pandas as pd
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.attributes import drawn_rows
+from fl_tiprdc.data.column_encoding import require_columns
+from fl_tiprdc.data.column_values import as_number, as_text, is_number
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.population import encode_private, hold_out
-from fl_tiprdc.data.table import Table, encode, require_columns
+from fl_tiprdc.data.table import Table, encode
 from fl_tiprdc.errors import InputError
 
 MANY = 100  # values of a category that takes part without being asked for
 MOST = 1000  # values of any category: each takes a column of x
 NAMELESS = "(column"  # with its number: a column without a name, such as the index that pandas writes
 FEW = 10  # numbers with at most that many values are classes as labels; others are split at the median
-ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?"
 
 
 class DataNotice(UserWarning):
@@ -107,67 +107,6 @@ def read_table(path: Path) -> pd.DataFrame:
 # ---- kinds of columns
 
 
-def _as_number(name: str, values: pd.Series) -> pd.Series:
-    """The values as float64, NaN where missing or infinite; of dates and spans of time, days."""
-    found = values.dropna()
-    if pd.api.types.is_datetime64_any_dtype(values):
-        days = pd.to_datetime(values, utc=True).dt.tz_localize(None)
-        number = (days - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
-    elif pd.api.types.is_timedelta64_dtype(values):
-        number = values.dt.total_seconds() / 86_400
-    elif _looks_like_dates(values):
-        dates = pd.to_datetime(values.astype(object), format="ISO8601", utc=True, errors="coerce")
-        return _as_number(name, dates)
-    else:
-        number = pd.to_numeric(values.astype(object).where(values.notna(), None), errors="coerce")
-        wrong = found[number[found.index].isna()]
-        if len(wrong):
-            raise InputError(f"column '{name}' cannot be numbers: it has '{wrong.iloc[0]}'")
-    array = number.to_numpy(np.float64, na_value=np.nan)
-    return pd.Series(np.where(np.isfinite(array), array, np.nan), index=values.index)
-
-
-def _looks_like_dates(values: pd.Series) -> bool:
-    """Whether all values are texts like 2024-05-31 or 2024-05-31 12:00, or dates, that exist."""
-    found = values.dropna()
-    if not len(found) or pd.api.types.is_numeric_dtype(values):
-        return False
-    text = found.astype(str)
-    if not text.str.fullmatch(ISO_DATE).all():
-        return False
-    return bool(pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce").notna().all())
-
-
-def _as_text(values: pd.Series) -> pd.Series:
-    """The values as text, None where missing; whole numbers without a fraction."""
-    present = values.notna().to_numpy()
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        text = [f"{value:.0f}" if float(value).is_integer() else str(value) for value in values[present]]
-    else:
-        text = [str(value).strip() for value in values[present]]
-    out = np.full(len(values), None, dtype=object)
-    out[present] = text
-    return pd.Series(out, index=values.index, dtype=object)
-
-
-def _is_number(values: pd.Series) -> bool:
-    """Whether the values tell that a column has numbers, dates or spans of time; booleans are categories."""
-    if pd.api.types.is_bool_dtype(values):
-        return False
-    if (
-        pd.api.types.is_numeric_dtype(values)
-        or pd.api.types.is_datetime64_any_dtype(values)
-        or pd.api.types.is_timedelta64_dtype(values)
-    ):
-        return True
-    found = values.dropna()
-    if pd.api.types.is_object_dtype(values) and len(found):
-        kinds = (int, float, decimal.Decimal, np.number)
-        if all(isinstance(value, kinds) and not isinstance(value, bool) for value in found):
-            return True
-    return _looks_like_dates(values)
-
-
 def _is_numbering(values: pd.Series) -> bool:
     """Whether a column merely counts the rows: whole numbers, each once, without gap or without a name."""
     if not pd.api.types.is_integer_dtype(values) or values.hasnans or len(values) < 3:
@@ -187,13 +126,13 @@ def feature_columns(frame: pd.DataFrame, kinds: Mapping[str, str], known: np.nda
         values, kind = frame[name], kinds.get(name, "")
         if kind == "ignore":
             continue
-        if kind == "number" or (not kind and _is_number(values)):
+        if kind == "number" or (not kind and is_number(values)):
             if not kind and _is_numbering(values):
                 crowded.append(f"'{name}' (numbers the rows)")
             else:
-                kept[name] = _as_number(name, values)
+                kept[name] = as_number(name, values)
             continue
-        text = _as_text(values)
+        text = as_text(values)
         count = text[known].nunique()
         if kind == "category" and count > MOST:
             raise InputError(f"column '{name}' has {count} values: a category may have {MOST}; ignore it instead")
@@ -211,15 +150,15 @@ def feature_columns(frame: pd.DataFrame, kinds: Mapping[str, str], known: np.nda
 
 def label_values(name: str, values: pd.Series, kind: str, known: np.ndarray, what: str) -> pd.Series:
     """A private attribute or a task, without missing values: text for classes, numbers to split at the median."""
-    number = kind == "number" or (not kind and _is_number(values))
+    number = kind == "number" or (not kind and is_number(values))
     count = values[known].astype(str).nunique()
     if count < 2:
         raise InputError(f"{what} '{name}' has a single value, '{values[known].iloc[0]}': nothing to learn")
     if not number or (count <= FEW and kind != "number"):
         if count > MANY:
             raise InputError(f"{what} '{name}' has {count} values: at most {MANY} classes can be told apart")
-        return _as_text(values)
-    found = _as_number(name, values)
+        return as_text(values)
+    found = as_number(name, values)
     if count > 2:
         middle = found[known].median()
         if not (found[known] > middle).any():

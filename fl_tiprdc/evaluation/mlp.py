@@ -11,7 +11,8 @@ from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.models.perceptron import perceptron
 from fl_tiprdc.seeding import derive, layer_draws, numpy_generator
 
-BATCH_SIZE = 1024
+BATCH_SIZE = 1024  # without noise at most a sixteenth of the records: few of them get enough updates too
+SMALLEST_BATCH = 32
 LEARNING_RATE = 3e-3
 
 
@@ -58,7 +59,8 @@ class Perceptron:
                 network = perceptron([x.shape[1], *self._hidden, sum(classes)])
         optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-3, fused=True)
         generator = torch.Generator().manual_seed(derive(self._seed, "probe-batches"))
-        steps = self._epochs * -(-len(training) // BATCH_SIZE)
+        size = BATCH_SIZE if self._sigma else min(BATCH_SIZE, max(SMALLEST_BATCH, len(training) // 16))
+        steps = self._epochs * -(-len(training) // size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, max(2, steps)) if self._sigma else None
 
         def seen(rows: Tensor) -> Tensor:
@@ -74,7 +76,7 @@ class Perceptron:
         validated = seen(validation)
         waited, kept = 0, network.state_dict()
         for _ in range(self._epochs):
-            for rows in training[torch.randperm(len(training), generator=generator)].split(BATCH_SIZE):
+            for rows in training[torch.randperm(len(training), generator=generator)].split(size):
                 optimiser.zero_grad()
                 loss(seen(rows), rows).backward()
                 optimiser.step()

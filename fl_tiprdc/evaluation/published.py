@@ -20,11 +20,12 @@ import pandas as pd
 import pyarrow.parquet as parquet
 
 from fl_tiprdc.config import AuditConfig
+from fl_tiprdc.data.column_encoding import require_columns
 from fl_tiprdc.data.crowd import Attribute, Floats, Ints
 from fl_tiprdc.data.own_table import DataNotice, feature_columns, label_values, read_table
 from fl_tiprdc.data.population import encode_private, hold_out
 from fl_tiprdc.data.raw_features import raw_features
-from fl_tiprdc.data.table import Table, encode, require_columns
+from fl_tiprdc.data.table import Table, encode
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY

@@ -1,6 +1,7 @@
 """The Flower ClientApp: hands messages to local work and packs the answers."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,13 @@ import torch
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.local_work import to_tensors
 from fl_tiprdc.federated.messages import (
     CONFIG,
     RECORDS,
     REPRESENTATIONS,
+    SEED,
     Instruction,
     pack_arrays,
     unpack_arrays,
@@ -23,6 +25,8 @@ from fl_tiprdc.federated.secagg.messages import KEY, OPENING, SESSION, OpenReque
 from fl_tiprdc.federated.secagg.work import answer_train, ledger_of, member_of
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.seeding import torch_generator
+
+Disk = Callable[[Context, int], Store]  # from a node and an experiment seed to where its records are
 
 _stores: dict[str, ClientStore] = {}
 
@@ -36,58 +40,65 @@ def open_store(root: str) -> ClientStore:
 
 def build_client_app(root: str) -> ClientApp:
     """A ClientApp whose clients keep their records in the client store at `root`."""
+    return client_app_of(lambda context, seed: open_store(root))
+
+
+def client_app_of(disk: Disk) -> ClientApp:
+    """A ClientApp whose clients keep their records where `disk` says."""
     app = ClientApp()
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
         torch.set_num_threads(1)
-        update = answer_train(
-            open_store(root),
-            Instruction.unpack(message.content.config_records[CONFIG]),
-            unpack_groups(message.content),
-            [int(context.node_config["partition-id"])],
-            SecureWork.found_in(message.content.config_records),
-        )[0]
+        configs = message.content.config_records
+        instruction, secure = Instruction.unpack(configs[CONFIG]), SecureWork.found_in(configs)
+        store = disk(context, instruction.seed)
+        update = answer_train(store, instruction, unpack_groups(message.content), [_partition(context)], secure)[0]
         return Message(update.pack(), reply_to=message)
 
     @app.query("who")
     def who(message: Message, context: Context) -> Message:
-        partition = int(context.node_config["partition-id"])
-        config = ConfigRecord({"partition-id": partition, RECORDS: int(open_store(root).sizes[partition])})
+        partition = _partition(context)
+        store = disk(context, int(message.content.config_records[CONFIG].get(SEED, 0)))
+        config = ConfigRecord({"partition-id": partition, RECORDS: store.size(partition)})
         return Message(RecordDict({CONFIG: config}), reply_to=message)
 
     @app.query("keys")
     def keys(message: Message, context: Context) -> Message:
-        member = member_of(open_store(root), int(context.node_config["partition-id"]))
+        partition = _partition(context)
+        member = member_of(disk(context, int(message.content.config_records[SESSION][SEED])), partition)
         return Message(RecordDict({SESSION: ConfigRecord({KEY: member.key})}), reply_to=message)
 
     @app.query("shares")
     def shares(message: Message, context: Context) -> Message:
-        member = member_of(open_store(root), int(context.node_config["partition-id"]))
-        found = member.share(Session.unpack(message.content.config_records[SESSION]))
-        return Message(RecordDict({SESSION: found.pack()}), reply_to=message)
+        session = Session.unpack(message.content.config_records[SESSION])
+        member = member_of(disk(context, session.seed), _partition(context))
+        return Message(RecordDict({SESSION: member.share(session).pack()}), reply_to=message)
 
     @app.query("open")
     def open_sum(message: Message, context: Context) -> Message:
-        store, partition = open_store(root), int(context.node_config["partition-id"])
-        records = message.content.config_records
-        session, request = Session.unpack(records[SESSION]), OpenRequest.unpack(records[OPENING])
-        opened = member_of(store, partition).open(session, request, ledger_of(store, partition))
+        configs, partition = message.content.config_records, _partition(context)
+        session, request = Session.unpack(configs[SESSION]), OpenRequest.unpack(configs[OPENING])
+        store = disk(context, session.seed)
+        opened = member_of(store, partition).open(session, request, ledger_of(store, partition, context))
         return Message(RecordDict({OPENING: opened.pack()}), reply_to=message)
 
     @app.query("publish")
     def publish(message: Message, context: Context) -> Message:
-        partition = int(context.node_config["partition-id"])
         instruction = Instruction.unpack(message.content.config_records[CONFIG])
         extractor = unpack_arrays(message.content.array_records["extractor"])
-        z = representations(open_store(root), partition, instruction, extractor)
+        z = representations(disk(context, instruction.seed), _partition(context), instruction, extractor)
         return Message(RecordDict({REPRESENTATIONS: pack_arrays({"z": z})}), reply_to=message)
 
     return app
 
 
+def _partition(context: Context) -> int:
+    return int(context.node_config["partition-id"])
+
+
 def representations(
-    store: ClientStore, partition: int, instruction: Instruction, extractor: dict[str, np.ndarray]
+    store: Store, partition: int, instruction: Instruction, extractor: dict[str, np.ndarray]
 ) -> np.ndarray:
     """What one client publishes: [n, d] float32.
 

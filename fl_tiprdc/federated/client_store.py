@@ -4,19 +4,37 @@ A simulation keeps the records of all clients in one file, ordered by client and
 memory and start-up don't grow with the number of clients.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from fl_tiprdc.data.crowd import Attribute, Column, Description, Ints, Records
+from fl_tiprdc.data.crowd import Description, Ints, Records
+from fl_tiprdc.data.description_file import read_description, write_description
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.seeding import derive
+from fl_tiprdc.whole_file import reserve
 
 PIECE = 4096  # records written at a time
+
+
+class Store(Protocol):
+    """What a client's work needs of the place that holds its records."""
+
+    @property
+    def description(self) -> Description:
+        """Meaning of x and of the private labels."""
+
+    def size(self, partition: int) -> int:
+        """Number of records of one client."""
+
+    def records(self, partition: int) -> Records:
+        """The records of one client."""
+
+    def secret(self, partition: int) -> int:
+        """A number only this client knows."""
 
 
 def write_client_store(
@@ -36,27 +54,14 @@ def write_client_store(
     kept = np.lib.format.open_memmap(
         root / "x.npy", mode="w+", dtype=records.x.dtype, shape=(len(order), *records.x.shape[1:])
     )
+    reserve(root / "x.npy")
     for begin in range(0, len(order), PIECE):  # images are decoded piece by piece
         kept[begin : begin + PIECE] = records.x[order[begin : begin + PIECE]]
     kept.flush()
     np.save(root / "private.npy", records.private[order])
     np.save(root / "offsets.npy", np.cumsum([0, *map(len, partitions)]))
     (root / "secret").write_text(str(derive(seed, "client-secrets")))
-    (root / "description.json").write_text(json.dumps(asdict(description)))
-
-
-def read_description(path: Path) -> Description:
-    """A description as `write_client_store` writes it."""
-    raw = json.loads(path.read_text())
-    return Description(
-        **{
-            **raw,
-            "attributes": tuple(Attribute(a["name"], tuple(a["classes"])) for a in raw["attributes"]),
-            "marginals": tuple(tuple(m) for m in raw["marginals"]),
-            "shape": tuple(raw["shape"]),
-            "columns": tuple(Column(**{**c, "categories": tuple(c["categories"])}) for c in raw["columns"]),
-        }
-    )
+    write_description(root / "description.json", description)
 
 
 class ClientStore:
@@ -84,6 +89,10 @@ class ClientStore:
     def sizes(self) -> Ints:
         """[clients] number of records of each client."""
         return np.diff(self.offsets)
+
+    def size(self, partition: int) -> int:
+        """Number of records of one client."""
+        return int(self.sizes[partition])
 
     def records(self, partition: int) -> Records:
         """The records of one client.

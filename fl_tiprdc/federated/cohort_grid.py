@@ -2,34 +2,19 @@
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import ray
-from flwr.app import Error, Message, MessageType
+from flwr.app import Error, Message
 
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
-from fl_tiprdc.federated.local_grid import LOST, RAISED, LocalGrid, stamp
-from fl_tiprdc.federated.messages import CONFIG, CohortUpdate, Instruction, LocalArrays, Update, unpack_groups
-from fl_tiprdc.federated.secagg.messages import MaskedCohort, MaskedUpdate, SecureWork
+from fl_tiprdc.federated.cohorts import Job, deal, replies_to
+from fl_tiprdc.federated.local_grid import LOST, LocalGrid, stamp
 
-LARGEST_COHORT = 64  # clients in one stacked program: beyond it, memory grows and speed doesn't
-LARGEST_BUNDLE = 64  # messages for the ClientApp that go to an actor together
 TRIES = 2
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Job:
-    """Messages for one actor: a cohort to train (with instruction, masking and arrays), or a bundle to handle."""
-
-    messages: list[Message]
-    work: tuple[Instruction, Any, SecureWork | None] | None = None
-    tries: int = 0
 
 
 class RayCohortGrid(LocalGrid):
@@ -68,59 +53,18 @@ class RayCohortGrid(LocalGrid):
             ray.kill(actor)
         self._actors = []
 
-    def _jobs(self, messages: list[Message]) -> list[_Job]:
-        alike: Mapping[tuple[int, ...], list[Message]] = defaultdict(list)
-        singles: list[Message] = []
-        for message in messages:
-            if message.metadata.message_type == MessageType.TRAIN and CONFIG in message.content:
-                alike[tuple(id(record) for record in message.content.values())].append(message)
-            else:
-                singles.append(message)
-        jobs: list[_Job] = []
-        for same in alike.values():
-            content = same[0].content
-            configs = content.config_records
-            secure = SecureWork.found_in(configs)
-            work = (Instruction.unpack(configs[CONFIG]), ray.put(unpack_groups(content)), secure)
-            # longest first, dealt like cards there and back: cohorts of like size with clients of like size
-            same.sort(key=lambda m: -int(self.store.sizes[self.partitions()[m.metadata.dst_node_id]]))
-            count = len(self._actors) * -(-len(same) // (LARGEST_COHORT * len(self._actors)))
-            count = min(count, len(same))
-            cohorts: list[list[Message]] = [[] for _ in range(count)]
-            for i, message in enumerate(same):
-                lap, place = divmod(i, count)
-                cohorts[place if lap % 2 == 0 else count - 1 - place].append(message)
-            jobs += [_Job(cohort, work) for cohort in cohorts]
-        size = max(1, min(LARGEST_BUNDLE, -(-len(singles) // len(self._actors))))
-        jobs += [_Job(singles[i : i + size]) for i in range(0, len(singles), size)]
-        return jobs
-
-    def _start(self, job: _Job, actor: Any) -> Any:
+    def _start(self, job: Job, actor: Any) -> Any:
         if job.work is None:
             return actor.handle.remote(job.messages)
         instruction, groups, secure = job.work
         nodes = self.partitions()
         return actor.train.remote(instruction, groups, [nodes[m.metadata.dst_node_id] for m in job.messages], secure)
 
-    def _replies(self, job: _Job, results: Any) -> list[Message]:
-        if job.work is None:
-            return list(results)
-        updates: list[Update | MaskedUpdate | str] = []
-        if isinstance(results, (CohortUpdate, MaskedCohort)):
-            updates += (results[i] for i in range(len(results)))
-        else:
-            updates += (one if isinstance(one, str) else one[0] for one in results)
-        replies: list[Message] = []
-        for message, update in zip(job.messages, updates, strict=True):
-            content = Error(RAISED, update) if isinstance(update, str) else update.pack(LocalArrays)
-            replies.append(stamp(Message(content, reply_to=message)))
-        return replies
-
     def _answer(self, messages: list[Message], timeout: float | None) -> list[Message]:
         deadline = time.monotonic() + timeout if timeout else None
-        waiting = self._jobs(messages)[::-1]
+        waiting = deal(messages, self, len(self._actors), ray.put)[::-1]
         idle = list(range(len(self._actors)))
-        running: dict[Any, tuple[_Job, int]] = {}
+        running: dict[Any, tuple[Job, int]] = {}
         replies: list[Message] = []
         while waiting or running:
             while waiting and idle:
@@ -134,7 +78,7 @@ class RayCohortGrid(LocalGrid):
             job, place = running.pop(ready[0])
             idle.append(place)
             try:
-                replies += self._replies(job, ray.get(ready[0]))
+                replies += replies_to(job, ray.get(ready[0]))
             except ray.exceptions.RayError as error:
                 log.warning("an actor was lost with %d messages: %s", len(job.messages), type(error).__name__)
                 self._replace(place)

@@ -3,7 +3,8 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +19,10 @@ from fl_tiprdc.federated.inline_grid import InlineGrid
 
 T = TypeVar("T")
 Server = Callable[[Grid], Any]
+Tell = Callable[[int], None]  # told how many exchanges of a training are done
 
 
-def _serve(grid: Grid, server: Server) -> Any:
+def serve_on(grid: Grid, server: Server) -> Any:
     """Run `server` as a Flower ServerApp on a grid of our own."""
     results: list[Any] = []
     app = ServerApp()
@@ -34,7 +36,7 @@ def _serve(grid: Grid, server: Server) -> Any:
 
 
 def _inline(server: Server, store: ClientStore, actors: int, address: str) -> Any:
-    return _serve(InlineGrid(build_client_app(str(store.root)), store), server)
+    return serve_on(InlineGrid(build_client_app(str(store.root)), store), server)
 
 
 def start_ray(actors: int, address: str = "") -> None:
@@ -53,25 +55,38 @@ def start_ray(actors: int, address: str = "") -> None:
     )
 
 
-def _ray_cohort(server: Server, store: ClientStore, actors: int, address: str) -> Any:
+@contextmanager
+def ray_session(actors: int, address: str) -> Iterator[tuple[int, float]]:
+    """Ray, started if it isn't there and then ended again: the number of processes to use, and of GPUs."""
     import ray
-
-    from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 
     cores = os.cpu_count() or 1
     started = not ray.is_initialized()
     if started:
         start_ray(actors or cores, address)
-    resources = ray.cluster_resources()
-    count = actors or (cores if not address else max(1, int(resources.get("CPU", 1))))
-    gpus = resources.get("GPU", 0.0)
-    grid = RayCohortGrid(store, count, max(1, cores // count), round(gpus / count - 5e-4, 3) if gpus else 0.0)
     try:
-        return _serve(grid, server)
+        resources = ray.cluster_resources()
+        count = actors or (cores if not address else max(1, int(resources.get("CPU", 1))))
+        yield count, float(resources.get("GPU", 0.0))
     finally:
-        grid.close()
         if started:
             ray.shutdown()
+
+
+def share_of(gpus: float, processes: int) -> float:
+    """What each of so many processes asks for of all GPUs."""
+    return round(gpus / processes - 5e-4, 3) if gpus else 0.0
+
+
+def _ray_cohort(server: Server, store: ClientStore, actors: int, address: str) -> Any:
+    from fl_tiprdc.federated.cohort_grid import RayCohortGrid
+
+    with ray_session(actors, address) as (count, gpus):
+        grid = RayCohortGrid(store, count, max(1, (os.cpu_count() or 1) // count), share_of(gpus, count))
+        try:
+            return serve_on(grid, server)
+        finally:
+            grid.close()
 
 
 def _flower(server: Server, store: ClientStore, actors: int, address: str) -> Any:
@@ -129,3 +144,49 @@ def launch(runtime: str, server: Callable[[Grid], T], store: Path, actors: int =
     with threadpool_limits(1, "blas"):  # the server sums small arrays while the clients need the cores
         result: T = RUNTIMES[runtime](server, ClientStore(store), actors, address)
     return result
+
+
+def launch_all(
+    runtime: str,
+    servers: Sequence[Callable[[Grid, Tell], T]],
+    store: Path,
+    actors: int = 0,
+    address: str = "",
+    tell: Tell = lambda done: None,
+) -> list[T]:
+    """Run several trainings over the same clients: ray-cohort side by side, others one after the other.
+
+    Args:
+        runtime: a key of `RUNTIMES`.
+        servers: what a ServerApp does with its grid, telling how many exchanges are done; can be sent to a process.
+        store: folder of the client store.
+        actors: processes to share among the trainings; 0: one for each core.
+        address: as in `launch`.
+        tell: told how many exchanges of all trainings are done.
+
+    Returns:
+        Their results, in order.
+
+    Raises:
+        InputError: unknown runtime.
+    """
+    if runtime == "ray-cohort" and len(servers) > 1:
+        from fl_tiprdc.federated.side_by_side import side_by_side
+
+        with ray_session(actors, address) as (processes, gpus):
+            return side_by_side(servers, store, processes, gpus, tell)
+    return launch(runtime, lambda grid: one_after_the_other(grid, servers, tell), store, actors, address)
+
+
+def one_after_the_other(grid: Grid, servers: Sequence[Callable[[Grid, Tell], T]], tell: Tell) -> list[T]:
+    """Run trainings over the same clients; `tell` is told how many exchanges of all of them are done."""
+    counts = [0] * len(servers)
+
+    def teller(i: int) -> Tell:
+        def note(done: int) -> None:
+            counts[i] = done
+            tell(sum(counts))
+
+        return note
+
+    return [server(grid, teller(i)) for i, server in enumerate(servers)]

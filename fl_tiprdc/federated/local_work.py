@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from fl_tiprdc.data.crowd import Description
-from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.federated.client_store import Store
 from fl_tiprdc.federated.messages import Arrays, CohortUpdate, GroupArrays, Instruction
 from fl_tiprdc.hybrid.batches import Member
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
@@ -37,7 +37,7 @@ def to_tensors(groups: GroupArrays) -> Groups:
 
 
 def perform(
-    store: ClientStore,
+    store: Store,
     instruction: Instruction,
     groups: GroupArrays,
     partitions: Sequence[int],

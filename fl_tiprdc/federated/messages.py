@@ -21,7 +21,7 @@ Arrays = dict[str, npt.NDArray[np.float32]]  # one group's parameters by name
 GroupArrays = dict[str, Arrays]
 
 CONFIG, METRICS, REPRESENTATIONS = "config", "metrics", "representations"
-RECORDS, EXCHANGE = "num-examples", "exchange"
+RECORDS, EXCHANGE, SEED = "num-examples", "exchange", "seed"
 LOSSES = ("privacy", "information", "adversary")
 WHO, PUBLISH = "query.who", "query.publish"
 

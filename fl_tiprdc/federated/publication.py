@@ -28,6 +28,7 @@ from fl_tiprdc.federated.messages import (
     pack_arrays,
     unpack_strictly,
 )
+from fl_tiprdc.whole_file import write_whole
 from strategies.hybrid_strategy import TooManyFailuresError
 from strategies.roster import Roster
 
@@ -63,13 +64,6 @@ def _part_name(partition: int) -> str:
     return f"part-{partition:06d}.parquet"
 
 
-def _write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write a file, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
 def write_part(folder: Path, partition: int, z: Floats) -> dict[str, int | str]:
     """Write one client's part, whole or not at all.
 
@@ -85,7 +79,7 @@ def write_part(folder: Path, partition: int, z: Floats) -> dict[str, int | str]:
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), buffer, compression="zstd", use_dictionary=False)
     data = memoryview(buffer.getvalue())
-    _write_whole(folder / _part_name(partition), data)
+    write_whole(folder / _part_name(partition), data)
     return {"rows": len(z), "sha256": hashlib.sha256(data).hexdigest()}
 
 
@@ -209,5 +203,5 @@ def publish(
         )
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"d": d, "sigma": instruction.sigma, "lam": instruction.lam, "clients": len(parts)}
-    _write_whole(folder / MANIFEST, json.dumps({**facts, "parts": parts, "refused": refused}, indent=1).encode())
+    write_whole(folder / MANIFEST, json.dumps({**facts, "parts": parts, "refused": refused}, indent=1).encode())
     return received

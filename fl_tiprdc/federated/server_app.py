@@ -1,10 +1,11 @@
 """The server's part of a run: train every point of a sweep over the crowd, then collect its publication."""
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from flwr.app import ConfigRecord
@@ -12,6 +13,7 @@ from flwr.serverapp import Grid
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Description
+from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
 from fl_tiprdc.federated.messages import GroupArrays, Instruction, pack_arrays
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.hybrid.step import HybridStep
@@ -70,15 +72,6 @@ def instruction_for(experiment: Experiment, point: Point) -> Instruction:
     )
 
 
-def training_name(experiment: Experiment, point: Point) -> str:
-    """A name that no other training has: of another point, or with other settings."""
-    settings = [repr(sorted(instruction_for(experiment, point).pack().items())), repr(experiment.federation)]
-    protection = experiment.protection
-    settings.append(f"{protection.noise} {protection.clip}")
-    digest = hashlib.sha256("\x1f".join(settings).encode()).hexdigest()
-    return f"{point.method} {point.lam:g} {point.seed} {digest}"
-
-
 def turns_for(experiment: Experiment, method: str) -> list[Turn]:
     """The exchanges of one training by a method."""
     return EXCHANGES[experiment.method_config(method).exchange](experiment.federation, experiment.method_config(method))
@@ -89,6 +82,21 @@ def exchanges_in(experiment: Experiment, method: str) -> int:
     return len(turns_for(experiment, method))
 
 
+def settings_of(experiment: Experiment, point: Point) -> str:
+    """Everything that decides what training a point gives, as text: what a checkpoint must agree with."""
+    shared = ("dataset", "data", "private", "held_out", "clients", "partition", "network", "federation", "protection")
+    values = experiment.model_dump(mode="json", include=set(shared))
+    method = experiment.method_config(point.method).model_dump(mode="json")
+    return json.dumps([values, method, asdict(point)], sort_keys=True)
+
+
+def training_name(experiment: Experiment, point: Point) -> str:
+    """A name that no other training has: of another point, or with other settings than how its sums are opened."""
+    openly = experiment.protection.model_copy(update={"secagg": False})
+    settings = settings_of(experiment.model_copy(update={"protection": openly}), point)
+    return f"{point.method} {point.lam:g} {hashlib.sha256(settings.encode()).hexdigest()}"
+
+
 def train_point(
     grid: Grid,
     roster: Roster,
@@ -97,6 +105,7 @@ def train_point(
     point: Point,
     on_exchange: Callable[[Point, Exchange], None] | None = None,
     keep: Collection[int] = (),
+    checkpoint: Path | None = None,
 ) -> Trained:
     """Train one point over the clients of `grid`.
 
@@ -106,11 +115,13 @@ def train_point(
         experiment: settings.
         description: meaning of x and of the private labels.
         point: what to train.
-        on_exchange: told about each exchange when it is done.
+        on_exchange: told about each exchange when it is done; with a checkpoint, about those before it first.
         keep: numbers of exchanges after which to keep the arrays; 0: the initial ones.
+        checkpoint: file that is written after every round; where it is there, training goes on from it.
 
     Raises:
         TooManyFailuresError: more clients failed than the experiment allows.
+        InputError: the checkpoint can't be used.
     """
     logging.getLogger("flwr").setLevel(logging.WARNING)
     federation = experiment.federation
@@ -123,11 +134,16 @@ def train_point(
     trained = Trained(point, initial)
     if 0 in keep:
         trained.passed[0] = initial
+    settings = settings_of(experiment, point)
+    before = read_checkpoint(checkpoint, settings) if checkpoint is not None else None
 
     def note(exchange: Exchange) -> None:
         trained.exchanges.append(exchange)
         if exchange.exchange in keep:
             trained.passed[exchange.exchange] = {name: dict(arrays) for name, arrays in strategy.groups.items()}
+        last_of_round = exchange.exchange == len(turns) or turns[exchange.exchange].round > exchange.round
+        if checkpoint is not None and last_of_round:
+            write_checkpoint(checkpoint, settings, strategy.state(), trained.exchanges)
         if on_exchange is not None:
             on_exchange(point, exchange)
 
@@ -140,17 +156,70 @@ def train_point(
         federation.clients_per_round,
         federation.allowed_failures,
         note,
-        protected_mean(experiment.protection, roster, training_name(experiment, point), federation.timeout),
+        len(before[1]) if before else 0,
+        protected_mean(experiment.protection, roster, training_name(experiment, point), point.seed, federation.timeout),
     )
+    if before:
+        strategy.restore(before[0])
+        trained.exchanges += before[1]
+        if on_exchange is not None:
+            for exchange in before[1]:
+                on_exchange(point, exchange)
     strategy.start(
         grid,
-        pack_arrays(initial["extractor"]),
-        num_rounds=len(turns),
+        pack_arrays(strategy.groups["extractor"]),
+        num_rounds=len(turns) - len(trained.exchanges),
         timeout=federation.timeout,
         train_config=ConfigRecord({}),
     )
     trained.groups = strategy.groups
     trained.seconds = (time.perf_counter() - began, 0.0)
+    return trained
+
+
+def serve_point(
+    grid: Grid,
+    tell: Callable[[int], None],
+    experiment: Experiment,
+    description: Description,
+    point: Point,
+    publication: Path,
+    checkpoint: Path | None = None,
+) -> Trained:
+    """Train a point over the clients of `grid`, then collect its publication.
+
+    Args:
+        grid: the clients.
+        tell: told how many exchanges are done.
+        experiment: settings.
+        description: meaning of x and of the private labels.
+        point: what to train.
+        publication: folder of its publication; what an interrupted run left there is collected anew.
+        checkpoint: as in `train_point`.
+
+    Raises:
+        TooManyFailuresError: more clients failed than the experiment allows.
+        TimeoutError: clients are missing.
+    """
+    federation = experiment.federation
+    roster = take_roster(grid, experiment.clients, seed=point.seed)
+
+    def note(point: Point, exchange: Exchange) -> None:
+        tell(exchange.exchange)
+
+    trained = train_point(grid, roster, experiment, description, point, note, (), checkpoint)
+    began = time.perf_counter()
+    trained.published_bytes = publish(
+        grid,
+        roster,
+        trained.groups["extractor"],
+        instruction_for(experiment, point),
+        representation_width(description, experiment.network),
+        publication,
+        federation.allowed_failures,
+        federation.timeout,
+    )
+    trained.seconds = (trained.seconds[0], time.perf_counter() - began)
     return trained
 
 
@@ -160,38 +229,8 @@ def serve(
     description: Description,
     points: Sequence[Point],
     publication: Callable[[Point], Path],
-    on_exchange: Callable[[Point, Exchange], None] | None = None,
 ) -> list[Trained]:
-    """Train and publish all `points` over the clients of `grid`, one after the other.
-
-    Args:
-        grid: the clients.
-        experiment: settings.
-        description: meaning of x and of the private labels.
-        points: what to train.
-        publication: folder of a point's publication.
-        on_exchange: told about each exchange when it is done.
-
-    Raises:
-        TooManyFailuresError: more clients failed than the experiment allows.
-        TimeoutError: clients are missing.
-    """
-    federation = experiment.federation
-    roster = take_roster(grid, experiment.clients)
-    done: list[Trained] = []
-    for point in points:
-        trained = train_point(grid, roster, experiment, description, point, on_exchange)
-        began = time.perf_counter()
-        trained.published_bytes = publish(
-            grid,
-            roster,
-            trained.groups["extractor"],
-            instruction_for(experiment, point),
-            representation_width(description, experiment.network),
-            publication(point),
-            federation.allowed_failures,
-            federation.timeout,
-        )
-        trained.seconds = (trained.seconds[0], time.perf_counter() - began)
-        done.append(trained)
-    return done
+    """`serve_point` for all `points` over the same clients, one after the other."""
+    return [
+        serve_point(grid, lambda done: None, experiment, description, point, publication(point)) for point in points
+    ]

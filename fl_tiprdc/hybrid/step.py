@@ -76,7 +76,7 @@ class HybridStep:
         self._reverses = self._privacy is negated_cross_entropy
         self._modules: dict[str, nn.Module] = build_networks(description, network, self._critic, 0)
         for module in self._modules.values():
-            module.requires_grad_(False)
+            module.requires_grad_(False).eval()  # a release never depends on what else is released
         self.d = representation_width(description, network)
         self.stacks = architecture_for(description, network).stacks
         self._norms = {

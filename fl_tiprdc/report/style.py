@@ -1,9 +1,13 @@
 """Looks shared by all figures: Okabe-Ito colours (safe for colour-blind readers), markers, file formats."""
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from fl_tiprdc.whole_file import write_whole
 
 mpl.use("Agg")
 
@@ -53,5 +57,8 @@ def colours(methods: list[str]) -> dict[str, str]:
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write NAME.png and NAME.svg."""
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.png", bbox_inches="tight")
-    figure.savefig(folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
+    formats: dict[str, dict[str, Any]] = {"png": {}, "svg": {"metadata": {"Date": None}}}
+    for kind, options in formats.items():
+        drawn = BytesIO()
+        figure.savefig(drawn, format=kind, bbox_inches="tight", **options)
+        write_whole(folder / f"{name}.{kind}", drawn.getvalue())

@@ -21,7 +21,7 @@ whose process died gives the same answer when it is asked again. Real clients mu
 
 import hashlib
 import hmac
-from pathlib import Path
+from typing import Protocol
 
 from fl_tiprdc.config import FEWEST_IN_SUM
 from fl_tiprdc.federated.secagg.fixed_point import MOST_CLIENTS, Words
@@ -52,6 +52,15 @@ def pair_mask_seed(seed: bytes, other: bytes, transcript: bytes) -> bytes:
 def seed_check(seed: bytes) -> bytes:
     """What tells the right seed of a self-mask from a wrong one, and nothing else."""
     return hashlib.sha256(b"self-mask" + seed).digest()
+
+
+class Ledger(Protocol):
+    """What a client has opened, by exchange."""
+
+    def get(self, name: str, /) -> object:
+        """What is noted; None: nothing."""
+
+    def __setitem__(self, name: str, text: str, /) -> None: ...
 
 
 class Member:
@@ -137,13 +146,13 @@ class Member:
                 words -= mask
         words += stream.expand(self_mask_seed(self._own(session, "self"), transcript))
 
-    def open(self, session: Session, request: OpenRequest, ledger: Path) -> Opened:
+    def open(self, session: Session, request: OpenRequest, ledger: Ledger) -> Opened:
         """The third step: shares that open the sum of those who stayed.
 
         Args:
             session: who sums.
             request: who stayed.
-            ledger: file of what this client has opened; it opens one sum of an exchange.
+            ledger: notes of what this client has opened; it opens one sum of an exchange.
 
         Raises:
             ValueError: a request that could open more than one sum.
@@ -168,19 +177,16 @@ class Member:
         return Opened(session.exchange, found)
 
 
-def _note(ledger: Path, session: Session, opened: OpenRequest) -> None:
+def _note(ledger: Ledger, session: Session, opened: OpenRequest) -> None:
     """Write down what is opened; the same again changes nothing.
 
     Raises:
         ValueError: another sum of this exchange was opened before: their difference would be single updates.
     """
     name = hashlib.sha256(f"{session.training}\x1f{session.exchange}".encode()).hexdigest()
-    line = f"{name} {session.digest.hex()} {opened.digest.hex()}"
-    for earlier in ledger.read_text().splitlines() if ledger.exists() else []:
-        if earlier == line:
-            return
-        if earlier.startswith(name):
-            raise ValueError("has opened another sum of this exchange")
-    ledger.parent.mkdir(exist_ok=True)
-    with ledger.open("a") as file:
-        file.write(line + "\n")
+    text = session.digest.hex() + opened.digest.hex()
+    earlier = ledger.get(name)
+    if earlier is None:
+        ledger[name] = text
+    elif earlier != text:
+        raise ValueError("has opened another sum of this exchange")

@@ -50,6 +50,7 @@ class Session(_Record):
 
     Attributes:
         training: which one; no two have the same name.
+        seed: of the experiment.
         exchange: number of the exchange.
         members: clients, by partition id.
         keys: their public keys.
@@ -57,6 +58,7 @@ class Session(_Record):
     """
 
     training: str
+    seed: int
     exchange: int
     members: list[int]
     keys: list[bytes]

@@ -1,33 +1,39 @@
 """Local work whose results leave the clients masked: weighed, clipped, in fixed point."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
+from flwr.app import ConfigRecord, Context
 
-from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.contributions import contributions
 from fl_tiprdc.federated.local_work import WEIGHTS, perform
 from fl_tiprdc.federated.messages import CohortUpdate, GroupArrays, Instruction
 from fl_tiprdc.federated.secagg.fixed_point import encode
+from fl_tiprdc.federated.secagg.ledger import FileLedger
 from fl_tiprdc.federated.secagg.masks import MaskStream
-from fl_tiprdc.federated.secagg.member import Member
+from fl_tiprdc.federated.secagg.member import Ledger, Member
 from fl_tiprdc.federated.secagg.messages import MaskedCohort, SecureWork
 
+LEDGER = "opened"
 
-def member_of(store: ClientStore, partition: int) -> Member:
+
+def member_of(store: Store, partition: int) -> Member:
     """A client of a store as a member of sums."""
     return Member(partition, store.secret(partition))
 
 
-def ledger_of(store: ClientStore, partition: int) -> Path:
-    """Where a client of a store keeps what it has opened."""
-    return store.root / "opened" / str(partition)
+def ledger_of(store: Store, partition: int, context: Context) -> Ledger:
+    """Where a client keeps what it has opened: beside its records, or else in its node's state."""
+    if isinstance(store, ClientStore):
+        return FileLedger(store.root / "opened" / str(partition))
+    noted: Ledger = context.state.setdefault(LEDGER, ConfigRecord({}))
+    return noted
 
 
 def answer_train(
-    store: ClientStore,
+    store: Store,
     instruction: Instruction,
     groups: GroupArrays,
     partitions: Sequence[int],

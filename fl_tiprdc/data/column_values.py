@@ -1,0 +1,71 @@
+"""What the values of a table's columns are: numbers (dates too) or texts, each in one spelling."""
+
+import decimal
+
+import numpy as np
+import pandas as pd
+
+from fl_tiprdc.errors import InputError
+
+ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?"
+
+
+def as_number(name: str, values: pd.Series) -> pd.Series:
+    """The values as float64, NaN where missing or infinite; of dates and spans of time, days."""
+    found = values.dropna()
+    if pd.api.types.is_datetime64_any_dtype(values):
+        days = pd.to_datetime(values, utc=True).dt.tz_localize(None)
+        number = (days - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
+    elif pd.api.types.is_timedelta64_dtype(values):
+        number = values.dt.total_seconds() / 86_400
+    elif looks_like_dates(values):
+        dates = pd.to_datetime(values.astype(object), format="ISO8601", utc=True, errors="coerce")
+        return as_number(name, dates)
+    else:
+        number = pd.to_numeric(values.astype(object).where(values.notna(), None), errors="coerce")
+        wrong = found[number[found.index].isna()]
+        if len(wrong):
+            raise InputError(f"column '{name}' cannot be numbers: it has '{wrong.iloc[0]}'")
+    array = number.to_numpy(np.float64, na_value=np.nan)
+    return pd.Series(np.where(np.isfinite(array), array, np.nan), index=values.index)
+
+
+def looks_like_dates(values: pd.Series) -> bool:
+    """Whether all values are texts like 2024-05-31 or 2024-05-31 12:00, or dates, that exist."""
+    found = values.dropna()
+    if not len(found) or pd.api.types.is_numeric_dtype(values):
+        return False
+    text = found.astype(str)
+    if not text.str.fullmatch(ISO_DATE).all():
+        return False
+    return bool(pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce").notna().all())
+
+
+def as_text(values: pd.Series) -> pd.Series:
+    """The values as text, None where missing; whole numbers without a fraction."""
+    present = values.notna().to_numpy()
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        text = [f"{value:.0f}" if float(value).is_integer() else str(value) for value in values[present]]
+    else:
+        text = [str(value).strip() for value in values[present]]
+    out = np.full(len(values), None, dtype=object)
+    out[present] = text
+    return pd.Series(out, index=values.index, dtype=object)
+
+
+def is_number(values: pd.Series) -> bool:
+    """Whether the values tell that a column has numbers, dates or spans of time; booleans are categories."""
+    if pd.api.types.is_bool_dtype(values):
+        return False
+    if (
+        pd.api.types.is_numeric_dtype(values)
+        or pd.api.types.is_datetime64_any_dtype(values)
+        or pd.api.types.is_timedelta64_dtype(values)
+    ):
+        return True
+    found = values.dropna()
+    if pd.api.types.is_object_dtype(values) and len(found):
+        kinds = (int, float, decimal.Decimal, np.number)
+        if all(isinstance(value, kinds) and not isinstance(value, bool) for value in found):
+            return True
+    return looks_like_dates(values)

@@ -1,0 +1,1 @@
+"""A trained extractor as a product: its files, `Extractor`, a scikit-learn transformer, exports."""

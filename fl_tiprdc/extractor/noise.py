@@ -1,0 +1,54 @@
+"""The channel's noise outside of a training: from the system's entropy, or from a key and the record itself."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+from fl_tiprdc.data.crowd import Floats
+
+Noise = Callable[[npt.NDArray[Any]], Floats]  # of records [n, *shape]: draws from N(0, I), [n, d]
+
+KEY_BYTES = 32
+
+
+def normal_of(data: bytes, d: int) -> Floats:
+    """Standard normal numbers [n, d] of uniform bytes, eight a number: the normal quantile of a number in (0, 1)."""
+    uniform = ((np.frombuffer(data, dtype="<u8") >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    normal: Floats = ndtri(uniform).astype(np.float32).reshape(-1, d)
+    return normal
+
+
+def fresh_noise(d: int) -> Noise:
+    """Noise that nobody can draw again: two releases of a record differ, and their mean has less of it."""
+    return lambda x: normal_of(os.urandom(8 * d * len(x)), d)
+
+
+def record_noise(key: bytes, d: int) -> Noise:
+    """Noise that a secret key and the record itself determine: releasing a record again tells nothing new.
+
+    SHAKE-256 of both. Without the key it can't be told from fresh noise. Equal records get equal noise.
+    """
+
+    def draw(x: npt.NDArray[Any]) -> Floats:
+        records = (key + np.ascontiguousarray(record).tobytes() for record in x)
+        return normal_of(b"".join(hashlib.shake_256(record).digest(8 * d) for record in records), d)
+
+    return draw
+
+
+def key_of(key: bytes | int) -> bytes:
+    """A key as bytes; a number is one for experiments, since others guess it.
+
+    Raises:
+        ValueError: fewer than `KEY_BYTES` bytes.
+    """
+    if isinstance(key, (int, np.integer)):
+        return hashlib.blake2b(f"release\x1f{int(key)}".encode(), digest_size=KEY_BYTES).digest()
+    if len(key) < KEY_BYTES:
+        raise ValueError(f"the key has {len(key)} bytes: give {KEY_BYTES}, such as secrets.token_bytes({KEY_BYTES})")
+    return key

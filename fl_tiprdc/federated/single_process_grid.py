@@ -1,0 +1,44 @@
+"""A training in one process: cohorts of clients beside the server, so that no exchange waits for another process."""
+
+import time
+from typing import Any
+
+from flwr.app import Message
+
+from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.federated.cohort_actor import CohortActor
+from fl_tiprdc.federated.cohorts import deal, replies_to
+from fl_tiprdc.federated.local_grid import LocalGrid
+
+
+class SingleProcessGrid(LocalGrid):
+    """Flower's Grid whose clients are trained here, in cohorts.
+
+    Args:
+        store: the clients' records.
+        threads: of torch.
+    """
+
+    def __init__(self, store: ClientStore, threads: int = 1) -> None:
+        super().__init__(store)
+        self._actor = CohortActor(str(store.root), len(store), threads)
+
+    def _answer(self, messages: list[Message], timeout: float | None) -> list[Message]:
+        deadline = time.monotonic() + timeout if timeout else None
+        nodes = self.partitions()
+        replies: list[Message] = []
+        for job in deal(messages, self, 1, _as_it_is):
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            if job.work is None:
+                results: Any = self._actor.handle(job.messages)
+            else:
+                instruction, groups, secure = job.work
+                clients = [nodes[message.metadata.dst_node_id] for message in job.messages]
+                results = self._actor.train(instruction, groups, clients, secure)
+            replies += replies_to(job, results)
+        return replies
+
+
+def _as_it_is(arrays: Any) -> Any:
+    return arrays

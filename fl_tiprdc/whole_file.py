@@ -1,0 +1,36 @@
+"""Files that are whole or not there: written beside their place, made safe on the disk, and only then named."""
+
+import os
+from pathlib import Path
+
+
+def write_whole(path: Path, data: bytes | memoryview) -> None:
+    """Write a file, whole or not at all; an earlier one of that name stays until the new one is whole.
+
+    Raises:
+        OSError: it can't be written; it names the file.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        error.filename = str(path)
+        raise
+
+
+def reserve(path: Path) -> None:
+    """Ask the disk for all the room of a file that is written through a memory map.
+
+    Without it a full disk shows only when a page is written, and kills the process.
+
+    Raises:
+        OSError: there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on every system
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

@@ -1,0 +1,109 @@
+"""The stage of a run in which all contributors' records train at one place."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.evaluation.audit import Release
+from fl_tiprdc.federated.messages import Arrays
+from fl_tiprdc.federated.server_app import Point
+from fl_tiprdc.hybrid.centralized import Curve, train_centralized
+from fl_tiprdc.hybrid.cohort import CohortResult
+from fl_tiprdc.hybrid.program import program_for
+from fl_tiprdc.hybrid.step import GROUPS, HybridStep, Parameters
+from fl_tiprdc.models.networks import representation_shape
+from simulations.further import Job, kept_groups
+from simulations.kept import Kept
+from simulations.outcome import LOSSES, Outcome, represent, white_box
+from simulations.stages import Stages
+
+
+def train_at_one_place(
+    experiment: Experiment,
+    population: Population,
+    stages: Stages,
+    outcome: Outcome,
+    rounds: list[dict[str, object]],
+    kept: Kept,
+) -> list[Job]:
+    """Trainings side by side, one on each core: that wastes less than several cores on one of them.
+
+    A training has some values of λ, so that there are enough for all cores; the longest are begun first.
+    """
+    cores = torch.get_num_threads()
+    lambdas = [experiment.lambdas[i::cores] for i in range(min(cores, len(experiment.lambdas)))]
+    trainings = [(seed, method, some) for seed in experiment.seeds for method in experiment.methods for some in lambdas]
+    records = population.contributors.records()
+    steps = experiment.centralized.steps
+    trained: dict[Point, tuple[HybridStep, dict[str, Parameters], list[tuple[int, list[float]]]]] = {}
+    with stages.stage("train centralised", len(trainings) * steps) as ticker:
+
+        def train(training: tuple[int, str, tuple[float, ...]]) -> None:
+            torch.set_num_threads(max(1, cores // len(trainings)))
+            seed, method, some = training
+            step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(method))
+
+            def anew() -> Arrays:
+                result, curve = train_centralized(
+                    step, records, some, seed, experiment.centralized, lambda done, of: ticker.tick()
+                )
+                return _flat(result, curve)
+
+            name = f"centralized/{method}/seed-{seed}/lam-{'-'.join(f'{lam:g}' for lam in some)}"
+            if kept.has(name):
+                ticker.tick(steps)
+            flat = kept.arrays(name, anew)
+            for i, lam in enumerate(some):
+                trained[Point(method, lam, seed)] = (step, *_one_of(flat, i))
+
+        with ThreadPoolExecutor(cores) as pool:
+            longest_first = sorted(trainings, key=lambda t: -len(program_for(experiment.method_config(t[1]), steps)))
+            list(pool.map(train, longest_first))
+        torch.set_num_threads(cores)
+    jobs: list[Job] = []
+    for seed, method, lam in itertools.product(experiment.seeds, experiment.methods, experiment.lambdas):
+        point = Point(method, lam, seed)
+        step, groups, curve = trained[point]
+        extractor = groups["extractor"]
+        arrays = {name: {k: v.numpy() for k, v in group.items()} for name, group in groups.items()}
+        outcome.extractors["centralized", point] = arrays["extractor"]
+        release = Release(
+            "centralized",
+            method,
+            lam,
+            seed,
+            represent(step, extractor, population.contributors, "centralized", "contributors", point),
+            represent(step, extractor, population.held_out, "centralized", "held-out", point),
+            *white_box(step, extractor, population.contributors, lam),
+            representation_shape(step.description, step.network),
+        )
+        jobs.append(Job(release, None, kept_groups(experiment, step, arrays)))
+        where = {"setting": "centralized", "method": method, "lam": lam, "seed": seed}
+        rounds += [
+            {**where, "round": update, "phase": "update", **dict(zip(LOSSES, losses, strict=True))}
+            for update, losses in curve
+        ]
+    return jobs
+
+
+def _flat(result: CohortResult, curve: Curve) -> Arrays:
+    """A centralised training as named arrays: its groups, and its curve."""
+    arrays = {f"{name}/{key}": v.numpy() for name, group in result.groups.items() for key, v in group.items()}
+    arrays["updates"] = np.array([update for update, _ in curve], dtype=np.int64)
+    losses = [losses.numpy() for _, losses in curve]
+    arrays["losses"] = np.stack(losses) if losses else np.zeros((0, len(result.losses), len(LOSSES)), np.float32)
+    return arrays
+
+
+def _one_of(flat: Arrays, i: int) -> tuple[dict[str, Parameters], list[tuple[int, list[float]]]]:
+    """Groups and curve of the `i`th λ of a training that `_flat` made."""
+    groups: dict[str, Parameters] = {name: {} for name in GROUPS}
+    for place, stacked in flat.items():
+        name, _, key = place.partition("/")
+        if name in groups:
+            groups[name][key] = torch.tensor(stacked[i])
+    return groups, list(zip(flat["updates"].tolist(), flat["losses"][:, i].tolist(), strict=True))

@@ -1,0 +1,53 @@
+"""Flower's run config as the flags of run.py: the same names, the same meaning."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fl_tiprdc.config import Experiment
+from simulations.command_line import FLAGS, experiment_parser, read_experiment
+from simulations.results import ROOT, default_output
+
+Value = str | int | float | bool
+ELSEWHERE = ("runtime", "actors", "ray_address")  # how clients are run, Flower's federation config says
+PATHS = ("data", "data-root", "output", "config")
+COORDINATOR = "coordinator"  # no flag of run.py: folder of a deployment's server
+
+
+def run_config_defaults() -> dict[str, Value]:
+    """What `[tool.flwr.app.config]` holds: each flag with its default; "": nothing, or the data set's own."""
+    values: dict[str, Value] = {}
+    for name, flag in FLAGS.items():
+        if name not in ELSEWHERE:
+            value = flag.field.default
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else value
+            values[name.replace("_", "-")] = text if isinstance(text, int) else str(text)
+    return values | {"output": "", "quick": False, "config": "", COORDINATOR: ""}
+
+
+def flags_of(run_config: Mapping[str, Value]) -> list[str]:
+    """The run config as arguments of run.py. A value equal to the default is as good as not given.
+
+    Paths that aren't absolute begin at the project's root, wherever Flower has started this process.
+    """
+    defaults = run_config_defaults()
+    arguments: list[str] = []
+    for name, default in defaults.items():
+        value = run_config.get(name, default)
+        if name == COORDINATOR or str(value) == str(default):
+            continue
+        if name == "quick":
+            arguments.append("--quick")
+        else:
+            arguments.append(f"--{name}={ROOT / str(value) if name in PATHS else value}")
+    return arguments
+
+
+def read_run_config(run_config: Mapping[str, Value], runtime: str) -> tuple[Experiment, Path]:
+    """The experiment and the folder of its results.
+
+    Raises:
+        InputError: naming the value and what is allowed.
+    """
+    parsed = experiment_parser("").parse_args(flags_of(run_config))
+    experiment = read_experiment(parsed).model_copy(update={"runtime": runtime})
+    return experiment, parsed.output or default_output(experiment)

@@ -1,0 +1,70 @@
+"""Calls entry points as a person would, up to where work would begin: what they say to wrong input."""
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from fl_tiprdc.config import DataConfig
+from fl_tiprdc.data import load_population
+from simulations import audit, benchmark, command_line, partitions, run, updates
+
+Call = Callable[..., tuple[int | str | None, list[str]]]
+
+# entry point -> the names in it with which its work begins
+WORK: dict[ModuleType, tuple[str, ...]] = {
+    run: ("run_experiment",),
+    partitions: ("run",),
+    updates: ("attack_partition",),
+    benchmark: ("compare_runtimes", "compare_scale"),
+    audit: ("audit_published",),
+}
+
+
+@cache  # once for all tests; a population is immutable
+def _load(dataset, private, held_out, config):
+    return load_population(dataset, private, held_out, DataConfig.model_validate_json(config))
+
+
+def load_once(dataset, private, held_out, config):
+    """As `load_population`; what comes with the package is read once."""
+    if dataset not in ("adult", "digits", "names"):
+        return load_population(dataset, private, held_out, config)
+    return _load(dataset, private, held_out, config.model_dump_json())
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Everything in a folder: path -> content."""
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+def caller(monkeypatch, capsys, folder: Path) -> Call:
+    """A function that calls an entry point with flags, in `folder`: (status, stderr lines).
+
+    It fails if work begins, if anything is printed on stdout, or if anything in `folder` changes.
+    """
+
+    def nothing_begins(*_, **__):
+        raise AssertionError("wrong input was accepted")
+
+    for module, names in WORK.items():
+        for name in names:
+            monkeypatch.setattr(module, name, nothing_begins)
+    for module in (command_line, updates):
+        monkeypatch.setattr(module, "load_population", load_once)
+    monkeypatch.chdir(folder)
+
+    def call(module: ModuleType, *flags: object) -> tuple[int | str | None, list[str]]:
+        monkeypatch.setattr(sys, "argv", [str(module.__file__), *map(str, flags)])
+        before = tree(folder)
+        with pytest.raises(SystemExit) as exit_:
+            command_line.guard(module.main)
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert tree(folder) == before, "something was written"
+        return exit_.value.code, said.err.splitlines()
+
+    return call

@@ -1,0 +1,181 @@
+"""A full disk and folders that can't be written to: a clear end, and nothing that looks whole and isn't."""
+
+import builtins
+import errno
+import io
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fl_tiprdc.evaluation.audit import COLUMNS
+from fl_tiprdc.federated.server_app import Point
+from fl_tiprdc.whole_file import reserve, write_whole
+from simulations import audit, benchmark, partitions, results, run, updates
+from simulations.command_line import guard
+from simulations.outcome import Outcome
+from tests.entry_points import caller, tree
+from tests.test_command_line import ROOT
+
+FULL = "No space left on device"
+
+
+class FullDisk:
+    """Files below a folder can be opened for writing so many times; then there is no room for what is written."""
+
+    def __init__(self, folder: Path, files: int, monkeypatch) -> None:
+        self.folder, self.left, self._open = str(folder), files, builtins.open
+        for module in (builtins, io):
+            monkeypatch.setattr(module, "open", self.open)
+
+    def open(self, file, mode="r", *rest, **named):
+        writes = isinstance(file, (str, os.PathLike)) and set(mode) & set("wxa+") and str(file).startswith(self.folder)
+        if writes:
+            self.left -= 1
+            if self.left < 0:
+                self._open(file, mode, *rest, **named).close()  # an empty file is there
+                raise OSError(errno.ENOSPC, FULL, str(file))
+        return self._open(file, mode, *rest, **named)
+
+
+def outcome() -> Outcome:
+    rows = [
+        (setting, method, lam, 0, kind, target, "mlp", "auc", 0.8 - 0.1 * lam, 0.6, 0.9)
+        for setting, method, lam in (("raw", "raw", 0.0), ("federated", "tiprdc+", 0.1), ("federated", "tiprdc+", 0.9))
+        for kind, target in (("attack", "sex"), ("task", "income"))
+    ]
+    rounds = [
+        {"setting": "federated", "method": "tiprdc+", "lam": 0.1, "seed": 0, "round": 1, "phase": "hybrid-gradient"}
+    ]
+    losses = pd.DataFrame(rounds).assign(privacy=0.1, information=0.2, adversary=0.3)
+    extractors = {("federated", Point("tiprdc+", 0.1, 0)): {"w": np.zeros(3, np.float32)}}
+    return Outcome(pd.DataFrame(rows, columns=COLUMNS), losses, extractors=extractors, representation=8)
+
+
+def end_of(main, arguments, monkeypatch, capsys) -> tuple[object, list[str]]:
+    monkeypatch.setattr(sys, "argv", ["it", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        guard(main)
+    return exit_.value.code, capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize("files", [0, 1, 2, 4, 9, 13, 14])
+def test_a_run_on_a_full_disk_leaves_the_earlier_one(files, monkeypatch, capsys, tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in results.MARKS:
+        (tmp_path / "out" / name).write_text("earlier")
+    before = tree(tmp_path)
+    monkeypatch.setattr(run, "run_experiment", lambda *_: outcome())
+    arguments = ["--clients", "3", "--methods", "tiprdc+", "--lambdas", "0.1,0.9", "--output", str(tmp_path / "out")]
+    with monkeypatch.context() as patch:
+        disk = FullDisk(tmp_path, files, patch)
+        status, lines = end_of(run.main, arguments, patch, capsys)
+    if disk.left >= 0:  # there was room for all
+        assert status == 0
+        assert files >= 14
+        assert set(tree(tmp_path / "out")) > {"report.html", "summary.json"}
+        return
+    assert status == 1
+    assert len(lines) == 1
+    assert lines[0].startswith("failed: cannot write '")
+    assert lines[0].endswith(f"': {FULL}")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("files", [0, 1, 3, 4, 5])
+def test_updates_on_a_full_disk_keeps_whole_files_only(files, monkeypatch, capsys, tmp_path):
+    table = pd.DataFrame([dict.fromkeys(updates.COLUMNS, 0.5)] * 3)
+    monkeypatch.setattr(updates, "attack_partition", lambda *_: table)
+    monkeypatch.setattr(updates, "update_figure", lambda *_: __import__("matplotlib.figure").figure.Figure())
+    output = tmp_path / "out"
+    output.mkdir()
+    for name in ("updates.csv", "config.toml", "updates.png"):
+        (output / name).write_bytes(b"earlier")
+    with monkeypatch.context() as patch:
+        FullDisk(tmp_path, files, patch)
+        status, lines = end_of(
+            updates.main, ["--clients", "60", "--partitions", "iid", "--output", str(output)], patch, capsys
+        )
+    found = tree(output)
+    assert not [name for name in found if "partial" in name]
+    whole = {"updates.csv": b"0.5000", "config.toml": b"[federation]", "updates.png": b"IEND", "updates.svg": b"</svg>"}
+    assert all(content == b"earlier" or whole[name] in content for name, content in found.items())
+    # the first file is the one by which the folder is tried before the work begins
+    assert sum(content != b"earlier" for content in found.values()) == max(0, files - 1)
+    if files < 5:
+        assert (status, len(lines)) == (1 if files else 2, 1)
+        assert lines[0].endswith(FULL)
+
+
+def test_a_real_run_that_may_write_no_more_ends_with_one_line(tmp_path):
+    """The kernel refuses: files of this process may have 64 KiB."""
+    (tmp_path / "small.toml").write_text(
+        'settings = ["federated"]\nmethods = ["tiprdc+"]\nlambdas = [0.5]\nruntime = "inline"\nclients = 3\n'
+    )
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "simulations" / "run.py"), "--config", "small.toml", "--output", "out"],
+        capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("failed: cannot write")
+    assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
+
+
+GIVEN = {
+    audit: ["z.npz", "--labels", "people.csv", "--private", "sex"],
+    benchmark: [],
+    partitions: ["--clients", "3"],
+    run: ["--clients", "3"],
+    updates: ["--clients", "60"],
+}
+
+
+@pytest.mark.parametrize("module", GIVEN, ids=lambda module: module.__name__)
+def test_folders_that_take_no_files_are_found_before_the_work(module, monkeypatch, capsys, tmp_path):
+    """/sys takes no folder and no file, from nobody."""
+    pd.DataFrame({"sex": ["m", "f"] * 20}).to_csv(tmp_path / "people.csv", index=False)
+    np.savez(tmp_path / "z.npz", z=np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32))
+    call = caller(monkeypatch, capsys, tmp_path)
+    for output in ("/sys/fl-tiprdc", "/sys/fl-tiprdc/below", *(["/sys"] if module not in (audit, run) else [])):
+        status, (line,) = call(module, *GIVEN[module], "--output", output)
+        assert status == 2
+        assert line.startswith(f"error: cannot write to output '{output}': ")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(monkeypatch, capsys, tmp_path):
+    (tmp_path / "mine").mkdir(mode=0o500)
+    call = caller(monkeypatch, capsys, tmp_path)
+    for module in (benchmark, partitions, run, updates):
+        status, (line,) = call(module, *GIVEN[module], "--output", "mine/out")
+        assert status == 2
+        assert line.endswith("Permission denied")
+
+
+def test_a_file_is_whole_or_the_earlier_one(monkeypatch, tmp_path):
+    path = tmp_path / "a.bin"
+    write_whole(path, b"one")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(OSError, match=r"Input/output error: '.*a\.bin'"):
+            write_whole(path, b"two")
+    assert tree(tmp_path) == {"a.bin": b"one"}
+    write_whole(path, memoryview(b"two"))
+    assert tree(tmp_path) == {"a.bin": b"two"}
+
+
+def test_room_for_a_memory_map_is_asked_for_at_once(monkeypatch, tmp_path):
+    path = tmp_path / "x.npy"
+    kept = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(1000, 100))
+    assert path.stat().st_blocks * 512 < 400_000  # a hole
+    reserve(path)
+    assert path.stat().st_blocks * 512 >= 400_000
+    kept[:] = 1
+    assert kept.sum() == 100_000

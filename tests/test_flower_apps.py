@@ -1,0 +1,161 @@
+"""The apps that `flwr run` starts, here without Flower's processes: tests/test_deployment.py has those."""
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import Context, RecordDict
+from flwr.serverapp import Grid
+
+import simulations.flower_commands as flower_commands
+from fl_tiprdc.data import load_population
+from fl_tiprdc.data.partition import partition
+from fl_tiprdc.errors import InputError, RunFailedError
+from fl_tiprdc.federated.client_store import ClientStore, write_client_store
+from fl_tiprdc.federated.local_grid import FIRST_NODE, answer, identify, stamp
+from simulations.command_line import experiment_parser, read_experiment
+from simulations.flower_apps import client_app, server_app
+from simulations.results import ROOT
+from simulations.run import main
+from simulations.run_config import ELSEWHERE, flags_of, read_run_config, run_config_defaults
+from simulations.simulated_clients import simulated_store
+
+TINY = """
+baselines = []
+methods = ["tiprdc"]
+lambdas = [0.5]
+[network]
+representation = 8
+extractor_hidden = [24]
+adversary_hidden = [16]
+critic_hidden = [16]
+critic_embedding = 8
+[audit]
+attackers = ["logistic"]
+probes = ["logistic"]
+bootstrap = 20
+further = []
+"""
+
+
+class NodesGrid(Grid):
+    """Nodes that have a run config, as Flower's; nobody but them knows which client they are."""
+
+    def __init__(self, run_config, clients):
+        identify()
+        self._run_config, self._clients = run_config, clients
+
+    set_run = run = create_message = push_messages = pull_messages = None
+
+    def get_node_ids(self):
+        return {FIRST_NODE + 7 * i for i in range(self._clients)}
+
+    def send_and_receive(self, messages, *, timeout=None):
+        for message in reversed(list(messages)):
+            node = message.metadata.dst_node_id
+            config = {"partition-id": (node - FIRST_NODE) // 7, "num-partitions": self._clients}
+            yield answer(client_app, stamp(message), Context(1, node, config, RecordDict(), self._run_config))
+
+
+@pytest.fixture
+def run_config(tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    own = {
+        "clients": 3,
+        "records": 500,
+        "rounds": 1,
+        "seeds": "4",
+        "settings": "federated",
+        "partition": "by-private",
+        "config": str(tmp_path / "tiny.toml"),
+        "output": str(tmp_path / "run"),
+    }
+    return run_config_defaults() | own
+
+
+def test_the_projects_run_config_is_the_flags_of_run_py():
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
+    assert written["config"] == run_config_defaults()
+    flags = {key.replace("-", "_") for key in written["config"]} - {"output", "quick", "config", "coordinator"}
+    assert flags | set(ELSEWHERE) == set(vars(experiment_parser("").parse_args([]))) - {"output", "quick", "config"}
+
+
+def test_defaults_give_way_and_what_is_given_wins(tmp_path):
+    defaults = run_config_defaults()
+    assert flags_of(defaults) == []
+    experiment, output = read_run_config(defaults | {"quick": True, "lambdas": 0.5, "clients": 7}, "flower")
+    same = read_experiment(experiment_parser("").parse_args(["--quick", "--lambdas=0.5", "--clients=7"]))
+    assert experiment == same.model_copy(update={"runtime": "flower"})
+    assert experiment.federation.rounds == 4  # of --quick
+    assert output == ROOT / "results" / "adult-sex-iid-7"
+    assert read_run_config(defaults | {"output": "results/mine"}, "flower")[1] == ROOT / "results" / "mine"
+    with pytest.raises(InputError, match="unknown method"):
+        read_run_config(defaults | {"methods": "tiprdc,magic"}, "flower")
+
+
+def test_simulated_clients_hold_what_run_py_gives_them(run_config, tmp_path):
+    experiment, _ = read_run_config(run_config, "flower")
+    crowd = load_population("adult", ("sex",), experiment.held_out, experiment.data).contributors
+    for seed in (0, 4):  # a run of several seeds asks for both
+        parts = partition(crowd.private, 3, "by-private", seed)
+        write_client_store(tmp_path / str(seed), crowd.records(), parts, crowd.description, seed)
+        wanted, found = ClientStore(tmp_path / str(seed)), simulated_store(run_config, {"num-partitions": 3}, seed)
+        assert found.description == wanted.description
+        for i in range(3):
+            assert found.size(i) == wanted.size(i)
+            assert found.secret(i) == wanted.secret(i)
+            np.testing.assert_array_equal(found.records(i).x, wanted.records(i).x)
+            np.testing.assert_array_equal(found.records(i).private, wanted.records(i).private)
+
+
+def test_the_server_app_leaves_what_run_py_leaves(run_config, tmp_path):
+    server_app(NodesGrid(run_config, 3), Context(1, 1, {}, RecordDict(), run_config))
+    flags = flags_of(run_config | {"output": str(tmp_path / "other")})
+    main([*flags, "--runtime", "inline"])
+    mine, other = tmp_path / "run", tmp_path / "other"
+    names = [{str(path.relative_to(folder)) for path in folder.rglob("*")} for folder in (mine, other)]
+    assert names[0] == names[1]
+    assert (mine / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+    assert 'runtime = "flower"' in (mine / "config.toml").read_text()
+
+
+@pytest.mark.parametrize("nodes", [2, 4])
+def test_a_federation_of_another_size_is_refused(nodes, run_config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("simulations.flower_apps.SETTLED", 0.1)
+    with pytest.raises(InputError, match=f"has {nodes} nodes and the run 3 clients: --federation-config 'num-super"):
+        server_app(NodesGrid(run_config, nodes), Context(1, 1, {}, RecordDict(), run_config))
+    assert capsys.readouterr().err.startswith(f"failed: the federation has {nodes} nodes")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match=f"{nodes} nodes and the run 3 clients"):
+        simulated_store(run_config, {"num-partitions": nodes}, 0)
+
+
+def stub(folder: Path, status: str) -> None:
+    """A `flwr` that says what Flower's says, and ends with status 0 whatever happens."""
+    command = folder / "flwr"
+    command.write_text(
+        '#!/bin/sh\n[ "$1" = run ] && echo "Successfully started run 42" && cp "$6" "$0.toml"\n'
+        f'[ "$1" = ls ] && echo \'{{"runs": [{{"status": "{status}", "status-details": "because"}}]}}\'\nexit 0\n'
+    )
+    command.chmod(0o700)
+
+
+def test_a_failed_run_is_told(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(flower_commands, "flower_environment", lambda home=None: {"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    stub(tmp_path, "finished:completed")
+    flower_commands.submit({"rounds": 1, "lambdas": "0.1,0.5"}, "somewhere")
+    assert tomllib.loads((tmp_path / "flwr.toml").read_text()) == {"rounds": 1, "lambdas": "0.1,0.5"}
+    assert "started run 42" in capfd.readouterr().out
+    stub(tmp_path, "finished:failed")
+    with pytest.raises(RunFailedError, match="run 42 is finished:failed: because"):
+        flower_commands.submit({"rounds": 1}, "somewhere")
+    (tmp_path / "flwr").write_text("#!/bin/sh\necho no such connection\nexit 1\n")
+    with pytest.raises(RunFailedError, match="started nothing: no such connection"):
+        flower_commands.submit({}, "somewhere")
+
+
+def test_a_wrong_value_fails_before_anything_starts(run_config):
+    with pytest.raises(InputError):
+        read_run_config(run_config | {"clients": 0}, "flower")

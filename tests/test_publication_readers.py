@@ -1,0 +1,36 @@
+"""A publication opens with the usual readers of Parquet, as docs/how-to/read-a-publication.md shows."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fl_tiprdc.federated.publication import write_part
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "how-to" / "read-a-publication.md"
+PLACE = "results/adult-sex-iid-100/publication/federated/tiprdc+/lam-0.5/seed-0"
+SNIPPETS = dict(re.findall(r"## (\w+)\n\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
+
+
+def test_the_page_shows_each_reader():
+    assert set(SNIPPETS) == {"pandas", "polars", "DuckDB", "datasets"}
+
+
+@pytest.mark.parametrize("reader", sorted(SNIPPETS))
+def test_a_publication_opens_with(reader, tmp_path, monkeypatch):
+    pytest.importorskip(reader.lower())
+    generator = np.random.default_rng(0)
+    parts = [generator.normal(size=(n, 3)).astype(np.float32) for n in (4, 2, 5)]
+    for client, z in enumerate(parts):
+        write_part(tmp_path / PLACE, client, z)
+    (tmp_path / PLACE / "release.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    names: dict[str, object] = {}
+    exec(SNIPPETS[reader], names)
+    table = names["table"]
+    frame = getattr(table, "to_pandas", lambda: table)()
+    frame = frame.sort_values(["client", "record"])
+    assert list(frame["client"]) == [0] * 4 + [1] * 2 + [2] * 5
+    assert np.array_equal(frame[["z000", "z001", "z002"]].to_numpy(), np.concatenate(parts))

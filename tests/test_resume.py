@@ -1,0 +1,204 @@
+"""A run that is killed goes on where it was, and ends as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import simulations.run as run_module
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
+from fl_tiprdc.federated.client_app import build_client_app
+from fl_tiprdc.federated.inline_grid import InlineGrid
+from fl_tiprdc.federated.publication import read_store
+from fl_tiprdc.federated.server_app import Point, train_point
+from strategies.roster import take_roster
+
+ROOT = Path(__file__).parent.parent
+CONFIG = """
+methods = ["tiprdc", "tiprdc+"]
+lambdas = [0.5, 0.9]
+clients = 12
+[network]
+representation = 8
+extractor_hidden = [16]
+adversary_hidden = [16]
+critic_hidden = [16]
+[centralized]
+steps = 30
+[federation]
+rounds = 4
+updates_per_round = 6
+gradient_clients = 6
+[audit]
+attackers = ["logistic", "white-box-kernel"]
+probes = ["logistic"]
+further = ["reidentification"]
+bootstrap = 20
+"""
+
+
+def write_table(path: Path) -> None:
+    generator = np.random.default_rng(0)
+    sex = generator.integers(0, 2, 900)
+    age = generator.normal(40, 10, 900) + 3 * sex
+    income = (age + generator.normal(0, 5, 900) > 42).astype(int)
+    columns = {f"x{i}": generator.normal(size=900) + 0.5 * sex for i in range(4)}
+    pd.DataFrame({"age": age, **columns, "sex": sex, "income": income}).to_csv(path, index=False)
+
+
+def command(folder: Path, output: str, *flags: str) -> list[str]:
+    flags = (
+        "--dataset",
+        "table",
+        "--data",
+        str(folder / "people.csv"),
+        "--private",
+        "sex",
+        "--tasks",
+        "income",
+        *flags,
+    )
+    settings = ("--config", str(folder / "small.toml"), "--output", str(folder / output))
+    return [sys.executable, "simulations/run.py", *flags, *settings]
+
+
+def kept(folder: Path, output: str) -> int:
+    """Checkpoints written so far, by their time: each new one counts."""
+    return sum(1 for _ in (folder / f".{output}.partial" / "kept").rglob("*.[ps]a*"))
+
+
+def test_a_run_killed_three_times_ends_like_one_that_was_not(tmp_path):
+    write_table(tmp_path / "people.csv")
+    (tmp_path / "small.toml").write_text(CONFIG)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    subprocess.run(command(tmp_path, "whole"), cwd=ROOT, env=environment, check=True, capture_output=True)
+
+    generator = np.random.default_rng()
+    # how many finished parts there are when it is killed: of 2 centralised, 4 federated, 13 audits and some attacks
+    killed_at = np.sort(generator.choice(np.arange(1, 18), 3, replace=False))
+    log = (tmp_path / "log").open("w")
+    for parts in killed_at:
+        process = subprocess.Popen(
+            command(tmp_path, "killed", "--resume"),
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+        while kept(tmp_path, "killed") < parts and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(generator.uniform(0, 0.5))  # in the middle of what follows
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "killed").exists(), "half a run looks whole"
+    done = subprocess.run(
+        command(tmp_path, "killed", "--resume"), cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+    )
+    assert "results:" in done.stdout
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    message = f"killed at {killed_at}"
+    assert (whole / "metrics.csv").read_bytes() == (killed / "metrics.csv").read_bytes(), message
+    rounds = [pd.read_csv(run / "rounds.csv").drop(columns="seconds") for run in (whole, killed)]
+    pd.testing.assert_frame_equal(*rounds)
+    files = [sorted(p.relative_to(run) for p in run.rglob("*.safetensors")) for run in (whole, killed)]
+    assert files[0] == files[1]
+    assert len(files[0]) == 8
+    for name in files[0]:
+        a, b = load_file(whole / name), load_file(killed / name)
+        assert a.keys() == b.keys(), (name, message)
+        assert all(np.array_equal(a[key], b[key]) for key in a), (name, message)
+    for release in sorted(p.parent.relative_to(whole) for p in whole.rglob("release.json")):
+        for a, b in zip(read_store(whole / release), read_store(killed / release), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert not list(tmp_path.glob(".*"))
+    assert not (killed / "kept").exists()
+
+
+@pytest.mark.parametrize("method", ["tiprdc", "tiprdc+"])
+def test_training_goes_on_from_a_checkpoint(small, population, make_store, tmp_path, method):
+    experiment = small()
+    store = make_store()
+    description = population.contributors.description
+    path = tmp_path / "training.safetensors"
+    point = Point(method, 0.5, 0)
+
+    def train(stop_after: int | None = None, checkpoint: Path | None = None):
+        grid = InlineGrid(build_client_app(str(store.root)), store)
+
+        def stop(point, exchange):
+            if exchange.exchange == stop_after:
+                raise KeyboardInterrupt
+
+        return train_point(
+            grid, take_roster(grid, len(store)), experiment, description, point, stop, checkpoint=checkpoint
+        )
+
+    undisturbed = train()
+    total = len(undisturbed.exchanges)
+    with pytest.raises(KeyboardInterrupt):
+        train(total - 1, path)
+    written = read_checkpoint(path, undisturbed_settings(experiment, point))
+    assert written is not None
+    assert 0 < len(written[1]) < total
+    resumed = train(checkpoint=path)
+    for name, group in undisturbed.groups.items():
+        for key, array in group.items():
+            np.testing.assert_array_equal(array, resumed.groups[name][key])
+    assert [e.exchange for e in resumed.exchanges] == list(range(1, total + 1))
+    again = train(checkpoint=path)  # there is nothing left to do
+    assert [e.seconds for e in again.exchanges] == [e.seconds for e in resumed.exchanges]
+    np.testing.assert_array_equal(*(next(iter(t.groups["extractor"].values())) for t in (again, undisturbed)))
+
+
+def undisturbed_settings(experiment, point):
+    from fl_tiprdc.federated.server_app import settings_of
+
+    return settings_of(experiment, point)
+
+
+def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_refused(tmp_path):
+    path = tmp_path / "deep" / "training.safetensors"
+    assert read_checkpoint(path, "a") is None
+    write_checkpoint(path, "a", {"groups/extractor/w": np.ones(3, np.float32)}, [])
+    assert read_checkpoint(path, "a")[1] == []
+    with pytest.raises(InputError, match="other settings"):
+        read_checkpoint(path, "b")
+    whole = path.read_bytes()
+    for wrong in (whole[:-4], whole[:20], b"", b"\x80\x04pickle"):
+        path.write_bytes(wrong)
+        with pytest.raises(InputError, match="damaged"):
+            read_checkpoint(path, "a")
+    save_file({"groups/extractor/w": np.ones(3, np.float32)}, path)
+    with pytest.raises(InputError, match="damaged"):
+        read_checkpoint(path, "a")
+    assert list(path.parent.iterdir()) == [path]  # no half-written one beside it
+
+
+def test_resuming_with_other_settings_is_refused_and_loses_nothing(small, tmp_path, monkeypatch):
+    from rich.console import Console
+
+    def fail(experiment, publication, stages, kept):
+        kept.arrays("centralized/x", lambda: {"a": np.ones(1, np.float32)})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "run_experiment", fail)
+    with pytest.raises(KeyboardInterrupt):
+        run_module.run(small(), tmp_path / "run", Console(quiet=True))
+    made = tmp_path / ".run.partial" / "kept" / "centralized" / "x.safetensors"
+    assert made.is_file()
+    with pytest.raises(InputError, match="another 'lambdas'"):
+        run_module.run(small(lambdas=(0.3,)), tmp_path / "run", Console(quiet=True), resume=True)
+    assert made.is_file()
+    with pytest.raises(KeyboardInterrupt):  # where it takes place may change
+        run_module.run(small(runtime="inline"), tmp_path / "run", Console(quiet=True), resume=True)
+    assert made.is_file()
