@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in (*FLAGS, "output", "config", "coordinator"):
         value, key = getattr(parsed, name), name.replace("_", "-")
         if value is not None and name not in ELSEWHERE:
-            run_config[key] = str(Path(value).resolve()) if key in (*PATHS, "coordinator") else str(value)
+            whole = str(Path(value).resolve()) if key in (*PATHS, "coordinator") else str(value)
+            run_config[key] = True if name in FLAGS and FLAGS[name].switch else whole
     simulated = 0 if parsed.coordinator else experiment.clients
     submit(run_config, parsed.connection, simulated, experiment.actors)
 

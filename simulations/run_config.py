@@ -35,8 +35,8 @@ def flags_of(run_config: Mapping[str, Value]) -> list[str]:
         value = run_config.get(name, default)
         if name == COORDINATOR or str(value) == str(default):
             continue
-        if name == "quick":
-            arguments.append("--quick")
+        if default is False:
+            arguments.append(f"--{name}")
         else:
             arguments.append(f"--{name}={ROOT / str(value) if name in PATHS else value}")
     return arguments

@@ -30,7 +30,10 @@ class _Record:
 
     def pack(self) -> ConfigRecord:
         """As Flower's record."""
-        return ConfigRecord(asdict(self))
+        return ConfigRecord(self._values())
+
+    def _values(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # asdict copies all that is inside
 
     @classmethod
     def unpack(cls: type[T], record: ConfigRecord) -> T:
@@ -40,7 +43,7 @@ class _Record:
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 of everything in it."""
-        text = json.dumps(asdict(self), sort_keys=True, default=bytes.hex)
+        text = json.dumps(self._values(), sort_keys=True, default=bytes.hex)
         return hashlib.sha256(type(self).__name__.encode() + b"\x1f" + text.encode()).digest()
 
 
