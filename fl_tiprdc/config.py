@@ -172,7 +172,10 @@ class FederationConfig(_Frozen):
     learning_rate: float = Field(3e-3, gt=0, description="weights: the clients' Adam step size")
     weight_decay: float = Field(0.0, ge=0, description="weights: the clients' Adam L2 penalty")
     allowed_failures: Share = Field(0.0, description="share of the clients asked that may fail in an exchange")
-    timeout: float = Field(600.0, gt=0, description="seconds the server waits for an exchange")
+    quorum: float = Field(
+        1.0, gt=0, le=1, description="share of the clients asked whose replies close an exchange; 1 waits for all"
+    )
+    timeout: float = Field(600.0, gt=0, description="seconds the server waits for an exchange at most")
     aggregation: Literal["mean", "trimmed-mean", "median", "multi-krum", "norm-clipping"] = Field(
         "mean", description="how the server unites what clients send; all but mean withstand some hostile clients"
     )
@@ -275,6 +278,9 @@ class Experiment(_Frozen):
         pattern=r"^(auto|(ray://)?([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5})?$",
         description="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT; empty starts Ray on this machine",
     )
+    track: tuple[str, ...] = Field(
+        ("tensorboard",), description="where a run can be followed: tensorboard, mlflow, wandb; or none"
+    )
     network: NetworkConfig = NetworkConfig()
     method: dict[str, MethodConfig] = Field({}, description="changes to methods, or methods of one's own")
     centralized: CentralizedConfig = CentralizedConfig()
@@ -312,6 +318,11 @@ class Experiment(_Frozen):
         if rule != "mean" and self.protection.noise:
             raise ValueError(
                 f"aggregation {rule} has no bound on what one client changes, which noise needs: choose mean"
+            )
+        if self.protection.secagg and self.federation.quorum < self.protection.threshold:
+            raise ValueError(
+                f"secagg needs {self.protection.threshold:.0%} of an exchange's clients to stay: a quorum of "
+                f"{self.federation.quorum:g} closes it before"
             )
         numbers = (self.clients, self.federation.clients_per_round, self.federation.gradient_clients)
         if self.protection.secagg and min(filter(None, numbers)) < FEWEST_IN_SUM:

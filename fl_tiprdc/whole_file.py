@@ -10,6 +10,7 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
     Raises:
         OSError: it can't be written; it names the file.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:

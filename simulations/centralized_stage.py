@@ -1,13 +1,15 @@
 """The stage of a run in which all contributors' records train at one place."""
 
 import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
 
 from fl_tiprdc.config import Experiment
-from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.crowd import Description, Population, Records
 from fl_tiprdc.evaluation.audit import Release
 from fl_tiprdc.federated.messages import Arrays
 from fl_tiprdc.federated.server_app import Point
@@ -19,6 +21,7 @@ from fl_tiprdc.models.networks import representation_shape
 from simulations.further import Job, kept_groups
 from simulations.kept import Kept
 from simulations.outcome import LOSSES, Outcome, represent, white_box
+from simulations.parallel import as_done
 from simulations.stages import Stages
 
 
@@ -32,42 +35,51 @@ def train_at_one_place(
 ) -> list[Job]:
     """Trainings side by side, one on each core: that wastes less than several cores on one of them.
 
-    A training has some values of λ, so that there are enough for all cores; the longest are begun first.
+    A training has some values of λ, so that there are enough for all cores; the longest are begun first. On a Ray
+    cluster each value of λ is a task of its own.
     """
     cores = torch.get_num_threads()
-    lambdas = [experiment.lambdas[i::cores] for i in range(min(cores, len(experiment.lambdas)))]
-    trainings = [(seed, method, some) for seed in experiment.seeds for method in experiment.methods for some in lambdas]
-    records = population.contributors.records()
+    address = experiment.ray_address
+    pieces = min(len(experiment.lambdas), len(experiment.lambdas) if address else cores)
+    lambdas = [experiment.lambdas[i::pieces] for i in range(pieces)]
     steps = experiment.centralized.steps
-    trained: dict[Point, tuple[HybridStep, dict[str, Parameters], list[tuple[int, list[float]]]]] = {}
+    trainings = {
+        f"centralized/{method}/seed-{seed}/lam-{'-'.join(f'{lam:g}' for lam in some)}": (seed, method, some)
+        for seed, method, some in itertools.product(experiment.seeds, experiment.methods, lambdas)
+    }
+    longest_first = sorted(
+        (name for name in trainings if not kept.has(name)),
+        key=lambda name: -len(program_for(experiment.method_config(trainings[name][1]), steps)),
+    )
+    records = population.contributors.records()
+    description = population.contributors.description
     with stages.stage("train centralised", len(trainings) * steps) as ticker:
-
-        def train(training: tuple[int, str, tuple[float, ...]]) -> None:
-            torch.set_num_threads(max(1, cores // len(trainings)))
-            seed, method, some = training
-            step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(method))
-
-            def anew() -> Arrays:
-                result, curve = train_centralized(
-                    step, records, some, seed, experiment.centralized, lambda done, of: ticker.tick()
-                )
-                return _flat(result, curve)
-
-            name = f"centralized/{method}/seed-{seed}/lam-{'-'.join(f'{lam:g}' for lam in some)}"
-            if kept.has(name):
+        ticker.tick(steps * (len(trainings) - len(longest_first)))
+        work = {name: partial(_train, experiment, description, records, *trainings[name]) for name in longest_first}
+        if address:
+            for name, found in as_done(work, address):
+                kept.keep(name, found)
                 ticker.tick(steps)
-            flat = kept.arrays(name, anew)
-            for i, lam in enumerate(some):
-                trained[Point(method, lam, seed)] = (step, *_one_of(flat, i))
+        else:
+            threads = max(1, cores // len(trainings))
 
-        with ThreadPoolExecutor(cores) as pool:
-            longest_first = sorted(trainings, key=lambda t: -len(program_for(experiment.method_config(t[1]), steps)))
-            list(pool.map(train, longest_first))
-        torch.set_num_threads(cores)
+            def train(name: str) -> None:
+                torch.set_num_threads(threads)
+                kept.keep(name, work[name](ticker.tick))
+
+            with ThreadPoolExecutor(cores) as pool:
+                list(pool.map(train, work))
+            torch.set_num_threads(cores)
+    trained = {
+        Point(method, lam, seed): _one_of(kept.arrays(name), i)
+        for name, (seed, method, some) in trainings.items()
+        for i, lam in enumerate(some)
+    }
     jobs: list[Job] = []
     for seed, method, lam in itertools.product(experiment.seeds, experiment.methods, experiment.lambdas):
         point = Point(method, lam, seed)
-        step, groups, curve = trained[point]
+        groups, curve = trained[point]
+        step = HybridStep(description, experiment.network, experiment.method_config(method))
         extractor = groups["extractor"]
         arrays = {name: {k: v.numpy() for k, v in group.items()} for name, group in groups.items()}
         outcome.extractors["centralized", point] = arrays["extractor"]
@@ -88,6 +100,19 @@ def train_at_one_place(
             for update, losses in curve
         ]
     return jobs
+
+
+def _train(
+    experiment: Experiment,
+    description: Description,
+    records: Records,
+    seed: int,
+    method: str,
+    lambdas: tuple[float, ...],
+    tick: Callable[[], None] = lambda: None,
+) -> Arrays:
+    step = HybridStep(description, experiment.network, experiment.method_config(method))
+    return _flat(*train_centralized(step, records, lambdas, seed, experiment.centralized, lambda done, of: tick()))
 
 
 def _flat(result: CohortResult, curve: Curve) -> Arrays:

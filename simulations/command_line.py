@@ -22,6 +22,7 @@ from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.further_attacks import named_attacks
 from fl_tiprdc.evaluation.privacy_budget import check_accountant
 from fl_tiprdc.federated.launch import RUNTIMES
+from simulations.tracking.trackers import named_trackers
 from strategies.hybrid_strategy import TooManyFailuresError
 
 WRONG_INPUT, FAILED = 2, 1
@@ -147,6 +148,7 @@ FLAGS: dict[str, Flag] = {
     "runtime": Flag("runtime"),
     "actors": Flag("actors"),
     "ray_address": Flag("ray_address"),
+    "track": Flag("track", lambda text: some_words(text, "track")),
     "rounds": Flag("federation.rounds"),
     "aggregation": Flag("federation.aggregation"),
     "dp_noise": Flag("protection.noise"),
@@ -196,7 +198,7 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
         check_accountant()
     audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
     parse_partition(experiment.partition)
-    return experiment.model_copy(update={"audit": audit})
+    return experiment.model_copy(update={"audit": audit, "track": named_trackers(experiment.track)})
 
 
 def read_experiment(arguments: argparse.Namespace) -> Experiment:

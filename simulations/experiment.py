@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -17,6 +19,7 @@ from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
 from fl_tiprdc.evaluation.reconstruction import Reconstruction, is_wanted, reconstruct
+from fl_tiprdc.federated.launch import ray_session
 from fl_tiprdc.models.networks import representation_width
 from simulations.centralized_stage import train_at_one_place
 from simulations.federated_stage import train_federated
@@ -24,8 +27,6 @@ from simulations.further import Job, attack_further, attacked_jobs, audit_name
 from simulations.kept import Kept
 from simulations.outcome import Outcome
 from simulations.stages import Stages
-
-LOSSES = ("privacy", "information", "adversary")
 
 
 def run_experiment(
@@ -44,6 +45,14 @@ def run_experiment(
         InputError: the experiment doesn't fit the data.
         TooManyFailuresError: more clients failed than allowed.
     """
+    address = experiment.ray_address
+    # one session for all stages: connecting to a cluster again was seen to hang
+    session: AbstractContextManager[object] = ray_session(0, address) if address else nullcontext()
+    with session:
+        return _run_stages(experiment, publication, stages, kept, grid)
+
+
+def _run_stages(experiment: Experiment, publication: Path, stages: Stages, kept: Kept, grid: Grid | None) -> Outcome:
     with stages.stage("load data", 1):
         population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
         crowd = population.contributors
@@ -54,21 +63,39 @@ def run_experiment(
     width = representation_width(crowd.description, experiment.network)
     outcome = Outcome(representation=width, description=crowd.description)
     rounds: list[dict[str, object]] = []
-    jobs = _untrained(experiment, population, stages)
+    jobs = untrained_jobs(experiment, population, stages)
     if "centralized" in experiment.settings:
         jobs += train_at_one_place(experiment, population, stages, outcome, rounds, kept)
     if "federated" in experiment.settings:
         jobs += train_federated(experiment, population, parts, publication, stages, outcome, rounds, kept, grid)
     outcome.rounds = pd.DataFrame(rounds)
-    outcome.metrics = _audit(experiment, population, jobs, stages, kept)
-    further = attack_further(experiment, population, jobs, outcome.metrics, stages, kept)
-    outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
-    if is_wanted(experiment.audit, crowd.description):
-        _reconstruct(experiment, population, jobs, stages, outcome)
+    examine(experiment, population, jobs, stages, outcome, kept)
     return outcome
 
 
-def _untrained(experiment: Experiment, population: Population, stages: Stages) -> list[Job]:
+def examine(
+    experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages, outcome: Outcome, kept: Kept
+) -> None:
+    """Audit releases, attack them further, and reconstruct raw records; the outcome gets what is found.
+
+    Args:
+        experiment: the panel and the attacks.
+        population: raw records and ground truth.
+        jobs: the releases; raw data among them.
+        stages: clock and progress display.
+        outcome: without metrics so far.
+        kept: finished parts.
+    """
+    stages.tracker.exchanges(outcome.rounds)
+    outcome.metrics = _audit(experiment, population, jobs, stages, kept)
+    further = attack_further(experiment, population, jobs, outcome.metrics, stages, kept)
+    outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
+    if is_wanted(experiment.audit, population.contributors.description):
+        _reconstruct(experiment, population, jobs, stages, outcome)
+
+
+def untrained_jobs(experiment: Experiment, population: Population, stages: Stages) -> list[Job]:
+    """Raw data and the baselines."""
     known, unknown = raw_features(population.contributors), raw_features(population.held_out)
     shape = raw_shape(population.contributors.description)
     jobs = [Job(Release("raw", "raw", 0.0, seed, known, unknown, shape=shape)) for seed in experiment.seeds]
@@ -89,13 +116,13 @@ def _audit(
 ) -> pd.DataFrame:
     known, unknown = truth_of(population.contributors), truth_of(population.held_out)
     work = {
-        audit_name(job.release): joblib.delayed(_audit_one)(
-            job.release, known if job.rows is None else known.take(job.rows), unknown, experiment
+        audit_name(job.release): partial(
+            _audit_one, job.release, known if job.rows is None else known.take(job.rows), unknown, experiment
         )
         for job in jobs
     }
     with stages.stage("audit", len(jobs)) as ticker:
-        return pd.concat(kept.tables("audit", work, ticker), ignore_index=True)
+        return pd.concat(kept.tables("audit", work, ticker, experiment.ray_address), ignore_index=True)
 
 
 def _audit_one(release: Release, known: Truth, unknown: Truth, experiment: Experiment) -> pd.DataFrame:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import joblib
 import pandas as pd
 import torch
 
@@ -95,11 +95,11 @@ def attack_further(
         )
         for name in experiment.audit.further:
             if (case := FURTHER[name].case(whole)) is not None:
-                work[f"{audit_name(release)}/{name}"] = joblib.delayed(_attack_one)(name, case)
+                work[f"{audit_name(release)}/{name}"] = partial(_attack_one, name, case)
     if not work:
         return pd.DataFrame(columns=metrics.columns)
     with stages.stage("further attacks", len(work)) as ticker:
-        return pd.concat(kept.tables("further", work, ticker), ignore_index=True)
+        return pd.concat(kept.tables("further", work, ticker, experiment.ray_address), ignore_index=True)
 
 
 def _networks(experiment: Experiment, population: Population, job: Job) -> Networks | None:

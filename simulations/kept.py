@@ -3,9 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import joblib
 import pandas as pd
 from safetensors.numpy import load_file, save
 
@@ -13,9 +11,10 @@ from fl_tiprdc.config import Experiment, read_toml
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.messages import Arrays
 from fl_tiprdc.whole_file import write_whole
+from simulations.parallel import as_done
 from simulations.stages import Ticker
 
-WHERE = ("runtime", "actors", "ray_address")  # settings that decide where a run takes place, not what it finds
+WHERE = ("runtime", "actors", "ray_address", "track")  # settings that decide where a run takes place, not what it finds
 
 
 class Kept:
@@ -32,37 +31,31 @@ class Kept:
         """Whether arrays are kept under that name."""
         return self._file(name, "safetensors").is_file()
 
-    def arrays(self, name: str, make: Callable[[], Arrays]) -> Arrays:
-        """The arrays kept under a name; made and kept where there are none."""
-        path = self._file(name, "safetensors")
-        if not path.is_file():
-            made = make()
-            self._write(path, save(made))
-            return made
-        kept: Arrays = load_file(path)
+    def keep(self, name: str, arrays: Arrays) -> None:
+        """Keep arrays under a name."""
+        write_whole(self._file(name, "safetensors"), save(arrays))
+
+    def arrays(self, name: str) -> Arrays:
+        """The arrays kept under a name."""
+        kept: Arrays = load_file(self._file(name, "safetensors"))
         return kept
 
-    def tables(self, stage: str, work: Mapping[str, Any], ticker: Ticker) -> list[pd.DataFrame]:
+    def tables(
+        self, stage: str, work: Mapping[str, Callable[[], pd.DataFrame]], ticker: Ticker, address: str
+    ) -> list[pd.DataFrame]:
         """The tables of a stage's work, which is done in parallel as far as none is kept; in the order of `work`.
 
         Args:
             stage: names a folder.
-            work: name of a part -> joblib's delayed call that makes its table.
+            work: name of a part -> what makes its table.
             ticker: moves on by one for each part.
+            address: of a Ray cluster to do it on; empty: this machine.
         """
-        done: dict[str, pd.DataFrame] = {}
-        left: dict[str, Any] = {}
-        for name, call in work.items():
-            if (path := self._file(f"{stage}/{name}", "parquet")).is_file():
-                done[name] = pd.read_parquet(path)
-                ticker.tick()
-            else:
-                left[name] = joblib.delayed(_named)(name, call)
-        parallel = joblib.Parallel(
-            n_jobs=joblib.cpu_count(), return_as="generator_unordered", inner_max_num_threads=1, backend="loky"
-        )
-        for name, table in parallel(left.values()):
-            self._write(self._file(f"{stage}/{name}", "parquet"), table.to_parquet(None, index=False))
+        files = {name: self._file(f"{stage}/{name}", "parquet") for name in work}
+        done = {name: pd.read_parquet(path) for name, path in files.items() if path.is_file()}
+        ticker.tick(len(done))
+        for name, table in as_done({name: piece for name, piece in work.items() if name not in done}, address):
+            write_whole(files[name], table.to_parquet(None, index=False))
             done[name] = table
             ticker.tick()
         return [done[name] for name in work]
@@ -71,17 +64,8 @@ class Kept:
         """Forget everything."""
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _write(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
-
     def _file(self, name: str, suffix: str) -> Path:
         return self.root / f"{name}.{suffix}"
-
-
-def _named(name: str, call: tuple[Callable[..., pd.DataFrame], tuple[Any, ...], dict[str, Any]]) -> Any:
-    function, arguments, named = call
-    return name, function(*arguments, **named)
 
 
 def check_same(experiment: Experiment, config: Path) -> None:

@@ -18,8 +18,8 @@ from fl_tiprdc import __version__
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.equivalence import equivalence
-from fl_tiprdc.evaluation.frontier import POINT, best_models, compare, frontier_area, over_seeds, summarize_points
-from fl_tiprdc.evaluation.further_summary import further_tables, summarize_further
+from fl_tiprdc.evaluation.frontier import compare, frontier_area, summarize_points
+from fl_tiprdc.evaluation.further_summary import summarize_further
 from fl_tiprdc.evaluation.guarantees import channel_capacity, guarantees, trade_offs
 from fl_tiprdc.evaluation.privacy_budget import privacy_budget
 from fl_tiprdc.evaluation.subgroups import worst_groups
@@ -29,8 +29,9 @@ from fl_tiprdc.models.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
 from fl_tiprdc.report.figures import draw_all
 from fl_tiprdc.report.further_figures import further_figures
-from fl_tiprdc.report.page import write_report
+from fl_tiprdc.report.page import write_page
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
+from fl_tiprdc.report.run_tables import read_run
 from fl_tiprdc.report.style import save as save_figure
 from simulations.outcome import Outcome, release_folder
 from simulations.stages import Stages
@@ -124,11 +125,6 @@ def _records(frame: pd.DataFrame) -> Any:
     return json.loads(frame.to_json(orient="records", double_precision=6))
 
 
-def _largest_shortfall(worst: pd.DataFrame) -> pd.DataFrame:
-    """The task of each point on which a group is furthest below everybody."""
-    return worst.loc[worst.groupby(POINT, sort=False)["shortfall"].idxmax()]
-
-
 def extractor_card(experiment: Experiment, outcome: Outcome, setting: str, point: Point) -> Card:
     """What is needed to use one of the run's extractors."""
     assert outcome.description is not None
@@ -165,16 +161,13 @@ def write_results(
     trades = trade_offs(outcome.metrics)
     further = summarize_further(outcome.metrics)
     with stages.stage("figures and report", 1):
-        figures = draw_all(folder / "figures", points, outcome.rounds)
+        draw_all(folder / "figures", points, outcome.rounds)
         if len(trades):
             save_figure(bounds_figure(trades), folder / "figures", "bounds")
-            figures.append("bounds")
         if outcome.examples:
             save_figure(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
-            figures.append("reconstruction")
         for name, figure in further_figures(further).items():
             save_figure(figure, folder / "figures", name)
-            figures.append(name)
     areas = {
         f"{setting}/{method}": round(frontier_area(group), 4)
         for (setting, method), group in points.groupby(["setting", "method"], sort=False)
@@ -210,25 +203,6 @@ def write_results(
         "points": _records(points),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))
-    facts = {**summary["versions"], "commit": summary["commit"], "command": summary["command"]}
-    panel = outcome.metrics[outcome.metrics["kind"].isin(["attack", "task"])]
-    reconstructions = outcome.metrics[outcome.metrics["kind"] == "reconstruction"].drop(columns=["kind", "target"])
-    write_report(
-        folder / "report.html",
-        f"Federated TIPRDC: {experiment.dataset}, hiding {', '.join(experiment.private)}, {experiment.clients} clients",
-        {
-            "Federated and centralised": compare(points),
-            **({"Federated equals centralised, within a margin": same} if len(same) else {}),
-            "Points": over_seeds(points),
-            "Group that the best probe serves worst, on the task with the largest shortfall": _largest_shortfall(worst),
-            "Attackers that nobody trained (estimates; bits)": bounds,
-            "Best attacker and best probe": best_models(panel).drop(columns="metric"),
-            "Frontier area": pd.DataFrame(areas.items(), columns=["curve", "area"]),
-            **further_tables(further),
-            **({"Reconstruction of raw records": reconstructions} if len(reconstructions) else {}),
-        },
-        figures,
-        config,
-        facts,
-    )
+    if len(points):  # else nothing was audited, and there is nothing to explore
+        write_page(folder / "report.html", [read_run(folder, folder.name.removeprefix(".").removesuffix(".partial"))])
     return summary, points

@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fl_tiprdc.config import FederationConfig, MethodConfig
+from fl_tiprdc.federated.closing import answered, losses_of, needed
 from fl_tiprdc.federated.local_work import WEIGHTS
 from fl_tiprdc.federated.messages import CONFIG, LOSSES, GroupArrays, Phase, Update, pack_arrays
 from fl_tiprdc.hybrid.program import Program, pretraining_in, program_for, step_size
@@ -76,8 +77,10 @@ class Exchange:
         bytes_down: of arrays sent.
         bytes_up: of arrays received and used.
         losses: means over clients; NaN with noise, which they would tell around.
-        failure_kinds: the failures by kind, see `reply_check.Kind`; and "stranger", the replies of nodes that weren't
-            asked. Those are no failures: nobody may end a run who takes no part in it.
+        failure_kinds: the failures by kind, see `reply_check.Kind`. Three more are counted that are no failures of
+            clients asked: "late", not waited for, as enough others had replied; "stranger", replies of nodes that
+            weren't asked (nobody may end a run who takes no part in it); and "actor-died", "actor-hung", processes
+            that were replaced.
         sampling: with noise: the largest probability that a client had to be drawn.
     """
 
@@ -171,6 +174,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         on_exchange: told about each exchange when it is done.
         done: exchanges that took place before, whose outcome `restore` is given.
         protected: how clients' updates are kept from whom; None: the server sees them as they are.
+        quorum: share of those asked whose replies close an exchange; see `fl_tiprdc.federated.closing`.
     """
 
     def __init__(
@@ -184,10 +188,12 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         allowed_failures: float = 0.0,
         on_exchange: Callable[[Exchange], None] | None = None,
         done: int = 0,
+        quorum: float = 1.0,
         protected: ProtectedMean | None = None,
     ) -> None:
         self.groups: dict[str, Arrays] = dict(initial)
-        self._done = done
+        self._done, self._quorum = done, quorum
+        self._grid: Grid | None = None
         self._turns, self._roster, self._config = turns, roster, dict(config)
         self._seed, self._count, self._allowed = seed, clients_per_round, allowed_failures
         self._on_exchange, self._protected = on_exchange, protected
@@ -232,6 +238,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message for every client of the exchange; they share one content."""
+        self._grid = grid
         number = self._done + server_round
         turn = self._turns[number - 1]
         records = {name: pack_arrays(self.groups[name]) for name in turn.sends}
@@ -262,11 +269,12 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         turn = self._turns[number - 1]
         current, kept = {name: self.groups[name] for name in turn.rules}, self._protected
         check: ReplyCheck | MaskedReplyCheck = kept.check(current) if kept else ReplyCheck(number, current)
-        got: Replies[Any] = sort_replies(replies, kept.present if kept else self._asked, self._roster, check)
+        asked, came = kept.present if kept else self._asked, list(replies)
+        closed = self._quorum < 1 and answered(came) >= needed(len(asked), self._quorum)
+        got: Replies[Any] = sort_replies(came, asked, self._roster, check, closed)
         if kept:
             got = Replies(got.good, (*kept.refused, *got.refused))
-        good = got.good
-        failures = len(self._asked) - len(good)
+        good, failures = got.good, got.failures
         if failures > self._allowed * len(self._asked):
             raise TooManyFailuresError(
                 f"{failures} of {len(self._asked)} clients failed in exchange {number} ({turn.phase}), "
@@ -292,7 +300,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
                     self._bytes_down + (kept.bytes_down if kept else 0),
                     len(good) * check.bytes_of_one() + (kept.bytes_up if kept else 0),
                     losses,
-                    got.kinds,
+                    dict(sorted({**got.kinds, **losses_of(self._grid)}.items())),
                     kept.sampling if kept else 0.0,
                 )
             )

@@ -13,7 +13,7 @@ import numpy as np
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
-from fl_tiprdc.config import FEWEST_IN_SUM, ProtectionConfig
+from fl_tiprdc.config import FEWEST_IN_SUM, FederationConfig, ProtectionConfig
 from fl_tiprdc.federated.contributions import contributions, stack, unflatten
 from fl_tiprdc.federated.messages import CONFIG, LOSSES, Arrays, GroupArrays, Instruction
 from fl_tiprdc.seeding import derive
@@ -34,17 +34,19 @@ class ProtectedMean:
         roster: the clients.
         training: name of this training, which no other has: its noise, coins and masks derive from it.
         seed: of the experiment.
-        timeout: seconds to wait for an answer in secure aggregation.
+        federation: how long secure aggregation waits for answers.
 
     Attributes:
         present: of the clients asked, those who are asked for an update.
         sampling: with noise, the largest probability that a client had to be drawn.
     """
 
-    def __init__(self, protection: ProtectionConfig, roster: Roster, training: str, seed: int, timeout: float) -> None:
+    def __init__(
+        self, protection: ProtectionConfig, roster: Roster, training: str, seed: int, federation: FederationConfig
+    ) -> None:
         self._roster = roster
         self._private = PrivateMean(protection, derive(0, "private", training)) if protection.noise else None
-        self._secure = SecureSum(protection, roster, training, seed, timeout) if protection.secagg else None
+        self._secure = SecureSum(protection, roster, training, seed, federation) if protection.secagg else None
         self._expected = 0.0
         self.sampling = 0.0
         self.present: tuple[int, ...] = ()
@@ -160,9 +162,9 @@ class ProtectedMean:
 
 
 def protected_mean(
-    protection: ProtectionConfig, roster: Roster, training: str, seed: int, timeout: float
+    protection: ProtectionConfig, roster: Roster, training: str, seed: int, federation: FederationConfig
 ) -> ProtectedMean | None:
     """The protection that the settings ask for; None: none."""
     if not protection.noise and not protection.secagg:
         return None
-    return ProtectedMean(protection, roster, training, seed, timeout)
+    return ProtectedMean(protection, roster, training, seed, federation)

@@ -13,7 +13,8 @@ import numpy as np
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from fl_tiprdc.config import FEWEST_IN_SUM, ProtectionConfig
+from fl_tiprdc.config import FEWEST_IN_SUM, FederationConfig, ProtectionConfig
+from fl_tiprdc.federated.closing import answered, needed
 from fl_tiprdc.federated.contributions import Rows
 from fl_tiprdc.federated.messages import SEED, GroupArrays, Instruction
 from fl_tiprdc.federated.secagg.fixed_point import MOST_CLIENTS, Words, decode
@@ -74,17 +75,22 @@ class SecureSum:
         roster: the clients.
         training: name of the training, which no other has.
         seed: of the experiment.
-        timeout: seconds to wait for an answer.
+        federation: how long to wait for answers, and for how many.
     """
 
-    def __init__(self, protection: ProtectionConfig, roster: Roster, training: str, seed: int, timeout: float) -> None:
-        self._protection, self._roster, self._timeout = protection, roster, timeout
+    def __init__(
+        self, protection: ProtectionConfig, roster: Roster, training: str, seed: int, federation: FederationConfig
+    ) -> None:
+        self._protection, self._roster = protection, roster
+        self._timeout, self._quorum = federation.timeout, federation.quorum
         self._training, self._seed = training, seed
         self._keys: dict[int, bytes] = {}  # told once
 
     def _ask(self, grid: Grid, kind: str, contents: Mapping[int, RecordDict], check: Any) -> Replies[Any]:
         messages = [Message(c, dst_node_id=self._roster.node(p), message_type=kind) for p, c in contents.items()]
-        return sort_replies(grid.send_and_receive(messages, timeout=self._timeout), contents, self._roster, check)
+        came = list(grid.send_and_receive(messages, timeout=self._timeout))
+        closed = self._quorum < 1 and answered(came) >= needed(len(messages), self._quorum)
+        return sort_replies(came, contents, self._roster, check, closed)
 
     def begin(self, grid: Grid, exchange: int, weights: Mapping[int, float]) -> Sum:
         """The first step, with those who are asked.
@@ -104,16 +110,16 @@ class SecureSum:
         told = self._ask(grid, KEYS, dict.fromkeys(new, question), KeyCheck(SESSION, KEY)) if new else Replies({}, ())
         self._keys |= told.good
         members = sorted(partition for partition in weights if partition in self._keys)
-        needed = max(FEWEST_IN_SUM, self._protection.needed(len(members)))
-        self._require(len(members), needed, len(weights), told)
-        session = Session(self._training, self._seed, exchange, members, [self._keys[m] for m in members], needed)
+        least = max(FEWEST_IN_SUM, self._protection.needed(len(members)))
+        self._require(len(members), least, len(weights), told)
+        session = Session(self._training, self._seed, exchange, members, [self._keys[m] for m in members], least)
         request = RecordDict({SESSION: session.pack()})
         got = self._ask(grid, SHARES, dict.fromkeys(members, request), SecretsCheck(Shares, SESSION, exchange))
         misfits = {m for m, shares in got.good.items() if not shares_fit(shares, session, m)}
         refused = [*told.refused, *got.refused]
         refused += [Refusal("shares", f"client {m}'s reply has shares of other sizes") for m in sorted(misfits)]
         shares = {m: one for m, one in got.good.items() if m not in misfits}
-        self._require(len(shares), needed, len(weights), Replies(shares, tuple(refused)))
+        self._require(len(shares), least, len(weights), Replies(shares, tuple(refused)))
         masks = MaskRequest(
             list(shares),
             [one.key for one in shares.values()],
@@ -128,11 +134,11 @@ class SecureSum:
         return Sum(SecureWork(session, masks), shares, tuple(refused), down, up)
 
     @staticmethod
-    def _require(there: int, needed: int, asked: int, replies: Replies[Any]) -> None:
-        if there < needed:
+    def _require(there: int, least: int, asked: int, replies: Replies[Any]) -> None:
+        if there < least:
             reason = f"; the first: {replies.first_reason}" if replies.refused else ""
             raise SecureSumError(
-                f"secure aggregation needs {needed} of {asked} clients to stay, {there} are left{reason}"
+                f"secure aggregation needs {least} of {asked} clients to stay, {there} are left{reason}"
             )
 
     @staticmethod

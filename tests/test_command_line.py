@@ -75,6 +75,10 @@ BAD_FLAGS = [
     (["--size", "big"], "'big'", "like 32x32"),
     (["--size", "32x32x3"], "'32x32x3'", "like 32x32"),
     (["--size", "0x32"], "data.size has 0", "at least 1"),
+    (["--track", "excel"], "unknown tracker 'excel'", "choose one of tensorboard, mlflow, wandb, none"),
+    (["--track", "none,wandb"], "'none'", "stands alone"),
+    (["--track", "wandb,wandb"], "wandb, wandb", "a value twice"),
+    (["--track", ""], "--track ''", "at least one"),
     (["--dataset", "table"], "name what to hide", "--private COLUMN"),
     (["--dataset", "table", "--private", "sex"], "name a table", "--data FILE"),
     (["--dataset", "table", "--private", "sex", "--data", "none.csv"], "'none.csv'", "No such file"),
@@ -174,6 +178,7 @@ BAD_CONFIGS = [
     ("[audit]\nattackers = ['majority']", "'majority'", "choose one of logistic, boosting, forest, mlp"),
     ("[audit]\nprobes = ['oracle']", "'oracle'", "choose one of logistic, boosting, forest, mlp"),
     ("[audit]\nprobes = []", "audit.probes is []", "at least 1 value"),
+    ("[protection]\nsecagg = true\n[federation]\nquorum = 0.5", "secagg needs 67%", "a quorum of 0.5"),
     ("[protection]\nclip = 0", "protection.clip is 0", "above 0"),
     ("[protection]\ndelta = 1", "protection.delta is 1", "below 1"),
     ("[protection]\nthreshold = 0.5", "protection.threshold is 0.5", "above 0.5"),
@@ -288,7 +293,7 @@ def test_what_a_broken_run_leaves_is_cleared(tmp_path):
     ],
 )
 def test_a_run_that_breaks_off_ends_with_one_line(error, status, line, monkeypatch, capsys, tmp_path):
-    def breaks(experiment, publication, stages, grid):
+    def breaks(experiment, publication, *_):
         publication.mkdir()
         (publication / "part").touch()
         raise error
@@ -344,11 +349,12 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "partition": "iid",
         "settings": "baseline,centralized,federated",
         "methods": "tiprdc,tiprdc+",
-        "lambdas": "0.1,0.3,0.5,0.9,0.98",
+        "lambdas": "0.1,0.5,0.9,0.98",
         "seeds": "0",
         "runtime": "ray-cohort",
         "actors": "0",
         "ray-address": "none",
+        "track": "tensorboard",
         "rounds": str(FederationConfig().rounds),
         "aggregation": "mean",
         "dp-noise": "0.0",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.config import ProtectionConfig
+from fl_tiprdc.config import FederationConfig, ProtectionConfig
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation import privacy_budget as budgets
 from fl_tiprdc.evaluation.privacy_budget import budget_lines, epsilon, privacy_budget
@@ -111,7 +111,7 @@ def test_the_usual_draw_is_not_independent():
 def test_no_two_exchanges_or_trainings_share_coins_or_noise(small):
     def noise(method: str, lam: float, seed: int, exchange: int, **changes) -> np.ndarray:
         name = training_name(small(methods=(method,), **changes), Point(method, lam, seed))
-        made = ProtectedMean(ProtectionConfig(noise=1.0), roster(), name, seed, 1.0)
+        made = ProtectedMean(ProtectionConfig(noise=1.0), roster(), name, seed, FederationConfig())
         assert made._private is not None
         return made._private.add_noise(np.zeros(50), exchange)
 
@@ -134,7 +134,7 @@ def test_the_noise_has_the_multiplier_times_the_clipping_norm():
 
 
 def test_without_protection_there_is_none():
-    assert protected_mean(ProtectionConfig(), roster(), "x", 0, 1.0) is None
+    assert protected_mean(ProtectionConfig(), roster(), "x", 0, FederationConfig()) is None
 
 
 @pytest.mark.parametrize("method", ["tiprdc", "tiprdc+"])

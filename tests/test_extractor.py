@@ -29,6 +29,7 @@ from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.seeding import torch_generator
 from simulations.experiment import run_experiment
+from simulations.kept import Kept
 from simulations.results import extractor_card
 from simulations.stages import Stages
 
@@ -262,7 +263,7 @@ def test_a_runs_extractors_load_and_release_like_its_clients(small, population, 
         centralized={"steps": 2},
     )
     with Stages(Console(quiet=True)) as stages:
-        outcome = run_experiment(experiment, tmp_path / "publication", stages)
+        outcome = run_experiment(experiment, tmp_path / "publication", stages, Kept(tmp_path / "kept"))
     for (setting, point), arrays in outcome.extractors.items():
         write_extractor(tmp_path / setting, extractor_card(experiment, outcome, setting, point), arrays)
     extractor = fl_tiprdc.Extractor.load(tmp_path / "federated")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import ray
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 import fl_tiprdc.federated.cohort_grid as cohort_grid
+import fl_tiprdc.federated.cohorts as cohorts
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
@@ -138,7 +140,7 @@ def test_clients_whose_process_dies_twice_are_answered_with_an_error(make_store,
             return super().train(instruction, groups, partitions, secure)
 
     monkeypatch.setattr(cohort_grid, "CohortActor", Deadly)
-    monkeypatch.setattr(cohort_grid, "LARGEST_COHORT", 1)
+    monkeypatch.setattr(cohorts, "LARGEST_COHORT", 1)
     grid = RayCohortGrid(make_store(CLIENTS), actors=2)
     replies = by_client(grid.send_and_receive(messages()))
     assert set(replies) == set(range(CLIENTS))
@@ -151,7 +153,7 @@ def test_clients_whose_process_dies_twice_are_answered_with_an_error(make_store,
 
 def test_a_timeout_returns_what_there_is_and_does_not_delay_the_next_exchange(grid, messages, monkeypatch):
     grid.send_and_receive(messages())
-    monkeypatch.setattr(cohort_grid, "LARGEST_COHORT", 1)
+    monkeypatch.setattr(cohorts, "LARGEST_COHORT", 1)
     slow, fast = messages(epochs=100_000), messages()
     began = time.monotonic()
     replies = by_client(grid.send_and_receive([*fast[:3], *slow[3:]], timeout=3))
@@ -214,6 +216,7 @@ def joined(address: str, folder: str) -> None:
     from fl_tiprdc.data import load_population
     from fl_tiprdc.data.partition import partition
     from fl_tiprdc.federated.client_store import write_client_store
+    from simulations.parallel import as_done
     from tests.conftest import SMALL
 
     for _ in range(0 if address.startswith("ray://") else 60):  # until the cluster is there
@@ -236,4 +239,5 @@ def joined(address: str, folder: str) -> None:
         0,
         address,
     )
+    assert dict(as_done({"a": partial(max, 1, 2), "b": partial(max, 4, 3)}, address)) == {"a": 2, "b": 4}
     print(f"trained {trained[0].exchanges[0].clients} clients on a cluster")

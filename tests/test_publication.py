@@ -14,11 +14,13 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.averaging import noise_left
+from fl_tiprdc.evaluation.published import read_publication
 from fl_tiprdc.federated.client_app import build_client_app, representations
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_grid import stamp
 from fl_tiprdc.federated.messages import pack_arrays
-from fl_tiprdc.federated.publication import check_part, publish, read_store, write_part
+from fl_tiprdc.federated.part_check import check_part
+from fl_tiprdc.federated.publication import publish, read_store, write_part
 from fl_tiprdc.federated.server_app import Point, instruction_for
 from strategies.hybrid_strategy import TooManyFailuresError
 from strategies.roster import take_roster
@@ -67,7 +69,7 @@ def test_the_store_holds_representations_and_nothing_else(release, tmp_path, pop
         assert abs(np.corrcoef(column, order)[0, 1]) < 0.999
         assert not (np.abs(x - column[:, None]) < 1e-6).all(0).any()
     facts = json.loads((tmp_path / "published" / "release.json").read_text())
-    assert set(facts) == {"d", "sigma", "lam", "clients", "parts", "refused"}
+    assert set(facts) == {"d", "sigma", "lam", "clients", "parts", "refused", "strangers"}
 
 
 def test_read_store_returns_what_clients_computed(release, tmp_path):
@@ -127,7 +129,7 @@ def test_records_and_clients_have_noise_of_their_own(release):
     assert abs(np.corrcoef(*both)[0, 1]) < 4 / np.sqrt(30 * 8)
 
 
-GOOD = np.zeros((3, 4), dtype=np.float32)
+GOOD = 2 * np.eye(4, dtype=np.float32)[:3] + np.float32([[0.1, 0, 0, 0.05]])  # d = 4, σ = 0.1
 
 
 @pytest.mark.parametrize(
@@ -139,6 +141,9 @@ GOOD = np.zeros((3, 4), dtype=np.float32)
         (np.full((3, 4), np.nan, np.float32), "not finite"),
         (np.array([[0, 0, np.inf, 0]], np.float32), "not finite"),
         (np.full((1, 4), 10, np.float32), r"norm of 20.00, the channel allows"),
+        (np.zeros((2, 4), np.float32), r"norm of 0, the channel's noise alone gives"),
+        (np.concatenate([GOOD, GOOD[:1]]), "has a record twice"),
+        (2 * np.eye(4, dtype=np.float32), "norms of 2.00 only: it comes without the channel's noise"),
     ],
 )
 def test_a_part_that_the_channel_cannot_give_is_refused(z, why):
@@ -154,6 +159,9 @@ def test_honest_parts_always_pass():
         e = generator.normal(size=(20000, 16))
         z = 4 * e / np.linalg.norm(e, axis=1, keepdims=True) + sigma * generator.normal(size=e.shape)
         check_part(z.astype(np.float32), 16, sigma, True)
+        noise = sigma * generator.normal(size=(20000, 16))  # of an extractor that says nothing
+        check_part(noise.astype(np.float32), 16, sigma, True)
+    check_part(GOOD[[0, 0]], 4, 0.0, False)  # without noise two people may have the same representation
 
 
 def test_parts_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -257,6 +265,61 @@ def test_parts_of_nodes_that_are_no_clients_are_not_kept(release, tmp_path):
 
     send(store, instruction, extractor, tmp_path / "p", Cheat(store, foreign))
     assert np.bincount(read_store(tmp_path / "p")[0]).tolist() == store.sizes.tolist()
+    assert json.loads((tmp_path / "p" / "release.json").read_text())["strangers"] == 1
+
+
+def test_a_part_that_two_clients_send_is_nobodys(release, tmp_path):
+    store, instruction, extractor = release
+
+    class Copying(InlineGrid):
+        def _answer(self, messages, timeout):
+            replies = super()._answer(messages, timeout)
+            for thief in (1, 3):  # as many records as the client whose part they send, or fewer
+                own = store.sizes[thief]
+                z = representations(store, 0, instruction, extractor)
+                replies[thief].content["representations"] = pack_arrays({"z": z[: min(own, len(z))]})
+            return replies
+
+    assert store.sizes[0] <= store.sizes[[1, 3]].min()
+    send(store, instruction, extractor, tmp_path / "p", Copying(build_client_app(str(store.root)), store), allowed=0.6)
+    assert set(read_store(tmp_path / "p")[0].tolist()) == {2, 4}
+    facts = json.loads((tmp_path / "p" / "release.json").read_text())
+    assert list(facts["refused"]) == ["0", "1", "3"]
+    assert facts["refused"]["1"] == "client 1's part is client 0's"
+    with pytest.raises(TooManyFailuresError, match="3 of 5 clients published nothing usable"):
+        send(store, instruction, extractor, tmp_path / "q", Copying(build_client_app(str(store.root)), store))
+
+
+def test_a_half_written_store_is_refused_and_publishing_again_repairs_it(release, tmp_path):
+    store, instruction, extractor = release
+
+    def stop(parts):
+        if parts == 3:
+            raise KeyboardInterrupt
+
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    send(store, instruction, extractor, whole)
+    grid = grid_of(store)
+    with pytest.raises(KeyboardInterrupt):
+        publish(grid, take_roster(grid, 5), extractor, instruction, 8, half, 0.0, 60, on_part=stop)
+    (half / ".part-000003.parquet.partial").write_bytes(b"PAR1")  # what a kill in the middle of a write leaves
+    assert len(list(half.glob("part-*.parquet"))) == 3
+    with pytest.raises(InputError, match=r"is no whole release: cannot read release\.json"):
+        read_store(half)
+    send(store, instruction, extractor, half)
+    assert {p.name: p.read_bytes() for p in half.iterdir()} == {p.name: p.read_bytes() for p in whole.iterdir()}
+
+
+def test_the_audit_takes_no_altered_store(release, tmp_path):
+    store, instruction, extractor = release
+    send(store, instruction, extractor, tmp_path / "p")
+    assert len(read_publication(tmp_path / "p").z) == 360
+    write_part(tmp_path / "p", 2, representations(store, 3, instruction, extractor))
+    with pytest.raises(InputError, match=r"part-000002.parquet' is not as it was published"):
+        read_publication(tmp_path / "p")
+    (tmp_path / "p" / "part-000002.parquet").unlink()
+    with pytest.raises(InputError, match=r"part-000002.parquet' is missing"):
+        read_publication(tmp_path / "p")
 
 
 def test_the_manifest_has_each_parts_rows_and_checksum(release, tmp_path):

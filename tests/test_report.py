@@ -1,6 +1,4 @@
-"""Figures and the page, from tables alone."""
-
-import re
+"""Figures, from tables alone."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +16,6 @@ from fl_tiprdc.report.figures import (
     tasks_figure,
     training_figure,
 )
-from fl_tiprdc.report.page import write_report
 from fl_tiprdc.report.style import colours
 
 FIGURES = ["frontier", "comparison", "tasks", "training"]
@@ -215,46 +212,3 @@ def test_a_method_has_one_colour_in_every_figure():
 def test_colours_do_not_depend_on_the_order():
     assert colours(["raw", "tiprdc", "tiprdc+"]) == colours(["tiprdc+", "raw", "tiprdc", "raw"])
     assert len(set(colours(["tiprdc", "tiprdc+", "a", "b", "c", "d"]).values())) == 6
-
-
-@pytest.fixture(scope="module")
-def page(folder):
-    write_report(
-        folder / "report.html",
-        "A <run> & more",
-        {"Points & <b>": over_seeds(some_points()), "Names": pd.DataFrame({"curve": ["<script>alert(1)</script>"]})},
-        FIGURES,
-        'dataset = "<img src=x>"\n',
-        {"command": "run --output '<here>'", "numpy": "2.0"},
-    )
-    return (folder / "report.html").read_text(encoding="utf-8")
-
-
-def test_the_page_stands_alone(page):
-    text = re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
-    assert "//" not in text  # no address of any kind
-    assert re.findall(r"<(?:script|link|iframe|object)\b|@import|url\(", text) == []
-    sources = re.findall(r"""src=['"]([^'"]{0,30})""", page)
-    assert len(sources) == len(FIGURES)
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
-
-
-def test_the_page_escapes_what_it_is_given(page):
-    for wanted in (
-        "<title>A &lt;run&gt; &amp; more</title>",
-        "<h1>A &lt;run&gt; &amp; more</h1>",
-        "<h2>Points &amp; &lt;b&gt;</h2>",
-        "&lt;script&gt;alert(1)&lt;/script&gt;",
-        "dataset = &quot;&lt;img src=x&gt;&quot;",
-        "command: run --output &#x27;&lt;here&gt;&#x27;",
-    ):
-        assert wanted in page
-    for forbidden in ("<run>", "<script", "<img src=x>", "<here>"):
-        assert forbidden not in page
-
-
-def test_the_page_shows_tables_and_facts(page):
-    assert "<td>gaussian-noise</td>" in page
-    assert "<td>0.940</td>" in page  # the attack on raw data, to three digits
-    assert "<li>numpy: 2.0</li>" in page
-    assert page.count("<figcaption>") == len(FIGURES)

@@ -75,6 +75,7 @@ def kept(folder: Path, output: str) -> int:
     return sum(1 for _ in (folder / f".{output}.partial" / "kept").rglob("*.[ps]a*"))
 
 
+@pytest.mark.timeout(900)  # five starts of a program
 def test_a_run_killed_three_times_ends_like_one_that_was_not(tmp_path):
     write_table(tmp_path / "people.csv")
     (tmp_path / "small.toml").write_text(CONFIG)
@@ -188,7 +189,7 @@ def test_resuming_with_other_settings_is_refused_and_loses_nothing(small, tmp_pa
     from rich.console import Console
 
     def fail(experiment, publication, stages, kept):
-        kept.arrays("centralized/x", lambda: {"a": np.ones(1, np.float32)})
+        kept.keep("centralized/x", {"a": np.ones(1, np.float32)})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(run_module, "run_experiment", fail)

@@ -10,6 +10,7 @@ import math
 import warnings
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
 from fl_tiprdc.evaluation.frontier import best_models
+from fl_tiprdc.federated.publication import MANIFEST, whole_parts
 
 PAIR, ID = ["client", "record"], ["id"]  # what rows are joined by, the first that both sides have
 KEYS = [*PAIR, *ID]
@@ -85,9 +87,10 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
 
     Raises:
         InputError: nothing there, no part or an unreadable one, no number, numbers that are not finite, parts that
-            don't fit each other, or a record published twice.
+            don't fit each other, a record published twice, or a release of ours that isn't as it was published.
     """
     parts = _parts(path)
+    _check_release(path)
     kept: list[tuple[Floats, pd.DataFrame]] = []
     names: list[str] | None = None
     for count, part in enumerate(parts, 1):
@@ -138,6 +141,16 @@ def _parts(path: Path) -> list[Path]:
         hint = f"; there are some in '{deeper[0]}'" if deeper else ""
         raise InputError(f"'{path}' has no published part ({' or '.join('*' + kind for kind in KINDS)}){hint}")
     return parts
+
+
+def _check_release(path: Path) -> None:
+    """Of a release that has a manifest with checksums, as ours have: whether it is as it was published."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text()) if path.is_dir() else None
+    except (OSError, ValueError):
+        return  # somebody else's publication
+    if isinstance(manifest, dict) and "parts" in manifest:
+        deque(whole_parts(path), maxlen=0)
 
 
 def _read_parquet(part: Path) -> tuple[Floats, pd.DataFrame, list[str]] | None:
@@ -204,7 +217,7 @@ def _as_floats(z: npt.NDArray[np.generic]) -> Floats:
 
 def _stated_lam(path: Path) -> float:
     try:
-        lam = float(json.loads((path / "release.json").read_text())["lam"])
+        lam = float(json.loads((path / MANIFEST).read_text())["lam"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0  # somebody else's publication
     return lam if math.isfinite(lam) else 0.0

@@ -28,7 +28,6 @@ def write_checkpoint(path: Path, settings: str, state: Tensors, exchanges: Seque
         exchanges: that took place.
     """
     about = {"settings": settings, "exchanges": json.dumps([asdict(exchange) for exchange in exchanges])}
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, save({name: np.array(array, order="C") for name, array in state.items()}, about))
 
 

@@ -9,7 +9,9 @@ import torch
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
+from fl_tiprdc.federated.keyed_noise import KeyedNoise
 from fl_tiprdc.federated.local_work import to_tensors
 from fl_tiprdc.federated.messages import (
     CONFIG,
@@ -24,9 +26,9 @@ from fl_tiprdc.federated.messages import (
 from fl_tiprdc.federated.secagg.messages import KEY, OPENING, SESSION, OpenRequest, SecureWork, Session
 from fl_tiprdc.federated.secagg.work import answer_train, ledger_of, member_of
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.seeding import torch_generator
 
 Disk = Callable[[Context, int], Store]  # from a node and an experiment seed to where its records are
+LEAST_SIGMA = "least-sigma"  # of a node's config: it publishes nothing with less noise
 
 _stores: dict[str, ClientStore] = {}
 
@@ -87,6 +89,7 @@ def client_app_of(disk: Disk) -> ClientApp:
     def publish(message: Message, context: Context) -> Message:
         instruction = Instruction.unpack(message.content.config_records[CONFIG])
         extractor = unpack_arrays(message.content.array_records["extractor"])
+        require_noise(instruction, float(context.node_config.get(LEAST_SIGMA, 0.0)))
         z = representations(disk(context, instruction.seed), _partition(context), instruction, extractor)
         return Message(RecordDict({REPRESENTATIONS: pack_arrays({"z": z})}), reply_to=message)
 
@@ -95,6 +98,17 @@ def client_app_of(disk: Disk) -> ClientApp:
 
 def _partition(context: Context) -> int:
     return int(context.node_config["partition-id"])
+
+
+def require_noise(instruction: Instruction, least: float) -> None:
+    """Check that a release has the noise that a client asks for, whatever the server says.
+
+    Raises:
+        InputError: it has less.
+    """
+    sigma = instruction.sigma if instruction.method_config().channel else 0.0
+    if sigma < least:
+        raise InputError(f"the server asks for a release with sigma {sigma:g}; this client's least is {least:g}")
 
 
 def representations(
@@ -110,6 +124,6 @@ def representations(
     digest = hashlib.sha256()
     for name in sorted(extractor):
         digest.update(name.encode() + np.ascontiguousarray(extractor[name]).tobytes())
-    generator = torch_generator(store.secret(partition), "publication", digest.hexdigest(), str(instruction.sigma))
+    key = "\x1f".join([str(store.secret(partition)), "publication", digest.hexdigest(), str(instruction.sigma)])
     parameters = to_tensors({"extractor": extractor})["extractor"]
-    return step.release_all(parameters, records.x, generator, instruction.sigma)
+    return step.release_all(parameters, records.x, KeyedNoise(key.encode()), instruction.sigma)

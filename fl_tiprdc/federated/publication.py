@@ -6,8 +6,7 @@ manifest, release.json, has the checksums: a store that isn't as it was publishe
 
 import hashlib
 import json
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,38 +25,13 @@ from fl_tiprdc.federated.messages import (
     Arrays,
     Instruction,
     pack_arrays,
-    unpack_strictly,
 )
+from fl_tiprdc.federated.part_check import Copies, Floats, check_part, read_part
 from fl_tiprdc.whole_file import write_whole
 from strategies.hybrid_strategy import TooManyFailuresError
 from strategies.roster import Roster
 
-Floats = npt.NDArray[np.float32]
-
 MANIFEST = "release.json"
-
-
-def check_part(z: Floats, d: int, sigma: float, bounded: bool) -> None:
-    """Refuse what can't be a release of the channel.
-
-    Args:
-        z: what a client sent.
-        d: numbers in a representation.
-        sigma: the channel's noise.
-        bounded: whether the method has a power-constrained channel.
-
-    Raises:
-        InputError: wrong shape or type, not finite, or a norm that the channel gives with probability < 1e-9.
-    """
-    if z.ndim != 2 or z.shape[1] != d or z.dtype != np.float32:
-        raise InputError(f"has shape {z.shape} and type {z.dtype}, expected (n, {d}) of float32")
-    if not np.isfinite(z).all():
-        raise InputError("has values that are not finite")
-    if bounded and len(z):
-        largest = float(np.linalg.norm(z, axis=1).max())
-        limit = 1.001 * math.sqrt(d) + sigma * (math.sqrt(d) + 6.5)  # ‖√d e + σ ε‖; ‖ε‖ < √d + t, P < exp(-t²/2)
-        if largest > limit:
-            raise InputError(f"has a norm of {largest:.2f}, the channel allows {limit:.2f}")
 
 
 def _part_name(partition: int) -> str:
@@ -99,10 +73,8 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
         raise InputError(f"'{path}' is no manifest of a release") from None
 
 
-def read_store(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
-    """All parts of a store: client [n], record [n], z [n, d], in the order of clients and records.
-
-    What is read is what was written: each part's bytes are compared with the manifest before they are parsed.
+def whole_parts(folder: Path) -> Iterator[tuple[Path, bytes, int]]:
+    """The parts of a store, their bytes, each as it was published, and the rows that they should have.
 
     Raises:
         InputError: no part in the folder; or one that is missing, not of this release, or altered.
@@ -113,32 +85,38 @@ def read_store(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int6
     manifest = read_manifest(folder)
     for name in sorted(manifest.keys() ^ {part.name for part in parts}):
         raise InputError(f"'{folder / name}' {'is missing' if name in manifest else 'is no part of the release'}")
-    tables = []
     for part in parts:
-        data, promised = part.read_bytes(), manifest[part.name]
-        if hashlib.sha256(data).hexdigest() != promised["sha256"]:
+        data = part.read_bytes()
+        if hashlib.sha256(data).hexdigest() != manifest[part.name]["sha256"]:
             raise InputError(f"'{part}' is not as it was published: its SHA-256 differs from the manifest's")
-        table = pq.read_table(pa.BufferReader(data))
-        if table.num_rows != promised["rows"]:
-            raise InputError(f"'{part}' has {table.num_rows} rows, the manifest says {promised['rows']}")
-        tables.append(table)
+        yield part, data, manifest[part.name]["rows"]
+
+
+def read_store(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
+    """All parts of a store: client [n], record [n], z [n, d], in the order of clients and records.
+
+    What is read is what was written: each part's bytes are compared with the manifest before they are parsed.
+
+    Raises:
+        InputError: no part in the folder; or one that is missing, not of this release, or altered.
+    """
+    tables = []
+    for part, data, rows in whole_parts(folder):
+        tables.append(pq.read_table(pa.BufferReader(data)))
+        if tables[-1].num_rows != rows:
+            raise InputError(f"'{part}' has {tables[-1].num_rows} rows, the manifest says {rows}")
     table = pa.concat_tables(tables)
     names = sorted(name for name in table.column_names if name.startswith("z"))
     z = np.stack([table[name].to_numpy() for name in names], axis=1)
     return table["client"].to_numpy().astype(np.int64), table["record"].to_numpy().astype(np.int64), z
 
 
-def _representations(content: RecordDict, records: int) -> Floats:
-    """What a client sent, [n, d], before `check_part`; n is at most its number of records."""
-    if set(content) != {REPRESENTATIONS} or set(content.array_records.get(REPRESENTATIONS, ())) != {"z"}:
-        raise InputError(f"isn't the one array asked for: it has {', '.join(sorted(map(str, content)))[:200]}")
-    array = content.array_records[REPRESENTATIONS]["z"]
-    if array.shape and array.shape[0] > records:  # before its bytes are looked at
-        raise InputError(f"has {array.shape[0]} records; the client said to hold {records}")
-    try:
-        return unpack_strictly(array)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+def _clear(folder: Path) -> None:
+    """Take an earlier release away, whole or half-written: its parts are none of the next one's."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for pattern in ("part-*.parquet", ".part-*.partial", f".{MANIFEST}.partial"):
+        for old in folder.glob(pattern):
+            old.unlink()
 
 
 def publish(
@@ -155,7 +133,7 @@ def publish(
     """Ask every client for its representations, of `d` numbers each, and write those that pass the checks.
 
     The manifest, release.json, is written last: a folder without it holds no whole release. It names each part with
-    its rows and SHA-256, and says why others are not there.
+    its rows and SHA-256, says why others are not there, and how many nodes answered that are no clients.
 
     Returns:
         Bytes received.
@@ -163,20 +141,22 @@ def publish(
     Raises:
         TooManyFailuresError: more clients failed, or sent what was refused, than allowed.
     """
-    (folder / MANIFEST).unlink(missing_ok=True)
-    for old in folder.glob("part-*.parquet"):  # an earlier release's parts are none of this one's
-        old.unlink()
+    _clear(folder)
     content = RecordDict({"extractor": pack_arrays(extractor), CONFIG: instruction.pack()})
     replies = grid.send_and_receive(
         [Message(content, dst_node_id=roster.node(p), message_type=PUBLISH) for p in roster.partitions],
         timeout=timeout,
     )
     sent: dict[int, list[Message]] = {partition: [] for partition in roster.partitions}
+    strangers = 0  # no client's failure
     for reply in replies:
         partition = roster.partition_of.get(reply.metadata.src_node_id)
-        if partition is not None:  # else it is a stranger's, and no client's failure
+        if partition is None:
+            strangers += 1
+        else:
             sent[partition].append(reply)
     channel = instruction.method_config().channel
+    copies = Copies(channel and instruction.sigma > 0)
     received = 0
     parts: dict[str, dict[str, int | str]] = {}
     refused: dict[int, str] = {}
@@ -187,10 +167,16 @@ def publish(
             refused[partition] = (str(own[0].error.reason).strip().splitlines() or [""])[-1]
         else:
             try:
-                z = _representations(own[0].content, roster.size(partition))
+                z = read_part(own[0].content, roster.size(partition))
                 check_part(z, d, instruction.sigma, channel)
             except InputError as error:
                 refused[partition] = f"client {partition}'s part {error}"
+                continue
+            if (first := copies.owner(z, partition)) is not None:  # whose it is, nobody can tell
+                refused[partition] = f"client {partition}'s part is client {first}'s"
+                refused[first] = f"client {first}'s part is client {partition}'s"
+                if parts.pop(_part_name(first), None):
+                    (folder / _part_name(first)).unlink()
                 continue
             parts[_part_name(partition)] = write_part(folder, partition, z)
             received += own[0].content.array_records[REPRESENTATIONS].count_bytes()
@@ -202,6 +188,7 @@ def publish(
             f"{len(refused)} of {len(roster.partitions)} clients published nothing usable: {reasons[0]}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {"d": d, "sigma": instruction.sigma, "lam": instruction.lam, "clients": len(parts)}
-    write_whole(folder / MANIFEST, json.dumps({**facts, "parts": parts, "refused": refused}, indent=1).encode())
+    facts: dict[str, object] = {"d": d, "sigma": instruction.sigma, "lam": instruction.lam, "clients": len(parts)}
+    facts |= {"parts": parts, "refused": dict(sorted(refused.items())), "strangers": strangers}
+    write_whole(folder / MANIFEST, json.dumps(facts, indent=1).encode())
     return received

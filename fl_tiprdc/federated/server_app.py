@@ -14,6 +14,7 @@ from flwr.serverapp import Grid
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
+from fl_tiprdc.federated.closing import closing
 from fl_tiprdc.federated.messages import GroupArrays, Instruction, pack_arrays
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.hybrid.step import HybridStep
@@ -157,7 +158,8 @@ def train_point(
         federation.allowed_failures,
         note,
         len(before[1]) if before else 0,
-        protected_mean(experiment.protection, roster, training_name(experiment, point), point.seed, federation.timeout),
+        federation.quorum,
+        protected_mean(experiment.protection, roster, training_name(experiment, point), point.seed, federation),
     )
     if before:
         strategy.restore(before[0])
@@ -166,7 +168,7 @@ def train_point(
             for exchange in before[1]:
                 on_exchange(point, exchange)
     strategy.start(
-        grid,
+        closing(grid, federation.quorum),
         pack_arrays(strategy.groups["extractor"]),
         num_rounds=len(turns) - len(trained.exchanges),
         timeout=federation.timeout,

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.frontier import over_seeds
 from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, save
+from fl_tiprdc.report.training_curves import CURVES, training_curves
 
 ATTACK = "worst attack AUC (0.5 = chance)"
 RETENTION = "utility retention (raw = 1)"
@@ -86,16 +87,10 @@ def tasks_figure(points: pd.DataFrame) -> Figure:
     return figure
 
 
-CURVES = {
-    "adversary": "adversary's cross-entropy\n(nats)",
-    "privacy": "extractor's privacy term\n(lower = hidden)",
-    "information": "bound on information kept\n(higher = more)",
-}
-
-
 def training_figure(rounds: pd.DataFrame) -> Figure:
     """Training curves by round, federated, one row a method and one line a λ: mean and range over seeds."""
     rounds = rounds[rounds["setting"] == "federated"]
+    curves = training_curves(rounds)
     methods = list(rounds["method"].unique())
     figure = Figure(figsize=(8.4, 2.5 * max(1, len(methods))), layout="constrained")
     figure.suptitle("Federated training, by round")
@@ -103,18 +98,13 @@ def training_figure(rounds: pd.DataFrame) -> Figure:
     lambdas = sorted(rounds["lam"].unique())
     shades = mpl.colormaps["viridis"]
     for row, method in enumerate(methods):
-        mine = rounds[rounds["method"] == method]
         for axes, (loss, label) in zip(grid[row], CURVES.items(), strict=True):
+            mine = curves[(curves["method"] == method) & (curves["loss"] == loss)]
             for i, lam in enumerate(lambdas):
                 curve = mine[mine["lam"] == lam]
-                if loss != "adversary":  # an adversary's gradient doesn't need the others
-                    curve = curve[curve["phase"] != "adversary-gradient"]
-                by_round = curve.groupby(["round", "seed"])[loss].mean().groupby("round")
                 colour = shades(0.9 * i / max(1, len(lambdas) - 1))
-                axes.plot(by_round.mean(), color=colour, linewidth=1.3, label=f"λ = {lam:g}")
-                axes.fill_between(
-                    by_round.mean().index, by_round.min(), by_round.max(), color=colour, alpha=0.2, linewidth=0
-                )
+                axes.plot(curve["round"], curve["value"], color=colour, linewidth=1.3, label=f"λ = {lam:g}")
+                axes.fill_between(curve["round"], curve["low"], curve["high"], color=colour, alpha=0.2, linewidth=0)
             axes.set_ylabel(label, fontsize=7)
             axes.set_title(method if loss == "adversary" else "", loc="left")
             if row == len(methods) - 1:
@@ -196,6 +186,9 @@ def methods_figure(points: pd.DataFrame) -> Figure:
 
 def draw_all(folder: Path, points: pd.DataFrame, rounds: pd.DataFrame) -> list[str]:
     """Write every figure of a run; their names, most telling first."""
+    if not len(points):  # nothing was audited
+        save(training_figure(rounds), folder, "training")
+        return ["training"]
     figures = {
         "frontier": frontier_figure(points),
         "comparison": comparison_figure(points),

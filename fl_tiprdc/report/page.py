@@ -1,85 +1,121 @@
-"""report.html: one self-contained page with a run's answer, figures and tables."""
+"""report.html: one self-contained page of a run or of several, made from their tables; it needs no network.
+
+The page forbids itself every address (Content-Security-Policy), and its own scripts and styles are known by hash.
+"""
 
 import base64
-import html
+import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pandas as pd
 
-STYLE = """
-:root{color-scheme:light dark}
-body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;font-size:.85rem;display:block;overflow-x:auto}
-th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #8884}
-th:first-child,td:first-child{text-align:left}
-img{max-width:100%;background:#fff;border-radius:4px}
-pre{overflow-x:auto;font-size:.8rem}
-"""
+from fl_tiprdc.report.captions import CAPTIONS
+from fl_tiprdc.report.page_data import page_data
+from fl_tiprdc.report.page_tables import together
+from fl_tiprdc.report.run_tables import RunTables
 
-CAPTIONS = {
-    "frontier": "Mean utility retention of the unknown tasks over the AUC of the worst retrained attacker; bars are "
-    "95 % bootstrap intervals of the attack.",
-    "comparison": "Centralised beside federated at each λ.",
-    "tasks": "The same curves, task by task.",
-    "training": "Federated training curves by round.",
-    "bounds": "Accuracy of the best probe, as the mean of both private groups, over the balanced accuracy of the best "
-    "attacker. Where a task is Δ more frequent in one group than in the other, an attack of b leaves at most "
-    "1 - max(0, Δ - (2b - 1)) / 2 to any probe on the same release. An estimate, as the best possible attacker is not "
-    "known: a probe in the shaded area shows that the panel has missed one.",
-    "leaks": "AUC of the best attacker over the number of labelled records that it has to learn from. Lines "
-    "are values of λ; bars reach over the draws of who leaked and their 95 % intervals. The rightmost point is the "
-    "audit's own attack.",
-    "linkage": "AUC of the best attacker over the number of records of one person that it sees and pools. Where each "
-    "person has one record, records of different people with the same private value are pooled at random.",
-    "averaging": "AUC of the best attacker over the number of independent releases of a record that it averages: "
-    "what publishing more than once would cost.",
-    "further-attacks": "Membership: AUC of telling who trained the extractor from who didn't, by representations or, "
-    "with all networks in hand, by losses. Re-identification: how often the right one of N people's raw records comes "
-    "first; of published representations for somebody who has the extractor too.",
-    "reconstruction": "Held-out people and what a decoder, trained on contributors, makes of their releases, beside "
-    "the best constant image. Numbers are the mean MS-SSIM over held-out people: a release that comes down to the "
-    "constant image's tells a decoder nothing.",
-}
+WEB = Path(__file__).parent / "web"
+SCRIPTS = ("drawing", "tables", "details", "frontier", "curves", "comparison", "start")  # in this order
+HEADERS = {"lam": "λ or dial", "auc": "AUC", "raw_auc": "raw AUC"}  # of columns that aren't called as people would
 
 
-def _table(frame: pd.DataFrame) -> str:
-    return frame.to_html(index=False, border=0, float_format=lambda v: f"{v:.3f}", na_rep="")
+def _header(name: object) -> str:
+    return HEADERS.get(str(name), str(name).replace("_", " "))
 
 
-def write_report(
-    path: Path,
-    title: str,
-    tables: Mapping[str, pd.DataFrame],
-    figures: Sequence[str],
-    config: str,
-    facts: Mapping[str, Any],
-) -> None:
-    """Write the page.
+def _cell(value: Any, column: object) -> tuple[str, str]:
+    """How a value is shown, and what it is sorted by; for text that is the same."""
+    if pd.isna(value):
+        return "", ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value), ""
+    if column == "lam":
+        return f"{value:g}", f"{value:g}"
+    if isinstance(value, int):
+        return f"{value:,}", str(value)
+    return f"{value:,.3f}" if abs(value) < 1000 else f"{value:,.0f}", repr(float(value))
+
+
+def _rows(frame: pd.DataFrame) -> list[list[tuple[str, str]]]:
+    names = list(frame.columns)
+    whole = [name for name in frame.select_dtypes("number") if (frame[name].dropna() % 1 == 0).all()]
+    frame = frame.astype(dict.fromkeys((name for name in whole if name != "lam"), "Int64"))
+    return [
+        [_cell(value, name) for value, name in zip(row, names, strict=True)]
+        for row in frame.astype(object).itertuples(index=False, name=None)
+    ]
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _web(name: str) -> str:
+    return (WEB / name).read_text(encoding="utf-8")
+
+
+def _facts(run: RunTables) -> dict[str, str]:
+    """What a reader wants to know first, then what it takes to do the same again."""
+    found = run.settings
+    wanted = {"data set": "dataset", "clients": "clients", "who holds what": "partition", "runtime": "runtime"}
+    facts = {label: str(found[name]) for label, name in wanted.items() if name in found}
+    facts["seeds"] = ", ".join(map(str, sorted(run.points["seed"].unique())))
+    sent: Mapping[str, int] = run.summary.get("bytes", {})
+    labels = {
+        "training_down": "sent to clients in training",
+        "training_up": "received from clients in training",
+        "publication": "published by clients",
+    }
+    facts |= {label: f"{sent[name] / 1e6:,.1f} MB" for name, label in labels.items() if name in sent}
+    if seconds := run.summary.get("seconds"):
+        facts["took"] = f"{sum(seconds.values()):,.0f} s"
+    facts |= {name: str(run.summary[name]) for name in ("command", "commit") if name in run.summary}
+    if versions := run.summary.get("versions"):
+        facts["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return facts
+
+
+def render_page(runs: Sequence[RunTables]) -> str:
+    """The page as text.
 
     Args:
-        path: report.html, beside the folder figures/.
-        title: of the page.
-        tables: heading -> table.
-        figures: names of figures in figures/.
-        config: the run's configuration as text.
-        facts: short facts, such as versions.
+        runs: one for its own page, several for one across them.
     """
-    parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>",
-        f"<meta name=viewport content='width=device-width,initial-scale=1'><style>{STYLE}</style>",
-        f"<h1>{html.escape(title)}</h1>",
-    ]
-    for name in figures:
-        data = base64.b64encode((path.parent / "figures" / f"{name}.png").read_bytes()).decode()
-        caption = html.escape(CAPTIONS.get(name, name))
-        image = f"<img alt='{caption}' src='data:image/png;base64,{data}'>"
-        parts.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
-    for heading, frame in tables.items():
-        parts.append(f"<h2>{html.escape(heading)}</h2>{_table(frame)}")
-    parts.append(f"<h2>Configuration</h2><pre>{html.escape(config)}</pre>")
-    parts.append("<h2>Facts</h2><ul>")
-    parts += [f"<li>{html.escape(key)}: {html.escape(str(value))}</li>" for key, value in facts.items()]
-    parts.append("</ul></html>")
-    path.write_text("\n".join(parts), encoding="utf-8")
+    style = _web("page.css")
+    script = "\n".join(['"use strict";', *(_web(f"{name}.js") for name in SCRIPTS)])
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(WEB),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"header": _header, "rows": _rows}
+    tables = together(runs)
+    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
+    return environment.get_template("page.html.j2").render(
+        title=runs[0].title if len(runs) == 1 else f"Federated TIPRDC: {len(runs)} runs beside each other",
+        runs=runs,
+        facts={run.name: _facts(run) for run in runs},
+        tables={part: [table for table in tables if table.part == part] for part in ("tables", "attacks")},
+        publication=[table for table in tables if table.part == "publication"],
+        pictures=[
+            (run.name, name, base64.b64encode(data).decode(), CAPTIONS[name])
+            for run in runs
+            for name, data in run.pictures.items()
+        ],
+        data=page_data(runs),
+        style=style,
+        script=script,
+        policy=policy,
+    )
+
+
+def write_page(path: Path, runs: Sequence[RunTables]) -> None:
+    """Write the page."""
+    path.write_text(render_page(runs), encoding="utf-8")

@@ -73,7 +73,7 @@ class Member:
 
     def __init__(self, partition: int, secret: int) -> None:
         self._me = partition
-        self._identity = derive_bytes(secret.to_bytes(8, "big"), "identity")
+        self._identity = derive_bytes(str(secret).encode(), "identity")
 
     @property
     def key(self) -> bytes:

@@ -1,0 +1,29 @@
+"""What each static figure shows, in words: its caption and its text alternative."""
+
+CAPTIONS = {
+    "frontier": "Mean utility retention of the unknown tasks over the AUC of the worst retrained attacker; bars are "
+    "95 % bootstrap intervals of the attack.",
+    "comparison": "Centralised beside federated at each λ.",
+    "tasks": "The same curves, task by task.",
+    "training": "Federated training curves by round.",
+    "methods": "Methods beside each other: worst attack and mean retention, a dot a λ.",
+    "bounds": "Accuracy of the best probe, as the mean of both private groups, over the balanced accuracy of the best "
+    "attacker. Where a task is Δ more frequent in one group than in the other, an attack of b leaves at most "
+    "1 - max(0, Δ - (2b - 1)) / 2 to any probe on the same release. An estimate, as the best possible attacker is not "
+    "known: a probe in the shaded area shows that the panel has missed one.",
+    "leaks": "AUC of the best attacker over the number of labelled records that it has to learn from. Lines "
+    "are values of λ; bars reach over the draws of who leaked and their 95 % intervals. The rightmost point is the "
+    "audit's own attack.",
+    "linkage": "AUC of the best attacker over the number of records of one person that it sees and pools. Where each "
+    "person has one record, records of different people with the same private value are pooled at random.",
+    "averaging": "AUC of the best attacker over the number of independent releases of a record that it averages: "
+    "what publishing more than once would cost.",
+    "further-attacks": "Membership: AUC of telling who trained the extractor from who didn't, by representations or, "
+    "with all networks in hand, by losses. Re-identification: how often the right one of N people's raw records comes "
+    "first; of published representations for somebody who has the extractor too.",
+    "reconstruction": "Held-out people and what a decoder, trained on contributors, makes of their releases, beside "
+    "the best constant image. Numbers are the mean MS-SSIM over held-out people: a release that comes down to the "
+    "constant image's tells a decoder nothing.",
+}
+# figures that the page shows as they are, in this order; the others it draws itself, from the tables
+PICTURES = ("reconstruction", "comparison", "methods", "bounds", "leaks", "linkage", "averaging", "further-attacks")

@@ -1,0 +1,85 @@
+"""What the page's scripts draw from: a run's tables as plain lists and dictionaries, ready for JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.colors import to_hex
+
+from fl_tiprdc.evaluation.frontier import over_seeds
+from fl_tiprdc.report.page_tables import LINE, attacker_rows, task_rows
+from fl_tiprdc.report.run_tables import RunTables
+from fl_tiprdc.report.style import PARTITION_LOOKS, colours
+from fl_tiprdc.report.training_curves import CURVES, training_curves
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table; what is no finite number becomes None."""
+    found: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=5))
+    return found
+
+
+def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """Nested settings as dotted name -> text."""
+    found: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{before}{name}.")
+        else:
+            found[before + name] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return found
+
+
+def _points(run: RunTables) -> list[dict[str, Any]]:
+    """One entry a setting, method and λ: means over seeds, who attacks worst, retention of each task, capacity."""
+    mean = over_seeds(run.points)
+    same = run.points.groupby(LINE, sort=False)
+    names = [str(name) for name in run.points.columns if str(name).startswith("retention:")]
+    tasks = same[names].mean()
+    for column in ("attacker", "attribute"):
+        mean = mean.merge(same[column].agg(lambda found: ", ".join(dict.fromkeys(found))).reset_index(), on=LINE)
+    mean = mean.merge(same["attack_outside"].mean().reset_index(), on=LINE)
+    bits = run.summary.get("capacity_bits", {})
+    points = records(mean)
+    for point in points:
+        where = point["setting"], point["method"], point["lam"]
+        point["tasks"] = records(tasks.loc[[where]].rename(columns=lambda name: name.removeprefix("retention:")))[0]
+        trained = point["setting"] in ("centralized", "federated")
+        point["capacity"] = bits.get(point["method"], {}).get(f"{point['lam']:g}") if trained else None
+    return points
+
+
+def _run(run: RunTables) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "points": _points(run),
+        "attackers": records(attacker_rows(run.metrics)),
+        "tasks": records(task_rows(run.metrics)),
+        "curves": records(training_curves(run.rounds)) if len(run.rounds) else [],
+        "config": flat(run.settings),
+        "areas": dict(run.summary.get("frontier_area", {})),
+    }
+
+
+def _shades(low: float, high: float, count: int) -> list[str]:
+    steps = max(1, count - 1)
+    return [to_hex(mpl.colormaps["viridis"](low + (high - low) * i / steps)) for i in range(count)]
+
+
+def page_data(runs: Sequence[RunTables]) -> dict[str, Any]:
+    """Everything that the scripts need.
+
+    A curve's colour tells methods apart on the page of one run, and runs on the page of several.
+    """
+    methods = colours([method for run in runs for method in run.points["method"].unique()])
+    lambdas = max([run.rounds["lam"].nunique() for run in runs if len(run.rounds)], default=0)
+    looks = [colour for colour, *_ in PARTITION_LOOKS]
+    return {
+        "runs": [_run(run) for run in runs],
+        "methods": methods,
+        "run_colours": [looks[i % len(looks)] for i in range(len(runs))],
+        "shades": {"light": _shades(0.0, 0.85, lambdas), "dark": _shades(0.3, 1.0, lambdas)},  # of λ
+        "losses": {name: label.replace("\n", " ") for name, label in CURVES.items()},
+    }

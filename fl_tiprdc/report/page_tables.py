@@ -1,0 +1,173 @@
+"""The tables of the page, from a run's tables: one row a thing, ready to be sorted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.frontier import POINT, best_models, over_seeds
+from fl_tiprdc.evaluation.further_summary import further_tables, summarize_further
+from fl_tiprdc.report.run_tables import RunTables
+
+LINE = ["setting", "method", "lam"]
+_SCORES = ("auc", "balanced-accuracy", "accuracy")
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table of the page.
+
+    Attributes:
+        heading: its title.
+        note: a sentence on how to read it; may be empty.
+        frame: its rows.
+        part: of the page, one of `PARTS`.
+    """
+
+    heading: str
+    note: str
+    frame: pd.DataFrame
+    part: str
+
+
+PARTS = ("tables", "attacks", "publication")
+
+
+def attacker_rows(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Every attacker on every point: means over seeds, intervals from the lowest to the highest end.
+
+    `chosen` says in how many seeds it is the one that counts.
+    """
+    mine = metrics[(metrics["kind"] == "attack") & (metrics["model"] != MAJORITY)]
+    key = [*LINE, "target", "model"]
+    areas = mine[mine["metric"] == "auc"]
+    table = areas.groupby(key, sort=False).agg(auc=("value", "mean"), low=("low", "min"), high=("high", "max"))
+    for name in _SCORES[1:]:
+        table[name.replace("-", "_")] = mine[mine["metric"] == name].groupby(key)["value"].mean()
+    best = best_models(mine)
+    table["chosen"] = best.groupby(key)["seed"].nunique()
+    return table.fillna({"chosen": 0}).astype({"chosen": int}).reset_index()
+
+
+def task_rows(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The best probe of every task on every point beside the best on raw data, means over seeds, with retention."""
+    tasks = metrics[metrics["kind"] == "task"]
+    best = best_models(tasks)
+    key = [*LINE, "target"]
+    table = best.groupby(key, sort=False).agg(
+        probe=("model", lambda names: ", ".join(dict.fromkeys(names))),
+        auc=("value", "mean"),
+        low=("low", "min"),
+        high=("high", "max"),
+    )
+    named = [*POINT, "target", "model"]
+    accuracy = tasks.loc[tasks["metric"] == "accuracy", [*named, "value"]].rename(columns={"value": "accuracy"})
+    table["accuracy"] = best[named].merge(accuracy, on=named, how="left").groupby(key)["accuracy"].mean()
+    table = table.reset_index()
+    raw = table[table["setting"] == "raw"].set_index("target")["auc"]
+    table["raw_auc"] = table["target"].map(raw)
+    gain = table["raw_auc"] - 0.5
+    table["retention"] = (table["auc"] - 0.5) / gain.where(gain > 0)
+    return table.rename(columns={"target": "task"})
+
+
+def traffic_rows(rounds: pd.DataFrame) -> pd.DataFrame:
+    """What federated training sent: exchanges, clients asked, failures, seconds, bytes of every point."""
+    if "exchange" not in rounds:
+        return pd.DataFrame()
+    mine = rounds[(rounds["setting"] == "federated") & rounds["exchange"].notna()]
+    return mine.groupby(["method", "lam", "seed"], sort=False, as_index=False).agg(
+        exchanges=("exchange", "nunique"),
+        clients_an_exchange=("clients", "mean"),
+        failures=("failures", "sum"),
+        seconds=("seconds", "sum"),
+        bytes_to_clients=("bytes_down", "sum"),
+        bytes_from_clients=("bytes_up", "sum"),
+    )
+
+
+def _with_capacity(run: RunTables) -> pd.DataFrame:
+    """The publications, with the channel's capacity in bits; without them the capacities alone."""
+    bits = [
+        {"method": method, "lam": float(lam), "capacity_bits": value}
+        for method, values in run.summary.get("capacity_bits", {}).items()
+        for lam, value in values.items()
+    ]
+    capacity = pd.DataFrame(bits, columns=["method", "lam", "capacity_bits"])
+    if run.releases.empty:
+        return capacity.astype({"capacity_bits": float})
+    return run.releases.merge(capacity.astype({"capacity_bits": float}), on=["method", "lam"], how="left")
+
+
+def _points(run: RunTables) -> pd.DataFrame:
+    names = [str(name) for name in run.points.columns if str(name).startswith("retention:")]
+    tasks = run.points.groupby(LINE, sort=False)[names].mean().reset_index()
+    return over_seeds(run.points).merge(tasks, on=LINE).rename(columns=lambda name: name.replace("retention:", ""))
+
+
+def _worst_group(rows: pd.DataFrame) -> pd.DataFrame:
+    """The task of each point on which a group is furthest below everybody."""
+    return rows.loc[rows.groupby(POINT, sort=False)["shortfall"].idxmax()] if len(rows) else rows
+
+
+def page_tables(run: RunTables) -> list[PageTable]:
+    """Every table that the run has something for, in the order of the page."""
+
+    def noted(name: str) -> pd.DataFrame:
+        return pd.DataFrame(run.summary.get(name) or [])
+
+    areas = pd.DataFrame(run.summary.get("frontier_area", {}).items(), columns=["curve", "area"])
+    reconstructions = run.metrics[run.metrics["kind"] == "reconstruction"].drop(columns=["kind", "target"])
+    seconds = pd.DataFrame(run.summary.get("seconds", {}).items(), columns=["stage", "seconds"])
+    tables = [
+        PageTable("Points", "Means over seeds; attack: AUC of the worst attacker.", _points(run), "tables"),
+        PageTable("Federated and centralised", "", noted("comparison"), "tables"),
+        PageTable("Federated equals centralised, within a margin", "", noted("equivalence"), "tables"),
+        PageTable("Frontier area", "1 is perfect.", areas, "tables"),
+        PageTable(
+            "Attackers",
+            "Every attacker of the panel; chosen: in how many seeds it is the one that counts.",
+            attacker_rows(run.metrics),
+            "tables",
+        ),
+        PageTable("Unknown tasks", "The best probe of each task.", task_rows(run.metrics), "tables"),
+        PageTable(
+            "Group that the best probe serves worst, on the task with the largest shortfall",
+            "",
+            _worst_group(noted("worst_groups")),
+            "tables",
+        ),
+        PageTable("Attackers that nobody trained (estimates; bits)", "", noted("guarantees"), "attacks"),
+        *(
+            PageTable(heading, "", frame, "attacks")
+            for heading, frame in further_tables(summarize_further(run.metrics)).items()
+        ),
+        PageTable("Reconstruction of raw records", "", reconstructions, "attacks"),
+        PageTable(
+            "What clients published",
+            "Capacity bounds what any attacker can learn from one release, whatever it computes.",
+            _with_capacity(run),
+            "publication",
+        ),
+        PageTable("What training sent", "", traffic_rows(run.rounds), "publication"),
+        PageTable("Where the time went", "", seconds, "publication"),
+    ]
+    return [table for table in tables if len(table.frame)]
+
+
+def together(runs: Sequence[RunTables]) -> list[PageTable]:
+    """The tables of several runs, those with the same heading as one, with a column that names the run."""
+    if len(runs) == 1:
+        return page_tables(runs[0])
+    found: dict[str, list[PageTable]] = {}
+    for run in runs:
+        for table in page_tables(run):
+            frame = table.frame.copy()
+            frame.insert(0, "run", run.name)
+            found.setdefault(table.heading, []).append(PageTable(table.heading, table.note, frame, table.part))
+    return [
+        PageTable(first.heading, first.note, pd.concat([table.frame for table in same], ignore_index=True), first.part)
+        for same in found.values()
+        for first in same[:1]
+    ]

@@ -1,0 +1,36 @@
+"""Training curves from rounds.csv, for figures and the page."""
+
+import pandas as pd
+
+CURVES = {
+    "adversary": "adversary's cross-entropy\n(nats)",
+    "privacy": "extractor's privacy term\n(lower = hidden)",
+    "information": "bound on information kept\n(higher = more)",
+}
+ADVERSARY_ALONE = "adversary-gradient"  # a phase that says nothing of the other losses
+MOST = 60  # points of a curve
+
+
+def training_curves(rounds: pd.DataFrame) -> pd.DataFrame:
+    """Mean and range over seeds of each loss by round.
+
+    Args:
+        rounds: as rounds.csv.
+
+    Returns:
+        Columns setting, method, lam, loss, round, value, low, high. Of a curve with many rounds (centralised training
+        counts updates) every so many are united to their mean.
+    """
+    where = ["setting", "method", "lam"]
+    tables: list[pd.DataFrame] = []
+    for (setting, method), mine in rounds.groupby(["setting", "method"], sort=False):
+        apart = -(-mine["round"].nunique() // MOST)
+        place = mine["round"].rank(method="dense").sub(1).floordiv(apart)
+        mine = mine.assign(round=mine.groupby(place)["round"].transform("max"))
+        for loss in CURVES:
+            counted = mine if loss == "adversary" else mine[mine["phase"] != ADVERSARY_ALONE]
+            by_seed = counted.groupby(["lam", "round", "seed"])[loss].mean()
+            curve = by_seed.groupby(["lam", "round"]).agg(value="mean", low="min", high="max").reset_index()
+            tables.append(curve.assign(setting=str(setting), method=str(method), loss=loss))
+    columns = [*where, "loss", "round", "value", "low", "high"]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)

@@ -1,0 +1,4 @@
+for (const table of document.querySelectorAll("table.sortable")) sortable(table);
+startFrontier();
+startCurves();
+startComparison();

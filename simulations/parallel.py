@@ -1,0 +1,48 @@
+"""Independent work in parallel: on this machine's cores, or as tasks on a Ray cluster."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import joblib
+
+from fl_tiprdc.federated.launch import ray_session
+
+T = TypeVar("T")
+
+
+def as_done(work: Mapping[str, Callable[[], T]], address: str = "") -> Iterator[tuple[str, T]]:
+    """Do all work, each piece on one core; name and result of each as it is done.
+
+    Args:
+        work: can be sent to another process; large arrays are best bound by `functools.partial`.
+        address: of a Ray cluster; empty: this machine.
+
+    Raises:
+        Exception: what a piece raises.
+    """
+    if not work:
+        return
+    if not address:
+        parallel = joblib.Parallel(
+            n_jobs=joblib.cpu_count(), return_as="generator_unordered", inner_max_num_threads=1, backend="loky"
+        )
+        yield from parallel(joblib.delayed(_named)(name, piece) for name, piece in work.items())
+        return
+    import ray
+
+    with ray_session(0, address):
+        remote = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(_named)
+        waiting = [remote.remote(name, piece) for name, piece in work.items()]
+        try:
+            while waiting:
+                done, waiting = ray.wait(waiting)
+                yield from ray.get(done)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        finally:
+            for task in waiting:
+                ray.cancel(task, force=True)
+
+
+def _named(name: str, piece: Callable[[], T]) -> tuple[str, T]:
+    return name, piece()
