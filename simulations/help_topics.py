@@ -39,8 +39,8 @@ TOPICS: Mapping[str, Topic] = {
     ),
     "federation": Topic(
         "who holds what, and how clients and server work together",
-        ("clients", "partition", "rounds", "aggregation"),
-        ("federation",),
+        ("clients", "partition", "rounds", "aggregation", "dp_noise", "secagg"),
+        ("federation", "protection"),
     ),
     "audit": Topic("attackers, probes, further attacks", ("attacks",), ("audit",)),
     "machine": Topic("what runs the clients, and where", ("runtime", "actors", "ray_address")),
