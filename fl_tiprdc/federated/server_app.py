@@ -19,9 +19,10 @@ from fl_tiprdc.federated.messages import GroupArrays, Instruction, pack_arrays
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
-from strategies.hybrid_strategy import EXCHANGES, Exchange, HybridStrategy, Turn
+from strategies.hybrid_strategy import Exchange, HybridStrategy
 from strategies.protected_mean import protected_mean
 from strategies.roster import Roster, take_roster
+from strategies.turns import EXCHANGES, Turn
 
 
 @dataclass(frozen=True)
