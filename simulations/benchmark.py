@@ -265,8 +265,8 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path, Console], None]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, measure, print, save."""
+def benchmark_parser() -> Parser:
+    """The flags."""
     parser = Parser(__doc__ or "")
     parser.add_argument("--parts", default=",".join(PARTS), help="what to measure (default: %(default)s)")
     parser.add_argument(
@@ -275,7 +275,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--counts", default=",".join(map(str, SCALE)), help="numbers of clients (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds timed, after a first one (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("results/benchmark"), help="folder (default: %(default)s)")
-    parsed = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, measure, print, save."""
+    parsed = benchmark_parser().parse_args(arguments)
     for kind, names, known in (("part", parsed.parts, PARTS), ("runtime", parsed.runtimes, RUNTIMES)):
         require_known(kind, names.split(","), known)
         require_once(kind, names.split(","))

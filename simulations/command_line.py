@@ -22,8 +22,10 @@ from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.further_attacks import named_attacks
 from fl_tiprdc.evaluation.privacy_budget import check_accountant
 from fl_tiprdc.federated.launch import RUNTIMES
+from simulations.help_topics import ShowHelp, format_topic, has_topics, meant
 from simulations.tracking.trackers import named_trackers
 from strategies.hybrid_strategy import TooManyFailuresError
+from strategies.robust import check_aggregation
 
 WRONG_INPUT, FAILED = 2, 1
 # what a disk has against being written to
@@ -31,15 +33,26 @@ DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errn
 
 
 class Parser(argparse.ArgumentParser):
-    """Answers a wrong flag with one line."""
+    """Answers a wrong flag with one line, and --help with a screen."""
 
     def __init__(self, description: str) -> None:
-        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, formatter_class=formatter, add_help=False)
         self._negative_number_matcher = re.compile(r"-[\d.]")  # "-0.5,1" is a value too, not a flag
+        self.topic = ""  # of the help
+        text = "show this help, or that on a topic, and exit"
+        self.add_argument("-h", "--help", action=ShowHelp, nargs="?", metavar="TOPIC", help=text)
+
+    def format_help(self) -> str:
+        """Everything if it fits a screen, else main flags and topics, or the topic that was asked for."""
+        if not has_topics(self._actions):
+            return super().format_help()
+        return format_topic(self, self.topic, [flag.setting for flag in FLAGS.values()])
 
     def error(self, message: str) -> NoReturn:
         """One line on stderr, exit status 2."""
-        self.exit(WRONG_INPUT, f"error: {_one_line(f'{message} ({self.format_usage()})')}\n")
+        text = f"{message}{meant(message, self._actions)} (--help lists the flags)"
+        self.exit(WRONG_INPUT, f"error: {_one_line(text)}\n")
 
 
 def _one_line(text: object) -> str:
@@ -194,6 +207,7 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
     require_known("runtime", [experiment.runtime], RUNTIMES)
     require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
     check_panel(experiment.audit)
+    check_aggregation(experiment)
     if experiment.protection.noise:
         check_accountant()
     audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})

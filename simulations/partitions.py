@@ -19,7 +19,7 @@ from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_
 from fl_tiprdc.report.partition_figure import partition_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.whole_file import write_whole
-from simulations.command_line import experiment_parser, guard, read_experiment, some_words
+from simulations.command_line import Parser, experiment_parser, guard, read_experiment, some_words
 from simulations.results import ROOT, config_text, open_folder
 from simulations.run import run
 from simulations.tables import show
@@ -64,15 +64,20 @@ def compare_partitions(points: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, run or take every partition, compare, print, save."""
+def partitions_parser() -> Parser:
+    """The flags."""
     parser = experiment_parser(__doc__ or "")
     parser.add_argument(
         "--partitions",
         default="iid,dirichlet:0.3,by-private",
         help="partitions to compare, in place of --partition (default: %(default)s)",
     )
-    parsed = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, run or take every partition, compare, print, save."""
+    parsed = partitions_parser().parse_args(arguments)
     experiments: list[Experiment] = []
     if parsed.partition is not None:
         raise InputError(f"--partition '{parsed.partition}': name all that are to be compared with --partitions")

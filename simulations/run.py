@@ -30,11 +30,12 @@ Work = Callable[[Experiment, Path, Stages, Kept], Outcome]  # from an experiment
 def closing_table(points: pd.DataFrame) -> Table:
     """How federated compares with centralised at each λ, between what raw data gives and what noise gives."""
     table = Table(
-        title="A: worst attack AUC (0.5 = chance); R: mean utility retention (raw = 1); Δ: federated - centralised",
+        title="A: worst attack AUC (0.5 = chance); R: mean utility retention (raw = 1)\n"
+        "cen: centralised; fed: federated; Δ: federated - centralised",
         title_justify="left",
     )
     table.add_column("method", no_wrap=True)
-    for name in ("λ", "A central", "A federated", "ΔA", "R central", "R federated", "ΔR"):
+    for name in ("λ", "A cen", "A fed", "ΔA", "R cen", "R fed", "ΔR"):
         table.add_column(name, justify="right")
     mean = over_seeds(points)
     for row in mean[mean["setting"].isin(["raw", "baseline"])].itertuples():

@@ -314,7 +314,8 @@ def _numbers(text: str, flag: str, least: float) -> list[float]:
     return values
 
 
-def _parser() -> Parser:
+def updates_parser() -> Parser:
+    """The flags."""
     parser = Parser(description=__doc__ or "")
     for name in TAKEN:
         usual = {"runtime": "inline", "rounds": "2"}.get(name)
@@ -384,7 +385,7 @@ def _value(population: Population, name: str | None) -> tuple[int, float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, train, attack, print, save."""
-    parsed = _parser().parse_args(arguments)
+    parsed = updates_parser().parse_args(arguments)
     experiments = _experiments(parsed)
     first = experiments[0]
     kinds = [kind.strip() for kind in parsed.exchanges.split(",") if kind.strip()]

@@ -15,7 +15,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from fl_tiprdc.config import FederationConfig
+from fl_tiprdc.config import Experiment, FederationConfig
+from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.contributions import clip_factors
 from strategies.aggregation import Aggregate, Arrays, weighted_mean
 
@@ -91,7 +92,7 @@ def multi_krum(replies: Sequence[Arrays], weights: Sequence[float], share: float
     """Mean of the replies that are nearest to their neighbours (Blanchard et al. 2017, arXiv 1703.02757).
 
     Of n replies, f of them taken to be hostile, the n - f with the smallest sum of squared distances to their
-    n - f - 2 nearest are averaged. The paper's guarantee asks for n > 2 f + 2.
+    n - f - 2 nearest are averaged. The paper's guarantee asks for n > 2 f + 2: see `check_aggregation`.
     """
     count = len(replies)
     hostile = hostile_among(count, share)
@@ -126,6 +127,30 @@ AGGREGATIONS: Mapping[str, Callable[[float], Aggregate]] = {
     "multi-krum": lambda share: partial(multi_krum, share=share),
     "norm-clipping": lambda share: clipped_mean,
 }
+
+
+def check_aggregation(experiment: Experiment) -> None:
+    """Check that the rule can withstand what it is to withstand: multi-Krum asks for n > 2 f + 2 replies.
+
+    n is the number of clients in an exchange, less those that may fail, f how many of them are taken to be hostile.
+
+    Raises:
+        InputError: too few clients.
+    """
+    federation = experiment.federation
+    if federation.aggregation != "multi-krum" or "federated" not in experiment.settings:
+        return
+    for name in experiment.methods:
+        gradients = experiment.method_config(name).exchange == "gradients"
+        most = min(federation.clients_per_round or experiment.clients, experiment.clients)
+        asked = min(most, (gradients and federation.gradient_clients) or most)
+        replies = asked - math.floor(federation.allowed_failures * asked)
+        hostile = hostile_among(replies, federation.byzantine)
+        if replies <= 2 * hostile + 2:
+            raise InputError(
+                f"multi-krum needs more than 2 f + 2 replies, f of them hostile: {name} may have {replies} in an "
+                f"exchange, f = {hostile} (federation.byzantine is {federation.byzantine:g}); ask more clients"
+            )
 
 
 def aggregate_for(federation: FederationConfig) -> Aggregate:

@@ -162,7 +162,7 @@ def test_a_timeout_returns_what_there_is_and_does_not_delay_the_next_exchange(gr
     assert set(replies) <= {0, 1, 2}
     began = time.monotonic()
     assert len(list(grid.send_and_receive(messages()))) == CLIENTS
-    assert time.monotonic() - began < 20  # new actors start; the abandoned work is not waited for
+    assert time.monotonic() - began < 60  # new actors start; the abandoned work is not waited for
 
 
 def test_nothing_listens_on_an_outside_address_and_there_is_no_dashboard(grid):

@@ -26,6 +26,8 @@ LAYERS = (
     ("strategies", "fl_tiprdc.federated"),
     ("fl_tiprdc.evaluation",),
     ("fl_tiprdc.report",),
+    ("fl_tiprdc.contents",),
+    ("fl_tiprdc.__main__",),
     ("simulations",),
 )
 

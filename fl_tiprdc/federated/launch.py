@@ -89,6 +89,24 @@ def _ray_cohort(server: Server, store: ClientStore, actors: int, address: str) -
             grid.close()
 
 
+DEPRECATED = "DEPRECATED FEATURE"  # run_simulation: what would replace it leaves a SuperLink running
+
+
+@contextmanager
+def _unless(words: str) -> Iterator[None]:
+    """Flower's log without the lines that have these words."""
+    logger = logging.getLogger("flwr")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return words not in record.getMessage()
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
 def _flower(server: Server, store: ClientStore, actors: int, address: str) -> Any:
     from flwr.simulation import run_simulation
 
@@ -100,7 +118,7 @@ def _flower(server: Server, store: ClientStore, actors: int, address: str) -> An
         results.append(server(grid))
 
     cores = actors or os.cpu_count() or 1
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _unless(DEPRECATED):
         warnings.simplefilter("ignore")
         run_simulation(
             server_app=app,

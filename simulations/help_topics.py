@@ -1,0 +1,139 @@
+"""What --help shows: a screen of main flags and a list of topics, or one topic, or everything."""
+
+import argparse
+import difflib
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fl_tiprdc.config import Experiment, MethodConfig
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A group of flags.
+
+    Attributes:
+        summary: what it is about, in a few words.
+        flags: names of its flags, as argparse keeps them.
+        tables: of a configuration file, whose other settings belong to it.
+    """
+
+    summary: str
+    flags: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+
+
+TOPICS: Mapping[str, Topic] = {
+    "data": Topic(
+        "whose data, what to hide, which tasks",
+        ("dataset", "private", "tasks", "data", "data_root", "participant", "records", "size"),
+        ("data",),
+    ),
+    "methods": Topic(
+        "what is trained, and what it is compared with",
+        ("settings", "methods", "baselines", "lambdas", "seeds"),
+        ("method", "network", "centralized"),
+    ),
+    "federation": Topic(
+        "who holds what, and how clients and server work together",
+        ("clients", "partition", "rounds", "aggregation"),
+        ("federation",),
+    ),
+    "audit": Topic("attackers, probes, further attacks", ("attacks",), ("audit",)),
+    "machine": Topic("what runs the clients, and where", ("runtime", "actors", "ray_address")),
+    "output": Topic("what is read and written", ("output", "resume", "track", "quick", "config")),
+}
+# flags of topics that the first screen shows as well
+MAIN = ("dataset", "private", "clients", "partition", "methods", "lambdas", "seeds", "output", "quick", "config")
+FEW = 15  # flags that fit a screen without topics
+
+
+def has_topics(actions: Sequence[argparse.Action]) -> bool:
+    """Whether a parser has so many flags that its help is split."""
+    return len(actions) > FEW
+
+
+def _shown(actions: Sequence[argparse.Action], topic: str) -> list[argparse.Action]:
+    """Of one topic; without one the main flags, and those in no topic: a program's own."""
+    if topic == ALL:
+        return list(actions)
+    if topic:
+        return [action for action in actions if action.dest in TOPICS[topic].flags]
+    elsewhere = {flag for one in TOPICS.values() for flag in one.flags} - set(MAIN)
+    return [action for action in actions if action.dest not in elsewhere]
+
+
+def topics_of(actions: Iterable[argparse.Action]) -> dict[str, Topic]:
+    """The topics in which a parser has flags."""
+    names = {action.dest for action in actions}
+    return {name: topic for name, topic in TOPICS.items() if names & set(topic.flags)}
+
+
+def _settings(topic: Topic, flagged: Iterable[str]) -> list[str]:
+    """Settings of a topic's tables that have no flag, a line a table: "[audit] attackers, probes"."""
+    lines: list[str] = []
+    for table in topic.tables:
+        model = MethodConfig if table == "method" else type(Experiment.model_fields[table].default)
+        names = [name for name in model.model_fields if f"{table}.{name}" not in flagged]
+        heading = "[method.NAME]" if table == "method" else f"[{table}]"
+        lines.append(f"{heading} {', '.join(names)}")
+    return lines
+
+
+def format_topic(parser: argparse.ArgumentParser, topic: str, flagged: Iterable[str]) -> str:
+    """The help text.
+
+    Args:
+        parser: whose flags to show.
+        topic: one of its topics, or "all"; empty: the first screen.
+        flagged: settings that have a flag, as "table.name".
+    """
+    actions = parser._actions
+    formatter = argparse.RawDescriptionHelpFormatter(parser.prog, max_help_position=22)
+    formatter.add_usage("%(prog)s [FLAGS]", actions, [])
+    formatter.add_text(TOPICS[topic].summary.capitalize() + "." if topic in TOPICS else parser.description)
+    formatter.start_section("flags")
+    formatter.add_arguments(_shown(actions, topic))
+    formatter.end_section()
+    if topic in TOPICS and (settings := _settings(TOPICS[topic], flagged)):
+        formatter.start_section("settings without a flag, in a file for --config")
+        folded = [textwrap.fill(line, 76, subsequent_indent="  ") for line in settings]
+        formatter.add_text("\n".join(folded))
+        formatter.end_section()
+    if not topic:
+        formatter.start_section("more help")
+        lines = [f"--help {name:<12} {one.summary}" for name, one in topics_of(actions).items()]
+        formatter.add_text("\n".join([*lines, f"--help {ALL:<12} every flag"]))
+        formatter.end_section()
+    return formatter.format_help()
+
+
+class ShowHelp(argparse.Action):
+    """--help, or --help TOPIC."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Print and exit."""
+        topic = str(values or "")
+        known = (*topics_of(parser._actions), ALL) if has_topics(parser._actions) else (ALL,)
+        if topic and topic not in known:
+            parser.error(f"no help on '{topic}': choose from {', '.join(known)}")
+        parser.topic = topic  # type: ignore[attr-defined]
+        parser.print_help()
+        parser.exit()
+
+
+def meant(message: str, actions: Iterable[argparse.Action]) -> str:
+    """What a person who wrote an unknown flag may have meant: "; did you mean --rounds?"."""
+    flags = [option for action in actions for option in action.option_strings]
+    unknown = [word.split("=")[0].rstrip(":") for word in message.split() if word.startswith("--")]
+    found = [near for word in unknown if word not in flags for near in difflib.get_close_matches(word, flags, 1)]
+    return f"; did you mean {found[0]}?" if found else ""

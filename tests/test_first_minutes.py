@@ -1,0 +1,161 @@
+"""What somebody new meets: what there is, help that fits a screen, a word on a mistyped flag, completion by TAB."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from fl_tiprdc.__main__ import main as list_contents
+from fl_tiprdc.baselines import BASELINES
+from fl_tiprdc.config import METHODS
+from fl_tiprdc.contents import ROOT, contents
+from fl_tiprdc.data import DATASETS
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.further_attacks import FURTHER
+from fl_tiprdc.federated.launch import RUNTIMES
+from simulations.completion import FILES, KINDS, OTHERS, PARSERS, script
+from simulations.help_topics import ALL, MAIN, TOPICS, has_topics, topics_of
+from strategies.robust import AGGREGATIONS
+
+SCREEN = 40
+
+
+def test_everything_that_is_registered_is_listed_with_a_line(capsys):
+    sections = contents()
+    for heading, registry in {
+        "data sets": DATASETS,
+        "methods": METHODS,
+        "baselines": BASELINES,
+        "further attacks": FURTHER,
+        "runtimes": RUNTIMES,
+        "aggregations": AGGREGATIONS,
+    }.items():
+        assert list(sections[heading].lines) == list(registry)
+    for heading, section in sections.items():
+        assert section.lines, heading
+        for name, text in section.lines.items():
+            assert len(text) > 5, f"{heading}: {name} has no description"
+            assert "\n" not in text
+    assert {"simulations/run.py", "simulations/audit.py"} <= set(sections["programs"].lines)
+    assert "simulations/presets/paper-lfw.toml" in sections["presets"].lines
+    list_contents([])
+    shown = capsys.readouterr().out
+    for heading, section in sections.items():
+        assert f"\n{heading} (" in shown
+        for name in section.lines:
+            assert re.search(rf"^  {re.escape(name)} +\S", shown, re.MULTILINE), name
+
+
+def test_one_kind_can_be_listed_alone(capsys):
+    list_contents(["data-sets"])
+    shown = capsys.readouterr().out
+    assert "adult" in shown
+    assert "multi-krum" not in shown
+    with pytest.raises(InputError, match="unknown kind 'colours'"):
+        list_contents(["colours"])
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_help_fits_a_screen_and_topics_have_every_flag(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    build = PARSERS[name]
+
+    def lines(*words: str) -> list[str]:
+        with pytest.raises(SystemExit) as stop:
+            build().parse_args(["--help", *words])
+        assert stop.value.code == 0
+        return capsys.readouterr().out.splitlines()
+
+    first = lines()
+    screen = SCREEN if name != "updates" else 55  # it has a dozen flags of its own
+    assert len(first) <= screen
+    parser = build()
+    assert has_topics(parser._actions) == any("more help" in line for line in first)
+    if not has_topics(parser._actions):
+        return
+    shown = "\n".join(first)
+    for topic in topics_of(parser._actions):
+        assert f"--help {topic} " in shown
+        of_topic = lines(topic)
+        assert len(of_topic) <= 24
+        shown += "\n".join(of_topic)
+    for action in parser._actions:
+        for option in action.option_strings:
+            assert option in shown, option
+    assert len(lines(ALL)) > len(parser._actions)
+
+
+def test_topics_name_flags_that_there_are():
+    flags = {action.dest for action in PARSERS["run"]()._actions}
+    for name, topic in TOPICS.items():
+        assert set(topic.flags) <= flags, name
+    assert set(MAIN) <= flags
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--rouns", "3"], "unrecognized arguments: --rouns 3; did you mean --rounds? (--help lists the flags)"),
+        (["--help", "colours"], "no help on 'colours': choose from data, methods, federation"),
+        (["--clients"], "argument --clients: expected one argument (--help lists the flags)"),
+    ],
+)
+def test_a_wrong_flag_gets_one_line_and_status_2(flags, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        PARSERS["run"]().parse_args(flags)
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+# ---- completion
+
+
+def test_completed_flags_exist():
+    flags = {action.dest for build in PARSERS.values() for action in build()._actions}
+    assert {*KINDS, *FILES, *OTHERS} <= flags
+    assert set(KINDS.values()) <= set(contents())
+    programs = {name for name in contents()["programs"].lines if "completion" not in name}
+    assert {f"simulations/{name}.py" for name in PARSERS} <= programs
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    """What TAB gives at the end of a command."""
+    pytest.importorskip("shtab")
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash")
+    path = tmp_path_factory.mktemp("completion") / "completion.bash"
+    path.write_text(script())
+
+    def run(*command: str) -> list[str]:
+        text = 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); COMPREPLY=(); _fl_tiprdc_python "$1"'
+        text += '; printf "%s\\n" "${COMPREPLY[@]}"'
+        done = subprocess.run(
+            [bash, "-c", text, str(path), *command], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        (("python", "simulations/run.py", "--data"), ["--dataset", "--data", "--data-root"]),
+        (("python", "simulations/run.py", "--dataset", "ad"), ["adult"]),
+        (("python3", "/elsewhere/simulations/run.py", "--methods", "tiprdc,pa"), ["tiprdc,pat"]),
+        (("python", "simulations/run.py", "--clients", "3", "--help", "fed"), ["federation"]),
+        (("python", "simulations/run.py", "--config", "simulations/bas"), ["simulations/baselines.toml"]),
+        (("python", "simulations/audit.py", "--attacks", "le"), ["leaks"]),
+        (("python", "other.py", "--data"), []),
+        (("python", "simul"), []),
+    ],
+)
+def test_tab_completes(complete, command, wanted):
+    assert complete(*command) == wanted
