@@ -42,6 +42,7 @@ TOPICS: Mapping[str, Topic] = {
         ("clients", "partition", "rounds", "aggregation"),
         ("federation",),
     ),
+    "protection": Topic("what keeps updates from the server", ("dp_noise", "secagg"), ("protection",)),
     "audit": Topic("attackers, probes, further attacks", ("attacks",), ("audit",)),
     "machine": Topic("what runs the clients, and where", ("runtime", "actors", "ray_address")),
     "output": Topic("what is read and written", ("output", "resume", "track", "quick", "config")),
