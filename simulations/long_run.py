@@ -53,19 +53,25 @@ class Sampler:
         for process in self._own.children(recursive=True):
             try:
                 if process.name().startswith(WORKERS) and "IDLE" not in process.name():
-                    workers.append((process.memory_info().rss, process.num_fds()))
+                    workers.append((own_memory(process), process.num_fds()))
             except psutil.Error:
                 continue
         self.rows.append(
             {
                 "round": number,
-                "driver_mb": self._own.memory_info().rss / MB,
-                "actors_mb": sum(rss for rss, _ in workers) / MB,
+                "driver_mb": own_memory(self._own) / MB,
+                "actors_mb": sum(memory for memory, _ in workers) / MB,
                 "files": self._own.num_fds() + sum(files for _, files in workers),
                 "log_mb": sum(size_of(folder) for folder in self._logs) / MB,
                 "actors": len(workers),
             }
         )
+
+
+def own_memory(process: psutil.Process) -> int:
+    """Bytes in memory that are a process's own; Ray's store of objects is shared, and counts in each that reads it."""
+    memory = process.memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
 
 
 def size_of(folder: Path) -> int:
