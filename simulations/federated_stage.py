@@ -109,6 +109,7 @@ def note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object
                 "seconds": round(exchange.seconds, 4),
                 "bytes_down": exchange.bytes_down,
                 "bytes_up": exchange.bytes_up,
+                **({"sampling": exchange.sampling} if exchange.sampling else {}),
             }
         )
         for kind, times in exchange.failure_kinds.items():

@@ -39,8 +39,13 @@ TOPICS: Mapping[str, Topic] = {
     ),
     "federation": Topic(
         "who holds what, and how clients and server work together",
-        ("clients", "partition", "rounds", "aggregation"),
+        ("clients", "partition", "rounds"),
         ("federation",),
+    ),
+    "protection": Topic(
+        "what guards the crowd from hostile clients, and clients from the server",
+        ("aggregation", "dp_noise", "secagg"),
+        ("protection",),
     ),
     "audit": Topic("attackers, probes, further attacks", ("attacks",), ("audit",)),
     "machine": Topic("what runs the clients, and where", ("runtime", "actors", "ray_address")),

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.evaluation.frontier import compare, over_seeds
+from fl_tiprdc.evaluation.privacy_budget import budget_lines
 from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import experiment_parser, guard, read_experiment
 from simulations.experiment import run_experiment
@@ -104,6 +105,8 @@ def run(
     console.print(stages.table())
     if len(points):
         console.print(closing_table(points))
+    for line in budget_lines(summary.get("privacy", {})):
+        console.print(line, soft_wrap=True, highlight=False)
     if line := failures_line(outcome):
         console.print(line, soft_wrap=True, highlight=False)
     console.print(f"results: {output}", soft_wrap=True, highlight=False)

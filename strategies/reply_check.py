@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
@@ -43,9 +43,12 @@ Kind = Literal[
     "bytes",  # more, fewer or other bytes than such an array has
     "not-finite",  # NaN, infinite, or too large for its norm to be a number
     "metrics",  # missing, or no numbers
+    "shares",  # of secure aggregation: missing, or of other sizes
     "records",  # another number of records than the client said to hold
 ]
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 RAISED = (ErrorCode.LOAD_CLIENT_APP_EXCEPTION, ErrorCode.CLIENT_APP_RAISED_EXCEPTION)
 
 
@@ -76,7 +79,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Replies:
+class Replies(Generic[T]):
     """The replies to an exchange, sorted out.
 
     Attributes:
@@ -84,7 +87,7 @@ class Replies:
         refused: those asked that failed, in that order too; strangers come last.
     """
 
-    good: Mapping[int, Update]
+    good: Mapping[int, T]
     refused: tuple[Refusal, ...]
 
     @property
@@ -102,6 +105,14 @@ class Replies:
     def failures(self) -> int:
         """How many of those asked failed: neither strangers nor those who were late."""
         return sum(refusal.kind not in ("late", "stranger") for refusal in self.refused)
+
+
+class Check(Protocol[T_co]):
+    """What a good reply is."""
+
+    def read(self, content: RecordDict, records: int) -> T_co:
+        """What a reply says; a BadReplyError where it isn't what was asked for. `records` its sender said to hold."""
+        ...
 
 
 class ReplyCheck:
@@ -188,8 +199,8 @@ class ReplyCheck:
 
 
 def sort_replies(
-    replies: Iterable[Message], asked: Iterable[int], roster: Roster, check: ReplyCheck, closed: bool = False
-) -> Replies:
+    replies: Iterable[Message], asked: Iterable[int], roster: Roster, check: Check[T], closed: bool = False
+) -> Replies[T]:
     """Good replies and refused ones, whatever the order in which they came.
 
     Args:
@@ -208,7 +219,7 @@ def sort_replies(
             strangers[node] = Refusal("stranger", f"node {node} answers and wasn't asked")
         else:
             sent[partition].append(reply)
-    good: dict[int, Update] = {}
+    good: dict[int, T] = {}
     refused: list[Refusal] = []
     for partition, own in sent.items():
         if not own:

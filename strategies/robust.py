@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from fl_tiprdc.config import Experiment, FederationConfig
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.federated.contributions import clip_factors
 from strategies.aggregation import Aggregate, Arrays, weighted_mean
 
 
@@ -64,12 +65,12 @@ def _middle(replies: Sequence[Arrays], cut: int) -> Arrays:
     }
 
 
-def trimmed_mean(replies: Sequence[Arrays], weights: Sequence[int], share: float) -> Arrays:
+def trimmed_mean(replies: Sequence[Arrays], weights: Sequence[float], share: float) -> Arrays:
     """Mean of each coordinate without its largest and its smallest `share` (Yin et al. 2018, arXiv 1803.01498)."""
     return _middle(replies, hostile_among(len(replies), share))
 
 
-def median(replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
+def median(replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
     """Median of each coordinate (Yin et al. 2018, arXiv 1803.01498).
 
     What most clients leave alone, such as the weight of a rare category, doesn't move.
@@ -87,7 +88,7 @@ def _squared_distances(replies: Sequence[Arrays]) -> npt.NDArray[np.float64]:
     return np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0.0)
 
 
-def multi_krum(replies: Sequence[Arrays], weights: Sequence[int], share: float) -> Arrays:
+def multi_krum(replies: Sequence[Arrays], weights: Sequence[float], share: float) -> Arrays:
     """Mean of the replies that are nearest to their neighbours (Blanchard et al. 2017, arXiv 1703.02757).
 
     Of n replies, f of them taken to be hostile, the n - f with the smallest sum of squared distances to their
@@ -103,7 +104,7 @@ def multi_krum(replies: Sequence[Arrays], weights: Sequence[int], share: float) 
     return _plain_mean([replies[i] for i in kept])
 
 
-def clipped_mean(replies: Sequence[Arrays], weights: Sequence[int], limit: float | None = None) -> Arrays:
+def clipped_mean(replies: Sequence[Arrays], weights: Sequence[float], limit: float | None = None) -> Arrays:
     """Mean of replies whose norms are cut to a limit (Sun et al. 2019, arXiv 1911.07963).
 
     Args:
@@ -112,8 +113,7 @@ def clipped_mean(replies: Sequence[Arrays], weights: Sequence[int], limit: float
         limit: the largest norm; None: the median of the replies' norms, which fewer than half can't move far.
     """
     norms = np.sqrt([sum(float(np.vdot(a, a)) for a in reply.values()) for reply in replies])
-    most = float(np.median(norms)) if limit is None else limit
-    factors = [np.float32(most / norm if norm > most else 1.0) for norm in norms]
+    factors = clip_factors(norms, float(np.median(norms)) if limit is None else limit).astype(np.float32)
     return _plain_mean(
         [{name: a * factor for name, a in reply.items()} for reply, factor in zip(replies, factors, strict=True)]
     )

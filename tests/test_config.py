@@ -15,13 +15,14 @@ from fl_tiprdc.config import (
     FederationConfig,
     MethodConfig,
     NetworkConfig,
+    ProtectionConfig,
     build_experiment,
     merge,
     read_toml,
 )
 from fl_tiprdc.errors import InputError
 
-MODELS = (Experiment, NetworkConfig, MethodConfig, CentralizedConfig, FederationConfig, AuditConfig)
+MODELS = (Experiment, NetworkConfig, MethodConfig, CentralizedConfig, FederationConfig, ProtectionConfig, AuditConfig)
 
 
 def complaint(values) -> str:

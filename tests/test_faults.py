@@ -134,10 +134,10 @@ def test_a_killed_actor_is_replaced_and_its_clients_are_asked_again(grid, messag
 
 def test_clients_whose_process_dies_twice_are_answered_with_an_error(make_store, messages, ray_session, monkeypatch):
     class Deadly(CohortActor):
-        def train(self, instruction, groups, partitions):
+        def train(self, instruction, groups, partitions, secure=None):
             if 3 in partitions:
                 os._exit(1)
-            return super().train(instruction, groups, partitions)
+            return super().train(instruction, groups, partitions, secure)
 
     monkeypatch.setattr(cohort_grid, "CohortActor", Deadly)
     monkeypatch.setattr(cohorts, "LARGEST_COHORT", 1)

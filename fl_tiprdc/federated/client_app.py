@@ -12,7 +12,7 @@ from flwr.clientapp import ClientApp
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.keyed_noise import KeyedNoise
-from fl_tiprdc.federated.local_work import perform, to_tensors
+from fl_tiprdc.federated.local_work import to_tensors
 from fl_tiprdc.federated.messages import (
     CONFIG,
     RECORDS,
@@ -23,6 +23,8 @@ from fl_tiprdc.federated.messages import (
     unpack_arrays,
     unpack_groups,
 )
+from fl_tiprdc.federated.secagg.messages import KEY, OPENING, SESSION, OpenRequest, SecureWork, Session
+from fl_tiprdc.federated.secagg.work import answer_train, ledger_of, member_of
 from fl_tiprdc.hybrid.step import HybridStep
 
 Disk = Callable[[Context, int], Store]  # from a node and an experiment seed to where its records are
@@ -50,9 +52,10 @@ def client_app_of(disk: Disk) -> ClientApp:
     @app.train()
     def train(message: Message, context: Context) -> Message:
         torch.set_num_threads(1)
-        instruction = Instruction.unpack(message.content.config_records[CONFIG])
+        configs = message.content.config_records
+        instruction, secure = Instruction.unpack(configs[CONFIG]), SecureWork.found_in(configs)
         store = disk(context, instruction.seed)
-        update = perform(store, instruction, unpack_groups(message.content), [_partition(context)])[0]
+        update = answer_train(store, instruction, unpack_groups(message.content), [_partition(context)], secure)[0]
         return Message(update.pack(), reply_to=message)
 
     @app.query("who")
@@ -61,6 +64,26 @@ def client_app_of(disk: Disk) -> ClientApp:
         store = disk(context, int(message.content.config_records[CONFIG].get(SEED, 0)))
         config = ConfigRecord({"partition-id": partition, RECORDS: store.size(partition)})
         return Message(RecordDict({CONFIG: config}), reply_to=message)
+
+    @app.query("keys")
+    def keys(message: Message, context: Context) -> Message:
+        partition = _partition(context)
+        member = member_of(disk(context, int(message.content.config_records[SESSION][SEED])), partition)
+        return Message(RecordDict({SESSION: ConfigRecord({KEY: member.key})}), reply_to=message)
+
+    @app.query("shares")
+    def shares(message: Message, context: Context) -> Message:
+        session = Session.unpack(message.content.config_records[SESSION])
+        member = member_of(disk(context, session.seed), _partition(context))
+        return Message(RecordDict({SESSION: member.share(session).pack()}), reply_to=message)
+
+    @app.query("open")
+    def open_sum(message: Message, context: Context) -> Message:
+        configs, partition = message.content.config_records, _partition(context)
+        session, request = Session.unpack(configs[SESSION]), OpenRequest.unpack(configs[OPENING])
+        store = disk(context, session.seed)
+        opened = member_of(store, partition).open(session, request, ledger_of(store, partition, context))
+        return Message(RecordDict({OPENING: opened.pack()}), reply_to=message)
 
     @app.query("publish")
     def publish(message: Message, context: Context) -> Message:

@@ -132,10 +132,10 @@ class RayCohortGrid(LocalGrid):
         if job.work is None:
             worker.busy = worker.actor.handle.remote(job.messages)
             return
-        instruction, groups = job.work
+        instruction, groups, secure = job.work
         nodes = self.partitions()
         clients = [nodes[message.metadata.dst_node_id] for message in job.messages]
-        worker.busy = worker.actor.train.remote(instruction, groups, clients)
+        worker.busy = worker.actor.train.remote(instruction, groups, clients, secure)
 
     def _suspected(self, job: Job) -> bool:
         return job.messages[0].metadata.dst_node_id in self._alone

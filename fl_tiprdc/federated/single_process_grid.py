@@ -33,8 +33,8 @@ class SingleProcessGrid(LocalGrid):
             if job.work is None:
                 results: Any = self._actor.handle(job.messages)
             else:
-                instruction, groups = job.work
+                instruction, groups, secure = job.work
                 clients = [nodes[message.metadata.dst_node_id] for message in job.messages]
-                results = self._actor.train(instruction, groups, clients)
+                results = self._actor.train(instruction, groups, clients, secure)
             replies += replies_to(job, results)
         return replies
