@@ -10,7 +10,7 @@ import pytest
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data import load_population
-from simulations import audit, benchmark, command_line, partitions, poisoning, run, updates
+from simulations import audit, benchmark, command_line, long_run, partitions, poisoning, run, updates
 
 Call = Callable[..., tuple[int | str | None, list[str]]]
 
@@ -21,6 +21,7 @@ WORK: dict[ModuleType, tuple[str, ...]] = {
     updates: ("attack_partition",),
     benchmark: ("compare_runtimes", "compare_scale"),
     audit: ("audit_published",),
+    long_run: ("run_long",),
     poisoning: ("audit_raw",),
 }
 

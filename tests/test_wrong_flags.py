@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from fl_tiprdc.data import DATASETS
-from simulations import audit, benchmark, partitions, poisoning, run, updates
+from simulations import audit, benchmark, long_run, partitions, poisoning, run, updates
 from tests.entry_points import caller
 from tests.test_command_line import BAD_FLAGS, ROOT
 from tests.test_official_data import WRITERS, change, remove, shorten
@@ -121,6 +121,20 @@ POISONING = [
     (["--output", "people.csv/below"], "cannot write to output", "Not a directory"),
     (["--output", "x" * 300], "cannot write to output", "File name too long"),
 ]
+LONG_RUN = [
+    *[([f"--{name}", value], value, "at least" if value[-1].isdigit() else "int")
+      for name in ("rounds", "clients", "every", "actors") for value in ("-1", "-20", "few")],
+    (["--every", "200"], "--every 200", "a quarter of the rounds"),
+    (["--exchange", "letters"], "unknown exchange 'letters'", "gradients, weights"),
+    (["--exchange", ""], "unknown exchange ''", "gradients, weights"),
+    (["--exchange", "Weights"], "unknown exchange 'Weights'", "gradients, weights"),
+    (["--runtime", "cloud"], "unknown runtime 'cloud'", "ray-cohort, flower, inline"),
+    (["--runtime", ""], "unknown runtime ''", "ray-cohort, flower, inline"),
+    (["--runtime", "ray"], "unknown runtime 'ray'", "ray-cohort, flower, inline"),
+    (["--output", "people.csv"], "cannot write to output", "File exists"),
+    (["--output", "people.csv/below"], "cannot write to output", "Not a directory"),
+    (["--output", "x" * 300], "cannot write to output", "File name too long"),
+]  # fmt: skip
 BENCHMARK = [
     (["--parts", "speed"], "unknown part 'speed'", "runtimes, scale"),
     (["--parts", ""], "unknown part ''", "runtimes, scale"),
@@ -138,7 +152,14 @@ BENCHMARK = [
     (["--output", "people.csv/below"], "cannot write to output", "Not a directory"),
     (["--output", "x" * 300], "cannot write to output", "File name too long"),
 ]
-TABLES = {run: MORE, partitions: PARTITIONS, updates: UPDATES, benchmark: BENCHMARK, poisoning: POISONING}
+TABLES = {
+    run: MORE,
+    partitions: PARTITIONS,
+    updates: UPDATES,
+    benchmark: BENCHMARK,
+    long_run: LONG_RUN,
+    poisoning: POISONING,
+}
 # those whose wrong values have tests elsewhere: the entry point, its flags in each of them
 ELSEWHERE = [(run, row[0]) for row in BAD_FLAGS] + [(audit, flags) for flags, _ in WRONG]
 
@@ -190,7 +211,9 @@ def test_a_wrong_value_of_any_entry_point(module, flags, wrong, allowed, call):
     refused(call(module, *flags), wrong, allowed)
 
 
-@pytest.mark.parametrize("module", [run, partitions, updates, benchmark, audit, poisoning], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [run, partitions, updates, benchmark, audit, long_run, poisoning], ids=lambda m: m.__name__
+)
 def test_every_flag_is_tried_with_three_wrong_values(module, monkeypatch, call):
     valued, none = flags_of(module, monkeypatch)
     taken = set(flags_of(run, monkeypatch)[0]) & set(valued) if module in (partitions, poisoning, updates) else set()

@@ -1,0 +1,180 @@
+"""Does a long training stay flat? Memory of driver and actors, open files and logs, over hundreds of rounds.
+
+python simulations/long_run.py                       # 500 rounds of gradients, 100 clients, ray-cohort
+python simulations/long_run.py --rounds 100 --exchange weights --runtime inline
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import psutil
+from flwr.serverapp import Grid
+from rich.console import Console
+
+from fl_tiprdc.config import Experiment, build_experiment
+from fl_tiprdc.errors import InputError, require_known
+from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.federated.launch import RUNTIMES, launch
+from fl_tiprdc.federated.server_app import Point, train_point
+from fl_tiprdc.whole_file import write_whole
+from simulations.benchmark import synthetic_store
+from simulations.command_line import Parser, guard
+from simulations.results import open_folder
+from simulations.tables import show
+from strategies.hybrid_strategy import EXCHANGES, Exchange
+from strategies.roster import take_roster
+
+ROWS = 32  # records a client
+WARM_UP = 0.2  # share of the rounds that are left out of the slopes: caches fill, allocators settle
+MB = 2**20
+MEASURES = ("driver_mb", "actors_mb", "files", "log_mb")
+WORKERS = "ray::"  # how Ray names the processes of actors
+
+
+class Sampler:
+    """What this process and its actors hold, at moments of a training.
+
+    Args:
+        logs: folders whose files are logs.
+    """
+
+    def __init__(self, logs: Sequence[Path]) -> None:
+        self._own, self._logs = psutil.Process(), logs
+        self.rows: list[dict[str, float]] = []
+
+    def take(self, number: int) -> None:
+        """Note everything after round `number`."""
+        workers = []
+        for process in self._own.children(recursive=True):
+            try:
+                if process.name().startswith(WORKERS) and "IDLE" not in process.name():
+                    workers.append((own_memory(process), process.num_fds()))
+            except psutil.Error:
+                continue
+        self.rows.append(
+            {
+                "round": number,
+                "driver_mb": own_memory(self._own) / MB,
+                "actors_mb": sum(memory for memory, _ in workers) / MB,
+                "files": self._own.num_fds() + sum(files for _, files in workers),
+                "log_mb": sum(size_of(folder) for folder in self._logs) / MB,
+                "actors": len(workers),
+            }
+        )
+
+
+def own_memory(process: psutil.Process) -> int:
+    """Bytes in memory that are a process's own; Ray's store of objects is shared, and counts in each that reads it."""
+    memory = process.memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder, those that vanish meanwhile left out."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place) / name
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+def slopes(samples: pd.DataFrame) -> pd.DataFrame:
+    """Of each measure its first and last value, and its slope for 100 rounds after the warm-up.
+
+    The slope is Theil and Sen's, the median over pairs of samples: a single jump of an allocator doesn't make one.
+    """
+    settled = samples[samples["round"] >= samples["round"].max() * WARM_UP]
+    first, second = np.triu_indices(len(settled), 1)
+    rounds = settled["round"].to_numpy(np.float64)
+    rows = []
+    for name in MEASURES:
+        values = settled[name].to_numpy(np.float64)
+        pairs = (values[second] - values[first]) / (rounds[second] - rounds[first])
+        slope = 100 * float(np.median(pairs)) if len(pairs) else float("nan")
+        rows.append({"measure": name, "first": values[0], "last": values[-1], "slope_per_100_rounds": slope})
+    return pd.DataFrame(rows)
+
+
+def settings(exchange: str, rounds: int, clients: int) -> Experiment:
+    """A small exchange: what grows does so with their number, not with their size."""
+    return build_experiment(
+        {
+            "clients": clients,
+            "methods": ["tiprdc+"],
+            "network": {"representation": 8, "extractor_hidden": [16], "adversary_hidden": [16], "critic_hidden": [16]},
+            "method": {"tiprdc+": {"exchange": exchange, "adversary_steps": 0, "closing_steps": 0}},
+            "federation": {"rounds": rounds, "updates_per_round": 1, "gradient_clients": 0, "gradient_records": 16},
+        }
+    )
+
+
+def run_long(runtime: str, experiment: Experiment, every: int, actors: int) -> tuple[pd.DataFrame, float]:
+    """Train for all rounds and sample on the way: one row a sample, and seconds."""
+    with TemporaryDirectory(prefix="fl-tiprdc-") as folder:
+        store = Path(folder) / "clients"
+        synthetic_store(store, experiment.clients, ROWS)
+        samples: list[dict[str, float]] = []
+        began = time.perf_counter()
+
+        def server(grid: Grid) -> None:
+            sampler = Sampler([path for path in (ray_logs(),) if path is not None])
+
+            def note(point: Point, exchange: Exchange) -> None:
+                if exchange.round % every == 0:
+                    sampler.take(exchange.round)
+
+            roster = take_roster(grid, experiment.clients)
+            train_point(grid, roster, experiment, ClientStore(store).description, Point("tiprdc+", 0.5, 0), note)
+            samples.extend(sampler.rows)
+
+        launch(runtime, server, store, actors)
+        return pd.DataFrame(samples), time.perf_counter() - began
+
+
+def ray_logs() -> Path | None:
+    """Where the Ray that runs writes its logs; None: none runs here."""
+    import ray
+
+    if not ray.is_initialized():
+        return None
+    return Path(ray._private.worker._global_node.get_logs_dir_path())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, train, print, save."""
+    parser = Parser(__doc__ or "")
+    parser.add_argument("--rounds", type=int, default=500, help="rounds of training (default: %(default)s)")
+    parser.add_argument("--clients", type=int, default=100, help="number of clients (default: %(default)s)")
+    parser.add_argument("--every", type=int, default=5, help="rounds between samples (default: %(default)s)")
+    parser.add_argument("--exchange", default="gradients", help="gradients or weights (default: %(default)s)")
+    parser.add_argument("--runtime", default="ray-cohort", help="how clients are run (default: %(default)s)")
+    parser.add_argument("--actors", type=int, default=0, help="Ray actors; 0: one for each core (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("results/long-run"), help="folder (default: %(default)s)")
+    parsed = parser.parse_args(arguments)
+    require_known("exchange", [parsed.exchange], EXCHANGES)
+    require_known("runtime", [parsed.runtime], RUNTIMES)
+    for name, least in (("rounds", 4), ("clients", 1), ("every", 1), ("actors", 0)):
+        if getattr(parsed, name) < least:
+            raise InputError(f"--{name} {getattr(parsed, name)}: at least {least}")
+    if parsed.every > parsed.rounds // 4:
+        raise InputError(f"--every {parsed.every}: at most {parsed.rounds // 4}, a quarter of the rounds")
+    open_folder(parsed.output)
+    console = Console()
+    experiment = settings(parsed.exchange, parsed.rounds, parsed.clients)
+    samples, seconds = run_long(parsed.runtime, experiment, parsed.every, parsed.actors)
+    found = slopes(samples)
+    write_whole(parsed.output / "samples.csv", samples.to_csv(index=False, float_format="%.4f").encode())
+    write_whole(parsed.output / "slopes.csv", found.to_csv(index=False, float_format="%.4f").encode())
+    title = f"{parsed.rounds} rounds of {parsed.exchange}, {parsed.clients} clients, {parsed.runtime}: {seconds:.0f} s"
+    console.print(show(found, title))
+    console.print(f"results: {parsed.output}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    guard(main)
