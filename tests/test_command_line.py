@@ -75,6 +75,10 @@ BAD_FLAGS = [
     (["--size", "big"], "'big'", "like 32x32"),
     (["--size", "32x32x3"], "'32x32x3'", "like 32x32"),
     (["--size", "0x32"], "data.size has 0", "at least 1"),
+    (["--track", "excel"], "unknown tracker 'excel'", "choose one of tensorboard, mlflow, wandb, none"),
+    (["--track", "none,wandb"], "'none'", "stands alone"),
+    (["--track", "wandb,wandb"], "wandb, wandb", "a value twice"),
+    (["--track", ""], "--track ''", "at least one"),
     (["--dataset", "table"], "name what to hide", "--private COLUMN"),
     (["--dataset", "table", "--private", "sex"], "name a table", "--data FILE"),
     (["--dataset", "table", "--private", "sex", "--data", "none.csv"], "'none.csv'", "No such file"),
@@ -127,7 +131,7 @@ BAD_FLAGS = [
     (["--actors", "all"], "'all'", "a whole number"),
     (["--cleints", "3"], "--cleints", "--clients"),
     (["--lamdba=3"], "--lamdba=3", "--lambdas"),
-    (["race"], "race", "--private"),
+    (["race"], "race", "--help"),
     (["--clients"], "--clients", "expected one argument"),
     (["--quick=maybe"], "maybe", "--quick"),
 ]
@@ -273,7 +277,7 @@ def test_what_a_broken_run_leaves_is_cleared(tmp_path):
     ],
 )
 def test_a_run_that_breaks_off_ends_with_one_line(error, status, line, monkeypatch, capsys, tmp_path):
-    def breaks(experiment, publication, stages, kept, grid):
+    def breaks(experiment, publication, *_):
         publication.mkdir()
         (publication / "part").touch()
         raise error
@@ -329,11 +333,12 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "partition": "iid",
         "settings": "baseline,centralized,federated",
         "methods": "tiprdc,tiprdc+",
-        "lambdas": "0.1,0.3,0.5,0.9,0.98",
+        "lambdas": "0.1,0.5,0.9,0.98",
         "seeds": "0",
         "runtime": "ray-cohort",
         "actors": "0",
         "ray-address": "none",
+        "track": "tensorboard",
         "rounds": str(FederationConfig().rounds),
         "aggregation": "mean",
         "output": "results/ and a name",
