@@ -1,5 +1,6 @@
 """The experiment description: typed, frozen, strict; read from TOML and command-line flags."""
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from fl_tiprdc.errors import InputError
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Widths = tuple[Positive, ...]
+
+FEWEST_IN_SUM = 3  # with fewer, who knows their own update knows the other's
 
 
 class _Frozen(BaseModel):
@@ -169,13 +172,44 @@ class FederationConfig(_Frozen):
     learning_rate: float = Field(3e-3, gt=0, description="weights: the clients' Adam step size")
     weight_decay: float = Field(0.0, ge=0, description="weights: the clients' Adam L2 penalty")
     allowed_failures: Share = Field(0.0, description="share of the clients asked that may fail in an exchange")
-    timeout: float = Field(600.0, gt=0, description="seconds the server waits for an exchange")
+    quorum: float = Field(
+        1.0, gt=0, le=1, description="share of the clients asked whose replies close an exchange; 1 waits for all"
+    )
+    timeout: float = Field(600.0, gt=0, description="seconds the server waits for an exchange at most")
     aggregation: Literal["mean", "trimmed-mean", "median", "multi-krum", "norm-clipping"] = Field(
         "mean", description="how the server unites what clients send; all but mean withstand some hostile clients"
     )
     byzantine: float = Field(
         0.2, ge=0, lt=0.5, description="trimmed-mean, multi-krum: share of the clients that is taken to be hostile"
     )
+
+
+class ProtectionConfig(_Frozen):
+    """What keeps a client's updates from the server that trains; see docs/threat-model.md."""
+
+    noise: float = Field(
+        0.0,
+        ge=0,
+        description="differential privacy of each client's whole part in the training: standard deviation of the noise "
+        "on a sum of updates, in units of the clipping norm; 0: none",
+    )
+    clip: float = Field(
+        1.0, gt=0, description="with noise: the largest norm of what a client adds to a sum, all groups together"
+    )
+    delta: float = Field(1e-5, gt=0, lt=1, description="with noise: the delta for which epsilon is told")
+    secagg: bool = Field(
+        False, description="secure aggregation: the server can open the sum of an exchange's updates, and no single one"
+    )
+    threshold: float = Field(
+        2 / 3,
+        gt=0.5,
+        le=1,
+        description="secagg: share of an exchange's clients who must stay to its end, else its sum can't be opened",
+    )
+
+    def needed(self, clients: int) -> int:
+        """How many of an exchange's clients must stay for its sum to be opened."""
+        return math.ceil(round(self.threshold * clients, 9))
 
 
 class AuditConfig(_Frozen):
@@ -244,10 +278,14 @@ class Experiment(_Frozen):
         pattern=r"^(auto|(ray://)?([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5})?$",
         description="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT; empty starts Ray on this machine",
     )
+    track: tuple[str, ...] = Field(
+        ("tensorboard",), description="where a run can be followed: tensorboard, mlflow, wandb; or none"
+    )
     network: NetworkConfig = NetworkConfig()
     method: dict[str, MethodConfig] = Field({}, description="changes to methods, or methods of one's own")
     centralized: CentralizedConfig = CentralizedConfig()
     federation: FederationConfig = FederationConfig()
+    protection: ProtectionConfig = ProtectionConfig()
     audit: AuditConfig = AuditConfig()
 
     @model_validator(mode="after")
@@ -268,6 +306,27 @@ class Experiment(_Frozen):
             raise ValueError(
                 f"clients_per_round is {self.federation.clients_per_round} but there are {self.clients} clients"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _protection_fits(self) -> "Experiment":
+        rule = self.federation.aggregation
+        if rule != "mean" and self.protection.secagg:
+            raise ValueError(
+                f"aggregation {rule} compares single clients' updates, which secagg hides: choose mean, or leave it out"
+            )
+        if rule != "mean" and self.protection.noise:
+            raise ValueError(
+                f"aggregation {rule} has no bound on what one client changes, which noise needs: choose mean"
+            )
+        if self.protection.secagg and self.federation.quorum < self.protection.threshold:
+            raise ValueError(
+                f"secagg needs {self.protection.threshold:.0%} of an exchange's clients to stay: a quorum of "
+                f"{self.federation.quorum:g} closes it before"
+            )
+        numbers = (self.clients, self.federation.clients_per_round, self.federation.gradient_clients)
+        if self.protection.secagg and min(filter(None, numbers)) < FEWEST_IN_SUM:
+            raise ValueError(f"secagg needs at least {FEWEST_IN_SUM} clients in an exchange: fewer hide no one")
         return self
 
     def method_config(self, name: str) -> MethodConfig:

@@ -15,8 +15,8 @@ from fl_tiprdc.evaluation.shaped import SHAPED
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
 from fl_tiprdc.federated.launch import RUNTIMES
 from fl_tiprdc.models.networks import ARCHITECTURES
-from strategies.hybrid_strategy import EXCHANGES
 from strategies.robust import AGGREGATIONS
+from strategies.turns import EXCHANGES
 
 ROOT = Path(__file__).resolve().parent.parent
 

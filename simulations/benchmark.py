@@ -37,6 +37,7 @@ from fl_tiprdc.report.style import save
 from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.whole_file import reserve, write_whole
 from simulations.command_line import Parser, guard
+from simulations.protection_cost import compare_protections
 from simulations.results import open_folder
 from simulations.tables import show
 from strategies.hybrid_strategy import Exchange
@@ -118,6 +119,16 @@ def rounds_of(exchanges: Sequence[Exchange]) -> list[float]:
     """Seconds of each round: its exchanges together."""
     table = pd.DataFrame({"round": [e.round for e in exchanges], "seconds": [e.seconds for e in exchanges]})
     return [float(value) for value in table.groupby("round")["seconds"].sum()]
+
+
+def train_once(runtime: str, experiment: Experiment, store: Path, point: Point) -> list[Exchange]:
+    """The exchanges of one training."""
+
+    def server(grid: Grid) -> list[Exchange]:
+        roster = take_roster(grid, experiment.clients)
+        return train_point(grid, roster, experiment, ClientStore(store).description, point).exchanges
+
+    return launch(runtime, server, store, experiment.actors)
 
 
 def measure(runtime: str, experiment: Experiment, store: Path, point: Point) -> Measured:
@@ -234,7 +245,24 @@ def _scale(parsed: argparse.Namespace, folder: Path, console: Console) -> None:
     console.print(show(frame, "100 clients sampled a round, of more and more"))
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, Path, Console], None]] = {"runtimes": _runtimes, "scale": _scale}
+def _protection(parsed: argparse.Namespace, folder: Path, console: Console) -> None:
+    with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as place, console.status("protected updates"):
+        adult_store(store := Path(place) / "adult")
+
+        def exchanges_of(experiment: Experiment) -> Sequence[Exchange]:
+            return train_once("ray-cohort", experiment, store, PLUS)
+
+        settings = {"clients": CLIENTS, "federation": {"rounds": parsed.rounds + 1}}
+        frame = compare_protections(settings, exchanges_of)
+    write_whole(folder / "protection.csv", frame.to_csv(index=False, float_format="%.4f").encode())
+    console.print(show(frame, f"{ADULT}: medians of an exchange"))
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Path, Console], None]] = {
+    "runtimes": _runtimes,
+    "scale": _scale,
+    "protection": _protection,
+}
 
 
 def benchmark_parser() -> Parser:

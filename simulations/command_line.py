@@ -20,9 +20,12 @@ from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, RunFailedError, require_known
 from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.further_attacks import named_attacks
+from fl_tiprdc.evaluation.privacy_budget import check_accountant
 from fl_tiprdc.federated.launch import RUNTIMES
 from simulations.help_topics import ShowHelp, format_topic, has_topics, meant
+from simulations.tracking.trackers import named_trackers
 from strategies.hybrid_strategy import TooManyFailuresError
+from strategies.robust import check_aggregation
 
 WRONG_INPUT, FAILED = 2, 1
 # what a disk has against being written to
@@ -102,10 +105,12 @@ class Flag:
     Attributes:
         setting: the setting it gives, as in a TOML file: the names of its tables and its own, with dots between.
         read: how its text becomes the setting's value.
+        switch: it takes no text, and turns the setting on.
     """
 
     setting: str
     read: Callable[[str], Any] = str
+    switch: bool = False
 
     @property
     def field(self) -> FieldInfo:
@@ -123,7 +128,7 @@ class Flag:
         if value is None or value in ("", ()):
             default = OWN if OWN in text else "none"
         else:
-            default = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            default = ",".join(map(str, value)) if isinstance(value, tuple) else "off" if self.switch else str(value)
         return f"{text} (default: {default})"
 
     def nested(self, text: str) -> dict[str, Any]:
@@ -156,8 +161,11 @@ FLAGS: dict[str, Flag] = {
     "runtime": Flag("runtime"),
     "actors": Flag("actors"),
     "ray_address": Flag("ray_address"),
+    "track": Flag("track", lambda text: some_words(text, "track")),
     "rounds": Flag("federation.rounds"),
     "aggregation": Flag("federation.aggregation"),
+    "dp_noise": Flag("protection.noise"),
+    "secagg": Flag("protection.secagg", switch=True),
 }
 
 
@@ -173,7 +181,8 @@ def experiment_parser(description: str) -> Parser:
     """A parser with a flag for each of the experiment's main settings."""
     parser = Parser(description=description)
     for name, flag in FLAGS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar=name.upper(), help=flag.help.replace("%", "%%"))
+        shape: dict[str, Any] = {"action": "store_const", "const": "true"} if flag.switch else {"metavar": name.upper()}
+        parser.add_argument(f"--{name.replace('_', '-')}", help=flag.help.replace("%", "%%"), **shape)
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/ and a name)")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run (default: start anew)")
     parser.add_argument("--quick", action="store_true", help="a small run of about a minute (default: off)")
@@ -198,9 +207,12 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
     require_known("runtime", [experiment.runtime], RUNTIMES)
     require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
     check_panel(experiment.audit)
+    check_aggregation(experiment)
+    if experiment.protection.noise:
+        check_accountant()
     audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
     parse_partition(experiment.partition)
-    return experiment.model_copy(update={"audit": audit})
+    return experiment.model_copy(update={"audit": audit, "track": named_trackers(experiment.track)})
 
 
 def read_experiment(arguments: argparse.Namespace) -> Experiment:

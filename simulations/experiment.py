@@ -63,21 +63,39 @@ def _run_stages(experiment: Experiment, publication: Path, stages: Stages, kept:
     width = representation_width(crowd.description, experiment.network)
     outcome = Outcome(representation=width, description=crowd.description)
     rounds: list[dict[str, object]] = []
-    jobs = _untrained(experiment, population, stages)
+    jobs = untrained_jobs(experiment, population, stages)
     if "centralized" in experiment.settings:
         jobs += train_at_one_place(experiment, population, stages, outcome, rounds, kept)
     if "federated" in experiment.settings:
         jobs += train_federated(experiment, population, parts, publication, stages, outcome, rounds, kept, grid)
     outcome.rounds = pd.DataFrame(rounds)
-    outcome.metrics = _audit(experiment, population, jobs, stages, kept)
-    further = attack_further(experiment, population, jobs, outcome.metrics, stages, kept)
-    outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
-    if is_wanted(experiment.audit, crowd.description):
-        _reconstruct(experiment, population, jobs, stages, outcome)
+    examine(experiment, population, jobs, stages, outcome, kept)
     return outcome
 
 
-def _untrained(experiment: Experiment, population: Population, stages: Stages) -> list[Job]:
+def examine(
+    experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages, outcome: Outcome, kept: Kept
+) -> None:
+    """Audit releases, attack them further, and reconstruct raw records; the outcome gets what is found.
+
+    Args:
+        experiment: the panel and the attacks.
+        population: raw records and ground truth.
+        jobs: the releases; raw data among them.
+        stages: clock and progress display.
+        outcome: without metrics so far.
+        kept: finished parts.
+    """
+    stages.tracker.exchanges(outcome.rounds)
+    outcome.metrics = _audit(experiment, population, jobs, stages, kept)
+    further = attack_further(experiment, population, jobs, outcome.metrics, stages, kept)
+    outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
+    if is_wanted(experiment.audit, population.contributors.description):
+        _reconstruct(experiment, population, jobs, stages, outcome)
+
+
+def untrained_jobs(experiment: Experiment, population: Population, stages: Stages) -> list[Job]:
+    """Raw data and the baselines."""
     known, unknown = raw_features(population.contributors), raw_features(population.held_out)
     shape = raw_shape(population.contributors.description)
     jobs = [Job(Release("raw", "raw", 0.0, seed, known, unknown, shape=shape)) for seed in experiment.seeds]

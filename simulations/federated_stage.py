@@ -70,7 +70,7 @@ def train_federated(
             for one in trained:
                 jobs.append(_job(experiment, population, parts[seed], publication, one))
                 outcome.extractors["federated", one.point] = one.groups["extractor"]
-                _note_exchanges(one, outcome, rounds)
+                note_exchanges(one, outcome, rounds)
     return jobs
 
 
@@ -90,7 +90,8 @@ def _job(experiment: Experiment, population: Population, parts: list[Ints], publ
     return Job(release, rows, kept_groups(experiment, step, one.groups))
 
 
-def _note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:
+def note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:
+    """What happened in a federated training: rows of rounds.csv, failures, traffic."""
     for exchange in one.exchanges:
         rounds.append(
             {
@@ -108,6 +109,7 @@ def _note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, objec
                 "seconds": round(exchange.seconds, 4),
                 "bytes_down": exchange.bytes_down,
                 "bytes_up": exchange.bytes_up,
+                **({"sampling": exchange.sampling} if exchange.sampling else {}),
             }
         )
         for kind, times in exchange.failure_kinds.items():

@@ -6,12 +6,24 @@ Without --coordinator it is a simulation, with as many nodes as clients. With it
 clients: see docs/deployment.md.
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from simulations.command_line import FLAGS, experiment_parser, given_experiment, guard, read_experiment
+from simulations.flower_client import COORDINATOR
 from simulations.flower_commands import submit
 from simulations.run_config import ELSEWHERE, PATHS, Value
+
+
+def run_config_of(parsed: argparse.Namespace) -> dict[str, Value]:
+    """Flags as Flower's run config; paths made absolute."""
+    run_config: dict[str, Value] = {name: True for name in ("quick", "resume") if getattr(parsed, name)}
+    for name in (*FLAGS, "output", "config"):
+        value, key = getattr(parsed, name), name.replace("_", "-")
+        if value is not None and name not in ELSEWHERE:
+            run_config[key] = str(Path(value).resolve()) if key in PATHS else str(value)
+    return run_config
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,14 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--connection", default="", help="SuperLink, as Flower's config.toml names it (default: its)")
     parser.add_argument("--coordinator", type=Path, help="folder of a deployment's server (default: none)")
     parsed = parser.parse_args(arguments)
-    experiment = given_experiment(parsed) if parsed.coordinator else read_experiment(parsed)
-    run_config: dict[str, Value] = {"quick": True} if parsed.quick else {}
-    for name in (*FLAGS, "output", "config", "coordinator"):
-        value, key = getattr(parsed, name), name.replace("_", "-")
-        if value is not None and name not in ELSEWHERE:
-            run_config[key] = str(Path(value).resolve()) if key in (*PATHS, "coordinator") else str(value)
-    simulated = 0 if parsed.coordinator else experiment.clients
-    submit(run_config, parsed.connection, simulated, experiment.actors)
+    if parsed.coordinator:
+        given_experiment(parsed)
+        submit(run_config_of(parsed) | {COORDINATOR: str(parsed.coordinator.resolve())}, parsed.connection)
+    else:
+        experiment = read_experiment(parsed)
+        submit(run_config_of(parsed), parsed.connection, experiment.clients, experiment.actors)
 
 
 if __name__ == "__main__":

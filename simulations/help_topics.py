@@ -39,12 +39,17 @@ TOPICS: Mapping[str, Topic] = {
     ),
     "federation": Topic(
         "who holds what, and how clients and server work together",
-        ("clients", "partition", "rounds", "aggregation"),
+        ("clients", "partition", "rounds"),
         ("federation",),
+    ),
+    "protection": Topic(
+        "what guards the crowd from hostile clients, and clients from the server",
+        ("aggregation", "dp_noise", "secagg"),
+        ("protection",),
     ),
     "audit": Topic("attackers, probes, further attacks", ("attacks",), ("audit",)),
     "machine": Topic("what runs the clients, and where", ("runtime", "actors", "ray_address")),
-    "output": Topic("what is read and written", ("output", "resume", "quick", "config")),
+    "output": Topic("what is read and written", ("output", "resume", "track", "quick", "config")),
 }
 # flags of topics that the first screen shows as well
 MAIN = ("dataset", "private", "clients", "partition", "methods", "lambdas", "seeds", "output", "quick", "config")

@@ -14,7 +14,7 @@ from fl_tiprdc.whole_file import write_whole
 from simulations.parallel import as_done
 from simulations.stages import Ticker
 
-WHERE = ("runtime", "actors", "ray_address")  # settings that decide where a run takes place, not what it finds
+WHERE = ("runtime", "actors", "ray_address", "track")  # settings that decide where a run takes place, not what it finds
 
 
 class Kept:

@@ -21,6 +21,7 @@ from fl_tiprdc.evaluation.equivalence import equivalence
 from fl_tiprdc.evaluation.frontier import compare, frontier_area, summarize_points
 from fl_tiprdc.evaluation.further_summary import summarize_further
 from fl_tiprdc.evaluation.guarantees import channel_capacity, guarantees, trade_offs
+from fl_tiprdc.evaluation.privacy_budget import privacy_budget
 from fl_tiprdc.evaluation.subgroups import worst_groups
 from fl_tiprdc.extractor.card import Card, write_extractor
 from fl_tiprdc.federated.server_app import Point
@@ -191,6 +192,7 @@ def write_results(
         "seconds": {name: round(value, 2) for name, value in stages.seconds.items()},
         "bytes": outcome.traffic,
         "failures": dict(sorted(outcome.failures.items())),
+        **({"privacy": budget} if (budget := privacy_budget(experiment.protection, outcome.rounds)) else {}),
         "frontier_area": areas,
         "capacity_bits": capacity,
         "comparison": _records(compare(points)),
@@ -201,5 +203,6 @@ def write_results(
         "points": _records(points),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))
-    write_page(folder / "report.html", [read_run(folder, folder.name.removeprefix(".").removesuffix(".partial"))])
+    if len(points):  # else nothing was audited, and there is nothing to explore
+        write_page(folder / "report.html", [read_run(folder, folder.name.removeprefix(".").removesuffix(".partial"))])
     return summary, points

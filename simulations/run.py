@@ -4,22 +4,27 @@ python simulations/run.py --clients 100
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
-from flwr.serverapp import Grid
 from rich.console import Console
 from rich.table import Table
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.evaluation.frontier import compare, over_seeds
+from fl_tiprdc.evaluation.privacy_budget import budget_lines
 from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import experiment_parser, guard, read_experiment
 from simulations.experiment import run_experiment
 from simulations.kept import Kept, check_same
+from simulations.outcome import Outcome
 from simulations.results import config_text, default_output, finish, prepare, write_results
 from simulations.stages import Stages
+from simulations.tracking.tracker import Place
+from simulations.tracking.trackers import Trackers
+
+Work = Callable[[Experiment, Path, Stages, Kept], Outcome]  # from an experiment and its publication's folder
 
 
 def closing_table(points: pd.DataFrame) -> Table:
@@ -46,8 +51,18 @@ def closing_table(points: pd.DataFrame) -> Table:
     return table
 
 
+def failures_line(outcome: Outcome) -> str:
+    """What went wrong with clients in federated training, by kind; empty if nothing did."""
+    if not outcome.failures:
+        return ""
+    asked = int((outcome.rounds["clients"] + outcome.rounds["failures"]).sum())
+    failed = int(outcome.rounds["failures"].sum())
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.failures.items()))
+    return f"failures: {failed} of {asked} requests to clients; {kinds}"
+
+
 def run(
-    experiment: Experiment, output: Path, console: Console, resume: bool = False, grid: Grid | None = None
+    experiment: Experiment, output: Path, console: Console, resume: bool = False, carry_out: Work | None = None
 ) -> pd.DataFrame:
     """Carry out a run and write its folder; the points of the audit.
 
@@ -58,7 +73,7 @@ def run(
         output: the run's folder.
         console: for progress and closing tables.
         resume: go on with what an interrupted run of the same settings left, if it left anything.
-        grid: the clients, see `run_experiment`.
+        carry_out: does the work; None: `run_experiment`.
 
     Raises:
         InputError: the interrupted run had other settings; or `output` can't be written.
@@ -67,20 +82,33 @@ def run(
     kept = Kept(partial / "kept")
     if resume and (partial / "config.toml").is_file():
         check_same(experiment, partial / "config.toml")
+    trackers = Trackers(experiment.track, lambda text: console.print(text, soft_wrap=True, highlight=False))
+    whole = False
     try:
         write_whole(partial / "config.toml", config_text(experiment).encode())
-        with Stages(console) as stages:
-            outcome = run_experiment(experiment, partial / "publication", stages, kept, grid)
-            _, points = write_results(partial, experiment, outcome, stages)
+        trackers.started(experiment, Place(output.name, partial, output.parent))
+        with Stages(console, trackers) as stages:
+            outcome = (carry_out or run_experiment)(experiment, partial / "publication", stages, kept)
+            summary, points = write_results(partial, experiment, outcome, stages)
+        trackers.points(points)
+        trackers.finished(summary)
+        whole = True
         kept.clear()
         finish(partial, output)
     finally:
+        if not whole:
+            trackers.failed()
         if kept.root.exists():
             console.print("unfinished: the same command with --resume goes on from here", highlight=False)
         else:
             shutil.rmtree(partial, ignore_errors=True)
     console.print(stages.table())
-    console.print(closing_table(points))
+    if len(points):
+        console.print(closing_table(points))
+    for line in budget_lines(summary.get("privacy", {})):
+        console.print(line, soft_wrap=True, highlight=False)
+    if line := failures_line(outcome):
+        console.print(line, soft_wrap=True, highlight=False)
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
     return points
 

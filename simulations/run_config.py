@@ -1,16 +1,19 @@
 """Flower's run config as the flags of run.py: the same names, the same meaning."""
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+import tomli_w
+
 from fl_tiprdc.config import Experiment
 from simulations.command_line import FLAGS, experiment_parser, read_experiment
+from simulations.flower_client import COORDINATOR
 from simulations.results import ROOT, default_output
 
 Value = str | int | float | bool
 ELSEWHERE = ("runtime", "actors", "ray_address")  # how clients are run, Flower's federation config says
 PATHS = ("data", "data-root", "output", "config")
-COORDINATOR = "coordinator"  # no flag of run.py: folder of a deployment's server
 
 
 def run_config_defaults() -> dict[str, Value]:
@@ -21,7 +24,7 @@ def run_config_defaults() -> dict[str, Value]:
             value = flag.field.default
             text = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else value
             values[name.replace("_", "-")] = text if isinstance(text, int) else str(text)
-    return values | {"output": "", "quick": False, "config": "", COORDINATOR: ""}
+    return values | {"output": "", "quick": False, "resume": False, "config": "", COORDINATOR: ""}
 
 
 def flags_of(run_config: Mapping[str, Value]) -> list[str]:
@@ -35,11 +38,16 @@ def flags_of(run_config: Mapping[str, Value]) -> list[str]:
         value = run_config.get(name, default)
         if name == COORDINATOR or str(value) == str(default):
             continue
-        if name == "quick":
-            arguments.append("--quick")
+        if isinstance(default, bool):
+            arguments.append(f"--{name}")
         else:
             arguments.append(f"--{name}={ROOT / str(value) if name in PATHS else value}")
     return arguments
+
+
+def given(run_config: Mapping[str, Value]) -> argparse.Namespace:
+    """The run config, parsed as run.py parses its flags."""
+    return experiment_parser("").parse_args(flags_of(run_config))
 
 
 def read_run_config(run_config: Mapping[str, Value], runtime: str) -> tuple[Experiment, Path]:
@@ -48,6 +56,10 @@ def read_run_config(run_config: Mapping[str, Value], runtime: str) -> tuple[Expe
     Raises:
         InputError: naming the value and what is allowed.
     """
-    parsed = experiment_parser("").parse_args(flags_of(run_config))
+    parsed = given(run_config)
     experiment = read_experiment(parsed).model_copy(update={"runtime": runtime})
     return experiment, parsed.output or default_output(experiment)
+
+
+if __name__ == "__main__":  # for [tool.flwr.app.config], when a flag is new
+    print(tomli_w.dumps(run_config_defaults()))

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from flwr.app import Context
-
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Description, Ints, Records
@@ -73,8 +71,3 @@ def simulated_store(run_config: Mapping[str, Value], node_config: Mapping[str, V
     if nodes != clients:
         raise InputError(f"the federation has {nodes} nodes and the run {clients} clients: make them as many")
     return _store(items, seed)
-
-
-def simulated_disk(context: Context, seed: int) -> SimulatedStore:
-    """Where a simulated node's records are."""
-    return simulated_store(context.run_config, context.node_config, seed)

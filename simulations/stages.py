@@ -1,12 +1,22 @@
 """Where a run's time goes: a clock for its stages, and a progress display with the time left."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+
+from simulations.tracking.tracker import Tracker
 
 
 class Stages:
@@ -14,10 +24,12 @@ class Stages:
 
     Args:
         console: where to show it.
+        tracker: is told too.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, tracker: Tracker | None = None) -> None:
         self.console = console
+        self.tracker = tracker or Tracker()
         self.seconds: dict[str, float] = {}
         self._progress = Progress(
             TextColumn("{task.description:<32}"),
@@ -43,10 +55,11 @@ class Stages:
         task = self._progress.add_task(name, total=total)
         began = time.perf_counter()
         try:
-            yield Ticker(self._progress, task, total)
+            yield Ticker(self._progress, task, lambda done, of: self.tracker.progress(name, done, of))
         finally:
             took = time.perf_counter() - began
             self.seconds[name] = self.seconds.get(name, 0.0) + took
+            self.tracker.stage_ended(name, self.seconds[name])
             if not self.console.is_terminal:
                 self.console.print(f"{name}: {took:.1f} s", highlight=False)
 
@@ -66,13 +79,19 @@ class Stages:
 class Ticker:
     """Moves one stage's bar on."""
 
-    def __init__(self, progress: Progress, task: object, total: int) -> None:
-        self._progress, self._task, self._total = progress, task, total
+    def __init__(self, progress: Progress, task: TaskID, tell: Callable[[int, int], None]) -> None:
+        self._progress, self._task, self._tell = progress, task, tell
 
     def tick(self, steps: int = 1) -> None:
         """`steps` more are done."""
-        self._progress.advance(self._task, steps)  # type: ignore[arg-type]
+        self._progress.advance(self._task, steps)
+        self._said()
 
     def of(self, done: int, total: int) -> None:
         """`done` steps of `total` are done, where the number of steps shows only on the way."""
-        self._progress.update(self._task, completed=done, total=total)  # type: ignore[arg-type]
+        self._progress.update(self._task, completed=done, total=total)
+        self._said()
+
+    def _said(self) -> None:
+        shown = self._progress.tasks[self._progress.task_ids.index(self._task)]
+        self._tell(int(shown.completed), int(shown.total or 0))

@@ -50,8 +50,8 @@ from simulations.command_line import FLAGS, Parser, guard, read_experiment
 from simulations.results import ROOT, config_text, open_folder
 from simulations.stages import Stages, Ticker
 from simulations.tables import show
-from strategies.hybrid_strategy import EXCHANGES
 from strategies.roster import take_roster
+from strategies.turns import EXCHANGES
 
 COLUMNS = (
     "partition",

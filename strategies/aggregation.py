@@ -12,10 +12,10 @@ from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
 Arrays = dict[str, npt.NDArray[np.float32]]
 State = dict[str, npt.NDArray[Any]]
 # from what clients say and their weights to the crowd's word: the mean below, or a robust one of `strategies.robust`
-Aggregate = Callable[[Sequence[Arrays], Sequence[int]], Arrays]
+Aggregate = Callable[[Sequence[Arrays], Sequence[float]], Arrays]
 
 
-def weighted_mean(replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
+def weighted_mean(replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
     """Mean of the clients' arrays; summed in the order given."""
     shares = np.asarray(weights, dtype=np.float64)
     shares = (shares / shares.sum()).astype(np.float32)
@@ -28,7 +28,7 @@ def weighted_mean(replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
 class Rule(Protocol):
     """Aggregation of one group; may keep state from exchange to exchange."""
 
-    def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
+    def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
         """The group's next arrays. Weights are numbers of records, or how often a client was drawn."""
 
     def state(self) -> State:
@@ -48,7 +48,7 @@ class Average:
     def __init__(self, aggregate: Aggregate = weighted_mean) -> None:
         self._aggregate = aggregate
 
-    def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
+    def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
         """The averaged arrays."""
         if self._aggregate is weighted_mean:  # of weights as of updates, with one rounding less
             return weighted_mean(replies, weights)
@@ -90,7 +90,7 @@ class ServerAdam:
         self._mean: Arrays = {}
         self._square: Arrays = {}
 
-    def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
+    def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
         """`current`, one step down the mean gradient."""
         gradient = self._aggregate(replies, weights)
         rate = self._rate * self._fade(self._steps)

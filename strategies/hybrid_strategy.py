@@ -1,24 +1,26 @@
 """The Flower strategy for hybrid training: three groups of arrays, each with its own rule and its own turn."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fl_tiprdc.config import FederationConfig, MethodConfig
-from fl_tiprdc.federated.messages import CONFIG, LOSSES, Phase, pack_arrays
-from fl_tiprdc.hybrid.program import Program, pretraining_in, program_for, step_size
-from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
+from fl_tiprdc.federated.closing import answered, losses_of, needed
+from fl_tiprdc.federated.local_work import WEIGHTS
+from fl_tiprdc.federated.messages import CONFIG, LOSSES, GroupArrays, Update, pack_arrays
 from fl_tiprdc.seeding import numpy_generator
-from strategies.aggregation import Arrays, Average, Rule, ServerAdam, State
-from strategies.reply_check import ReplyCheck, sort_replies
-from strategies.robust import aggregate_for
+from strategies.aggregation import Arrays, Rule, State
+from strategies.protected_mean import ProtectedMean
+from strategies.reply_check import Replies, ReplyCheck, sort_replies
 from strategies.roster import Roster
+from strategies.secagg_reply_check import MaskedReplyCheck
+from strategies.secure_sum import SecureSumError
+from strategies.turns import Turn
 
 LEADER = "extractor"  # the group that Strategy.start threads from round to round; the others are kept here
 
@@ -27,25 +29,13 @@ class TooManyFailuresError(RuntimeError):
     """More clients failed in an exchange than the experiment allows."""
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One exchange with the clients.
-
-    Attributes:
-        phase: what clients are asked to do.
-        round: the round that this exchange belongs to, from 1.
-        rules: for each group that comes back, how it is aggregated.
-        sends: the groups that clients need for it.
-        rate: factor of the clients' step size.
-        draws: how many clients are drawn in proportion to their records; 0: as many as the strategy asks, all alike.
-    """
-
-    phase: Phase
-    round: int
-    rules: Mapping[str, Rule]
-    sends: tuple[str, ...] = ("extractor", "adversary", "critic")
-    rate: float = 1.0
-    draws: int = 0
+@contextmanager
+def _failing_as_too_many(exchange: int, turn: Turn) -> Iterator[None]:
+    """A sum that can't be opened has lost too many clients."""
+    try:
+        yield
+    except SecureSumError as error:
+        raise TooManyFailuresError(f"exchange {exchange} ({turn.phase}): {error}") from None
 
 
 @dataclass(frozen=True)
@@ -61,9 +51,12 @@ class Exchange:
         seconds: from asking to the next arrays.
         bytes_down: of arrays sent.
         bytes_up: of arrays received and used.
-        losses: means over clients.
-        failure_kinds: the failures by kind, see `reply_check.Kind`; and "stranger", the replies of nodes that weren't
-            asked. Those are no failures: nobody may end a run who takes no part in it.
+        losses: means over clients; NaN with noise, which they would tell around.
+        failure_kinds: the failures by kind, see `reply_check.Kind`. Three more are counted that are no failures of
+            clients asked: "late", not waited for, as enough others had replied; "stranger", replies of nodes that
+            weren't asked (nobody may end a run who takes no part in it); and "actor-died", "actor-hung", processes
+            that were replaced.
+        sampling: with noise: the largest probability that a client had to be drawn.
     """
 
     exchange: int
@@ -76,69 +69,7 @@ class Exchange:
     bytes_up: int
     losses: Mapping[str, float] = field(default_factory=dict)
     failure_kinds: Mapping[str, int] = field(default_factory=dict)
-
-
-def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
-    """Averaged gradients of the hybrid step, each with an Adam step on the server; adversary steps in between.
-
-    The crowd then takes the steps that a centralised trainer would take, whoever holds what, where local training
-    would pull clients with few private values apart. A few clients are enough for a gradient, and an adversary's
-    costs less: the critic stays at home.
-    """
-    total = federation.rounds * federation.updates_per_round
-
-    def adam(schedule: Callable[[int], float] = lambda step: 1.0) -> ServerAdam:
-        return ServerAdam(federation.server_learning_rate, method.beta1, schedule, aggregate_for(federation))
-
-    program = program_for(method, total)
-    rules: dict[str, Rule] = {}
-    for group in GROUPS:
-        updates = [done for done, names in _numbered(program) if group in names]  # before each of the group's steps
-
-        def schedule(step: int, group: str = group, updates: Sequence[int] = updates) -> float:
-            return step_size(method, group, updates[step], total)
-
-        rules[group] = adam(schedule)
-    clients = federation.gradient_clients
-    alone = {"adversary": rules["adversary"]}
-    together: dict[str, Rule] = {group: adam() for group in PRETRAINED}
-    turns = [
-        Turn("pretraining-gradient", 1, together, PRETRAINED, draws=clients)
-        for _ in range(pretraining_in(method, total))
-    ]
-    for done, names in _numbered(program):
-        number = done // federation.updates_per_round + 1
-        if names == GROUPS:
-            turns.append(Turn("hybrid-gradient", number, rules, draws=clients))
-        else:
-            turns.append(Turn("adversary-gradient", number, alone, ("extractor", "adversary"), draws=clients))
-    return turns
-
-
-def _numbered(program: Program) -> list[tuple[int, tuple[str, ...]]]:
-    """The program's batches, each with the number of updates of the extractor before it."""
-    done = accumulate((names == GROUPS for names in program), initial=0)
-    return list(zip(done, program, strict=False))
-
-
-def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
-    """The method's training on the clients, all three groups averaged, each by its own rule."""
-    aggregate = aggregate_for(federation)
-    rules: dict[str, Rule] = {
-        "extractor": Average(aggregate),
-        "critic": Average(aggregate),
-        # clients send this update balanced over private values already: no message may tell who holds which
-        "adversary": Average(aggregate),
-    }
-    total = federation.rounds
-    pretraining = [
-        Turn("local-pretraining", 1, {group: rules[group] for group in PRETRAINED}, PRETRAINED)
-        for _ in range(pretraining_in(method, total))
-    ]
-    return pretraining + [
-        Turn("local-training", number + 1, rules, rate=step_size(method, "critic", number, total))
-        for number in range(total)
-    ]
+    sampling: float = 0.0
 
 
 class HybridStrategy(Strategy):  # type: ignore[misc]
@@ -154,6 +85,8 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         allowed_failures: share of those asked that may fail.
         on_exchange: told about each exchange when it is done.
         done: exchanges that took place before, whose outcome `restore` is given.
+        protected: how clients' updates are kept from whom; None: the server sees them as they are.
+        quorum: share of those asked whose replies close an exchange; see `fl_tiprdc.federated.closing`.
     """
 
     def __init__(
@@ -167,13 +100,16 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         allowed_failures: float = 0.0,
         on_exchange: Callable[[Exchange], None] | None = None,
         done: int = 0,
+        quorum: float = 1.0,
+        protected: ProtectedMean | None = None,
     ) -> None:
         self.groups: dict[str, Arrays] = dict(initial)
-        self._done = done
+        self._done, self._quorum = done, quorum
+        self._grid: Grid | None = None
         self._turns, self._roster, self._config = turns, roster, dict(config)
         self._seed, self._count, self._allowed = seed, clients_per_round, allowed_failures
-        self._on_exchange = on_exchange
-        self._asked: dict[int, int] = {}  # partition -> times drawn; 0: weighted by its records
+        self._on_exchange, self._protected = on_exchange, protected
+        self._asked: dict[int, float] = {}  # partition -> times drawn, or its weight; 0: weighted by its records
         self._began, self._bytes_down = 0.0, 0
 
     def _rules(self) -> list[Rule]:
@@ -198,10 +134,13 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     def summary(self) -> None:
         """Nothing to log: rounds.csv has it."""
 
-    def _choose(self, exchange: int, draws: int) -> dict[int, int]:
+    def _choose(self, exchange: int, draws: int) -> Mapping[int, float]:
         most = min(self._count or len(self._roster.partitions), len(self._roster.partitions))
         generator = numpy_generator(self._seed, "sample-clients", exchange)
-        if 0 < draws < len(self._roster.partitions):
+        by_records = 0 < draws < len(self._roster.partitions)
+        if self._protected is not None and self._protected.draws:
+            return self._protected.draw(exchange, min(draws, most) if by_records else most, by_records)
+        if by_records:
             return self._roster.draw(min(draws, most), generator)
         if most < len(self._roster.partitions):
             return dict.fromkeys(self._roster.sample(most, generator), 0)
@@ -211,6 +150,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message for every client of the exchange; they share one content."""
+        self._grid = grid
         number = self._done + server_round
         turn = self._turns[number - 1]
         records = {name: pack_arrays(self.groups[name]) for name in turn.sends}
@@ -218,10 +158,16 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         if turn.rate != 1:
             settings["learning_rate"] *= turn.rate
         content = RecordDict({**records, CONFIG: ConfigRecord(settings)})
-        self._asked = self._choose(number, turn.draws)
+        self._asked = dict(self._choose(number, turn.draws))
         self._began = time.perf_counter()
-        self._bytes_down = len(self._asked) * sum(record.count_bytes() for record in records.values())
-        return [Message(content, dst_node_id=self._roster.node(p), message_type=MessageType.TRAIN) for p in self._asked]
+        asked: Iterable[int] = self._asked
+        if self._protected is not None:
+            sent = {name: self.groups[name] for name in turn.sends}
+            with _failing_as_too_many(number, turn):
+                asked = self._protected.begin(grid, number, self._asked, content, sent)
+        messages = [Message(content, dst_node_id=self._roster.node(p), message_type=MessageType.TRAIN) for p in asked]
+        self._bytes_down = len(messages) * sum(record.count_bytes() for record in records.values())
+        return messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -233,25 +179,27 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         """
         number = self._done + server_round
         turn = self._turns[number - 1]
-        check = ReplyCheck(number, {name: self.groups[name] for name in turn.rules})
-        sorted_out = sort_replies(replies, self._asked, self._roster, check)
-        good = sorted_out.good
-        failures = len(self._asked) - len(good)
+        current, kept = {name: self.groups[name] for name in turn.rules}, self._protected
+        check: ReplyCheck | MaskedReplyCheck = kept.check(current) if kept else ReplyCheck(number, current)
+        asked, came = kept.present if kept else self._asked, list(replies)
+        closed = self._quorum < 1 and answered(came) >= needed(len(asked), self._quorum)
+        got: Replies[Any] = sort_replies(came, asked, self._roster, check, closed)
+        if kept:
+            got = Replies(got.good, (*kept.refused, *got.refused))
+        good, failures = got.good, got.failures
         if failures > self._allowed * len(self._asked):
             raise TooManyFailuresError(
                 f"{failures} of {len(self._asked)} clients failed in exchange {number} ({turn.phase}), "
-                f"allowed are {self._allowed:.0%}; the first: {sorted_out.first_reason}"
+                f"allowed are {self._allowed:.0%}; the first: {got.first_reason}"
             )
-        busy = {partition: update for partition, update in good.items() if update.records}
-        if not busy:
-            raise TooManyFailuresError(f"no client has a record in exchange {number}")
-        weights = [self._asked[partition] or update.records for partition, update in busy.items()]
+        if kept:
+            with _failing_as_too_many(number, turn):
+                said, losses = kept.mean(good, current, turn.phase in WEIGHTS)
+            weights: list[float] = [1]
+        else:
+            said, weights, losses = self._plain(number, good)
         for name, rule in turn.rules.items():
-            self.groups[name] = rule(self.groups[name], [update.groups[name] for update in busy.values()], weights)
-        losses = {
-            name: sum(update.losses[i] * w for update, w in zip(busy.values(), weights, strict=True)) / sum(weights)
-            for i, name in enumerate(LOSSES)
-        }
+            self.groups[name] = rule(self.groups[name], [one[name] for one in said], weights)
         if self._on_exchange is not None:
             self._on_exchange(
                 Exchange(
@@ -261,13 +209,28 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
                     len(good),
                     failures,
                     time.perf_counter() - self._began,
-                    self._bytes_down,
-                    len(good) * check.bytes_of_one(),
+                    self._bytes_down + (kept.bytes_down if kept else 0),
+                    len(good) * check.bytes_of_one() + (kept.bytes_up if kept else 0),
                     losses,
-                    sorted_out.kinds,
+                    dict(sorted({**got.kinds, **losses_of(self._grid)}.items())),
+                    kept.sampling if kept else 0.0,
                 )
             )
         return pack_arrays(self.groups[LEADER]), MetricRecord(losses)
+
+    def _plain(
+        self, exchange: int, good: Mapping[int, Update]
+    ) -> tuple[list[GroupArrays], list[float], dict[str, float]]:
+        """What clients with records say, their weights, and their mean losses."""
+        busy = {partition: update for partition, update in good.items() if update.records}
+        if not busy:
+            raise TooManyFailuresError(f"no client has a record in exchange {exchange}")
+        weights = [self._asked[partition] or update.records for partition, update in busy.items()]
+        losses = {
+            name: sum(update.losses[i] * w for update, w in zip(busy.values(), weights, strict=True)) / sum(weights)
+            for i, name in enumerate(LOSSES)
+        }
+        return [update.groups for update in busy.values()], weights, losses
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -278,10 +241,3 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """None; see `configure_evaluate`."""
         return None
-
-
-# what a method exchanges -> its turns
-EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], list[Turn]]] = {
-    "gradients": gradient_turns,
-    "weights": weight_turns,
-}

@@ -9,10 +9,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.common.constant import ErrorCode
 
 from fl_tiprdc.federated.messages import (
     EXCHANGE,
@@ -29,7 +30,9 @@ from strategies.roster import Roster
 
 Kind = Literal[
     "error",  # the client says that it failed
+    "lost",  # its process died, or it can't be reached
     "silent",  # no reply in time
+    "late",  # no reply before the exchange closed, because enough others had replied: no failure
     "duplicate",  # more than one reply from a client: which of them is meant can't be told
     "stranger",  # from a node that wasn't asked
     "stale",  # to another exchange
@@ -40,8 +43,13 @@ Kind = Literal[
     "bytes",  # more, fewer or other bytes than such an array has
     "not-finite",  # NaN, infinite, or too large for its norm to be a number
     "metrics",  # missing, or no numbers
+    "shares",  # of secure aggregation: missing, or of other sizes
     "records",  # another number of records than the client said to hold
 ]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+RAISED = (ErrorCode.LOAD_CLIENT_APP_EXCEPTION, ErrorCode.CLIENT_APP_RAISED_EXCEPTION)
 
 
 class BadReplyError(ValueError):
@@ -71,7 +79,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Replies:
+class Replies(Generic[T]):
     """The replies to an exchange, sorted out.
 
     Attributes:
@@ -79,7 +87,7 @@ class Replies:
         refused: those asked that failed, in that order too; strangers come last.
     """
 
-    good: Mapping[int, Update]
+    good: Mapping[int, T]
     refused: tuple[Refusal, ...]
 
     @property
@@ -90,8 +98,21 @@ class Replies:
     @property
     def first_reason(self) -> str:
         """Why the first was refused; silence is told only where nobody says more."""
-        telling = [r for r in self.refused if r.kind not in ("silent", "stranger")]
+        telling = [r for r in self.refused if r.kind not in ("silent", "late", "stranger")]
         return (*telling, *self.refused)[0].reason
+
+    @property
+    def failures(self) -> int:
+        """How many of those asked failed: neither strangers nor those who were late."""
+        return sum(refusal.kind not in ("late", "stranger") for refusal in self.refused)
+
+
+class Check(Protocol[T_co]):
+    """What a good reply is."""
+
+    def read(self, content: RecordDict, records: int) -> T_co:
+        """What a reply says; a BadReplyError where it isn't what was asked for. `records` its sender said to hold."""
+        ...
 
 
 class ReplyCheck:
@@ -177,7 +198,9 @@ class ReplyCheck:
         return arrays
 
 
-def sort_replies(replies: Iterable[Message], asked: Iterable[int], roster: Roster, check: ReplyCheck) -> Replies:
+def sort_replies(
+    replies: Iterable[Message], asked: Iterable[int], roster: Roster, check: Check[T], closed: bool = False
+) -> Replies[T]:
     """Good replies and refused ones, whatever the order in which they came.
 
     Args:
@@ -185,6 +208,7 @@ def sort_replies(replies: Iterable[Message], asked: Iterable[int], roster: Roste
         asked: partition ids of the clients that were asked.
         roster: who they are, and how many records each said to hold.
         check: what a good reply is.
+        closed: whether the exchange closed because enough clients had replied.
     """
     sent: dict[int, list[Message]] = {partition: [] for partition in sorted(asked)}
     strangers: dict[int, Refusal] = {}
@@ -195,16 +219,16 @@ def sort_replies(replies: Iterable[Message], asked: Iterable[int], roster: Roste
             strangers[node] = Refusal("stranger", f"node {node} answers and wasn't asked")
         else:
             sent[partition].append(reply)
-    good: dict[int, Update] = {}
+    good: dict[int, T] = {}
     refused: list[Refusal] = []
     for partition, own in sent.items():
         if not own:
-            refused.append(Refusal("silent", "no reply in time"))
+            refused.append(Refusal("late" if closed else "silent", "no reply in time"))
         elif len(own) > 1:
             refused.append(Refusal("duplicate", f"client {partition} sent {len(own)} replies"))
         elif own[0].has_error():
             lines = str(own[0].error.reason).strip().splitlines() or [""]
-            refused.append(Refusal("error", lines[-1]))
+            refused.append(Refusal("error" if own[0].error.code in RAISED else "lost", lines[-1]))
         else:
             try:
                 good[partition] = check.read(own[0].content, roster.size(partition))

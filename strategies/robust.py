@@ -15,7 +15,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from fl_tiprdc.config import FederationConfig
+from fl_tiprdc.config import Experiment, FederationConfig
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.federated.contributions import clip_factors
 from strategies.aggregation import Aggregate, Arrays, weighted_mean
 
 
@@ -63,12 +65,12 @@ def _middle(replies: Sequence[Arrays], cut: int) -> Arrays:
     }
 
 
-def trimmed_mean(replies: Sequence[Arrays], weights: Sequence[int], share: float) -> Arrays:
+def trimmed_mean(replies: Sequence[Arrays], weights: Sequence[float], share: float) -> Arrays:
     """Mean of each coordinate without its largest and its smallest `share` (Yin et al. 2018, arXiv 1803.01498)."""
     return _middle(replies, hostile_among(len(replies), share))
 
 
-def median(replies: Sequence[Arrays], weights: Sequence[int]) -> Arrays:
+def median(replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
     """Median of each coordinate (Yin et al. 2018, arXiv 1803.01498).
 
     What most clients leave alone, such as the weight of a rare category, doesn't move.
@@ -86,11 +88,11 @@ def _squared_distances(replies: Sequence[Arrays]) -> npt.NDArray[np.float64]:
     return np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0.0)
 
 
-def multi_krum(replies: Sequence[Arrays], weights: Sequence[int], share: float) -> Arrays:
+def multi_krum(replies: Sequence[Arrays], weights: Sequence[float], share: float) -> Arrays:
     """Mean of the replies that are nearest to their neighbours (Blanchard et al. 2017, arXiv 1703.02757).
 
     Of n replies, f of them taken to be hostile, the n - f with the smallest sum of squared distances to their
-    n - f - 2 nearest are averaged. The paper's guarantee asks for n > 2 f + 2.
+    n - f - 2 nearest are averaged. The paper's guarantee asks for n > 2 f + 2: see `check_aggregation`.
     """
     count = len(replies)
     hostile = hostile_among(count, share)
@@ -102,7 +104,7 @@ def multi_krum(replies: Sequence[Arrays], weights: Sequence[int], share: float) 
     return _plain_mean([replies[i] for i in kept])
 
 
-def clipped_mean(replies: Sequence[Arrays], weights: Sequence[int], limit: float | None = None) -> Arrays:
+def clipped_mean(replies: Sequence[Arrays], weights: Sequence[float], limit: float | None = None) -> Arrays:
     """Mean of replies whose norms are cut to a limit (Sun et al. 2019, arXiv 1911.07963).
 
     Args:
@@ -111,8 +113,7 @@ def clipped_mean(replies: Sequence[Arrays], weights: Sequence[int], limit: float
         limit: the largest norm; None: the median of the replies' norms, which fewer than half can't move far.
     """
     norms = np.sqrt([sum(float(np.vdot(a, a)) for a in reply.values()) for reply in replies])
-    most = float(np.median(norms)) if limit is None else limit
-    factors = [np.float32(most / norm if norm > most else 1.0) for norm in norms]
+    factors = clip_factors(norms, float(np.median(norms)) if limit is None else limit).astype(np.float32)
     return _plain_mean(
         [{name: a * factor for name, a in reply.items()} for reply, factor in zip(replies, factors, strict=True)]
     )
@@ -126,6 +127,30 @@ AGGREGATIONS: Mapping[str, Callable[[float], Aggregate]] = {
     "multi-krum": lambda share: partial(multi_krum, share=share),
     "norm-clipping": lambda share: clipped_mean,
 }
+
+
+def check_aggregation(experiment: Experiment) -> None:
+    """Check that the rule can withstand what it is to withstand: multi-Krum asks for n > 2 f + 2 replies.
+
+    n is the number of clients in an exchange, less those that may fail, f how many of them are taken to be hostile.
+
+    Raises:
+        InputError: too few clients.
+    """
+    federation = experiment.federation
+    if federation.aggregation != "multi-krum" or "federated" not in experiment.settings:
+        return
+    for name in experiment.methods:
+        gradients = experiment.method_config(name).exchange == "gradients"
+        most = min(federation.clients_per_round or experiment.clients, experiment.clients)
+        asked = min(most, (gradients and federation.gradient_clients) or most)
+        replies = asked - math.floor(federation.allowed_failures * asked)
+        hostile = hostile_among(replies, federation.byzantine)
+        if replies <= 2 * hostile + 2:
+            raise InputError(
+                f"multi-krum needs more than 2 f + 2 replies, f of them hostile: {name} may have {replies} in an "
+                f"exchange, f = {hostile} (federation.byzantine is {federation.byzantine:g}); ask more clients"
+            )
 
 
 def aggregate_for(federation: FederationConfig) -> Aggregate:

@@ -29,6 +29,7 @@ SMALL: dict[str, Any] = {
     "lambdas": (0.5,),
     "dials": {"gaussian-noise": (1.0,)},
     "runtime": "inline",
+    "track": (),
     "network": {
         "representation": 8,
         "extractor_hidden": (24,),

@@ -10,7 +10,7 @@ import pytest
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data import load_population
-from simulations import audit, benchmark, command_line, partitions, run, updates
+from simulations import audit, benchmark, command_line, partitions, poisoning, run, updates
 
 Call = Callable[..., tuple[int | str | None, list[str]]]
 
@@ -21,6 +21,7 @@ WORK: dict[ModuleType, tuple[str, ...]] = {
     updates: ("attack_partition",),
     benchmark: ("compare_runtimes", "compare_scale"),
     audit: ("audit_published",),
+    poisoning: ("audit_raw",),
 }
 
 
@@ -53,7 +54,7 @@ def caller(monkeypatch, capsys, folder: Path) -> Call:
     for module, names in WORK.items():
         for name in names:
             monkeypatch.setattr(module, name, nothing_begins)
-    for module in (command_line, updates):
+    for module in (command_line, poisoning, updates):
         monkeypatch.setattr(module, "load_population", load_once)
     monkeypatch.chdir(folder)
 

@@ -15,13 +15,14 @@ from fl_tiprdc.config import (
     FederationConfig,
     MethodConfig,
     NetworkConfig,
+    ProtectionConfig,
     build_experiment,
     merge,
     read_toml,
 )
 from fl_tiprdc.errors import InputError
 
-MODELS = (Experiment, NetworkConfig, MethodConfig, CentralizedConfig, FederationConfig, AuditConfig)
+MODELS = (Experiment, NetworkConfig, MethodConfig, CentralizedConfig, FederationConfig, ProtectionConfig, AuditConfig)
 
 
 def complaint(values) -> str:
@@ -36,7 +37,7 @@ def test_defaults_are_the_main_job():
     assert (experiment.dataset, experiment.private, experiment.clients) == ("adult", (), 100)
     assert experiment.partition == "iid"
     assert experiment.methods == ("tiprdc", "tiprdc+")
-    assert len(experiment.lambdas) == 5
+    assert len(experiment.lambdas) == 4
     assert experiment.method_config("tiprdc") == METHODS["tiprdc"]
 
 

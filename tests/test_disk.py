@@ -76,6 +76,7 @@ def test_a_run_on_a_full_disk_leaves_the_earlier_one(files, monkeypatch, capsys,
     before = tree(tmp_path)
     monkeypatch.setattr(run, "run_experiment", lambda *_: outcome())
     arguments = ["--clients", "3", "--methods", "tiprdc+", "--lambdas", "0.1,0.9", "--output", str(tmp_path / "out")]
+    arguments += ["--track", "none"]
     with monkeypatch.context() as patch:
         disk = FullDisk(tmp_path, files, patch)
         status, lines = end_of(run.main, arguments, patch, capsys)

@@ -16,6 +16,7 @@ import ray
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 import fl_tiprdc.federated.cohort_grid as cohort_grid
+import fl_tiprdc.federated.cohorts as cohorts
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
@@ -133,13 +134,13 @@ def test_a_killed_actor_is_replaced_and_its_clients_are_asked_again(grid, messag
 
 def test_clients_whose_process_dies_twice_are_answered_with_an_error(make_store, messages, ray_session, monkeypatch):
     class Deadly(CohortActor):
-        def train(self, instruction, groups, partitions):
+        def train(self, instruction, groups, partitions, secure=None):
             if 3 in partitions:
                 os._exit(1)
-            return super().train(instruction, groups, partitions)
+            return super().train(instruction, groups, partitions, secure)
 
     monkeypatch.setattr(cohort_grid, "CohortActor", Deadly)
-    monkeypatch.setattr(cohort_grid, "LARGEST_COHORT", 1)
+    monkeypatch.setattr(cohorts, "LARGEST_COHORT", 1)
     grid = RayCohortGrid(make_store(CLIENTS), actors=2)
     replies = by_client(grid.send_and_receive(messages()))
     assert set(replies) == set(range(CLIENTS))
@@ -152,7 +153,7 @@ def test_clients_whose_process_dies_twice_are_answered_with_an_error(make_store,
 
 def test_a_timeout_returns_what_there_is_and_does_not_delay_the_next_exchange(grid, messages, monkeypatch):
     grid.send_and_receive(messages())
-    monkeypatch.setattr(cohort_grid, "LARGEST_COHORT", 1)
+    monkeypatch.setattr(cohorts, "LARGEST_COHORT", 1)
     slow, fast = messages(epochs=100_000), messages()
     began = time.monotonic()
     replies = by_client(grid.send_and_receive([*fast[:3], *slow[3:]], timeout=3))
@@ -161,7 +162,7 @@ def test_a_timeout_returns_what_there_is_and_does_not_delay_the_next_exchange(gr
     assert set(replies) <= {0, 1, 2}
     began = time.monotonic()
     assert len(list(grid.send_and_receive(messages()))) == CLIENTS
-    assert time.monotonic() - began < 20  # new actors start; the abandoned work is not waited for
+    assert time.monotonic() - began < 60  # new actors start; the abandoned work is not waited for
 
 
 def test_nothing_listens_on_an_outside_address_and_there_is_no_dashboard(grid):

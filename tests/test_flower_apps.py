@@ -1,9 +1,10 @@
-"""The apps that `flwr run` starts, here without Flower's processes: tests/test_deployment.py has those."""
+"""The apps that `flwr run` starts, here without Flower's processes: tests/test_processes.py has those."""
 
 import tomllib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid
@@ -15,7 +16,8 @@ from fl_tiprdc.errors import InputError, RunFailedError
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.local_grid import FIRST_NODE, answer, identify, stamp
 from simulations.command_line import experiment_parser, read_experiment
-from simulations.flower_apps import client_app, server_app
+from simulations.flower_client import client_app
+from simulations.flower_server import server_app
 from simulations.results import ROOT
 from simulations.run import main
 from simulations.run_config import ELSEWHERE, flags_of, read_run_config, run_config_defaults
@@ -38,13 +40,26 @@ bootstrap = 20
 further = []
 """
 
+OTHERS = {"output", "quick", "resume", "config"}  # that run.py has beside its settings
+
+
+def write_table(path: Path, rows: int = 300) -> dict[str, str]:
+    """A table of people, and the flags that name it."""
+    draw = np.random.default_rng(0)
+    sex, age = draw.integers(0, 2, rows), draw.normal(40, 10, rows).round(1)
+    job = np.array(["cook", "clerk", "smith"])[(draw.random(rows) * 2 + sex * 0.9).astype(int)]
+    rich = (age + 8 * sex + draw.normal(0, 6, rows) > 45).astype(int)
+    frame = {"age": age, "job": job, "hours": draw.normal(30, 5, rows) + 4 * sex, "sex": np.array(["f", "m"])[sex]}
+    pd.DataFrame(frame | {"rich": rich}).to_csv(path, index=False)
+    return {"dataset": "table", "data": str(path), "private": "sex", "tasks": "rich"}
+
 
 class NodesGrid(Grid):
     """Nodes that have a run config, as Flower's; nobody but them knows which client they are."""
 
-    def __init__(self, run_config, clients):
+    def __init__(self, run_config, clients, own=lambda client: {}):
         identify()
-        self._run_config, self._clients = run_config, clients
+        self._run_config, self._clients, self._own = run_config, clients, own
 
     set_run = run = create_message = push_messages = pull_messages = None
 
@@ -54,7 +69,8 @@ class NodesGrid(Grid):
     def send_and_receive(self, messages, *, timeout=None):
         for message in reversed(list(messages)):
             node = message.metadata.dst_node_id
-            config = {"partition-id": (node - FIRST_NODE) // 7, "num-partitions": self._clients}
+            client = (node - FIRST_NODE) // 7
+            config = {"partition-id": client, "num-partitions": self._clients, **self._own(client)}
             yield answer(client_app, stamp(message), Context(1, node, config, RecordDict(), self._run_config))
 
 
@@ -63,7 +79,7 @@ def run_config(tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
     own = {
         "clients": 3,
-        "records": 500,
+        **write_table(tmp_path / "people.csv"),
         "rounds": 1,
         "seeds": "4",
         "settings": "federated",
@@ -76,9 +92,9 @@ def run_config(tmp_path):
 
 def test_the_projects_run_config_is_the_flags_of_run_py():
     written = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
-    assert written["config"] == run_config_defaults()
-    flags = {key.replace("-", "_") for key in written["config"]} - {"output", "quick", "config", "coordinator"}
-    assert flags | set(ELSEWHERE) == set(vars(experiment_parser("").parse_args([]))) - {"output", "quick", "config"}
+    assert written["config"] == run_config_defaults(), "python -m simulations.run_config prints what belongs there"
+    flags = {key.replace("-", "_") for key in written["config"]} - {*OTHERS, "coordinator"}
+    assert flags | set(ELSEWHERE) == set(vars(experiment_parser("").parse_args([]))) - OTHERS
 
 
 def test_defaults_give_way_and_what_is_given_wins(tmp_path):
@@ -96,7 +112,7 @@ def test_defaults_give_way_and_what_is_given_wins(tmp_path):
 
 def test_simulated_clients_hold_what_run_py_gives_them(run_config, tmp_path):
     experiment, _ = read_run_config(run_config, "flower")
-    crowd = load_population("adult", ("sex",), experiment.held_out, experiment.data).contributors
+    crowd = load_population("table", ("sex",), experiment.held_out, experiment.data).contributors
     for seed in (0, 4):  # a run of several seeds asks for both
         parts = partition(crowd.private, 3, "by-private", seed)
         write_client_store(tmp_path / str(seed), crowd.records(), parts, crowd.description, seed)
@@ -122,7 +138,7 @@ def test_the_server_app_leaves_what_run_py_leaves(run_config, tmp_path):
 
 @pytest.mark.parametrize("nodes", [2, 4])
 def test_a_federation_of_another_size_is_refused(nodes, run_config, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("simulations.flower_apps.SETTLED", 0.1)
+    monkeypatch.setattr("simulations.flower_server.SETTLED", 0.1)
     with pytest.raises(InputError, match=f"has {nodes} nodes and the run 3 clients: --federation-config 'num-super"):
         server_app(NodesGrid(run_config, nodes), Context(1, 1, {}, RecordDict(), run_config))
     assert capsys.readouterr().err.startswith(f"failed: the federation has {nodes} nodes")

@@ -302,7 +302,7 @@ def test_a_half_written_store_is_refused_and_publishing_again_repairs_it(release
     grid = grid_of(store)
     with pytest.raises(KeyboardInterrupt):
         publish(grid, take_roster(grid, 5), extractor, instruction, 8, half, 0.0, 60, on_part=stop)
-    (half / ".part-000003.parquet.writing").write_bytes(b"PAR1")  # what a kill in the middle of a write leaves
+    (half / ".part-000003.parquet.partial").write_bytes(b"PAR1")  # what a kill in the middle of a write leaves
     assert len(list(half.glob("part-*.parquet"))) == 3
     with pytest.raises(InputError, match=r"is no whole release: cannot read release\.json"):
         read_store(half)

@@ -188,7 +188,7 @@ def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_refused(tmp_path):
 def test_resuming_with_other_settings_is_refused_and_loses_nothing(small, tmp_path, monkeypatch):
     from rich.console import Console
 
-    def fail(experiment, publication, stages, kept, grid):
+    def fail(experiment, publication, stages, kept):
         kept.keep("centralized/x", {"a": np.ones(1, np.float32)})
         raise KeyboardInterrupt
 

@@ -11,7 +11,6 @@ from fl_tiprdc.federated.local_grid import FIRST_NODE
 from fl_tiprdc.federated.messages import pack_arrays, unpack_arrays
 from fl_tiprdc.federated.server_app import Point, train_point
 from strategies.aggregation import Average, ServerAdam, weighted_mean
-from strategies.hybrid_strategy import gradient_turns, weight_turns
 from strategies.robust import (
     AGGREGATIONS,
     aggregate_for,
@@ -23,6 +22,7 @@ from strategies.robust import (
     trimmed_mean,
 )
 from strategies.roster import take_roster
+from strategies.turns import gradient_turns, weight_turns
 from tests.conftest import initial_arrays
 
 ROBUST = [name for name in AGGREGATIONS if name != "mean"]

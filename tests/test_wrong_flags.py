@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from fl_tiprdc.data import DATASETS
-from simulations import audit, benchmark, partitions, run, updates
+from simulations import audit, benchmark, partitions, poisoning, run, updates
 from tests.entry_points import caller
 from tests.test_command_line import BAD_FLAGS, ROOT
 from tests.test_official_data import WRITERS, change, remove, shorten
@@ -97,6 +97,30 @@ UPDATES = [
     (["--output", "people.csv/below"], "cannot write to output", "Not a directory"),
     (["--output", "x" * 300], "cannot write to output", "File name too long"),
 ]
+POISONING = [
+    (["--kinds", "rude"], "'rude'", "none, sign-flip"),
+    (["--kinds", ""], "--kinds ''", "at least one"),
+    (["--kinds", "leak,leak"], "leak, leak", "kind twice"),
+    (["--rules", "sum"], "'sum'", "mean, trimmed-mean"),
+    (["--rules", ","], "--rules ','", "at least one"),
+    (["--rules", "mean,mean"], "mean, mean", "rule twice"),
+    (["--share", "0.5"], "--share '0.5'", "below 0.5"),
+    (["--share", "-0.1"], "--share '-0.1'", "at least 0"),
+    (["--share", "some"], "--share 'some'", "below 0.5"),
+    (["--share", "0.45"], "multi-krum needs more than 2 f + 2", "ask more clients"),
+    (["--method", "magic"], "unknown method 'magic'", "tiprdc+"),
+    (["--method", "tiprdc,tiprdc+"], "--method 'tiprdc,tiprdc+'", "one value"),
+    (["--method", ""], "methods is ()", "at least 1 value"),
+    (["--lam", "2"], "2.0", "at most 1"),
+    (["--lam", "half"], "'half'", "numbers"),
+    (["--lam", "0.1,0.2"], "--lam '0.1,0.2'", "one value"),
+    (["--seeds", "-1"], "-1", "at least 0"),
+    (["--seeds", "x"], "'x'", "whole numbers"),
+    (["--seeds", "1,1"], "1, 1", "twice"),
+    (["--output", "people.csv"], "cannot write to output", "File exists"),
+    (["--output", "people.csv/below"], "cannot write to output", "Not a directory"),
+    (["--output", "x" * 300], "cannot write to output", "File name too long"),
+]
 BENCHMARK = [
     (["--parts", "speed"], "unknown part 'speed'", "runtimes, scale"),
     (["--parts", ""], "unknown part ''", "runtimes, scale"),
@@ -114,7 +138,7 @@ BENCHMARK = [
     (["--output", "people.csv/below"], "cannot write to output", "Not a directory"),
     (["--output", "x" * 300], "cannot write to output", "File name too long"),
 ]
-TABLES = {run: MORE, partitions: PARTITIONS, updates: UPDATES, benchmark: BENCHMARK}
+TABLES = {run: MORE, partitions: PARTITIONS, updates: UPDATES, benchmark: BENCHMARK, poisoning: POISONING}
 # those whose wrong values have tests elsewhere: the entry point, its flags in each of them
 ELSEWHERE = [(run, row[0]) for row in BAD_FLAGS] + [(audit, flags) for flags, _ in WRONG]
 
@@ -166,10 +190,10 @@ def test_a_wrong_value_of_any_entry_point(module, flags, wrong, allowed, call):
     refused(call(module, *flags), wrong, allowed)
 
 
-@pytest.mark.parametrize("module", [run, partitions, updates, benchmark, audit], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [run, partitions, updates, benchmark, audit, poisoning], ids=lambda m: m.__name__)
 def test_every_flag_is_tried_with_three_wrong_values(module, monkeypatch, call):
     valued, none = flags_of(module, monkeypatch)
-    taken = set(flags_of(run, monkeypatch)[0]) & set(valued) if module in (partitions, updates) else set()
+    taken = set(flags_of(run, monkeypatch)[0]) & set(valued) if module in (partitions, poisoning, updates) else set()
     tried = [row[0][0].partition("=")[0] for row in TABLES.get(module, ())]
     tried += [word for owner, flags in ELSEWHERE if owner is module for word in flags]
     thin = {flag: tried.count(flag) for flag in set(valued) - taken if flag[0] == "-" and tried.count(flag) < 3}

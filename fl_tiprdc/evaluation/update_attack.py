@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.scores import Score, Weights, interval, resample, weighted_auc
+from fl_tiprdc.federated.contributions import clip_factors
 from fl_tiprdc.seeding import derive, numpy_generator
 
 Values = npt.NDArray[np.float64]
@@ -155,7 +156,7 @@ def _seen(
             for side in ("shadow", "real")
         ]
         bound = float(np.median(norms[0]))
-        scales = [np.minimum(1, bound / np.maximum(norm, 1e-12))[:, None] for norm in norms]
+        scales = [clip_factors(norm, bound)[:, None] for norm in norms]
         deviation = defence.level * bound
     else:
         scales, deviation = [np.ones((len(ours), 1)), np.ones((len(theirs), 1))], 0.0

@@ -9,8 +9,10 @@ import torch
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
-from fl_tiprdc.federated.local_work import perform, to_tensors
+from fl_tiprdc.federated.keyed_noise import KeyedNoise
+from fl_tiprdc.federated.local_work import to_tensors
 from fl_tiprdc.federated.messages import (
     CONFIG,
     RECORDS,
@@ -21,10 +23,12 @@ from fl_tiprdc.federated.messages import (
     unpack_arrays,
     unpack_groups,
 )
+from fl_tiprdc.federated.secagg.messages import KEY, OPENING, SESSION, OpenRequest, SecureWork, Session
+from fl_tiprdc.federated.secagg.work import answer_train, ledger_of, member_of
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.seeding import torch_generator
 
 Disk = Callable[[Context, int], Store]  # from a node and an experiment seed to where its records are
+LEAST_SIGMA = "least-sigma"  # of a node's config: it publishes nothing with less noise
 
 _stores: dict[str, ClientStore] = {}
 
@@ -48,9 +52,10 @@ def client_app_of(disk: Disk) -> ClientApp:
     @app.train()
     def train(message: Message, context: Context) -> Message:
         torch.set_num_threads(1)
-        instruction = Instruction.unpack(message.content.config_records[CONFIG])
+        configs = message.content.config_records
+        instruction, secure = Instruction.unpack(configs[CONFIG]), SecureWork.found_in(configs)
         store = disk(context, instruction.seed)
-        update = perform(store, instruction, unpack_groups(message.content), [_partition(context)])[0]
+        update = answer_train(store, instruction, unpack_groups(message.content), [_partition(context)], secure)[0]
         return Message(update.pack(), reply_to=message)
 
     @app.query("who")
@@ -60,10 +65,31 @@ def client_app_of(disk: Disk) -> ClientApp:
         config = ConfigRecord({"partition-id": partition, RECORDS: store.size(partition)})
         return Message(RecordDict({CONFIG: config}), reply_to=message)
 
+    @app.query("keys")
+    def keys(message: Message, context: Context) -> Message:
+        partition = _partition(context)
+        member = member_of(disk(context, int(message.content.config_records[SESSION][SEED])), partition)
+        return Message(RecordDict({SESSION: ConfigRecord({KEY: member.key})}), reply_to=message)
+
+    @app.query("shares")
+    def shares(message: Message, context: Context) -> Message:
+        session = Session.unpack(message.content.config_records[SESSION])
+        member = member_of(disk(context, session.seed), _partition(context))
+        return Message(RecordDict({SESSION: member.share(session).pack()}), reply_to=message)
+
+    @app.query("open")
+    def open_sum(message: Message, context: Context) -> Message:
+        configs, partition = message.content.config_records, _partition(context)
+        session, request = Session.unpack(configs[SESSION]), OpenRequest.unpack(configs[OPENING])
+        store = disk(context, session.seed)
+        opened = member_of(store, partition).open(session, request, ledger_of(store, partition, context))
+        return Message(RecordDict({OPENING: opened.pack()}), reply_to=message)
+
     @app.query("publish")
     def publish(message: Message, context: Context) -> Message:
         instruction = Instruction.unpack(message.content.config_records[CONFIG])
         extractor = unpack_arrays(message.content.array_records["extractor"])
+        require_noise(instruction, float(context.node_config.get(LEAST_SIGMA, 0.0)))
         z = representations(disk(context, instruction.seed), _partition(context), instruction, extractor)
         return Message(RecordDict({REPRESENTATIONS: pack_arrays({"z": z})}), reply_to=message)
 
@@ -72,6 +98,17 @@ def client_app_of(disk: Disk) -> ClientApp:
 
 def _partition(context: Context) -> int:
     return int(context.node_config["partition-id"])
+
+
+def require_noise(instruction: Instruction, least: float) -> None:
+    """Check that a release has the noise that a client asks for, whatever the server says.
+
+    Raises:
+        InputError: it has less.
+    """
+    sigma = instruction.sigma if instruction.method_config().channel else 0.0
+    if sigma < least:
+        raise InputError(f"the server asks for a release with sigma {sigma:g}; this client's least is {least:g}")
 
 
 def representations(
@@ -87,6 +124,6 @@ def representations(
     digest = hashlib.sha256()
     for name in sorted(extractor):
         digest.update(name.encode() + np.ascontiguousarray(extractor[name]).tobytes())
-    generator = torch_generator(store.secret(partition), "publication", digest.hexdigest(), str(instruction.sigma))
+    key = "\x1f".join([str(store.secret(partition)), "publication", digest.hexdigest(), str(instruction.sigma)])
     parameters = to_tensors({"extractor": extractor})["extractor"]
-    return step.release_all(parameters, records.x, generator, instruction.sigma)
+    return step.release_all(parameters, records.x, KeyedNoise(key.encode()), instruction.sigma)

@@ -49,6 +49,12 @@ def write_client_store(
         description: meaning of x and of the private labels, known to everybody.
         seed: the clients' secrets derive from it, so that a simulation can be repeated; see `secret`.
     """
+    write_records(root, records, partitions, description)
+    (root / "secret").write_text(str(derive(seed, "client-secrets")))
+
+
+def write_records(root: Path, records: Records, partitions: Sequence[Ints], description: Description) -> None:
+    """Write a client store without its secret."""
     root.mkdir(parents=True, exist_ok=True)
     order = np.concatenate(partitions)
     kept = np.lib.format.open_memmap(
@@ -60,7 +66,6 @@ def write_client_store(
     kept.flush()
     np.save(root / "private.npy", records.private[order])
     np.save(root / "offsets.npy", np.cumsum([0, *map(len, partitions)]))
-    (root / "secret").write_text(str(derive(seed, "client-secrets")))
     write_description(root / "description.json", description)
 
 

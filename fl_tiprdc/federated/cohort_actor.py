@@ -9,8 +9,9 @@ from flwr.app import Message
 from fl_tiprdc.federated.client_app import build_client_app, open_store
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_grid import answer, identify, node_context
-from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.federated.messages import CohortUpdate, GroupArrays, Instruction
+from fl_tiprdc.federated.secagg.messages import MaskedCohort, SecureWork
+from fl_tiprdc.federated.secagg.work import answer_train
 
 
 class CohortActor:
@@ -34,23 +35,29 @@ class CohortActor:
         return os.getpid()
 
     def train(
-        self, instruction: Instruction, groups: GroupArrays, partitions: list[int]
-    ) -> CohortUpdate | list[CohortUpdate | str]:
-        """The cohort's updates; or, if it fails as a whole, each client's own: an update or its error as text.
+        self, instruction: Instruction, groups: GroupArrays, partitions: list[int], secure: SecureWork | None = None
+    ) -> CohortUpdate | MaskedCohort | list[CohortUpdate | MaskedCohort | str]:
+        """The cohort's updates, masked where that is asked for.
 
-        Then its clients are tried one by one, so that one client's fault is its own.
+        If it fails as a whole, its clients are tried one by one, so that one client's fault is its own: then each
+        has an update, or its error as text.
         """
         store = open_store(self._store)
         try:
-            return perform(store, instruction, groups, partitions, self._device)
+            return answer_train(store, instruction, groups, partitions, secure, self._device)
         except Exception:
-            return [self._train_alone(store, instruction, groups, partition) for partition in partitions]
+            return [self._train_alone(store, instruction, groups, partition, secure) for partition in partitions]
 
     def _train_alone(
-        self, store: ClientStore, instruction: Instruction, groups: GroupArrays, partition: int
-    ) -> CohortUpdate | str:
+        self,
+        store: ClientStore,
+        instruction: Instruction,
+        groups: GroupArrays,
+        partition: int,
+        secure: SecureWork | None,
+    ) -> CohortUpdate | MaskedCohort | str:
         try:
-            return perform(store, instruction, groups, [partition], self._device)
+            return answer_train(store, instruction, groups, [partition], secure, self._device)
         except Exception as error:
             return f"{type(error).__name__}: {error}"
 

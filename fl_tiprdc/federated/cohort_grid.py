@@ -1,28 +1,56 @@
 """The ray-cohort runtime: a Grid that deals a round's messages to Ray actors in cohorts."""
 
 import logging
+import math
 import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 from flwr.app import Error, Message
 
 from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.federated.closing import Enough
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.cohorts import Job, deal, replies_to
 from fl_tiprdc.federated.local_grid import LOST, LocalGrid, stamp
 
 TRIES = 2
+TOGETHER, ALONE = 3 / 4, 1 / 16  # of an exchange's time: what a cohort may take, and then each of its clients
+DIED, HUNG = "actor-died", "actor-hung"  # how actors are lost
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Worker:
+    """An actor and what it does.
+
+    Attributes:
+        actor: the process.
+        busy: what it will return: its process id when it has started, or a job's results; None: it is idle.
+        job: what it works on; None while it starts.
+        until: when it has taken too long.
+        stale: whether nobody waits for its results any more.
+    """
+
+    actor: Any
+    busy: Any = None
+    job: Job | None = None
+    until: float = math.inf
+    stale: bool = False
 
 
 class RayCohortGrid(LocalGrid):
     """Flower's Grid on Ray actors that train whole cohorts of clients.
 
     Train messages that share their content are dealt to the actors in cohorts of near-equal numbers of records;
-    other messages go to the ClientApp one by one. An actor that dies is replaced and its messages are tried once
-    more; after that they are answered with an error.
+    other messages go to the ClientApp one by one. An actor that dies, or that takes more than `TOGETHER` of an
+    exchange's time, is replaced. Its clients are asked once more, each alone, so that the one at fault is found: it is
+    answered with an error if its process dies again, gets no more than `ALONE` of the time, and is asked alone from
+    then on.
 
     Args:
         store: the clients' records; actors on other machines must see the same folder.
@@ -41,58 +69,126 @@ class RayCohortGrid(LocalGrid):
         options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
         remote = ray.remote(**options)(CohortActor)
         self._make = lambda: remote.remote(str(store.root), len(store), threads)
-        self._actors: list[Any] = [self._make() for _ in range(actors)]
+        self._workers = [_Worker(self._make()) for _ in range(actors)]
+        self._alone: set[int] = set()  # nodes that are asked alone
+        self._losses: Counter[str] = Counter()
+        self._unborn = 0  # actors in a row that died before they had started
 
     def pids(self) -> list[int]:
         """Process ids of the actors."""
-        return [int(pid) for pid in ray.get([actor.pid.remote() for actor in self._actors])]
+        return [int(pid) for pid in ray.get([worker.actor.pid.remote() for worker in self._workers])]
 
     def close(self) -> None:
         """End the actors."""
-        for actor in self._actors:
-            ray.kill(actor)
-        self._actors = []
+        for worker in self._workers:
+            ray.kill(worker.actor)
+        self._workers = []
 
-    def _start(self, job: Job, actor: Any) -> Any:
-        if job.work is None:
-            return actor.handle.remote(job.messages)
-        instruction, groups = job.work
-        nodes = self.partitions()
-        return actor.train.remote(instruction, groups, [nodes[m.metadata.dst_node_id] for m in job.messages])
+    def take_losses(self) -> Mapping[str, int]:
+        """How many actors were lost since it was last asked, by kind."""
+        losses, self._losses = self._losses, Counter()
+        return losses
 
-    def _answer(self, messages: list[Message], timeout: float | None) -> list[Message]:
-        deadline = time.monotonic() + timeout if timeout else None
-        waiting = deal(messages, self, len(self._actors), ray.put)[::-1]
-        idle = list(range(len(self._actors)))
-        running: dict[Any, tuple[Job, int]] = {}
+    def answer_until(self, messages: Iterable[Message], timeout: float | None, enough: Enough) -> list[Message]:
+        """Replies to messages: all, or those that are there when they are `enough` or `timeout` is over."""
+        return self._answer([stamp(message) for message in messages], timeout, enough)
+
+    def _answer(self, messages: list[Message], timeout: float | None, enough: Enough | None = None) -> list[Message]:
+        deadline = time.monotonic() + timeout if timeout else math.inf
+        waiting = self._jobs(messages)
         replies: list[Message] = []
-        while waiting or running:
-            while waiting and idle:
-                job, place = waiting.pop(), idle.pop(0)
-                job.tries += 1
-                running[self._start(job, self._actors[place])] = (job, place)
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            ready, _ = ray.wait(list(running), num_returns=1, timeout=left)
-            if not ready:
+        while waiting or any(worker.job and not worker.stale for worker in self._workers):
+            if time.monotonic() >= deadline or (enough and enough(replies)):
                 break
-            job, place = running.pop(ready[0])
-            idle.append(place)
-            try:
-                replies += replies_to(job, ray.get(ready[0]))
-            except ray.exceptions.RayError as error:
-                log.warning("an actor was lost with %d messages: %s", len(job.messages), type(error).__name__)
-                self._replace(place)
-                if job.tries < TRIES:
-                    waiting.append(job)
-                else:
-                    replies += [
-                        stamp(Message(Error(LOST, f"the client's process died {TRIES} times"), reply_to=m))
-                        for m in job.messages
-                    ]
-        for _, place in running.values():
-            self._replace(place)  # what was abandoned must not delay the next exchange
+            if waiting and all(worker.stale for worker in self._workers):
+                self._replace(self._workers[0])  # else what was abandoned would delay this exchange
+            for worker in self._workers:
+                if waiting and worker.busy is None:
+                    self._start(worker, waiting.pop(0), timeout)
+            for worker in self._wait(deadline):
+                replies += self._collect(worker, waiting)
+        for worker in self._workers:
+            if worker.job and not worker.stale:
+                worker.stale = True
+                if time.monotonic() >= deadline:
+                    self._lose(worker, HUNG)
         return replies
 
-    def _replace(self, place: int) -> None:
-        ray.kill(self._actors[place])
-        self._actors[place] = self._make()
+    def _jobs(self, messages: list[Message]) -> list[Job]:
+        """What is to be done, in order: those last that are asked alone."""
+        first: list[Job] = []
+        last: list[Job] = []
+        for job in deal(messages, self, len(self._workers), ray.put):
+            together = [message for message in job.messages if message.metadata.dst_node_id not in self._alone]
+            last += [Job([message], job.work) for message in job.messages if message not in together]
+            first += [Job(together, job.work)] if together else []
+        return first + last
+
+    def _start(self, worker: _Worker, job: Job, timeout: float | None) -> None:
+        job.tries += 1
+        time_share = ALONE if len(job.messages) == 1 and (job.tries > 1 or self._suspected(job)) else TOGETHER
+        worker.job, worker.stale = job, False
+        worker.until = time.monotonic() + time_share * timeout if timeout else math.inf
+        if job.work is None:
+            worker.busy = worker.actor.handle.remote(job.messages)
+            return
+        instruction, groups, secure = job.work
+        nodes = self.partitions()
+        clients = [nodes[message.metadata.dst_node_id] for message in job.messages]
+        worker.busy = worker.actor.train.remote(instruction, groups, clients, secure)
+
+    def _suspected(self, job: Job) -> bool:
+        return job.messages[0].metadata.dst_node_id in self._alone
+
+    def _wait(self, deadline: float) -> Sequence[_Worker]:
+        """Workers that are done, have died or have taken too long, as soon as there is one."""
+        busy = {worker.busy: worker for worker in self._workers if worker.busy is not None}
+        left = min([deadline, *(worker.until for worker in busy.values())]) - time.monotonic()
+        ready, _ = ray.wait(list(busy), num_returns=1, timeout=None if left == math.inf else max(0.0, left))
+        now = time.monotonic()
+        return [busy[future] for future in ready] or [worker for worker in busy.values() if worker.until <= now]
+
+    def _collect(self, worker: _Worker, waiting: list[Job]) -> list[Message]:
+        """Replies of a worker that `_wait` gave; its clients go back to `waiting` if it was lost."""
+        job, wanted = worker.job, not worker.stale
+        overdue = worker.until <= time.monotonic() and not ray.wait([worker.busy], timeout=0)[0]
+        try:
+            results = None if overdue else ray.get(worker.busy)
+        except ray.exceptions.RayError as error:
+            log.warning("an actor was lost: %s", type(error).__name__)
+            self._lose(worker, DIED)
+        else:
+            if overdue:
+                self._lose(worker, HUNG)
+            else:
+                worker.busy = worker.job = None
+                worker.until, worker.stale = math.inf, False
+                return replies_to(job, results) if job and wanted else []
+        return self._again(job, waiting, overdue) if job and wanted else []
+
+    def _again(self, job: Job, waiting: list[Job], overdue: bool) -> list[Message]:
+        """Ask the clients of a lost job once more, each alone; of one that was alone, say that it failed."""
+        if len(job.messages) == 1 and (overdue or job.tries >= TRIES):
+            self._alone.add(job.messages[0].metadata.dst_node_id)
+            if overdue:
+                return []  # it said nothing
+            return [
+                stamp(Message(Error(LOST, f"the client's process died {TRIES} times"), reply_to=message))
+                for message in job.messages
+            ]
+        waiting += [Job([message], job.work, job.tries) for message in job.messages]
+        return []
+
+    def _lose(self, worker: _Worker, kind: str) -> None:
+        self._losses[kind] += 1
+        self._unborn = self._unborn + 1 if kind == DIED and worker.job is None else 0
+        if self._unborn > TRIES * len(self._workers):
+            raise RuntimeError("the processes of the clients end as soon as they start")
+        self._replace(worker)
+
+    def _replace(self, worker: _Worker) -> None:
+        """A new actor, which can be given work when it has started."""
+        ray.kill(worker.actor)
+        worker.actor = self._make()
+        worker.busy, worker.job = worker.actor.pid.remote(), None
+        worker.until, worker.stale = math.inf, False

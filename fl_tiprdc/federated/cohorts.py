@@ -9,6 +9,7 @@ from flwr.app import Error, Message, MessageType
 
 from fl_tiprdc.federated.local_grid import RAISED, LocalGrid, stamp
 from fl_tiprdc.federated.messages import CONFIG, CohortUpdate, Instruction, LocalArrays, Update, unpack_groups
+from fl_tiprdc.federated.secagg.messages import MaskedCohort, MaskedUpdate, SecureWork
 
 LARGEST_COHORT = 64  # clients in one stacked program: beyond it, memory grows and speed doesn't
 LARGEST_BUNDLE = 64  # messages for the ClientApp that go to a worker together
@@ -16,10 +17,10 @@ LARGEST_BUNDLE = 64  # messages for the ClientApp that go to a worker together
 
 @dataclass
 class Job:
-    """Messages for one worker: a cohort to train (with its instruction and arrays), or a bundle to handle."""
+    """Messages for one worker: a cohort to train (with instruction, arrays, masking), or a bundle to handle."""
 
     messages: list[Message]
-    work: tuple[Instruction, Any] | None = None
+    work: tuple[Instruction, Any, SecureWork | None] | None = None
     tries: int = 0
 
 
@@ -42,7 +43,8 @@ def deal(messages: list[Message], grid: LocalGrid, workers: int, share: Callable
     jobs: list[Job] = []
     for same in alike.values():
         content = same[0].content
-        work = (Instruction.unpack(content.config_records[CONFIG]), share(unpack_groups(content)))
+        configs = content.config_records
+        work = (Instruction.unpack(configs[CONFIG]), share(unpack_groups(content)), SecureWork.found_in(configs))
         # longest first, dealt like cards there and back: cohorts of like size with clients of like size
         same.sort(key=lambda m: -int(grid.store.sizes[grid.partitions()[m.metadata.dst_node_id]]))
         count = min(workers * -(-len(same) // (LARGEST_COHORT * workers)), len(same))
@@ -59,8 +61,8 @@ def replies_to(job: Job, results: Any) -> list[Message]:
     """What a worker returned for a job, as replies to its messages."""
     if job.work is None:
         return list(results)
-    updates: list[Update | str] = []
-    if isinstance(results, CohortUpdate):
+    updates: list[Update | MaskedUpdate | str] = []
+    if isinstance(results, (CohortUpdate, MaskedCohort)):
         updates += (results[i] for i in range(len(results)))
     else:
         updates += (one if isinstance(one, str) else one[0] for one in results)
@@ -69,3 +71,8 @@ def replies_to(job: Job, results: Any) -> list[Message]:
         content = Error(RAISED, update) if isinstance(update, str) else update.pack(LocalArrays)
         replies.append(stamp(Message(content, reply_to=message)))
     return replies
+
+
+def as_it_is(arrays: Any) -> Any:
+    """What makes arrays ready for a worker in this process."""
+    return arrays

@@ -91,19 +91,19 @@ def unpack_array(array: Array) -> npt.NDArray[np.float32]:
     return other
 
 
-def unpack_strictly(array: Array) -> npt.NDArray[np.float32]:
+def unpack_strictly(array: Array, dtype: str = "float32") -> npt.NDArray[Any]:
     """One array from a sender who isn't trusted: its bytes are those that `pack_array` makes, or they aren't read.
 
     Raises:
         ValueError: other bytes, or more or fewer than the shape asks for.
     """
     shape = tuple(array.shape)
-    header = _npy_header(array.dtype, shape) if array.dtype == "float32" else b""
+    header = _npy_header(array.dtype, shape) if array.dtype == dtype else b""
     if array.stype != SType.NUMPY or not header or not array.data.startswith(header):
-        raise ValueError(f"isn't a float32 array of shape {shape} in numpy's format")
-    if len(array.data) != (expected := len(header) + 4 * math.prod(shape)):
+        raise ValueError(f"isn't a {dtype} array of shape {shape} in numpy's format")
+    if len(array.data) != (expected := len(header) + np.dtype(dtype).itemsize * math.prod(shape)):
         raise ValueError(f"has {len(array.data)} bytes; expected {expected}")
-    found: npt.NDArray[np.float32] = np.frombuffer(array.data, np.float32, offset=len(header)).reshape(shape)
+    found: npt.NDArray[Any] = np.frombuffer(array.data, dtype, offset=len(header)).reshape(shape)
     return found
 
 

@@ -114,7 +114,7 @@ def read_store(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int6
 def _clear(folder: Path) -> None:
     """Take an earlier release away, whole or half-written: its parts are none of the next one's."""
     (folder / MANIFEST).unlink(missing_ok=True)
-    for pattern in ("part-*.parquet", ".part-*.writing", f".{MANIFEST}.writing"):
+    for pattern in ("part-*.parquet", ".part-*.partial", f".{MANIFEST}.partial"):
         for old in folder.glob(pattern):
             old.unlink()
 

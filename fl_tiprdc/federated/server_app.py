@@ -1,5 +1,6 @@
 """The server's part of a run: train every point of a sweep over the crowd, then collect its publication."""
 
+import hashlib
 import json
 import logging
 import time
@@ -13,12 +14,15 @@ from flwr.serverapp import Grid
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
+from fl_tiprdc.federated.closing import closing
 from fl_tiprdc.federated.messages import GroupArrays, Instruction, pack_arrays
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
-from strategies.hybrid_strategy import EXCHANGES, Exchange, HybridStrategy, Turn
+from strategies.hybrid_strategy import Exchange, HybridStrategy
+from strategies.protected_mean import protected_mean
 from strategies.roster import Roster, take_roster
+from strategies.turns import EXCHANGES, Turn
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,17 @@ def exchanges_in(experiment: Experiment, method: str) -> int:
 
 def settings_of(experiment: Experiment, point: Point) -> str:
     """Everything that decides what training a point gives, as text: what a checkpoint must agree with."""
-    shared = ("dataset", "data", "private", "held_out", "clients", "partition", "network", "federation")
+    shared = ("dataset", "data", "private", "held_out", "clients", "partition", "network", "federation", "protection")
     values = experiment.model_dump(mode="json", include=set(shared))
     method = experiment.method_config(point.method).model_dump(mode="json")
     return json.dumps([values, method, asdict(point)], sort_keys=True)
+
+
+def training_name(experiment: Experiment, point: Point) -> str:
+    """A name that no other training has: of another point, or with other settings than how its sums are opened."""
+    openly = experiment.protection.model_copy(update={"secagg": False})
+    settings = settings_of(experiment.model_copy(update={"protection": openly}), point)
+    return f"{point.method} {point.lam:g} {hashlib.sha256(settings.encode()).hexdigest()}"
 
 
 def train_point(
@@ -148,6 +159,8 @@ def train_point(
         federation.allowed_failures,
         note,
         len(before[1]) if before else 0,
+        federation.quorum,
+        protected_mean(experiment.protection, roster, training_name(experiment, point), point.seed, federation),
     )
     if before:
         strategy.restore(before[0])
@@ -156,7 +169,7 @@ def train_point(
             for exchange in before[1]:
                 on_exchange(point, exchange)
     strategy.start(
-        grid,
+        closing(grid, federation.quorum),
         pack_arrays(strategy.groups["extractor"]),
         num_rounds=len(turns) - len(trained.exchanges),
         timeout=federation.timeout,

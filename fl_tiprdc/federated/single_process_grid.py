@@ -7,7 +7,7 @@ from flwr.app import Message
 
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
-from fl_tiprdc.federated.cohorts import deal, replies_to
+from fl_tiprdc.federated.cohorts import as_it_is, deal, replies_to
 from fl_tiprdc.federated.local_grid import LocalGrid
 
 
@@ -27,18 +27,14 @@ class SingleProcessGrid(LocalGrid):
         deadline = time.monotonic() + timeout if timeout else None
         nodes = self.partitions()
         replies: list[Message] = []
-        for job in deal(messages, self, 1, _as_it_is):
+        for job in deal(messages, self, 1, as_it_is):
             if deadline is not None and time.monotonic() > deadline:
                 break
             if job.work is None:
                 results: Any = self._actor.handle(job.messages)
             else:
-                instruction, groups = job.work
+                instruction, groups, secure = job.work
                 clients = [nodes[message.metadata.dst_node_id] for message in job.messages]
-                results = self._actor.train(instruction, groups, clients)
+                results = self._actor.train(instruction, groups, clients, secure)
             replies += replies_to(job, results)
         return replies
-
-
-def _as_it_is(arrays: Any) -> Any:
-    return arrays

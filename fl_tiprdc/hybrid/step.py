@@ -13,7 +13,7 @@ from fl_tiprdc.data.crowd import Description, Floats, X
 from fl_tiprdc.hybrid.bounds import INFORMATION, next_record
 from fl_tiprdc.hybrid.privacy import PRIVACY, balanced_cross_entropy, negated_cross_entropy
 from fl_tiprdc.models.batch_norm import BatchNorm2d
-from fl_tiprdc.models.channel import draw_noise, release
+from fl_tiprdc.models.channel import Noise, draw_noise, release
 from fl_tiprdc.models.critics import JointCritic
 from fl_tiprdc.models.networks import architecture_for, build_networks, representation_width
 from fl_tiprdc.seeding import derive
@@ -100,9 +100,7 @@ class HybridStep:
         features: Tensor = functional_call(self._modules["extractor"], extractor, (x,))
         return release(features, noise, sigma) if self.method.channel else features
 
-    def release_all(
-        self, extractor: Parameters, x: X, generator: torch.Generator, sigma: float, piece: int = 2048
-    ) -> Floats:
+    def release_all(self, extractor: Parameters, x: X, generator: Noise, sigma: float, piece: int = 2048) -> Floats:
         """What would be released for the records x [n, *shape], some at a time: [n, d]. Noise from `generator`."""
         found = np.empty((len(x), self.d), dtype=np.float32)
         with torch.no_grad():

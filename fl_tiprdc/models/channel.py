@@ -1,10 +1,13 @@
 """The release channel: what turns an extractor's output into a representation that may leave the device."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+Noise = torch.Generator | Callable[[tuple[int, ...]], Tensor]  # where draws come from
 
 
 def release(features: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
@@ -27,6 +30,8 @@ def capacity_bits(d: int, sigma: float) -> float:
     return math.inf if sigma == 0 else d / 2 * math.log2(1 + 1 / sigma**2)
 
 
-def draw_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+def draw_noise(shape: tuple[int, ...], generator: Noise) -> Tensor:
     """Standard normal draws ε from a generator that the caller owns."""
+    if not isinstance(generator, torch.Generator):
+        return generator(shape)
     return torch.randn(shape, generator=generator)

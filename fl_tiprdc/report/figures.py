@@ -186,6 +186,9 @@ def methods_figure(points: pd.DataFrame) -> Figure:
 
 def draw_all(folder: Path, points: pd.DataFrame, rounds: pd.DataFrame) -> list[str]:
     """Write every figure of a run; their names, most telling first."""
+    if not len(points):  # nothing was audited
+        save(training_figure(rounds), folder, "training")
+        return ["training"]
     figures = {
         "frontier": frontier_figure(points),
         "comparison": comparison_figure(points),

@@ -1,32 +1,27 @@
-"""The apps that `flwr run` starts: see [tool.flwr.app] in pyproject.toml.
+"""The ServerApp that `flwr run` starts: see [tool.flwr.app] in pyproject.toml.
 
-With `coordinator` in the run config, nodes are real clients with records of their own; without it, they are
-simulated, and each takes its part of the data set.
+With `coordinator` in the run config, nodes are real clients; without it, they are simulated.
 """
 
 import sys
 import time
+from functools import partial
+from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from rich.console import Console
 
-import fl_tiprdc.federated.client_app as clients
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.client_store import Store
+from simulations.coordinator import coordinate, read_deployment
+from simulations.experiment import run_experiment
+from simulations.flower_client import COORDINATOR
 from simulations.run import run
 from simulations.run_config import read_run_config
-from simulations.simulated_clients import simulated_disk
 
 SETTLED = 3.0  # seconds without a new node, after which a simulation has all of them
 
 
-def disk(context: Context, seed: int) -> Store:
-    """Where a node's records are."""
-    return simulated_disk(context, seed)
-
-
-client_app = clients.client_app_of(disk)
 server_app = ServerApp()
 
 
@@ -53,11 +48,16 @@ def require_nodes(grid: Grid, clients: int, patience: float = 60.0) -> None:
 
 @server_app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Train over the grid's clients, collect what they publish, audit it, write the results."""
+    """Train over the grid's clients, collect what they publish, audit, write the results."""
+    console, resume = Console(), bool(context.run_config.get("resume"))
     try:
-        experiment, output = read_run_config(context.run_config, "flower")
-        require_nodes(grid, experiment.clients)
-        run(experiment, output, Console(), grid=grid)
+        if folder := context.run_config.get(COORDINATOR):
+            experiment, coordinator, output = read_deployment(context.run_config, Path(str(folder)))
+            run(experiment, output, console, resume, partial(coordinate, grid=grid, coordinator=coordinator))
+        else:
+            experiment, output = read_run_config(context.run_config, "flower")
+            require_nodes(grid, experiment.clients)
+            run(experiment, output, console, resume, partial(run_experiment, grid=grid))
     except Exception as error:
         print(f"failed: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         raise

@@ -1,0 +1,51 @@
+"""A client's own table as records, by a description that others have made: nothing is learned from the table."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fl_tiprdc.data.column_encoding import encode_frame, require_columns
+from fl_tiprdc.data.column_values import as_number, as_text
+from fl_tiprdc.data.crowd import Attribute, Description, Ints, Records
+from fl_tiprdc.data.population import OTHER
+from fl_tiprdc.errors import InputError
+
+SPLIT = r"<= (\S+)"  # the lower class of numbers that were split at a median, as `encode_private` names it
+
+
+def records_of(frame: pd.DataFrame, description: Description) -> Records:
+    """The rows that have all private values, as records.
+
+    Raises:
+        InputError: a column is missing, no row is left, or a private value is none of the description's; it names the
+            row and not the value.
+    """
+    if description.modality != "table":
+        raise InputError(f"the description is of a {description.modality}, not of a table")
+    names = [attribute.name for attribute in description.attributes]
+    require_columns(frame, names, "private attribute")
+    whole = frame[frame[names].notna().all(axis=1)].reset_index(drop=True)
+    if whole.empty:
+        raise InputError(f"no row has a value in each of {', '.join(names)}")
+    private = np.stack([_labels(whole[a.name], a) for a in description.attributes], axis=1)
+    return Records(encode_frame(whole, description.columns), private)
+
+
+def _labels(values: pd.Series, attribute: Attribute) -> Ints:
+    lower = re.fullmatch(SPLIT, attribute.classes[0])
+    if lower and len(attribute.classes) == 2:
+        number = as_number(attribute.name, values).to_numpy()
+        return (number > float(lower[1])).astype(np.int64)
+    return _positions(as_text(values).tolist(), attribute)
+
+
+def _positions(text: Sequence[str], attribute: Attribute) -> Ints:
+    known = {name: place for place, name in enumerate(attribute.classes)}
+    other = known.get(OTHER)
+    found = [known.get(value, other) for value in text]
+    if None in found:
+        row, allowed = found.index(None) + 1, ", ".join(attribute.classes)
+        raise InputError(f"column '{attribute.name}', row {row} of those that are complete: is none of {allowed}")
+    return np.array(found, dtype=np.int64)

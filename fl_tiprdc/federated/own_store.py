@@ -1,0 +1,77 @@
+"""What one real client holds: its records on its own disk, and a secret that is nobody else's."""
+
+import secrets
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from fl_tiprdc.data.crowd import Description, Records
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.federated.client_store import ClientStore, write_records
+
+
+def write_own_store(root: Path, records: Records, description: Description) -> None:
+    """Write one client's records into a folder that only its owner may read.
+
+    The secret is drawn from the operating system, once: a folder that has one keeps it, so that a release that was
+    published before is answered with the same noise.
+
+    Raises:
+        InputError: there are no records.
+    """
+    if not len(records):
+        raise InputError(f"no records for '{root}'")
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o700)
+    write_records(root, records, [np.arange(len(records))], description)
+    secret = root / "secret"
+    if not secret.exists():
+        secret.touch(0o600)
+        secret.write_text(str(secrets.randbits(256)))
+
+
+class OwnStore(ClientStore):
+    """Read access to one client's folder.
+
+    Args:
+        root: as given to `write_own_store`.
+        partition: which client this is, as the server counts them.
+
+    Raises:
+        InputError: the folder isn't one of a client, or holds several clients.
+    """
+
+    def __init__(self, root: Path, partition: int) -> None:
+        try:
+            super().__init__(root)
+            clients = len(self)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"'{root}' holds no client's records: {error}") from None
+        if clients != 1:
+            raise InputError(f"'{root}' holds the records of {clients} clients")
+        self.partition = partition
+
+    def size(self, partition: int) -> int:
+        """Number of its records."""
+        return super().size(self._place(partition))
+
+    def records(self, partition: int) -> Records:
+        """Its records."""
+        return super().records(self._place(partition))
+
+    def secret(self, partition: int) -> int:
+        """Its secret."""
+        self._place(partition)
+        return int((self.root / "secret").read_text())
+
+    def _place(self, partition: int) -> int:
+        if partition != self.partition:
+            raise InputError(f"this is client {self.partition}, not {partition}")
+        return 0
+
+
+@lru_cache(maxsize=8)
+def open_own_store(root: str, partition: int) -> OwnStore:
+    """A client's folder, opened once in a process."""
+    return OwnStore(Path(root), partition)

@@ -1,0 +1,165 @@
+"""The server's part of a deployment: real clients train and publish; the audit is of people the server knows.
+
+What the clients publish can't be audited by anybody but them: nobody else knows whose private value is which. But
+the released extractor can be, by applying it to people of whom the server has records of its own: half of them are
+those from whom attackers and probes learn, and the other half those on whom they are tested. None of them
+contributed. Without such people there is no audit, and metrics.csv is empty.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from flwr.serverapp import Grid
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.data.crowd import Crowd, Description, Population
+from fl_tiprdc.data.description_file import read_description, write_description
+from fl_tiprdc.data.population import hold_out
+from fl_tiprdc.data.saved_crowd import read_crowd, write_crowd
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.audit import COLUMNS, Release
+from fl_tiprdc.federated.launch import one_after_the_other
+from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_point
+from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.models.networks import representation_shape, representation_width
+from simulations.command_line import given_experiment
+from simulations.experiment import examine, untrained_jobs
+from simulations.federated_stage import note_exchanges
+from simulations.further import Job, kept_groups
+from simulations.kept import Kept
+from simulations.outcome import Outcome, release_folder, represent, white_box
+from simulations.results import ROOT
+from simulations.run_config import Value, given
+from simulations.stages import Stages
+
+DESCRIPTION, PEOPLE = "description.json", "people.npz"
+OF_CONTRIBUTORS = ("membership",)  # attacks that make no sense on people who contributed nothing
+
+
+@dataclass(frozen=True)
+class Coordinator:
+    """What a deployment's server holds.
+
+    Attributes:
+        description: meaning of x and of the private labels, the same for everybody.
+        people: those of whom it has records, in two halves; None: it has none.
+    """
+
+    description: Description
+    people: Population | None
+
+
+def write_coordinator(folder: Path, description: Description, people: Crowd | None) -> None:
+    """Write a coordinator's folder: the description, and the people of whom it has records."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_description(folder / DESCRIPTION, description)
+    if people is not None:
+        write_crowd(folder / PEOPLE, people)
+
+
+def read_coordinator(folder: Path) -> Coordinator:
+    """A coordinator's folder.
+
+    Raises:
+        InputError: it isn't one.
+    """
+    try:
+        description = read_description(folder / DESCRIPTION)
+    except InputError as error:
+        raise InputError(f"'{folder}' is no coordinator's folder: {error}") from None
+    if not (folder / PEOPLE).exists():
+        return Coordinator(description, None)
+    crowd = read_crowd(folder / PEOPLE, description)
+    tested = hold_out(crowd.participant, 0.5)
+    return Coordinator(description, Population(*(crowd.take(np.flatnonzero(side)) for side in (~tested, tested))))
+
+
+def read_deployment(run_config: Mapping[str, Value], folder: Path) -> tuple[Experiment, Coordinator, Path]:
+    """The experiment, the coordinator, and the folder of the results.
+
+    Raises:
+        InputError: naming the value and what is allowed.
+    """
+    coordinator = read_coordinator(folder)
+    parsed = given(run_config)
+    experiment = given_experiment(parsed)
+    names = tuple(attribute.name for attribute in coordinator.description.attributes)
+    if experiment.private and set(experiment.private) != set(names):
+        raise InputError(f"the clients hide {', '.join(names)}: the run can't hide {', '.join(experiment.private)}")
+    further = tuple(name for name in experiment.audit.further if name not in OF_CONTRIBUTORS)
+    experiment = experiment.model_copy(
+        update={
+            "dataset": "clients",
+            "private": names,
+            "partition": "natural",
+            "runtime": "deployment",
+            "settings": tuple(name for name in experiment.settings if name != "centralized"),
+            "audit": experiment.audit.model_copy(update={"further": further}),
+        }
+    )
+    return experiment, coordinator, parsed.output or ROOT / "results" / f"deployment-{experiment.clients}"
+
+
+def coordinate(
+    experiment: Experiment, publication: Path, stages: Stages, kept: Kept, *, grid: Grid, coordinator: Coordinator
+) -> Outcome:
+    """Train every point over the grid's clients, collect what they publish, and audit what the server can.
+
+    Raises:
+        TooManyFailuresError: more clients failed than allowed.
+        TimeoutError: clients are missing.
+    """
+    description = coordinator.description
+    width = representation_width(description, experiment.network)
+    outcome = Outcome(representation=width, description=description)
+    rounds: list[dict[str, object]] = []
+    points = [
+        Point(m, lam, seed) for seed in experiment.seeds for m in experiment.methods for lam in experiment.lambdas
+    ]
+    total = sum(exchanges_in(experiment, point.method) for point in points)
+    servers = [
+        partial(
+            serve_point,
+            experiment=experiment,
+            description=description,
+            point=point,
+            publication=release_folder(publication, "federated", point),
+            checkpoint=release_folder(kept.root, "federated", point) / "training.safetensors",
+        )
+        for point in points
+    ]
+    with stages.stage("train federated", total) as ticker:
+        trained = one_after_the_other(grid, servers, lambda done: ticker.of(done, total))
+    for one in trained:
+        outcome.extractors["federated", one.point] = one.groups["extractor"]
+        note_exchanges(one, outcome, rounds)
+    outcome.rounds = pd.DataFrame(rounds)
+    outcome.metrics = pd.DataFrame(columns=COLUMNS)
+    if coordinator.people is not None:
+        jobs = untrained_jobs(experiment, coordinator.people, stages)
+        jobs += [_job(experiment, coordinator.people, one) for one in trained]
+        examine(experiment, coordinator.people, jobs, stages, outcome, kept)
+    return outcome
+
+
+def _job(experiment: Experiment, people: Population, one: Trained) -> Job:
+    """The released extractor on people of whom the server has records."""
+    point = one.point
+    step = HybridStep(people.contributors.description, experiment.network, experiment.method_config(point.method))
+    extractor = {name: torch.tensor(value) for name, value in one.groups["extractor"].items()}
+    release = Release(
+        "federated",
+        point.method,
+        point.lam,
+        point.seed,
+        represent(step, extractor, people.contributors, "federated", "learning", point),
+        represent(step, extractor, people.held_out, "federated", "tested", point),
+        *white_box(step, extractor, people.contributors, point.lam),
+        representation_shape(step.description, step.network),
+    )
+    return Job(release, None, kept_groups(experiment, step, one.groups))

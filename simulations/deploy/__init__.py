@@ -1,0 +1,1 @@
+"""A deployment: certificates, clients' folders, Flower's processes, and all of it on one machine."""

@@ -1,0 +1,103 @@
+"""The exchanges of a training, in order: what clients are asked for, and how what comes back is aggregated."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from fl_tiprdc.config import FederationConfig, MethodConfig
+from fl_tiprdc.federated.messages import Phase
+from fl_tiprdc.hybrid.program import Program, pretraining_in, program_for, step_size
+from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
+from strategies.aggregation import Average, Rule, ServerAdam
+from strategies.robust import aggregate_for
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One exchange with the clients.
+
+    Attributes:
+        phase: what clients are asked to do.
+        round: the round that this exchange belongs to, from 1.
+        rules: for each group that comes back, how it is aggregated.
+        sends: the groups that clients need for it.
+        rate: factor of the clients' step size.
+        draws: how many clients are drawn in proportion to their records; 0: as many as the strategy asks, all alike.
+    """
+
+    phase: Phase
+    round: int
+    rules: Mapping[str, Rule]
+    sends: tuple[str, ...] = ("extractor", "adversary", "critic")
+    rate: float = 1.0
+    draws: int = 0
+
+
+def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
+    """Averaged gradients of the hybrid step, each with an Adam step on the server; adversary steps in between.
+
+    The crowd then takes the steps that a centralised trainer would take, whoever holds what, where local training
+    would pull clients with few private values apart. A few clients are enough for a gradient, and an adversary's
+    costs less: the critic stays at home.
+    """
+    total = federation.rounds * federation.updates_per_round
+
+    def adam(schedule: Callable[[int], float] = lambda step: 1.0) -> ServerAdam:
+        return ServerAdam(federation.server_learning_rate, method.beta1, schedule, aggregate_for(federation))
+
+    program = program_for(method, total)
+    rules: dict[str, Rule] = {}
+    for group in GROUPS:
+        updates = [done for done, names in _numbered(program) if group in names]  # before each of the group's steps
+
+        def schedule(step: int, group: str = group, updates: Sequence[int] = updates) -> float:
+            return step_size(method, group, updates[step], total)
+
+        rules[group] = adam(schedule)
+    clients = federation.gradient_clients
+    alone = {"adversary": rules["adversary"]}
+    together: dict[str, Rule] = {group: adam() for group in PRETRAINED}
+    turns = [
+        Turn("pretraining-gradient", 1, together, PRETRAINED, draws=clients)
+        for _ in range(pretraining_in(method, total))
+    ]
+    for done, names in _numbered(program):
+        number = done // federation.updates_per_round + 1
+        if names == GROUPS:
+            turns.append(Turn("hybrid-gradient", number, rules, draws=clients))
+        else:
+            turns.append(Turn("adversary-gradient", number, alone, ("extractor", "adversary"), draws=clients))
+    return turns
+
+
+def _numbered(program: Program) -> list[tuple[int, tuple[str, ...]]]:
+    """The program's batches, each with the number of updates of the extractor before it."""
+    done = accumulate((names == GROUPS for names in program), initial=0)
+    return list(zip(done, program, strict=False))
+
+
+def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
+    """The method's training on the clients, all three groups averaged, each by its own rule."""
+    aggregate = aggregate_for(federation)
+    rules: dict[str, Rule] = {
+        "extractor": Average(aggregate),
+        "critic": Average(aggregate),
+        # clients send this update balanced over private values already: no message may tell who holds which
+        "adversary": Average(aggregate),
+    }
+    total = federation.rounds
+    pretraining = [
+        Turn("local-pretraining", 1, {group: rules[group] for group in PRETRAINED}, PRETRAINED)
+        for _ in range(pretraining_in(method, total))
+    ]
+    return pretraining + [
+        Turn("local-training", number + 1, rules, rate=step_size(method, "critic", number, total))
+        for number in range(total)
+    ]
+
+
+# what a method exchanges -> its turns
+EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], list[Turn]]] = {
+    "gradients": gradient_turns,
+    "weights": weight_turns,
+}

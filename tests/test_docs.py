@@ -1,0 +1,68 @@
+"""The notebook runs, the site builds, and what a person is promised is there."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import fl_tiprdc
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_notebook_runs():
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.read(ROOT / "examples" / "tutorial.ipynb", as_version=4)
+    assert not [cell for cell in notebook.cells if cell.get("outputs")]  # no results are kept in it
+    for cell in notebook.cells:  # a small one
+        cell.source = cell.source.replace("STEPS = 200", "STEPS = 5").replace("sample(6000", "sample(900")
+        cell.source = cell.source.replace("4000", "600").replace("(0.1, 0.5, 0.9)", "(0.1, 0.9)")
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code[-1].outputs[-1].data["text/plain"].endswith("True")
+    table = code[-2].outputs[-1].data["text/plain"]
+    assert {"attack", "income", "married", "bits"} <= set(table.split())
+
+
+def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path):
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings_handlers.python")
+    pytest.importorskip("latex2mathml")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 15
+    for page in pages:
+        fetched = re.findall(
+            r'<(?:script|img|link rel="stylesheet")[^>]*(?:src|href)="(https?:[^"]+)', page.read_text()
+        )
+        assert not fetched, page
+    assert "<math" in (tmp_path / "site" / "method.html").read_text()
+    assert "gradient_clients" in (tmp_path / "site" / "reference" / "settings.html").read_text()
+
+
+def test_what_says_the_version_says_the_same():
+    version = fl_tiprdc.__version__
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == version
+    assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_readmes_badges_are_true():
+    readme = (ROOT / "README.md").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    if "badge/python" in readme:
+        low, high = re.search(r"badge/python-(3\.\d+)%20to%20(3\.\d+)", readme).groups()
+        assert project["requires-python"] == f">={low},<3.{int(high.split('.')[1]) + 1}"
+    if "badge/license" in readme:
+        assert re.search(r"badge/license-([\w.]+--[\d.]+)", readme)[1].replace("--", "-") == project["license"]
