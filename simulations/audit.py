@@ -36,8 +36,8 @@ from fl_tiprdc.evaluation.published import (
     summarize_published,
 )
 from simulations.command_line import Parser, guard, some_words, words
-from simulations.results import ROOT, finish, git_commit, prepare
-from simulations.stages import Stages
+from simulations.running.results import ROOT, finish, git_commit, prepare
+from simulations.running.stages import Stages
 
 # a publication comes without the networks that made it
 POSSIBLE = tuple(name for name, attack in FURTHER.items() if "networks" not in attack.needs)

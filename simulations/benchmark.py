@@ -38,7 +38,7 @@ from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.whole_file import reserve, write_whole
 from simulations.command_line import Parser, guard
 from simulations.protection_cost import compare_protections
-from simulations.results import open_folder
+from simulations.running.results import open_folder
 from simulations.tables import show
 from strategies.hybrid_strategy import Exchange
 from strategies.roster import take_roster

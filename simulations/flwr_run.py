@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from simulations.command_line import FLAGS, experiment_parser, given_experiment, guard, read_experiment
-from simulations.flower_client import COORDINATOR
-from simulations.flower_commands import submit
-from simulations.run_config import ELSEWHERE, PATHS, Value
+from simulations.flower.client import COORDINATOR
+from simulations.flower.commands import submit
+from simulations.flower.run_config import ELSEWHERE, PATHS, Value
 
 
 def run_config_of(parsed: argparse.Namespace) -> dict[str, Value]:

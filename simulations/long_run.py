@@ -24,7 +24,7 @@ from fl_tiprdc.federated.server_app import Point, train_point
 from fl_tiprdc.whole_file import write_whole
 from simulations.benchmark import synthetic_store
 from simulations.command_line import Parser, guard
-from simulations.results import open_folder
+from simulations.running.results import open_folder
 from simulations.tables import show
 from strategies.hybrid_strategy import Exchange
 from strategies.roster import take_roster

@@ -20,8 +20,8 @@ from fl_tiprdc.report.partition_figure import partition_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import Parser, experiment_parser, guard, read_experiment, some_words
-from simulations.results import ROOT, config_text, open_folder
 from simulations.run import run
+from simulations.running.results import ROOT, config_text, open_folder
 from simulations.tables import show
 
 LEVEL = 0.6  # the attack at which settings are compared

@@ -33,10 +33,10 @@ from fl_tiprdc.federated.server_app import Point, train_point
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import FLAGS, Parser, guard, read_experiment, some_words
-from simulations.outcome import represent, white_box
-from simulations.parallel import as_done
-from simulations.results import ROOT, config_text, open_folder
-from simulations.stages import Stages
+from simulations.running.outcome import represent, white_box
+from simulations.running.parallel import as_done
+from simulations.running.results import ROOT, config_text, open_folder
+from simulations.running.stages import Stages
 from simulations.tables import show
 from strategies.robust import AGGREGATIONS, check_aggregation
 from strategies.roster import take_roster

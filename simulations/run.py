@@ -16,11 +16,11 @@ from fl_tiprdc.evaluation.frontier import compare, over_seeds
 from fl_tiprdc.evaluation.privacy_budget import budget_lines
 from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import experiment_parser, guard, read_experiment
-from simulations.experiment import run_experiment
-from simulations.kept import Kept, check_same
-from simulations.outcome import Outcome
-from simulations.results import config_text, default_output, finish, prepare, write_results
-from simulations.stages import Stages
+from simulations.running.experiment import run_experiment
+from simulations.running.kept import Kept, check_same
+from simulations.running.outcome import Outcome
+from simulations.running.results import config_text, default_output, finish, prepare, write_results
+from simulations.running.stages import Stages
 from simulations.tracking.tracker import Place
 from simulations.tracking.trackers import Trackers
 

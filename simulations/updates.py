@@ -47,8 +47,8 @@ from fl_tiprdc.report.update_figure import update_figure
 from fl_tiprdc.seeding import derive, numpy_generator
 from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import FLAGS, Parser, guard, read_experiment
-from simulations.results import ROOT, config_text, open_folder
-from simulations.stages import Stages, Ticker
+from simulations.running.results import ROOT, config_text, open_folder
+from simulations.running.stages import Stages, Ticker
 from simulations.tables import show
 from strategies.roster import take_roster
 from strategies.turns import EXCHANGES

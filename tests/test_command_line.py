@@ -18,10 +18,11 @@ from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.further_attacks import FURTHER
-from simulations import command_line, results, run
+from simulations import command_line, run
 from simulations.command_line import FLAGS, experiment_parser, guard, read_experiment
-from simulations.outcome import Outcome
-from simulations.stages import Stages
+from simulations.running import results
+from simulations.running.outcome import Outcome
+from simulations.running.stages import Stages
 from strategies.hybrid_strategy import TooManyFailuresError
 from tests.entry_points import load_once, tree
 

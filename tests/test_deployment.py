@@ -23,15 +23,15 @@ from fl_tiprdc.federated.keyed_noise import KeyedNoise
 from fl_tiprdc.federated.own_store import OwnStore, write_own_store
 from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.federated.server_app import Point, instruction_for
-from simulations.coordinator import read_coordinator
 from simulations.deploy.certificates import main as certificates_main
 from simulations.deploy.describe import main as describe_main
 from simulations.deploy.own_table import main as own_table_main
 from simulations.deploy.split import client_folder, coordinator_folder
 from simulations.deploy.split import main as split_main
-from simulations.flower_client import disk
-from simulations.flower_server import server_app
-from simulations.run_config import run_config_defaults
+from simulations.flower.client import disk
+from simulations.flower.coordinator import read_coordinator
+from simulations.flower.run_config import run_config_defaults
+from simulations.flower.server import server_app
 from tests.conftest import initial_arrays
 from tests.test_flower_apps import TINY, NodesGrid, write_table
 

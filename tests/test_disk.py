@@ -17,9 +17,10 @@ from fl_tiprdc.data.crowd import Attribute, Column, Description
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.whole_file import reserve, write_whole
-from simulations import audit, benchmark, partitions, results, run, updates
+from simulations import audit, benchmark, partitions, run, updates
 from simulations.command_line import guard
-from simulations.outcome import Outcome
+from simulations.running import results
+from simulations.running.outcome import Outcome
 from tests.entry_points import caller, tree
 from tests.test_command_line import ROOT
 

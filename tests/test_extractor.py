@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import fl_tiprdc
-import simulations.experiment as experiment_module
+import simulations.running.experiment as experiment_module
 from fl_tiprdc.config import METHODS, DataConfig, MethodConfig, NetworkConfig
 from fl_tiprdc.data.adult import load_adult
 from fl_tiprdc.data.column_encoding import encode_frame, fit_columns
@@ -28,10 +28,10 @@ from fl_tiprdc.extractor.transformer import TiprdcTransformer
 from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.seeding import torch_generator
-from simulations.experiment import run_experiment
-from simulations.kept import Kept
-from simulations.results import extractor_card
-from simulations.stages import Stages
+from simulations.running.experiment import run_experiment
+from simulations.running.kept import Kept
+from simulations.running.results import extractor_card
+from simulations.running.stages import Stages
 
 HIDDEN = (Attribute("group", ("a", "b")),)
 HALVES = ((0.5, 0.5),)

@@ -16,7 +16,7 @@ from flwr.app import ConfigRecord, Error, Message, MessageType, RecordDict
 from rich.console import Console
 
 import fl_tiprdc.federated.cohort_grid as cohort_grid
-import simulations.experiment as experiment_module
+import simulations.running.experiment as experiment_module
 from fl_tiprdc.config import build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import build_client_app

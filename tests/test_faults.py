@@ -216,7 +216,7 @@ def joined(address: str, folder: str) -> None:
     from fl_tiprdc.data import load_population
     from fl_tiprdc.data.partition import partition
     from fl_tiprdc.federated.client_store import write_client_store
-    from simulations.parallel import as_done
+    from simulations.running.parallel import as_done
     from tests.conftest import SMALL
 
     for _ in range(0 if address.startswith("ray://") else 60):  # until the cluster is there

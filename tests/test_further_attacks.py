@@ -9,15 +9,15 @@ import pytest
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-import simulations.experiment as experiment_module
+import simulations.running.experiment as experiment_module
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
 from fl_tiprdc.evaluation.further_attacks import FURTHER, LEAST, Case, named_attacks
 from fl_tiprdc.evaluation.further_summary import HEADINGS, further_tables, mean_further, summarize_further
 from fl_tiprdc.report.further_figures import PERSON, TITLES, further_figures
-from simulations.further import Job, attacked_jobs
 from simulations.run import run
+from simulations.running.further import Job, attacked_jobs
 
 PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=20)
 

@@ -21,8 +21,8 @@ from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.seeding import torch_generator
 from simulations import command_line
-from simulations import experiment as experiment_module
 from simulations.run import run
+from simulations.running import experiment as experiment_module
 from tests.test_networks import IMAGES, TEXTS, some
 from tests.test_runtimes import federate, largest_difference
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import simulations.command_line as command_line
-import simulations.experiment as experiment_module
+import simulations.running.experiment as experiment_module
 from fl_tiprdc.report.partition_figure import partition_figure
 from simulations import partitions
 from simulations.partitions import compare_partitions

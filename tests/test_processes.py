@@ -20,7 +20,7 @@ from simulations.deploy.certificates import LOOPBACK, make_certificates, make_no
 from simulations.deploy.loopback import start_all
 from simulations.deploy.processes import CONNECTION, LoopbackDeployment
 from simulations.deploy.split import coordinator_folder, split
-from simulations.flower_commands import submit
+from simulations.flower.commands import submit
 from tests.test_flower_apps import TINY, write_table
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]  # a busy machine takes minutes

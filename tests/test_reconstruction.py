@@ -9,7 +9,7 @@ import pytorch_msssim
 import torch
 from rich.console import Console
 
-import simulations.experiment as experiment_module
+import simulations.running.experiment as experiment_module
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import PADDING, Attribute, Column, Crowd, Description, Population
 from fl_tiprdc.evaluation.audit import COLUMNS, Release
@@ -18,8 +18,8 @@ from fl_tiprdc.evaluation.image_decoder import ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, psnr, scales_and_window, ssim
 from fl_tiprdc.evaluation.reconstruction import Examples, is_wanted, reconstruct
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
-from simulations.further import Job
 from simulations.run import run
+from simulations.running.further import Job
 
 ATTRIBUTES = (Attribute("u", ("a", "b")),)
 CONFIG = AuditConfig(reconstruct="always", reconstruction_records=400, reconstruction_steps=100, bootstrap=50)
@@ -309,7 +309,8 @@ def test_a_run_on_images_leaves_rows_and_the_figure(small, tmp_path, monkeypatch
     monkeypatch.setattr(experiment_module, "load_population", lambda *_: Population(*parts))
 
     def trained(experiment, population, stages, outcome, rounds, kept):
-        rounds.append({"setting": "centralized", "method": "tiprdc+", "lam": 0.1, "seed": 0})
+        where = {"setting": "centralized", "method": "tiprdc+", "lam": 0.1, "seed": 0, "round": 1, "phase": "update"}
+        rounds.append({**where, "privacy": 0.7, "information": 0.1, "adversary": 0.6})
         return [Job(release(codes, 200, setting="centralized", lam=lam)) for lam in experiment.lambdas]
 
     monkeypatch.setattr(experiment_module, "train_at_one_place", trained)

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 import simulations.command_line as command_line
-import simulations.experiment as experiment_module
-import simulations.federated_stage as federated_stage
+import simulations.running.experiment as experiment_module
+import simulations.running.federated_stage as federated_stage
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.frontier import VALIDATION
 from fl_tiprdc.federated.publication import read_store

@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 import fl_tiprdc  # noqa: F401  switches telemetry off
-import simulations.experiment as experiment_module
 import simulations.run as run_module
+import simulations.running.experiment as experiment_module
 from fl_tiprdc.errors import InputError
 from simulations.run import run
-from simulations.stages import Stages
+from simulations.running.stages import Stages
 from simulations.tracking import trackers
 from simulations.tracking.tracker import Place, Tracker, curves, plain, point_metrics
 from simulations.tracking.trackers import TRACKERS, Trackers, named_trackers

@@ -15,7 +15,7 @@ from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Crowd, Population
 from fl_tiprdc.errors import InputError
 from simulations.command_line import experiment_parser, given_experiment, guard
-from simulations.coordinator import DESCRIPTION, write_coordinator
+from simulations.flower.coordinator import DESCRIPTION, write_coordinator
 
 
 def everybody(population: Population) -> Crowd:

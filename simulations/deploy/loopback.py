@@ -17,8 +17,8 @@ from simulations.command_line import experiment_parser, guard, read_experiment
 from simulations.deploy.certificates import LOOPBACK, make_certificates, make_node_key
 from simulations.deploy.processes import CONNECTION, LoopbackDeployment
 from simulations.deploy.split import client_folder, coordinator_folder, split
-from simulations.flower_client import COORDINATOR
-from simulations.flower_commands import submit
+from simulations.flower.client import COORDINATOR
+from simulations.flower.commands import submit
 from simulations.flwr_run import run_config_of
 
 

@@ -15,7 +15,7 @@ import tomli_w
 
 from fl_tiprdc.errors import RunFailedError
 from simulations.deploy.certificates import CA, SERVER, SERVER_KEY
-from simulations.flower_commands import ask_flower, flower_environment
+from simulations.flower.commands import ask_flower, flower_environment
 
 HOST = "127.0.0.1"
 CONNECTION = "loopback"

@@ -17,7 +17,7 @@ from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.own_store import write_own_store
 from simulations.command_line import experiment_parser, guard, read_experiment
-from simulations.coordinator import write_coordinator
+from simulations.flower.coordinator import write_coordinator
 
 
 def client_folder(root: Path, client: int) -> Path:

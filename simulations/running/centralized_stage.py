@@ -18,11 +18,11 @@ from fl_tiprdc.hybrid.cohort import CohortResult
 from fl_tiprdc.hybrid.program import program_for
 from fl_tiprdc.hybrid.step import GROUPS, HybridStep, Parameters
 from fl_tiprdc.models.networks import representation_shape
-from simulations.further import Job, kept_groups
-from simulations.kept import Kept
-from simulations.outcome import LOSSES, Outcome, represent, white_box
-from simulations.parallel import as_done
-from simulations.stages import Stages
+from simulations.running.further import Job, kept_groups
+from simulations.running.kept import Kept
+from simulations.running.outcome import LOSSES, Outcome, represent, white_box
+from simulations.running.parallel import as_done
+from simulations.running.stages import Stages
 
 
 def train_at_one_place(

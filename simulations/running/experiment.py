@@ -21,12 +21,12 @@ from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
 from fl_tiprdc.evaluation.reconstruction import Reconstruction, is_wanted, reconstruct
 from fl_tiprdc.federated.launch import ray_session
 from fl_tiprdc.models.networks import representation_width
-from simulations.centralized_stage import train_at_one_place
-from simulations.federated_stage import train_federated
-from simulations.further import Job, attack_further, attacked_jobs, audit_name
-from simulations.kept import Kept
-from simulations.outcome import Outcome
-from simulations.stages import Stages
+from simulations.running.centralized_stage import train_at_one_place
+from simulations.running.federated_stage import train_federated
+from simulations.running.further import Job, attack_further, attacked_jobs, audit_name
+from simulations.running.kept import Kept
+from simulations.running.outcome import Outcome
+from simulations.running.stages import Stages
 
 
 def run_experiment(

@@ -17,10 +17,10 @@ from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_point
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_shape
-from simulations.further import Job, kept_groups
-from simulations.kept import Kept
-from simulations.outcome import Outcome, release_folder, represent, white_box
-from simulations.stages import Stages
+from simulations.running.further import Job, kept_groups
+from simulations.running.kept import Kept
+from simulations.running.outcome import Outcome, release_folder, represent, white_box
+from simulations.running.stages import Stages
 
 
 def train_federated(

@@ -33,11 +33,11 @@ from fl_tiprdc.report.page import write_page
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
 from fl_tiprdc.report.run_tables import read_run
 from fl_tiprdc.report.style import save as save_figure
-from simulations.outcome import Outcome, release_folder
-from simulations.stages import Stages
+from simulations.running.outcome import Outcome, release_folder
+from simulations.running.stages import Stages
 
 PACKAGES = ("flwr", "flwr-datasets", "ray", "torch", "scikit-learn", "numpy", "pandas")
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 MARKS = ("config.toml", "metrics.csv", "summary.json")  # a folder that has these is an earlier run's
 
 

@@ -11,8 +11,8 @@ from fl_tiprdc.config import Experiment, read_toml
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.messages import Arrays
 from fl_tiprdc.whole_file import write_whole
-from simulations.parallel import as_done
-from simulations.stages import Ticker
+from simulations.running.parallel import as_done
+from simulations.running.stages import Ticker
 
 WHERE = ("runtime", "actors", "ray_address", "track")  # settings that decide where a run takes place, not what it finds
 

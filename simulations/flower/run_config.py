@@ -8,8 +8,8 @@ import tomli_w
 
 from fl_tiprdc.config import Experiment
 from simulations.command_line import FLAGS, experiment_parser, read_experiment
-from simulations.flower_client import COORDINATOR
-from simulations.results import ROOT, default_output
+from simulations.flower.client import COORDINATOR
+from simulations.running.results import ROOT, default_output
 
 Value = str | int | float | bool
 ELSEWHERE = ("runtime", "actors", "ray_address")  # how clients are run, Flower's federation config says

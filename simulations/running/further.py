@@ -16,8 +16,8 @@ from fl_tiprdc.evaluation.further_attacks import FURTHER, Case, Networks
 from fl_tiprdc.evaluation.membership import white_box_records
 from fl_tiprdc.federated.messages import GroupArrays
 from fl_tiprdc.hybrid.step import HybridStep
-from simulations.kept import Kept
-from simulations.stages import Stages
+from simulations.running.kept import Kept
+from simulations.running.stages import Stages
 
 
 @dataclass(frozen=True)

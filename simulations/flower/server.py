@@ -13,11 +13,11 @@ from flwr.serverapp import Grid, ServerApp
 from rich.console import Console
 
 from fl_tiprdc.errors import InputError
-from simulations.coordinator import coordinate, read_deployment
-from simulations.experiment import run_experiment
-from simulations.flower_client import COORDINATOR
+from simulations.flower.client import COORDINATOR
+from simulations.flower.coordinator import coordinate, read_deployment
+from simulations.flower.run_config import read_run_config
 from simulations.run import run
-from simulations.run_config import read_run_config
+from simulations.running.experiment import run_experiment
 
 SETTLED = 3.0  # seconds without a new node, after which a simulation has all of them
 

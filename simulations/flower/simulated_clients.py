@@ -9,7 +9,7 @@ from fl_tiprdc.data.crowd import Description, Ints, Records
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.seeding import derive
-from simulations.run_config import Value, read_run_config
+from simulations.flower.run_config import Value, read_run_config
 
 
 class SimulatedStore:

@@ -31,7 +31,7 @@ def disk(context: Context, seed: int) -> Store:
         )
     if folder:
         return open_own_store(str(folder), int(context.node_config["partition-id"]))
-    from simulations.simulated_clients import simulated_store
+    from simulations.flower.simulated_clients import simulated_store
 
     return simulated_store(context.run_config, context.node_config, seed)
 

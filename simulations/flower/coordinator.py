@@ -28,14 +28,14 @@ from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_p
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_shape, representation_width
 from simulations.command_line import given_experiment
-from simulations.experiment import examine, untrained_jobs
-from simulations.federated_stage import note_exchanges
-from simulations.further import Job, kept_groups
-from simulations.kept import Kept
-from simulations.outcome import Outcome, release_folder, represent, white_box
-from simulations.results import ROOT
-from simulations.run_config import Value, given
-from simulations.stages import Stages
+from simulations.flower.run_config import Value, given
+from simulations.running.experiment import examine, untrained_jobs
+from simulations.running.federated_stage import note_exchanges
+from simulations.running.further import Job, kept_groups
+from simulations.running.kept import Kept
+from simulations.running.outcome import Outcome, release_folder, represent, white_box
+from simulations.running.results import ROOT
+from simulations.running.stages import Stages
 
 DESCRIPTION, PEOPLE = "description.json", "people.npz"
 OF_CONTRIBUTORS = ("membership",)  # attacks that make no sense on people who contributed nothing

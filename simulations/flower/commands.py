@@ -12,8 +12,8 @@ from pathlib import Path
 import tomli_w
 
 from fl_tiprdc.errors import RunFailedError
-from simulations.results import ROOT
-from simulations.run_config import Value
+from simulations.flower.run_config import Value
+from simulations.running.results import ROOT
 
 COMPLETED = "finished:completed"
 

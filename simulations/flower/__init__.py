@@ -1,0 +1,1 @@
+"""Runs by Flower's own engine: the ServerApp and ClientApp of `flwr run`, and the command line that starts them."""
