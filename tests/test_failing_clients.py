@@ -43,7 +43,7 @@ def faulty(raising=(), hanging=(), slow=(), deadly=(), seconds: float = 3600.0) 
     """An actor some of whose clients raise, hang, are slow, or take their process with them."""
 
     class Faulty(CohortActor):
-        def train(self, instruction, groups, partitions):
+        def train(self, instruction, groups, partitions, secure=None):
             if set(partitions) & set(deadly):
                 os._exit(1)
             if set(partitions) & set(hanging):
@@ -51,11 +51,11 @@ def faulty(raising=(), hanging=(), slow=(), deadly=(), seconds: float = 3600.0) 
             if set(partitions) & set(slow):
                 time.sleep(seconds)
             if not set(partitions) & set(raising):
-                return super().train(instruction, groups, partitions)
+                return super().train(instruction, groups, partitions, secure)
             return [
                 "OSError: broken disk"
                 if partition in raising
-                else self._train_alone(self._open(), instruction, groups, partition)
+                else self._train_alone(self._open(), instruction, groups, partition, secure)
                 for partition in partitions
             ]
 
