@@ -26,8 +26,9 @@ from simulations.benchmark import synthetic_store
 from simulations.command_line import Parser, guard
 from simulations.results import open_folder
 from simulations.tables import show
-from strategies.hybrid_strategy import EXCHANGES, Exchange
+from strategies.hybrid_strategy import Exchange
 from strategies.roster import take_roster
+from strategies.turns import EXCHANGES
 
 ROWS = 32  # records a client
 WARM_UP = 0.2  # share of the rounds that are left out of the slopes: caches fill, allocators settle
