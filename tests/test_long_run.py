@@ -33,7 +33,18 @@ def test_forty_rounds_leave_no_trail(runtime, tmp_path, capsys, request):
     """A loose bound: 500 rounds are `python simulations/long_run.py`."""
     if runtime == "ray-cohort":
         request.getfixturevalue("ray_session")
-    flags = ["--rounds", "40", "--clients", "20", "--every", "1", "--actors", "2", "--runtime", runtime]
+    flags = [
+        "--rounds",
+        "40",
+        "--clients",
+        "20" if runtime == "ray-cohort" else "4",
+        "--every",
+        "1",
+        "--actors",
+        "2",
+        "--runtime",
+        runtime,
+    ]
     long_run.main([*flags, "--output", str(tmp_path / "long")])
     samples = pd.read_csv(tmp_path / "long" / "samples.csv")
     assert samples["round"].tolist() == list(range(1, 41))
