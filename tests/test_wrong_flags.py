@@ -11,6 +11,7 @@ import pytest
 
 from fl_tiprdc.data import DATASETS
 from simulations import audit, benchmark, long_run, partitions, poisoning, run, updates
+from simulations.help_topics import ShowHelp
 from tests.entry_points import caller
 from tests.test_command_line import BAD_FLAGS, ROOT
 from tests.test_official_data import WRITERS, change, remove, shorten
@@ -178,7 +179,7 @@ def flags_of(module, monkeypatch) -> tuple[list[str], list[str]]:
             module.main([])
     valued, none = [], []
     for action in parsers[0]._actions:
-        if not isinstance(action, argparse._HelpAction):
+        if not isinstance(action, ShowHelp):
             (none if action.nargs == 0 else valued).append((action.option_strings or [action.dest])[0])
     return valued, none
 
