@@ -41,7 +41,9 @@ class Parser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"-[\d.]")  # "-0.5,1" is a value too, not a flag
         self.topic = ""  # of the help
         text = "show this help, or that on a topic, and exit"
-        self.add_argument("-h", "--help", action=ShowHelp, nargs="?", metavar="TOPIC", help=text)
+        self.add_argument(
+            "-h", "--help", action=ShowHelp, nargs="?", metavar="TOPIC", default=argparse.SUPPRESS, help=text
+        )
 
     def format_help(self) -> str:
         """Everything if it fits a screen, else main flags and topics, or the topic that was asked for."""
