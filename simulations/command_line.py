@@ -187,7 +187,7 @@ def experiment_parser(description: str) -> Parser:
         parser.add_argument(f"--{name.replace('_', '-')}", help=flag.help.replace("%", "%%"), **shape)
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/ and a name)")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run (default: start anew)")
-    parser.add_argument("--quick", action="store_true", help="a small run of about a minute (default: off)")
+    parser.add_argument("--quick", action="store_true", help="a small run of a minute or two (default: off)")
     parser.add_argument("--config", type=Path, help="a TOML file with any setting; flags win over it (default: none)")
     return parser
 
