@@ -8,7 +8,6 @@ contributed. Without such people there is no audit, and metrics.csv is empty.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +23,16 @@ from fl_tiprdc.data.saved_crowd import read_crowd, write_crowd
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS, Release
 from fl_tiprdc.federated.launch import one_after_the_other
-from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_point
+from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_shape, representation_width
 from simulations.command_line import given_experiment
 from simulations.flower.run_config import Value, given
 from simulations.running.experiment import examine, untrained_jobs
-from simulations.running.federated_stage import note_exchanges
+from simulations.running.federated_stage import note_exchanges, servers_for
 from simulations.running.further import Job, kept_groups
 from simulations.running.kept import Kept
-from simulations.running.outcome import Outcome, release_folder, represent, white_box
+from simulations.running.outcome import Outcome, represent, white_box
 from simulations.running.results import ROOT
 from simulations.running.stages import Stages
 
@@ -122,17 +121,7 @@ def coordinate(
         Point(m, lam, seed) for seed in experiment.seeds for m in experiment.methods for lam in experiment.lambdas
     ]
     total = sum(exchanges_in(experiment, point.method) for point in points)
-    servers = [
-        partial(
-            serve_point,
-            experiment=experiment,
-            description=description,
-            point=point,
-            publication=release_folder(publication, "federated", point),
-            checkpoint=release_folder(kept.root, "federated", point) / "training.safetensors",
-        )
-        for point in points
-    ]
+    servers = servers_for(experiment, description, points, publication, kept)
     with stages.stage("train federated", total) as ticker:
         trained = one_after_the_other(grid, servers, lambda done: ticker.of(done, total))
     for one in trained:

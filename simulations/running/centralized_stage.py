@@ -11,7 +11,7 @@ import torch
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Description, Population, Records
 from fl_tiprdc.evaluation.audit import Release
-from fl_tiprdc.federated.messages import Arrays
+from fl_tiprdc.federated.messages import LOSSES, Arrays
 from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.hybrid.centralized import Curve, train_centralized
 from fl_tiprdc.hybrid.cohort import CohortResult
@@ -20,7 +20,7 @@ from fl_tiprdc.hybrid.step import GROUPS, HybridStep, Parameters
 from fl_tiprdc.models.networks import representation_shape
 from simulations.running.further import Job, kept_groups
 from simulations.running.kept import Kept
-from simulations.running.outcome import LOSSES, Outcome, represent, white_box
+from simulations.running.outcome import Outcome, represent, white_box
 from simulations.running.parallel import as_done
 from simulations.running.stages import Stages
 

@@ -1,6 +1,7 @@
 """The stage of a run in which the crowd trains, and publishes."""
 
 import tempfile
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import torch
 from flwr.serverapp import Grid
 
 from fl_tiprdc.config import Experiment
-from fl_tiprdc.data.crowd import Ints, Population
+from fl_tiprdc.data.crowd import Description, Ints, Population
 from fl_tiprdc.evaluation.audit import Release
 from fl_tiprdc.federated.client_store import write_client_store
-from fl_tiprdc.federated.launch import launch_all, one_after_the_other
+from fl_tiprdc.federated.launch import Tell, launch_all, one_after_the_other
 from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_point
 from fl_tiprdc.hybrid.step import HybridStep
@@ -21,6 +22,23 @@ from simulations.running.further import Job, kept_groups
 from simulations.running.kept import Kept
 from simulations.running.outcome import Outcome, release_folder, represent, white_box
 from simulations.running.stages import Stages
+
+
+def servers_for(
+    experiment: Experiment, description: Description, points: Sequence[Point], publication: Path, kept: Kept
+) -> list[Callable[[Grid, Tell], Trained]]:
+    """What a ServerApp does for each point: train with a checkpoint in `kept`, then collect its publication."""
+    return [
+        partial(
+            serve_point,
+            experiment=experiment,
+            description=description,
+            point=point,
+            publication=release_folder(publication, "federated", point),
+            checkpoint=release_folder(kept.root, "federated", point) / "training.safetensors",
+        )
+        for point in points
+    ]
 
 
 def train_federated(
@@ -42,17 +60,7 @@ def train_federated(
     with stages.stage("train federated", total) as ticker:
         for number, seed in enumerate(experiment.seeds):
             points = [Point(method, lam, seed) for method in experiment.methods for lam in experiment.lambdas]
-            servers = [
-                partial(
-                    serve_point,
-                    experiment=experiment,
-                    description=description,
-                    point=point,
-                    publication=release_folder(publication, "federated", point),
-                    checkpoint=release_folder(kept.root, "federated", point) / "training.safetensors",
-                )
-                for point in points
-            ]
+            servers = servers_for(experiment, description, points, publication, kept)
             before = number * of_one_seed
 
             def tell(done: int, before: int = before) -> None:

@@ -12,8 +12,6 @@ from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.hybrid.step import HybridStep, Parameters
 from fl_tiprdc.seeding import torch_generator
 
-LOSSES = ("privacy", "information", "adversary")
-
 
 @dataclass
 class Outcome:
