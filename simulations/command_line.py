@@ -256,10 +256,7 @@ def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     except InputError as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(WRONG_INPUT)
-    except (TooManyFailuresError, TimeoutError, RunFailedError) as error:
-        print(f"failed: {_one_line(error)}", file=sys.stderr)
-        sys.exit(FAILED)
-    except ConnectionError as error:
+    except (TooManyFailuresError, TimeoutError, RunFailedError, ConnectionError) as error:
         print(f"failed: {_one_line(error)}", file=sys.stderr)
         sys.exit(FAILED)
     except OSError as error:

@@ -1,22 +1,24 @@
 """Small slices of the real data, and small experiments on them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from flwr.serverapp import Grid
 from hypothesis import settings
 
 from fl_tiprdc.config import Experiment, build_experiment, merge
 from fl_tiprdc.data import load_population
-from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.crowd import Description, Population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import start_ray
 from fl_tiprdc.federated.messages import GroupArrays
+from fl_tiprdc.federated.server_app import Point, Trained, serve_point
 from fl_tiprdc.hybrid.step import HybridStep
 
 # the same examples each time, so that what passes here passes elsewhere; HYPOTHESIS_PROFILE=random looks for new ones
@@ -107,3 +109,16 @@ def _stop_ray() -> Any:
     import ray
 
     ray.shutdown()
+
+
+def serve(
+    grid: Grid,
+    experiment: Experiment,
+    description: Description,
+    points: Sequence[Point],
+    publication: Callable[[Point], Path],
+) -> list[Trained]:
+    """`serve_point` for all `points` over the same clients, one after the other."""
+    return [
+        serve_point(grid, lambda done: None, experiment, description, point, publication(point)) for point in points
+    ]

@@ -25,9 +25,9 @@ from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_grid import FIRST_NODE, LOST, RAISED
 from fl_tiprdc.federated.messages import pack_arrays, unpack_groups
-from fl_tiprdc.federated.server_app import Point, instruction_for, serve
+from fl_tiprdc.federated.server_app import Point, instruction_for
 from strategies.hybrid_strategy import TooManyFailuresError
-from tests.conftest import initial_arrays
+from tests.conftest import initial_arrays, serve
 
 CLIENTS = 6
 
@@ -185,7 +185,11 @@ def test_joins_a_cluster_that_is_there(tmp_path):
     """A cluster of its own processes, a run that joins it, and the cluster is still there afterwards."""
     ray.shutdown()  # two heads on one machine would share ports
     ray_command = str(Path(sys.executable).with_name("ray"))
-    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_TMPDIR": "/tmp"}
+    environment = {
+        **os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_TMPDIR": "/tmp",
+        # Ray gives each client's server 30 s to start, which a busy machine needs for its imports alone
+        "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "200", "TIMEOUT_FOR_SPECIFIC_SERVER_S": "240",
+    }  # fmt: skip
     port, client_port = "6391", "10001"
     with (tmp_path / "log").open("w") as log:
         head = subprocess.Popen(
@@ -199,7 +203,7 @@ def test_joins_a_cluster_that_is_there(tmp_path):
             for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{client_port}"):
                 code = f"from tests.test_faults import joined; joined({address!r}, {str(tmp_path)!r})"
                 done = subprocess.run(
-                    [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120,
+                    [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300,
                     cwd=Path(__file__).resolve().parent.parent,
                 )  # fmt: skip
                 assert done.returncode == 0, (address, done.stderr[-2000:], (tmp_path / "log").read_text()[-500:])

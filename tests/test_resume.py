@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.federated.server_app import Point, train_point
+from simulations.running.kept import Kept
 from strategies.roster import take_roster
 
 ROOT = Path(__file__).parent.parent
@@ -183,6 +185,25 @@ def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_refused(tmp_path):
     with pytest.raises(InputError, match="damaged"):
         read_checkpoint(path, "a")
     assert list(path.parent.iterdir()) == [path]  # no half-written one beside it
+
+
+def test_a_damaged_part_that_was_kept_is_refused_by_its_name(tmp_path):
+    kept = Kept(tmp_path)
+    kept.keep("centralized/x", {"a": np.ones(3, np.float32)})
+    assert kept.arrays("centralized/x")["a"].sum() == 3
+    table = pd.DataFrame({"auc": [0.5]})
+    ticker = SimpleNamespace(tick=lambda count=1: None)
+    assert kept.tables("audit", {"point": lambda: table}, ticker, "")[0].equals(table)
+    assert kept.tables("audit", {"point": lambda: 1 / 0}, ticker, "")[0].equals(table)  # not done again
+    for name, read in (
+        ("centralized/x.safetensors", lambda: kept.arrays("centralized/x")),
+        ("audit/point.parquet", lambda: kept.tables("audit", {"point": lambda: table}, ticker, "")),
+    ):
+        whole = (tmp_path / name).read_bytes()
+        for wrong in (whole[:-4], whole[:6], b""):
+            (tmp_path / name).write_bytes(wrong)
+            with pytest.raises(InputError, match=rf"{name}', kept from the interrupted run, is damaged"):
+                read()
 
 
 def test_resuming_with_other_settings_is_refused_and_loses_nothing(small, tmp_path, monkeypatch):

@@ -5,8 +5,8 @@ import pytest
 
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.publication import read_store
-from fl_tiprdc.federated.server_app import Point, Trained, serve
-from tests.conftest import initial_arrays
+from fl_tiprdc.federated.server_app import Point, Trained
+from tests.conftest import initial_arrays, serve
 from tests.sequential_reference import Reference
 
 PARTITIONS = ("iid", "dirichlet:0.3", "by-private")

@@ -40,19 +40,28 @@ def _inline(server: Server, store: ClientStore, actors: int, address: str) -> An
 
 
 def start_ray(actors: int, address: str = "") -> None:
-    """Start Ray on this machine's loopback interface without a dashboard, or join the cluster at `address`."""
+    """Start Ray on this machine's loopback interface without a dashboard, or join the cluster at `address`.
+
+    Raises:
+        ConnectionError: no cluster at the address, or it takes no client.
+    """
     import ray
 
     common: dict[str, Any] = {"address": "local", "include_dashboard": False} if not address else {"address": address}
     if not address:
         common["num_cpus"] = max(actors, os.cpu_count() or 1)
-    ray.init(
-        **common,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=False,
-        ignore_reinit_error=True,
-    )
+    try:
+        ray.init(
+            **common,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+            ignore_reinit_error=True,
+        )
+    except RuntimeError as error:  # what Ray Client raises when the cluster can't start a server for this process
+        if not address.startswith("ray://"):
+            raise
+        raise ConnectionError(f"{address}: {error}") from error
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -224,16 +224,3 @@ def serve_point(
     )
     trained.seconds = (trained.seconds[0], time.perf_counter() - began)
     return trained
-
-
-def serve(
-    grid: Grid,
-    experiment: Experiment,
-    description: Description,
-    points: Sequence[Point],
-    publication: Callable[[Point], Path],
-) -> list[Trained]:
-    """`serve_point` for all `points` over the same clients, one after the other."""
-    return [
-        serve_point(grid, lambda done: None, experiment, description, point, publication(point)) for point in points
-    ]

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
+from pyarrow import ArrowInvalid
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from fl_tiprdc.config import Experiment, read_toml
@@ -36,8 +38,16 @@ class Kept:
         write_whole(self._file(name, "safetensors"), save(arrays))
 
     def arrays(self, name: str) -> Arrays:
-        """The arrays kept under a name."""
-        kept: Arrays = load_file(self._file(name, "safetensors"))
+        """The arrays kept under a name.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = self._file(name, "safetensors")
+        try:
+            kept: Arrays = load_file(path)
+        except SafetensorError as error:
+            raise _damaged(path, error) from None
         return kept
 
     def tables(
@@ -50,9 +60,12 @@ class Kept:
             work: name of a part -> what makes its table.
             ticker: moves on by one for each part.
             address: of a Ray cluster to do it on; empty: this machine.
+
+        Raises:
+            InputError: a kept table is damaged.
         """
         files = {name: self._file(f"{stage}/{name}", "parquet") for name in work}
-        done = {name: pd.read_parquet(path) for name, path in files.items() if path.is_file()}
+        done = {name: _read(path) for name, path in files.items() if path.is_file()}
         ticker.tick(len(done))
         for name, table in as_done({name: piece for name, piece in work.items() if name not in done}, address):
             write_whole(files[name], table.to_parquet(None, index=False))
@@ -66,6 +79,17 @@ class Kept:
 
     def _file(self, name: str, suffix: str) -> Path:
         return self.root / f"{name}.{suffix}"
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (ArrowInvalid, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"'{path}', kept from the interrupted run, is damaged: delete it or leave --resume ({error})")
 
 
 def check_same(experiment: Experiment, config: Path) -> None:

@@ -145,13 +145,11 @@ def extractor_card(experiment: Experiment, outcome: Outcome, setting: str, point
 def write_results(
     folder: Path, experiment: Experiment, outcome: Outcome, stages: Stages
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Write everything but the publication, which is there already.
+    """Write everything but config.toml and the publication, which are there already.
 
     Returns:
         The summary, and the points.
     """
-    config = config_text(experiment)
-    (folder / "config.toml").write_text(config)
     outcome.metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
     outcome.rounds.to_csv(folder / "rounds.csv", index=False)
     for (setting, point), extractor in outcome.extractors.items():
