@@ -27,12 +27,12 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.further_attacks import FURTHER, Case, named_attacks
 from fl_tiprdc.evaluation.further_summary import level_text, summarize_further
+from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.evaluation.published import (
     Audited,
     audit_published,
     panel,
     prepare_audit,
-    read_publication,
     summarize_published,
 )
 from simulations.command_line import Parser, guard, some_words, words

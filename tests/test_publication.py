@@ -14,7 +14,7 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.averaging import noise_left
-from fl_tiprdc.evaluation.published import read_publication
+from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.federated.client_app import build_client_app, representations
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_grid import stamp

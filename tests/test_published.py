@@ -15,15 +15,14 @@ from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.evaluation.published import (
-    ROW_ORDER,
     audit_published,
-    join,
     panel,
     prepare_audit,
-    read_publication,
     summarize_published,
 )
+from fl_tiprdc.evaluation.record_keys import ROW_ORDER, join
 from fl_tiprdc.federated.publication import read_store, write_part
 from simulations import audit as command
 from simulations.command_line import guard

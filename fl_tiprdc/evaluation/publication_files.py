@@ -1,0 +1,190 @@
+"""Representations that anybody published, as files on a disk.
+
+A publication is a folder of Parquet parts (this project's, or any with columns of numbers), a folder of .npz parts, or
+one such file. Whatever numbers it holds are taken as released, so a column that gives the private attribute away is
+found and not left out.
+"""
+
+import json
+import math
+import warnings
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as parquet
+
+from fl_tiprdc.data.crowd import Floats
+from fl_tiprdc.data.own_table import DataNotice, read_table
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.record_keys import KEYS, check_keys
+from fl_tiprdc.federated.publication import MANIFEST, whole_parts
+
+KINDS = (".parquet", ".npz")
+NUMBERS = "biuf"  # kinds of numpy type that are numbers
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Published representations.
+
+    Attributes:
+        z: [n, d] float32, finite.
+        keys: [n] rows with those of the columns client, record and id that the files have; no column if none.
+        lam: λ that the publisher states in release.json, 0 where there is none.
+    """
+
+    z: Floats
+    keys: pd.DataFrame
+    lam: float = 0.0
+
+
+def read_publication(path: Path, on_part: Callable[[int, int], None] | None = None) -> Publication:
+    """Read a folder of parts, or one file.
+
+    Args:
+        path: of the folder or of a .parquet or .npz file.
+        on_part: told how many parts of how many are read.
+
+    Raises:
+        InputError: nothing there, no part or an unreadable one, no number, numbers that are not finite, parts that
+            don't fit each other, a record published twice, or a release of ours that isn't as it was published.
+    """
+    parts = _parts(path)
+    _check_release(path)
+    kept: list[tuple[Floats, pd.DataFrame]] = []
+    names: list[str] | None = None
+    for count, part in enumerate(parts, 1):
+        read = _read_npz if part.suffix.lower() == ".npz" else _read_parquet
+        found = read(part)
+        if found is not None:
+            z, keys, columns = found
+            if names is not None and names != columns:
+                raise InputError(
+                    f"'{part}' does not fit the parts before it: it has {_listed(columns)}, they have {_listed(names)}"
+                )
+            names = columns
+            if not np.isfinite(z).all():
+                raise InputError(f"'{part}' has numbers that are missing, infinite or too large for float32")
+            kept.append((z, keys))
+        if on_part is not None:
+            on_part(count, len(parts))
+    if not kept:
+        raise InputError(f"'{path}' has no published record")
+    keys = pd.concat([keys for _, keys in kept], ignore_index=True)
+    check_keys(keys, "publication")
+    return Publication(np.concatenate([z for z, _ in kept]), keys, _stated_lam(path))
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return f"{len(columns)} columns ({', '.join(columns[:4])}{', ...' if len(columns) > 4 else ''})"
+
+
+def _parts(path: Path) -> list[Path]:
+    if path.is_file():
+        if path.suffix.lower() not in KINDS:
+            raise InputError(
+                f"publication '{path}' is of an unknown kind: name a folder or a {' or '.join(KINDS)} file"
+            )
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"no publication at '{path}': no such folder or file")
+    try:
+        files = sorted(path.iterdir())
+    except OSError as error:
+        raise InputError(f"cannot read publication '{path}': {error.strerror}") from None
+    found = {kind: [part for part in files if part.suffix.lower() == kind] for kind in KINDS}
+    if all(found.values()):
+        raise InputError(f"'{path}' has both .parquet and .npz parts: name one of its files")
+    parts = [part for kind in KINDS for part in found[kind]]
+    if not parts:
+        deeper = sorted({part.parent for kind in KINDS for part in path.rglob(f"*{kind}")})
+        hint = f"; there are some in '{deeper[0]}'" if deeper else ""
+        raise InputError(f"'{path}' has no published part ({' or '.join('*' + kind for kind in KINDS)}){hint}")
+    return parts
+
+
+def _check_release(path: Path) -> None:
+    """Of a release that has a manifest with checksums, as ours have: whether it is as it was published."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text()) if path.is_dir() else None
+    except (OSError, ValueError):
+        return  # somebody else's publication
+    if isinstance(manifest, dict) and "parts" in manifest:
+        deque(whole_parts(path), maxlen=0)
+
+
+def _read_parquet(part: Path) -> tuple[Floats, pd.DataFrame, list[str]] | None:
+    """Representations, keys and names of all columns; None of a part without rows: a client without records."""
+    try:
+        empty = parquet.read_metadata(part).num_rows == 0
+    except (OSError, ValueError):
+        empty = False  # `read_table` says what is wrong with it
+    if empty:
+        return None
+    frame = read_table(part)
+    keys = frame[[name for name in KEYS if name in frame.columns]]
+    others = frame.drop(columns=keys.columns)
+    usable = [name for name in others.columns if pd.api.types.is_numeric_dtype(others[name])]
+    if not usable:
+        raise InputError(f"'{part}' has no column of numbers beside {', '.join(KEYS)}")
+    if left := [name for name in others.columns if name not in usable]:
+        warnings.warn(f"left out of the publication, as no numbers: {', '.join(left)}", DataNotice, stacklevel=2)
+    return _as_floats(others[usable].to_numpy(np.float64, na_value=np.nan)), keys, list(frame.columns)
+
+
+def _read_npz(part: Path) -> tuple[Floats, pd.DataFrame, list[str]] | None:
+    try:
+        with np.load(part, allow_pickle=False) as file:  # a pickle runs code of whoever wrote it
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InputError(f"'{part}' is no .npz archive")
+            arrays = {name: np.asarray(file[name]) for name in ("z", *KEYS) if name in file.files}
+            names = ", ".join(file.files) or "nothing"
+    except InputError:
+        raise
+    except ValueError as error:
+        if "pickle" in str(error).lower():
+            raise InputError(f"'{part}' has pickled objects, which are never loaded: save arrays of numbers") from None
+        raise InputError(f"cannot read '{part}': {error}") from None
+    except OSError as error:
+        raise InputError(f"cannot read '{part}': {error.strerror or 'damaged'}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        raise InputError(f"cannot read '{part}': it is no .npz archive, or damaged") from None
+    if "z" not in arrays:
+        raise InputError(f"'{part}' has no array 'z': it has {names}")
+    z = arrays.pop("z")
+    if z.ndim != 2 or z.shape[1] == 0:
+        raise InputError(f"array 'z' of '{part}' has shape {z.shape}: expected (records, numbers)")
+    if z.dtype.kind not in NUMBERS:
+        raise InputError(f"array 'z' of '{part}' has type {z.dtype}: expected numbers")
+    for name, values in arrays.items():
+        if values.shape != z.shape[:1]:
+            raise InputError(f"array '{name}' of '{part}' has shape {values.shape}: expected ({len(z)},)")
+        if values.dtype.kind not in "iufU":
+            raise InputError(f"array '{name}' of '{part}' has type {values.dtype}: expected numbers or text")
+    if not len(z):
+        return None
+    return (
+        _as_floats(z),
+        pd.DataFrame(arrays, index=range(len(z))),
+        [*arrays, *(f"z{i:03d}" for i in range(z.shape[1]))],
+    )
+
+
+def _as_floats(z: npt.NDArray[np.generic]) -> Floats:
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
+        return np.ascontiguousarray(z, dtype=np.float32)
+
+
+def _stated_lam(path: Path) -> float:
+    try:
+        lam = float(json.loads((path / MANIFEST).read_text())["lam"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0  # somebody else's publication
+    return lam if math.isfinite(lam) else 0.0

@@ -1,0 +1,81 @@
+"""Keys of records: what rows of two tables are matched by."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fl_tiprdc.errors import InputError
+
+PAIR, ID = ["client", "record"], ["id"]  # what rows are joined by, the first that both sides have
+KEYS = [*PAIR, *ID]
+ROW_ORDER = "row order"
+
+
+def key_text(values: pd.Series) -> pd.Series:
+    """Keys as text, so that 7, 7.0 and "7" are the same."""
+    if pd.api.types.is_float_dtype(values) and ((values == values.round()) & (values.abs() < 2**53)).all():
+        values = values.astype(np.int64)
+    return values.astype(str).str.strip()
+
+
+def _shared_keys(keys: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    for names in (PAIR, ID):
+        if all(name in side.columns for name in names for side in (keys, table)):
+            return names
+    return []
+
+
+def _named(names: Sequence[str], values: Sequence[object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+
+
+def check_keys(keys: pd.DataFrame, what: str) -> None:
+    """Every row has a key, and one of its own. A client's number alone is no key."""
+    for name in keys.columns:
+        if keys[name].isna().any():
+            raise InputError(f"the {what}'s column '{name}' has no value in {keys[name].isna().sum()} rows")
+    for names in (PAIR, ID):
+        if set(names) <= set(keys.columns):
+            text = keys[names].apply(key_text)
+            twice = text.duplicated()
+            if twice.any():
+                raise InputError(
+                    f"the {what} has {_named(names, text[twice].iloc[0].tolist())} twice: a record has one row"
+                )
+
+
+def join(keys: pd.DataFrame, table: pd.DataFrame, what: str) -> tuple[pd.DataFrame, str]:
+    """The table's rows in the order of the published records.
+
+    Args:
+        keys: [n] as a publication has them.
+        table: [m] rows; may have more records than were published.
+        what: the table is, in messages.
+
+    Returns:
+        [n] rows of the table without the columns they were joined by, and what these were.
+
+    Raises:
+        InputError: records without a row, a key twice, or neither keys that both have nor as many rows.
+    """
+    names = _shared_keys(keys, table)
+    if not names:
+        if len(keys) != len(table):
+            raise InputError(
+                f"cannot join the {what} of {len(table)} rows to {len(keys)} published records: both need columns"
+                " client and record, or a column id, or as many rows"
+            )
+        return table.reset_index(drop=True), ROW_ORDER
+    check_keys(table[names], what)
+    position = pd.Series(np.arange(len(table)), index=pd.MultiIndex.from_frame(table[names].apply(key_text)))
+    wanted = pd.MultiIndex.from_frame(keys[names].apply(key_text))
+    rows = position.reindex(wanted)
+    missing = rows.isna().to_numpy()
+    if missing.any():
+        raise InputError(
+            f"the {what} has no row for {missing.sum()} of {len(keys)} published records, such as"
+            f" {_named(names, wanted[missing][0])}"
+        )
+    joined = table.drop(columns=names).iloc[rows.to_numpy().astype(np.int64)]
+    return joined.reset_index(drop=True), " and ".join(names)
