@@ -59,7 +59,7 @@ def population() -> Population:
     return Population(whole.contributors.take(np.arange(360)), whole.held_out.take(np.arange(200)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> Callable[..., Experiment]:
     """Builds an experiment of a few seconds; nested keyword arguments change it."""
     return lambda **changes: build_experiment(merge(SMALL, changes))

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 import simulations.benchmark as benchmark
+import simulations.protection_cost as protection_cost
+from fl_tiprdc.config import build_experiment, merge
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore
 from strategies.hybrid_strategy import Exchange
@@ -25,13 +27,17 @@ def test_a_round_is_the_sum_of_its_exchanges():
     assert benchmark.rounds_of(exchanges) == [1.5, 2.0]
 
 
-def test_tables_and_figures(tmp_path, monkeypatch, capsys):
+def test_tables_and_figures(tmp_path, monkeypatch, capsys, ray_session):
     def small_store(root):
         benchmark.synthetic_store(root, 4, 40)
 
     monkeypatch.setattr(benchmark, "CLIENTS", 4)
     monkeypatch.setattr(benchmark, "ROWS", 40)
     monkeypatch.setattr(benchmark, "adult_store", small_store)
+    # two updates a round and one towards the end, where there are forty and more
+    few = {"federation": {"updates_per_round": 2}, "method": {"tiprdc+": {"closing_steps": 1}}}
+    for module in (benchmark, protection_cost):
+        monkeypatch.setattr(module, "build_experiment", lambda settings: build_experiment(merge(settings, few)))
     benchmark.main(
         ["--runtimes", "inline,ray-cohort", "--rounds", "2", "--counts", "4,8", "--output", str(tmp_path / "b")]
     )
@@ -43,6 +49,10 @@ def test_tables_and_figures(tmp_path, monkeypatch, capsys):
     scale = pd.read_csv(tmp_path / "b" / "scale.csv")
     assert list(scale["clients"]) == [4, 8]
     assert (scale["peak_mb"] > 100).all()
+    protection = pd.read_csv(tmp_path / "b" / "protection.csv")
+    assert len(protection) == 2 * len(protection_cost.PROTECTIONS)  # phases
+    assert set(protection["protection"]) == set(protection_cost.PROTECTIONS)
+    assert (protection["mb_up"] > 0).all()
     for name in ("runtimes", "scale"):
         assert (tmp_path / "b" / f"{name}.png").stat().st_size > 5000
     assert "results:" in capsys.readouterr().out

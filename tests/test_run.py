@@ -18,24 +18,27 @@ from simulations.run import main, run
 from strategies.hybrid_strategy import TooManyFailuresError
 
 
-@pytest.fixture
-def slice_of_adult(population, monkeypatch):
+@pytest.fixture(scope="module")
+def slice_of_adult(population):
     """Every run loads the small population."""
 
     def load(dataset, private, held_out, config):
         assert (dataset, tuple(private) or ("sex",)) == ("adult", ("sex",))
         return population
 
-    monkeypatch.setattr(experiment_module, "load_population", load)
-    monkeypatch.setattr(command_line, "load_population", load)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(experiment_module, "load_population", load)
+        monkeypatch.setattr(command_line, "load_population", load)
+        yield
 
 
 def quiet() -> Console:
     return Console(quiet=True)
 
 
-@pytest.fixture
-def finished(small, slice_of_adult, tmp_path):
+@pytest.fixture(scope="module")
+def finished(small, slice_of_adult, tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("finished")
     experiment = small(lambdas=(0.1, 0.9), methods=("tiprdc", "tiprdc+"), dials={"gaussian-noise": (1.0, 2.0)})
     return experiment, tmp_path / "run", run(experiment, tmp_path / "run", quiet())
 
@@ -116,7 +119,9 @@ def test_rounds_and_publication(finished):
 
 
 @pytest.mark.parametrize("runtime", ["inline", "ray-cohort"])
-def test_the_same_seed_gives_the_same_metrics(runtime, small, slice_of_adult, tmp_path):
+def test_the_same_seed_gives_the_same_metrics(runtime, small, slice_of_adult, tmp_path, request):
+    if runtime == "ray-cohort":
+        request.getfixturevalue("ray_session")
     texts = []
     for name in ("first", "second"):
         run(small(runtime=runtime, seeds=(3,), methods=("tiprdc+",), actors=2), tmp_path / name, quiet())

@@ -6,6 +6,7 @@ convolutional decoder trained on 1 - MS-SSIM, as in the paper (Li et al., KDD 20
 of a ridge regression and a perceptron. Texts: a perceptron with a softmax for each place.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
@@ -103,13 +104,43 @@ class _Attack:
 Scores = Mapping[str, Mapping[str, Score]]  # model -> metric -> score
 
 
+@dataclass(frozen=True)
+class _Constant:
+    """What an attacker answers who doesn't look at the release: [C, H, W] the mean image and the best one."""
+
+    mean: Tensor
+    image: Tensor
+    scores: Mapping[str, Score]
+
+
+class Constants:
+    """Best constant images, each found once: releases of the same people and seed have the same one."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, bytes, bytes], _Constant] = {}
+        self._lock = threading.Lock()
+
+    def of(self, attack: _Attack, find: Callable[[], _Constant]) -> _Constant:
+        """The constant of an attack, by `find` unless it is there already; other threads wait for it."""
+        key = attack.seed, attack.rows.tobytes(), attack.tested_rows.tobytes()
+        with self._lock:
+            if key not in self._found:
+                self._found[key] = find()
+            return self._found[key]
+
+
 def is_wanted(config: AuditConfig, description: Description) -> bool:
     """Whether records of this kind are attacked: "auto" means images."""
     return config.reconstruct == "always" or (config.reconstruct == "auto" and description.modality == "image")
 
 
 def reconstruct(
-    release: Release, contributors: Crowd, held_out: Crowd, config: AuditConfig, rows: Ints | None = None
+    release: Release,
+    contributors: Crowd,
+    held_out: Crowd,
+    config: AuditConfig,
+    rows: Ints | None = None,
+    constants: Constants | None = None,
 ) -> Reconstruction:
     """Train decoders on contributors, test them on held-out people.
 
@@ -121,6 +152,7 @@ def reconstruct(
         held_out: raw records of the held-out people, in the release's order.
         config: records, steps and resamples.
         rows: positions in `contributors` of the release's rows; None: all in order.
+        constants: of other attacks on the same crowds with the same config, and then of this one; None: of none.
 
     Returns:
         Metrics, all higher where more comes back, with 95 % bootstrap intervals over people. Images: "ms-ssim",
@@ -158,7 +190,7 @@ def reconstruct(
     if modality == "image":
         firsts = np.unique(held_out.participant, return_index=True)[1]
         shown = numpy_generator(0, "shown").permutation(firsts)[:EXAMPLES]  # files are often sorted by what they show
-        scores, examples = _images(attack, shown, scaled(release.held_out[shown]))
+        scores, examples = _images(attack, shown, scaled(release.held_out[shown]), constants or Constants())
         return Reconstruction(_table(release, scores), examples)
     return Reconstruction(_table(release, _tables(attack) if modality == "table" else _texts(attack)))
 
@@ -245,54 +277,55 @@ def _pixels(x: X, rows: Ints) -> Tensor:
     return torch.from_numpy(np.asarray(x[rows], dtype=np.float32) / np.float32(255))
 
 
-def _images(attack: _Attack, shown: Ints, shown_z: Tensor) -> tuple[Scores, Examples]:
+def _images(attack: _Attack, shown: Ints, shown_z: Tensor, constants: Constants) -> tuple[Scores, Examples]:
     channels, height, width = attack.description.shape
-    shape = (channels, height, width)
     batch = int(np.clip(PIXELS // (height * width), 8, 48))
-    total = torch.zeros(shape)
-    for part in _parts(attack.rows, batch):
-        total += _pixels(attack.x, part).sum(0)
-    mean = (total / len(attack.rows)).clamp(0.002, 0.998)  # a sigmoid reaches no end
 
     def loss(answers: Tensor, rows: Ints) -> Tensor:
         return 1 - ms_ssim(answers, _pixels(attack.x, attack.rows[rows]), FLOOR).mean()
 
-    decoder = _built(lambda: ImageDecoder(attack.z.shape[1], shape, mean), attack.seed)
+    constant = constants.of(attack, lambda: _best_constant(attack, loss, batch))
+    decoder = _built(lambda: ImageDecoder(attack.z.shape[1], (channels, height, width), constant.mean), attack.seed)
     _train(decoder, loss, attack, batch, 3e-3)
-    constant = ConstantImage(_typical_image(attack, mean, batch))
-    _train(constant, loss, replace(attack, steps=min(attack.steps, CONSTANT_STEPS)), batch, 0.2)
-
-    found: dict[str, list[Mapping[str, Tensor]]] = {"mean": [], CONSTANT: [], DECODER: []}
+    scores = {CONSTANT: constant.scores, DECODER: _similar(attack, decoder, batch)}
     with torch.no_grad():
-        for places in _parts(np.arange(len(attack.tested_rows)), batch):
-            originals = _pixels(attack.tested_x, attack.tested_rows[places])
-            z = attack.tested_z[places]
-            found["mean"].append(similarities(mean.expand_as(originals), originals))
-            found[CONSTANT].append(similarities(constant(z), originals))
-            found[DECODER].append(similarities(decoder(z), originals))
         answers = _bytes(decoder(shown_z))
-        same = constant(shown_z[:1])[0]
-    each = {
-        model: {metric: torch.cat([part[metric] for part in parts]).numpy().astype(np.float64) for metric in parts[0]}
-        for model, parts in found.items()
-    }
-    scores = {
-        model: {metric: interval(_share(attack.weights, values, np.ones(len(values)))) for metric, values in of.items()}
-        for model, of in each.items()
-    }
-    of_mean = scores.pop("mean")
-    if of_mean["ms-ssim"].value > scores[CONSTANT]["ms-ssim"].value:
-        same = mean
-    scores[CONSTANT] = {
-        metric: max(score, of_mean[metric], key=lambda s: s.value) for metric, score in scores[CONSTANT].items()
-    }
     return scores, Examples(
         np.asarray(attack.tested_x[shown]),
-        _bytes(same),
+        _bytes(constant.image),
         answers,
         scores[DECODER]["ms-ssim"].value,
         scores[CONSTANT]["ms-ssim"].value,
     )
+
+
+def _similar(attack: _Attack, answer: Callable[[Tensor], Tensor], batch: int) -> dict[str, Score]:
+    """How similar answers to the tested representations are to the images themselves, by metric."""
+    found: list[Mapping[str, Tensor]] = []
+    with torch.no_grad():
+        for places in _parts(np.arange(len(attack.tested_rows)), batch):
+            originals = _pixels(attack.tested_x, attack.tested_rows[places])
+            found.append(similarities(answer(attack.tested_z[places]).expand_as(originals), originals))
+    scores: dict[str, Score] = {}
+    for metric in found[0]:
+        values = torch.cat([part[metric] for part in found]).numpy().astype(np.float64)
+        scores[metric] = interval(_share(attack.weights, values, np.ones(len(values))))
+    return scores
+
+
+def _best_constant(attack: _Attack, loss: Loss, batch: int) -> _Constant:
+    """The better of the mean image and one that is trained, metric by metric."""
+    total = torch.zeros(attack.description.shape)
+    for part in _parts(attack.rows, batch):
+        total += _pixels(attack.x, part).sum(0)
+    mean = (total / len(attack.rows)).clamp(0.002, 0.998)  # a sigmoid reaches no end
+    network = ConstantImage(_typical_image(attack, mean, batch))
+    _train(network, loss, replace(attack, steps=min(attack.steps, CONSTANT_STEPS)), batch, 0.2)
+    of_mean, trained = _similar(attack, lambda z: mean, batch), _similar(attack, network, batch)
+    with torch.no_grad():
+        same = mean if of_mean["ms-ssim"].value > trained["ms-ssim"].value else network(attack.tested_z[:1])[0]
+    best = {metric: max(score, of_mean[metric], key=lambda s: s.value) for metric, score in trained.items()}
+    return _Constant(mean, same, best)
 
 
 def _typical_image(attack: _Attack, mean: Tensor, batch: int) -> Tensor:

@@ -61,4 +61,5 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     for kind, options in formats.items():
         drawn = BytesIO()
         figure.savefig(drawn, format=kind, bbox_inches="tight", **options)
+        figure.set_layout_engine("none")  # places stay as they were found for the first
         write_whole(folder / f"{name}.{kind}", drawn.getvalue())

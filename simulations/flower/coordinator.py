@@ -6,6 +6,7 @@ those from whom attackers and probes learn, and the other half those on whom the
 contributed. Without such people there is no audit, and metrics.csv is empty.
 """
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,9 +131,10 @@ def coordinate(
     outcome.rounds = pd.DataFrame(rounds)
     outcome.metrics = pd.DataFrame(columns=COLUMNS)
     if coordinator.people is not None:
-        jobs = untrained_jobs(experiment, coordinator.people, stages)
-        jobs += [_job(experiment, coordinator.people, one) for one in trained]
-        examine(experiment, coordinator.people, jobs, stages, outcome, kept)
+        with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as releases:
+            jobs = untrained_jobs(experiment, coordinator.people, Path(releases), stages)
+            jobs += [_job(experiment, coordinator.people, one) for one in trained]
+            examine(experiment, coordinator.people, jobs, stages, outcome, kept)
     return outcome
 
 

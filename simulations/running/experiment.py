@@ -1,5 +1,6 @@
 """One run, from configuration to result tables: train centralised and federated, publish, audit."""
 
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -18,14 +19,16 @@ from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
-from fl_tiprdc.evaluation.reconstruction import Reconstruction, is_wanted, reconstruct
+from fl_tiprdc.evaluation.reconstruction import Constants, Reconstruction, is_wanted, reconstruct
 from fl_tiprdc.federated.launch import ray_session
 from fl_tiprdc.models.networks import representation_width
 from simulations.running.centralized_stage import train_at_one_place
 from simulations.running.federated_stage import train_federated
 from simulations.running.further import Job, attack_further, attacked_jobs, audit_name
 from simulations.running.kept import Kept
+from simulations.running.on_disk import on_disk
 from simulations.running.outcome import Outcome
+from simulations.running.parallel import end_workers
 from simulations.running.stages import Stages
 
 
@@ -48,11 +51,13 @@ def run_experiment(
     address = experiment.ray_address
     # one session for all stages: connecting to a cluster again was seen to hang
     session: AbstractContextManager[object] = ray_session(0, address) if address else nullcontext()
-    with session:
-        return _run_stages(experiment, publication, stages, kept, grid)
+    with session, tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as releases:
+        return _run_stages(experiment, publication, Path(releases), stages, kept, grid)
 
 
-def _run_stages(experiment: Experiment, publication: Path, stages: Stages, kept: Kept, grid: Grid | None) -> Outcome:
+def _run_stages(
+    experiment: Experiment, publication: Path, releases: Path, stages: Stages, kept: Kept, grid: Grid | None
+) -> Outcome:
     with stages.stage("load data", 1):
         population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
         crowd = population.contributors
@@ -63,7 +68,7 @@ def _run_stages(experiment: Experiment, publication: Path, stages: Stages, kept:
     width = representation_width(crowd.description, experiment.network)
     outcome = Outcome(representation=width, description=crowd.description)
     rounds: list[dict[str, object]] = []
-    jobs = untrained_jobs(experiment, population, stages)
+    jobs = untrained_jobs(experiment, population, releases, stages)
     if "centralized" in experiment.settings:
         jobs += train_at_one_place(experiment, population, stages, outcome, rounds, kept)
     if "federated" in experiment.settings:
@@ -94,8 +99,8 @@ def examine(
         _reconstruct(experiment, population, jobs, stages, outcome)
 
 
-def untrained_jobs(experiment: Experiment, population: Population, stages: Stages) -> list[Job]:
-    """Raw data and the baselines."""
+def untrained_jobs(experiment: Experiment, population: Population, releases: Path, stages: Stages) -> list[Job]:
+    """Raw data and the baselines, whose arrays, as wide as the raw data, are left in the folder `releases`."""
     known, unknown = raw_features(population.contributors), raw_features(population.held_out)
     shape = raw_shape(population.contributors.description)
     jobs = [Job(Release("raw", "raw", 0.0, seed, known, unknown, shape=shape)) for seed in experiment.seeds]
@@ -106,7 +111,7 @@ def untrained_jobs(experiment: Experiment, population: Population, stages: Stage
             for name, values in dials.items():
                 release = BASELINES[name].fit(population.contributors, population.held_out, seed)
                 for dial in values:
-                    jobs.append(Job(Release("baseline", name, dial, seed, *release(dial))))
+                    jobs.append(Job(on_disk(Release("baseline", name, dial, seed, *release(dial)), releases)))
                     ticker.tick()
     return jobs
 
@@ -135,15 +140,18 @@ def _reconstruct(
 ) -> None:
     """The reconstruction attack on what would be published: baselines, and federated releases where there are any.
 
-    In threads, which share the raw records.
+    In threads, which share the raw records; the processes of earlier stages give their memory back first.
     """
+    end_workers()
     attacked = [job for job in attacked_jobs(jobs) if job.release.setting != "raw"]
     cores = torch.get_num_threads()
+    constants = Constants()
     with stages.stage("reconstruction", len(attacked)) as ticker:
 
         def attack(job: Job) -> Reconstruction:
             torch.set_num_threads(1)
-            found = reconstruct(job.release, population.contributors, population.held_out, experiment.audit, job.rows)
+            crowds = population.contributors, population.held_out
+            found = reconstruct(job.release, *crowds, experiment.audit, job.rows, constants)
             ticker.tick()
             return found
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 import joblib
+from joblib.externals.loky import get_reusable_executor
 
 from fl_tiprdc.federated.launch import ray_session
 
@@ -42,6 +43,11 @@ def as_done(work: Mapping[str, Callable[[], T]], address: str = "") -> Iterator[
         finally:
             for task in waiting:
                 ray.cancel(task, force=True)
+
+
+def end_workers() -> None:
+    """End this machine's processes that wait for more work, and with them what they hold of earlier work."""
+    get_reusable_executor().shutdown(wait=True)
 
 
 def _named(name: str, piece: Callable[[], T]) -> tuple[str, T]:
