@@ -17,24 +17,12 @@ from threadpoolctl import threadpool_limits
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 from fl_tiprdc.federated.launch import Tell, serve_on, share_of
+from fl_tiprdc.federated.progress import Progress
 from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 
 T = TypeVar("T")
 EVERY = 0.5  # seconds between a training's words on how far it is
 RETRIES = 3  # of a training whose process died; it goes on from its checkpoint
-
-
-class _Progress:
-    """How many exchanges of each training are done; lives in a process of its own."""
-
-    def __init__(self) -> None:
-        self._done: dict[int, int] = {}
-
-    def note(self, training: int, done: int) -> None:
-        self._done[training] = done
-
-    def all(self) -> int:
-        return sum(self._done.values())
 
 
 def _train(
@@ -82,7 +70,7 @@ def side_by_side(
     alone = actors == 1
     options = {"num_cpus": 1 if alone else 0, "num_gpus": share if alone else 0, "max_retries": RETRIES}
     train = ray.remote(**options, scheduling_strategy="SPREAD")(_train)
-    progress = ray.remote(num_cpus=0)(_Progress).remote()
+    progress = ray.remote(num_cpus=0)(Progress).remote()
     waiting = list(range(len(servers)))[::-1]
     running: dict[Any, int] = {}
     results: dict[int, T] = {}

@@ -21,7 +21,7 @@ from fl_tiprdc.models.networks import representation_shape
 from simulations.running.further import Job, kept_groups
 from simulations.running.kept import Kept
 from simulations.running.outcome import Outcome, represent, white_box
-from simulations.running.parallel import as_done
+from simulations.running.parallel import as_done, give_memory_back
 from simulations.running.stages import Stages
 
 
@@ -70,6 +70,7 @@ def train_at_one_place(
             with ThreadPoolExecutor(cores) as pool:
                 list(pool.map(train, work))
             torch.set_num_threads(cores)
+            give_memory_back()
     trained = {
         Point(method, lam, seed): _one_of(kept.arrays(name), i)
         for name, (seed, method, some) in trainings.items()

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -101,9 +102,10 @@ def examine(
 
 def untrained_jobs(experiment: Experiment, population: Population, releases: Path, stages: Stages) -> list[Job]:
     """Raw data and the baselines, whose arrays, as wide as the raw data, are left in the folder `releases`."""
-    known, unknown = raw_features(population.contributors), raw_features(population.held_out)
-    shape = raw_shape(population.contributors.description)
-    jobs = [Job(Release("raw", "raw", 0.0, seed, known, unknown, shape=shape)) for seed in experiment.seeds]
+    sides = raw_features(population.contributors), raw_features(population.held_out)
+    raw = on_disk(Release("raw", "raw", 0.0, 0, *sides, shape=raw_shape(population.contributors.description)), releases)
+    del sides
+    jobs = [Job(replace(raw, seed=seed)) for seed in experiment.seeds]
     names = experiment.baselines if "baseline" in experiment.settings else ()
     dials = {name: experiment.dials.get(name, BASELINES[name].dials) for name in names}
     with stages.stage("baselines", len(experiment.seeds) * sum(map(len, dials.values()))) as ticker:
