@@ -1,5 +1,7 @@
 """Result tables on the screen."""
 
+import math
+
 import pandas as pd
 from rich.table import Table
 
@@ -10,7 +12,12 @@ def show(frame: pd.DataFrame, title: str) -> Table:
     for name in frame.columns:
         table.add_column(name.replace("_", " "), overflow="fold")
     for row in frame.itertuples(index=False):
-        table.add_row(
-            *(f"{v:,.2f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v) for v in row)
-        )
+        table.add_row(*map(_cell, row))
     return table
+
+
+def _cell(value: object) -> str:
+    """A number or word as it is shown; what is missing is left empty."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

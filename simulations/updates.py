@@ -202,11 +202,11 @@ def _attack_moment(
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
-    """AUC by partition and phase: of each group without defence, of everything under defences; means of moments."""
+    """AUC of one partition by phase: each group without defence, everything under defences; means of moments."""
     columns: dict[str, dict[str, float]] = {}
     auc = table[(table["metric"] == "auc") & (table["phase"] != "any")]
-    for (name, phase), mine in auc.groupby(["partition", "phase"], sort=False):
-        column = columns.setdefault(f"{name!s}, {str(phase).replace('-', ' ')}", {})
+    for phase, mine in auc.groupby("phase", sort=False):
+        column = columns.setdefault(str(phase).replace("-", " "), {})
         plain = mine[(mine["defence"] == "none") & (mine["attacker"] != "bias")]
         for group in ("extractor", "adversary", "critic", "all", "losses"):
             column[group] = plain[plain["group"] == group]["value"].mean()
@@ -340,12 +340,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_whole(output / "config.toml", config_text(first).encode())
     save(update_figure(table), output, "updates")
     attribute = population.contributors.description.attributes[0]
-    console.print(
-        show(
-            summarize(table),
-            f"AUC of reading {attribute.name} = {attribute.classes[value]} from a client's update; chance is 0.50",
-        )
-    )
+    secret = f"{attribute.name} = {attribute.classes[value]}"
+    for spec, mine in table.groupby("partition", sort=False):
+        console.print(show(summarize(mine), f"{spec}: AUC of reading {secret} from a client's update; chance is 0.50"))
     console.print(stages.table())
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
 
