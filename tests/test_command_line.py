@@ -468,6 +468,7 @@ def test_results_are_whole_and_read_back(tmp_path):
     experiment = build_experiment(
         {"private": ["sex"], "lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0, "sigma_high": 0.5}}}
     )
+    (tmp_path / "config.toml").write_text(results.config_text(experiment))  # `run` does, before the work
     with open(os.devnull, "w") as nowhere, Stages(Console(file=nowhere)) as stages:  # noqa: PTH123
         summary, _ = results.write_results(tmp_path, experiment, outcome, stages)
 

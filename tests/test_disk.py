@@ -14,12 +14,13 @@ import pandas as pd
 import pytest
 
 from fl_tiprdc.data.crowd import Attribute, Column, Description
-from fl_tiprdc.evaluation.audit import COLUMNS
+from fl_tiprdc.evaluation.audit import COLUMNS, Release
 from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.whole_file import reserve, write_whole
 from simulations import audit, benchmark, partitions, run, updates
 from simulations.command_line import guard
 from simulations.running import results
+from simulations.running.on_disk import on_disk
 from simulations.running.outcome import Outcome
 from tests.entry_points import caller, tree
 from tests.test_command_line import ROOT
@@ -185,3 +186,16 @@ def test_room_for_a_memory_map_is_asked_for_at_once(monkeypatch, tmp_path):
     assert path.stat().st_blocks * 512 >= 400_000
     kept[:] = 1
     assert kept.sum() == 100_000
+
+
+def test_large_arrays_of_a_release_are_read_from_the_disk_and_are_the_same(tmp_path):
+    generator = np.random.default_rng(0)
+    large, small = generator.normal(size=(3000, 100)).astype(np.float32), np.ones((2, 3), np.float32)
+    releases = [on_disk(Release("baseline", "m", lam, 0, lam * large, small), tmp_path) for lam in (1.0, 2.0)]
+    for lam, release in zip((1.0, 2.0), releases, strict=True):
+        assert isinstance(release.contributors, np.memmap)
+        assert not release.contributors.flags.writeable
+        np.testing.assert_array_equal(release.contributors, lam * large)
+        assert release.held_out is small
+        assert release.clean is None
+    assert len(list(tmp_path.iterdir())) == 2

@@ -7,6 +7,7 @@ import numpy as np
 
 from fl_tiprdc.data.crowd import Floats
 from fl_tiprdc.evaluation.audit import Release
+from fl_tiprdc.whole_file import reserve
 
 LEAST_BYTES = 2**20  # smaller arrays stay in memory
 
@@ -17,6 +18,9 @@ def on_disk(release: Release, folder: Path) -> Release:
     Args:
         release: the representations.
         folder: there for as long as the release is used.
+
+    Raises:
+        OSError: there is no room.
     """
     number = sum(1 for _ in folder.iterdir())
 
@@ -24,7 +28,10 @@ def on_disk(release: Release, folder: Path) -> Release:
         if array.nbytes < LEAST_BYTES:
             return array
         path = folder / f"{number}-{name}.npy"
-        np.save(path, array)
+        written = np.lib.format.open_memmap(path, mode="w+", dtype=array.dtype, shape=array.shape)
+        reserve(path)
+        written[:] = array
+        written.flush()
         mapped: Floats = np.load(path, mmap_mode="r")
         return mapped
 
