@@ -2,6 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
@@ -35,3 +39,14 @@ def reserve(path: Path) -> None:
     if hasattr(os, "posix_fallocate"):  # not on every system
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def new_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """A new .npy file to be filled through a memory map, with all of its room reserved.
+
+    Raises:
+        OSError: there is no room.
+    """
+    array: np.memmap[Any, Any] = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+    reserve(path)
+    return array

@@ -35,7 +35,7 @@ from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.seeding import numpy_generator
-from fl_tiprdc.whole_file import reserve, write_whole
+from fl_tiprdc.whole_file import new_array, write_whole
 from simulations.command_line import Parser, guard
 from simulations.protection_cost import compare_protections
 from simulations.running.results import open_folder
@@ -100,8 +100,7 @@ def synthetic_store(root: Path, clients: int, rows: int) -> None:
     np.save(root / "offsets.npy", np.arange(clients + 1) * rows)
     for name, like in (("x", x), ("private", private)):
         shape = (clients * rows, *like.shape[1:])
-        whole = np.lib.format.open_memmap(root / f"{name}.npy", mode="w+", dtype=like.dtype, shape=shape)
-        reserve(root / f"{name}.npy")
+        whole = new_array(root / f"{name}.npy", like.dtype, shape)
         for begin in range(0, clients, 1000):
             piece = np.concatenate([np.roll(like, i, axis=0) for i in range(min(1000, clients - begin))])
             whole[begin * rows : begin * rows + len(piece)] = piece

@@ -15,7 +15,7 @@ from fl_tiprdc.data.crowd import Description, Ints, Records
 from fl_tiprdc.data.description_file import read_description, write_description
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.seeding import derive
-from fl_tiprdc.whole_file import reserve
+from fl_tiprdc.whole_file import new_array
 
 PIECE = 4096  # records written at a time
 
@@ -57,10 +57,7 @@ def write_records(root: Path, records: Records, partitions: Sequence[Ints], desc
     """Write a client store without its secret."""
     root.mkdir(parents=True, exist_ok=True)
     order = np.concatenate(partitions)
-    kept = np.lib.format.open_memmap(
-        root / "x.npy", mode="w+", dtype=records.x.dtype, shape=(len(order), *records.x.shape[1:])
-    )
-    reserve(root / "x.npy")
+    kept = new_array(root / "x.npy", records.x.dtype, (len(order), *records.x.shape[1:]))
     for begin in range(0, len(order), PIECE):  # images are decoded piece by piece
         kept[begin : begin + PIECE] = records.x[order[begin : begin + PIECE]]
     kept.flush()

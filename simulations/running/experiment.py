@@ -102,16 +102,16 @@ def examine(
 
 def untrained_jobs(experiment: Experiment, population: Population, releases: Path, stages: Stages) -> list[Job]:
     """Raw data and the baselines, whose arrays, as wide as the raw data, are left in the folder `releases`."""
-    sides = raw_features(population.contributors), raw_features(population.held_out)
-    raw = on_disk(Release("raw", "raw", 0.0, 0, *sides, shape=raw_shape(population.contributors.description)), releases)
-    del sides
+    crowd, others = population.contributors, population.held_out
+    shape = raw_shape(crowd.description)
+    raw = on_disk(Release("raw", "raw", 0.0, 0, raw_features(crowd), raw_features(others), shape=shape), releases)
     jobs = [Job(replace(raw, seed=seed)) for seed in experiment.seeds]
     names = experiment.baselines if "baseline" in experiment.settings else ()
     dials = {name: experiment.dials.get(name, BASELINES[name].dials) for name in names}
     with stages.stage("baselines", len(experiment.seeds) * sum(map(len, dials.values()))) as ticker:
         for seed in experiment.seeds:
             for name, values in dials.items():
-                release = BASELINES[name].fit(population.contributors, population.held_out, seed)
+                release = BASELINES[name].fit(crowd, others, seed)
                 for dial in values:
                     jobs.append(Job(on_disk(Release("baseline", name, dial, seed, *release(dial)), releases)))
                     ticker.tick()

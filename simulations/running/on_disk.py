@@ -7,7 +7,7 @@ import numpy as np
 
 from fl_tiprdc.data.crowd import Floats
 from fl_tiprdc.evaluation.audit import Release
-from fl_tiprdc.whole_file import reserve
+from fl_tiprdc.whole_file import new_array
 
 LEAST_BYTES = 2**20  # smaller arrays stay in memory
 
@@ -28,8 +28,7 @@ def on_disk(release: Release, folder: Path) -> Release:
         if array.nbytes < LEAST_BYTES:
             return array
         path = folder / f"{number}-{name}.npy"
-        written = np.lib.format.open_memmap(path, mode="w+", dtype=array.dtype, shape=array.shape)
-        reserve(path)
+        written = new_array(path, array.dtype, array.shape)
         written[:] = array
         written.flush()
         mapped: Floats = np.load(path, mmap_mode="r")
