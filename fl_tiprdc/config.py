@@ -72,6 +72,25 @@ class NetworkConfig(_Frozen):
     channels: Positive = Field(8, description="convolutional: channels of the first map, doubled when it is halved")
 
 
+class CodesConfig(_Frozen):
+    """How a finite release is made: its codebook, and the coupling that makes codes independent of private classes."""
+
+    sees_private: bool = Field(
+        True, description="whether a record's private class has a say in its code; false: x alone decides"
+    )
+    codes: int = Field(0, ge=0, le=65535, description="number of codes; 0: as many as the crowd can certify")
+    fewest: int = Field(32, ge=2, description="codes that are made even where the crowd can't certify so many")
+    target: float = Field(0.57, gt=0.5, lt=1, description="certified attack for which the number of codes is chosen")
+    certifying: float = Field(
+        0.25, gt=0, lt=1, description="share of the people who have no part in any fit and certify what was fitted"
+    )
+    lloyd_rounds: int = Field(3, ge=0, description="k-means steps after the last split of cells")
+    coupling_rounds: int = Field(12, ge=0, description="updates of the potentials by which classes use codes alike")
+    temperature: float = Field(
+        0.2, gt=0, description="softness of the assignment to codes, in units of a cell's mean squared radius"
+    )
+
+
 class MethodConfig(_Frozen):
     """What is optimised. A method is a named set of these; see METHODS."""
 
@@ -111,6 +130,15 @@ class MethodConfig(_Frozen):
         "gradients",
         description="what clients send: gradients at common weights, or weights after training on their own",
     )
+    coding: CodesConfig | None = Field(
+        None, description="release codes instead of representations; all values of lambda then share one extractor"
+    )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The networks that learn in an update of the extractor."""
+        alone = self.coding is not None and self.terms == "information"
+        return ("extractor", "critic") if alone else ("extractor", "adversary", "critic")
 
     def sigma(self, lam: float) -> float:
         """The channel's noise at one setting of the dial."""
@@ -134,6 +162,17 @@ _PAPER = MethodConfig(
 METHODS: Mapping[str, MethodConfig] = {
     "tiprdc": _PAPER,
     "tiprdc+": MethodConfig(),
+    # information alone, with so much noise that only what parts of a record have in common gets through; codes hide
+    "coded": MethodConfig(
+        terms="information",
+        sigma_low=2.0,
+        sigma_high=2.0,
+        adversary_steps=0,
+        closing_steps=0,
+        beta1=0.9,
+        exchange="weights",
+        coding=CodesConfig(),
+    ),
     # The single terms of the paper's ablation. λ doesn't weigh one term against none: it moves the channel's noise.
     "pat": MethodConfig(terms="privacy"),
     "maxmi": MethodConfig(terms="information"),
@@ -328,6 +367,12 @@ class Experiment(_Frozen):
         if self.protection.secagg and min(filter(None, numbers)) < FEWEST_IN_SUM:
             raise ValueError(f"secagg needs at least {FEWEST_IN_SUM} clients in an exchange: fewer hide no one")
         return self
+
+    def certificates(self) -> int:
+        """How many releases of this run are certified: what its error probability is shared among."""
+        coded = sum(self.method_config(name).coding is not None for name in self.methods)
+        trained = sum(setting != "baseline" for setting in self.settings)
+        return coded * trained * len(self.lambdas) * len(self.seeds)
 
     def method_config(self, name: str) -> MethodConfig:
         """The method `name` with this experiment's changes."""

@@ -29,11 +29,11 @@ from fl_tiprdc.evaluation.frontier import summarize_points
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.hostile import KINDS, HostileGrid, hostile_clients
 from fl_tiprdc.federated.launch import serve_on
-from fl_tiprdc.federated.server_app import Point, train_point
-from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.federated.messages import GroupArrays, released_groups
+from fl_tiprdc.federated.server_app import Point, Trained, train_point
 from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import FLAGS, Parser, guard, read_experiment, some_words
-from simulations.running.outcome import represent, white_box
+from simulations.running.outcome import audited_release
 from simulations.running.parallel import as_done
 from simulations.running.results import ROOT, config_text, open_folder
 from simulations.running.stages import Stages
@@ -58,13 +58,13 @@ SHORT = {
 COLUMNS = ["kind", "rule", "share", "seed", "attack", "attack_low", "attack_high", "attacker", "retention", "seconds"]
 
 
-def train(experiment: Experiment, store: ClientStore, kind: str, share: float, point: Point) -> dict[str, torch.Tensor]:
-    """The extractor that a crowd with hostile clients ends up with."""
+def train(experiment: Experiment, store: ClientStore, kind: str, share: float, point: Point) -> GroupArrays:
+    """The release that a crowd with hostile clients ends up with."""
     grid = HostileGrid(store, kind, hostile_clients(len(store), share, point.seed))
-    trained = serve_on(
+    trained: Trained = serve_on(
         grid, lambda grid: train_point(grid, take_roster(grid, len(store)), experiment, store.description, point)
     )
-    return {name: torch.tensor(value) for name, value in trained.groups["extractor"].items()}
+    return released_groups(trained.groups)
 
 
 def cell(
@@ -89,19 +89,9 @@ def cell(
     for seed in experiment.seeds:
         began = time.perf_counter()
         point = Point(experiment.methods[0], experiment.lambdas[0], seed)
-        step = HybridStep(
-            population.contributors.description, experiment.network, experiment.method_config(point.method)
-        )
-        extractor = train(experiment, ClientStore(store / str(seed)), kind, share, point)
-        release = Release(
-            "federated",
-            point.method,
-            point.lam,
-            seed,
-            represent(step, extractor, population.contributors, "federated", "contributors", point),
-            represent(step, extractor, population.held_out, "federated", "held-out", point),
-            *white_box(step, extractor, population.contributors, point.lam),
-        )
+        trained = train(experiment, ClientStore(store / str(seed)), kind, share, point)
+        crowds = population.contributors, population.held_out
+        release = audited_release(experiment, "federated", point, trained, *crowds)
         metrics = audit(release, known, unknown, experiment.audit)
         points = summarize_points(pd.concat([raw, metrics], ignore_index=True))
         (found,) = points[points["setting"] == "federated"].to_dict("records")

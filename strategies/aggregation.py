@@ -64,6 +64,25 @@ class Average:
         """Nothing to restore."""
 
 
+class Total:
+    """The sum of what clients counted; nothing of the current arrays stays."""
+
+    def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
+        """The sums [...], float64: whole numbers stay whole."""
+        shares = np.asarray(weights, dtype=np.float64)
+        total: dict[str, Any] = {
+            name: np.tensordot(shares, np.stack([reply[name] for reply in replies]), axes=1) for name in current
+        }
+        return total
+
+    def state(self) -> State:
+        """Nothing."""
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Nothing to restore."""
+
+
 class ServerAdam:
     """One Adam step on the mean of the clients' gradients (Reddi et al. 2021, with gradients for updates).
 

@@ -134,7 +134,9 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     def summary(self) -> None:
         """Nothing to log: rounds.csv has it."""
 
-    def _choose(self, exchange: int, draws: int) -> Mapping[int, float]:
+    def _choose(self, exchange: int, draws: int, everybody: bool = False) -> Mapping[int, float]:
+        if everybody:
+            return dict.fromkeys(self._roster.partitions, 1)
         most = min(self._count or len(self._roster.partitions), len(self._roster.partitions))
         generator = numpy_generator(self._seed, "sample-clients", exchange)
         by_records = 0 < draws < len(self._roster.partitions)
@@ -158,7 +160,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         if turn.rate != 1:
             settings["learning_rate"] *= turn.rate
         content = RecordDict({**records, CONFIG: ConfigRecord(settings)})
-        self._asked = dict(self._choose(number, turn.draws))
+        self._asked = dict(self._choose(number, turn.draws, turn.sums))
         self._began = time.perf_counter()
         asked: Iterable[int] = self._asked
         if self._protected is not None:
@@ -195,7 +197,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         if kept:
             with _failing_as_too_many(number, turn):
                 said, losses = kept.mean(good, current, turn.phase in WEIGHTS)
-            weights: list[float] = [1]
+            weights: list[float] = [len(good) if turn.sums else 1]  # a mean of sums is a share of their total
         else:
             said, weights, losses = self._plain(number, good)
         for name, rule in turn.rules.items():

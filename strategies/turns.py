@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from fl_tiprdc.config import FederationConfig, MethodConfig
 from fl_tiprdc.federated.messages import Phase
-from fl_tiprdc.hybrid.program import Program, pretraining_in, program_for, step_size
+from fl_tiprdc.hybrid.program import Program, moves_extractor, pretraining_in, program_for, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
 from strategies.aggregation import Average, Rule, ServerAdam
 from strategies.robust import aggregate_for
@@ -23,6 +23,7 @@ class Turn:
         sends: the groups that clients need for it.
         rate: factor of the clients' step size.
         draws: how many clients are drawn in proportion to their records; 0: as many as the strategy asks, all alike.
+        sums: clients answer with sums over their records, which are added up; all of them are asked.
     """
 
     phase: Phase
@@ -31,6 +32,7 @@ class Turn:
     sends: tuple[str, ...] = ("extractor", "adversary", "critic")
     rate: float = 1.0
     draws: int = 0
+    sums: bool = False
 
 
 def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
@@ -63,8 +65,8 @@ def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[T
     ]
     for done, names in _numbered(program):
         number = done // federation.updates_per_round + 1
-        if names == GROUPS:
-            turns.append(Turn("hybrid-gradient", number, rules, draws=clients))
+        if moves_extractor(names):
+            turns.append(Turn("hybrid-gradient", number, {name: rules[name] for name in names}, draws=clients))
         else:
             turns.append(Turn("adversary-gradient", number, alone, ("extractor", "adversary"), draws=clients))
     return turns
@@ -72,7 +74,7 @@ def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[T
 
 def _numbered(program: Program) -> list[tuple[int, tuple[str, ...]]]:
     """The program's batches, each with the number of updates of the extractor before it."""
-    done = accumulate((names == GROUPS for names in program), initial=0)
+    done = accumulate((moves_extractor(names) for names in program), initial=0)
     return list(zip(done, program, strict=False))
 
 
@@ -91,7 +93,13 @@ def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Tur
         for _ in range(pretraining_in(method, total))
     ]
     return pretraining + [
-        Turn("local-training", number + 1, rules, rate=step_size(method, "critic", number, total))
+        Turn(
+            "local-training",
+            number + 1,
+            {name: rules[name] for name in method.groups},
+            method.groups,
+            rate=step_size(method, "critic", number, total),
+        )
         for number in range(total)
     ]
 
@@ -101,3 +109,14 @@ EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], list[Turn]]] 
     "gradients": gradient_turns,
     "weights": weight_turns,
 }
+
+
+def question_turn(name: str, rules: Mapping[str, Rule], round_number: int) -> Turn:
+    """Return the exchange that asks all clients one question of a code fit."""
+    phases: Mapping[str, Phase] = {
+        "class-counts": "codes.class-counts",
+        "cells": "codes.cells",
+        "shares": "codes.shares",
+        "code-counts": "codes.code-counts",
+    }
+    return Turn(phases[name], round_number, rules, ("extractor", "question"), sums=True)

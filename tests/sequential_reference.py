@@ -15,8 +15,8 @@ from fl_tiprdc.hybrid.batches import deal
 from fl_tiprdc.hybrid.bounds import INFORMATION
 from fl_tiprdc.hybrid.cohort import EPSILON
 from fl_tiprdc.hybrid.privacy import PRIVACY, balance, balanced_cross_entropy
-from fl_tiprdc.models.channel import release
 from fl_tiprdc.models.networks import build_networks
+from fl_tiprdc.release.channel import release
 from fl_tiprdc.seeding import numpy_generator, torch_generator
 
 Arrays = dict[str, dict[str, np.ndarray]]

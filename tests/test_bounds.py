@@ -16,7 +16,7 @@ from fl_tiprdc.hybrid.privacy import (
     maximum_entropy,
     negated_cross_entropy,
 )
-from fl_tiprdc.models.channel import capacity_bits, draw_noise, release
+from fl_tiprdc.release.channel import capacity_bits, draw_noise, release
 
 # two numbers and a category of three values with shares ½, ¼, ¼; private: u of two values, v of three
 SHARES = (0.5, 0.25, 0.25)

@@ -16,7 +16,7 @@ def example(architecture):
     rng = np.random.default_rng(0)
     x = draw(rng)
     noise = rng.normal(size=(len(x), extractor.d)).astype(np.float32)
-    return extractor, x, noise, extractor.apply(x, lambda part: noise)
+    return extractor, x, noise, extractor.release.apply(x, None, lambda part, width: noise).z
 
 
 def session(path):
@@ -51,7 +51,7 @@ def test_a_graph_that_draws_its_noise_has_the_channels(tmp_path):
     pytest.importorskip("onnxscript")
     extractor, *_ = example("perceptron")
     x = np.zeros((4000, 5), dtype=np.float32)
-    clean = extractor.apply(x, lambda part: np.zeros((len(part), 4), dtype=np.float32))
+    clean = extractor.release.apply_without_noise(x, None)
     save_onnx(extractor, tmp_path / "extractor.onnx", draws=True)
     graph = session(tmp_path / "extractor.onnx")
     program = torch_program(extractor, draws=True).module()

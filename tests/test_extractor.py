@@ -22,11 +22,11 @@ from fl_tiprdc.data.description_file import read_description, write_description
 from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.card import ARRAYS, CARD, Card, write_extractor
-from fl_tiprdc.extractor.noise import key_of, normal_of
 from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.extractor.transformer import TiprdcTransformer
 from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.release.noise import key_of, normal_of
 from fl_tiprdc.seeding import torch_generator
 from simulations.running.experiment import run_experiment
 from simulations.running.kept import Kept
@@ -108,7 +108,7 @@ def test_noise_and_capacity_are_the_channels():
     assert extractor.sigma == pytest.approx(METHODS["tiprdc+"].sigma(0.5))
     assert extractor.capacity == pytest.approx(4 / 2 * np.log2(1 + 1 / extractor.sigma**2))
     x = np.zeros((20_000, 5), dtype=np.float32)
-    noise = extractor.transform(x) - extractor.apply(x, lambda part: np.zeros((len(part), 4), dtype=np.float32))
+    noise = extractor.transform(x) - extractor.release.apply_without_noise(x, None)
     assert noise.std(0) == pytest.approx(extractor.sigma, rel=0.03)
     assert abs(noise.mean()) < 0.01
     assert np.abs(np.corrcoef(noise.T) - np.eye(4)).max() < 0.03

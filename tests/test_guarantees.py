@@ -23,7 +23,7 @@ from fl_tiprdc.evaluation.guarantees import (
     trade_offs,
 )
 from fl_tiprdc.evaluation.subgroups import worst_groups
-from fl_tiprdc.models.channel import capacity_bits
+from fl_tiprdc.release.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
 
 # ---- formulas

@@ -15,7 +15,7 @@ from fl_tiprdc.data.principal_components import narrow_features
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.hybrid.privacy import balanced_cross_entropy
 from fl_tiprdc.hybrid.step import scale_gradient
-from fl_tiprdc.models import channel
+from fl_tiprdc.release import channel
 from fl_tiprdc.seeding import torch_generator
 
 

@@ -41,6 +41,8 @@ class Release:
             none, or no noise.
         sigma: standard deviation of the Gaussian noise on `clean`.
         shape: of a representation before it was flattened; none: a vector.
+        codes: of a finite release: contributors' [n] and held-out people's [m]; None: it isn't finite.
+        unfitted: positions of the contributors who had no part in fitting the codes; None: all of them.
     """
 
     setting: str
@@ -52,6 +54,8 @@ class Release:
     clean: Floats | None = None
     sigma: float = 0.0
     shape: tuple[int, ...] = ()
+    codes: tuple[Ints, Ints] | None = None
+    unfitted: Ints | None = None
 
 
 @dataclass(frozen=True)

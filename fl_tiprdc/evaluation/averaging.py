@@ -16,19 +16,20 @@ from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Crowd, Floats
 from fl_tiprdc.evaluation.audit import Release, audit, truth_of
 from fl_tiprdc.evaluation.levels import at_level
-from fl_tiprdc.hybrid.step import HybridStep, Parameters
+from fl_tiprdc.release import release as made
+from fl_tiprdc.release.draws import draws_from
 from fl_tiprdc.seeding import torch_generator
 
 KIND, UNIT = "averaging", "draws"  # in metrics.csv; the target is the private attribute
 DRAWS = (1, 4, 16)
 
 
-def mean_release(step: HybridStep, extractor: Parameters, crowd: Crowd, sigma: float, draws: int, seed: int) -> Floats:
+def mean_release(how: made.Release, crowd: Crowd, draws: int, seed: int) -> Floats:
     """Mean of `draws` independent releases of every record of a crowd: [n, d]. White box: the extractor is at hand."""
-    total = np.zeros((len(crowd), step.d))
+    total = np.zeros(())
     for draw in range(draws):
-        total += step.release_all(extractor, crowd.x, torch_generator(seed, "averaging", draw), sigma)
-    mean: Floats = (total / draws).astype(np.float32)
+        total = total + how.apply(crowd.x, crowd.private, draws_from(torch_generator(seed, "averaging", draw))).z
+    mean: Floats = np.asarray(total / draws, dtype=np.float32)
     return mean
 
 
@@ -38,8 +39,7 @@ def noise_left(mean: Floats, clean: Floats) -> float:
 
 
 def averaging_attack(
-    step: HybridStep,
-    extractor: Parameters,
+    how: made.Release,
     contributors: Crowd,
     held_out: Crowd,
     sigma: float,
@@ -50,11 +50,10 @@ def averaging_attack(
     """Train the panel of attackers on means of k draws, test it on means of k draws of held-out people.
 
     Args:
-        step: the method.
-        extractor: the released one.
+        how: what makes a release.
         contributors: whom attackers learn from.
         held_out: whom they are tested on.
-        sigma: the channel's noise.
+        sigma: the channel's noise; 0: the release has none that an attacker could model, as codes.
         where: names the setting, method, λ and seed; its representations are not looked at.
         config: the attackers.
         draws: the k to try.
@@ -64,10 +63,10 @@ def averaging_attack(
     """
     known, unknown = truth_of(contributors), truth_of(held_out)
     tables: list[pd.DataFrame] = []
-    clean = step.release_all(extractor, contributors.x, torch_generator(0, "no-noise"), 0.0)
+    clean = how.apply_without_noise(contributors.x, contributors.private) if sigma else None
     for k in draws:
-        known_mean = mean_release(step, extractor, contributors, sigma, k, where.seed)
-        unknown_mean = mean_release(step, extractor, held_out, sigma, k, where.seed + 1)
+        known_mean = mean_release(how, contributors, k, where.seed)
+        unknown_mean = mean_release(how, held_out, k, where.seed + 1)
         noise = sigma / math.sqrt(k)
         release = Release(where.setting, where.method, where.lam, where.seed, known_mean, unknown_mean, clean, noise)
         table = audit(release, known, unknown, config.model_copy(update={"probes": ()}))

@@ -55,7 +55,32 @@ def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
     points = points.merge(most, on=POINT).merge(outside, on=POINT, how="left")
     wide = tasks.pivot(index=POINT, columns="target", values="retention").add_prefix("retention:")
     wide.insert(0, "retention", wide.mean(axis=1))
-    return points.merge(wide.reset_index(), on=POINT).rename(columns={"target": "attribute"})
+    points = points.merge(wide.reset_index(), on=POINT).rename(columns={"target": "attribute"})
+    return _with_exact(points, metrics, best)
+
+
+def _with_exact(points: pd.DataFrame, metrics: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
+    """Add what is known of finite releases: their best attacker takes the place of the panel's.
+
+    Columns `panel` (the panel's attack), `exact` and `certified`, NaN where a release isn't finite or has no
+    certificate. No column is added where no release is finite.
+    """
+    exact = best[best["kind"] == "exact"]
+    if not len(exact):
+        return points
+    worst = exact.loc[exact.groupby(POINT, sort=False)["value"].idxmax()]
+    worst = worst.rename(columns={"value": "exact", "low": "exact_low", "high": "exact_high", "target": "exact_of"})
+    points = points.merge(worst[[*POINT, "exact", "exact_low", "exact_high", "exact_of"]], on=POINT, how="left")
+    bounds = metrics[(metrics["kind"] == "certificate") & (metrics["metric"] == "auc-bound")]
+    certified = bounds.groupby(POINT)["value"].agg(lambda bound: bound.max(skipna=False)).rename("certified")
+    points = points.merge(certified.reset_index(), on=POINT, how="left")
+    points["panel"] = points["attack"]
+    known = points["exact"].notna()
+    for column, source in (("attack", "exact"), ("attack_low", "exact_low"), ("attack_high", "exact_high")):
+        points.loc[known, column] = points.loc[known, source]
+    points.loc[known, "attribute"] = points.loc[known, "exact_of"]
+    points.loc[known, "attacker"] = "table"
+    return points.drop(columns=["exact_of", "exact_low", "exact_high"])
 
 
 def frontier(points: pd.DataFrame) -> np.ndarray:

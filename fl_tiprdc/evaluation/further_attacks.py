@@ -18,6 +18,7 @@ from fl_tiprdc.evaluation.membership import membership, sampled_losses, white_bo
 from fl_tiprdc.evaluation.reidentification import reidentify
 from fl_tiprdc.federated.messages import GroupArrays
 from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
+from fl_tiprdc.release.release import Release as ReleaseMaker
 
 LEAST = 20  # people of each group; what is found on a handful means nothing
 
@@ -33,6 +34,7 @@ class Networks:
         sigma: the channel's noise; 0: none.
         contributors: raw records of all contributors.
         held_out: raw records in the order of the release's held-out rows.
+        lam: λ.
     """
 
     network: NetworkConfig
@@ -41,10 +43,20 @@ class Networks:
     sigma: float
     contributors: Crowd
     held_out: Crowd
+    lam: float = 0.0
 
     def step(self) -> HybridStep:
         """The networks, built anew: large ones don't travel to another process."""
         return HybridStep(self.contributors.description, self.network, self.method)
+
+    def release(self) -> ReleaseMaker:
+        """What makes the release of a record, and another one each time that it draws anew."""
+        return self.step().release(self.groups(), self.lam)
+
+    @property
+    def draws(self) -> bool:
+        """Whether a release has draws that another publication would make anew."""
+        return bool(self.sigma) or self.method.coding is not None
 
     def groups(self) -> Groups:
         """The parameters as tensors."""
@@ -125,8 +137,7 @@ def _reidentification(case: Case) -> pd.DataFrame:
     assert case.raw is not None
     release, made, clean = case.release, case.networks, None
     if made is not None:
-        extractor = made.groups()["extractor"]
-        clean = made.step().release_all(extractor, made.held_out.x, torch.Generator(), 0.0)
+        clean = made.release().apply_without_noise(made.held_out.x, made.held_out.private)
     (x, tested_x), (z, tested_z) = case.raw, (release.contributors, release.held_out)
     people = case.unknown.participant
     return reidentify(x, z, tested_x, tested_z, people, release.seed, clean, rows=case.rows).metrics(release)
@@ -136,11 +147,11 @@ def _averaging(case: Case) -> pd.DataFrame:
     """Nothing where a release has no noise that could be averaged away."""
     made = case.networks
     assert made is not None
-    if not made.sigma:
+    if not made.draws:
         return pd.DataFrame(columns=COLUMNS)
     crowd = made.contributors if case.rows is None else made.contributors.take(case.rows)
-    extractor = made.groups()["extractor"]
-    return averaging_attack(made.step(), extractor, crowd, made.held_out, made.sigma, case.release, case.config)
+    sigma = 0.0 if made.method.coding else made.sigma
+    return averaging_attack(made.release(), crowd, made.held_out, sigma, case.release, case.config)
 
 
 def _leaks(case: Case) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from fl_tiprdc.evaluation.audit import COLUMNS, Release
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, majority
 from fl_tiprdc.evaluation.scores import resample, score
 from fl_tiprdc.hybrid.step import Batch, Groups, HybridStep
-from fl_tiprdc.models.channel import draw_noise
+from fl_tiprdc.release.channel import draw_noise
 from fl_tiprdc.seeding import derive, numpy_generator, torch_generator
 
 KIND = "membership"  # in metrics.csv

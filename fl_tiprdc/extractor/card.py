@@ -49,17 +49,28 @@ class Card(BaseModel):
     sha256: str = Field("", description="of the arrays' file")
 
 
-def write_extractor(folder: Path, card: Card, arrays: Arrays) -> None:
-    """Write both files into a folder, made if need be; the card last."""
+def write_extractor(folder: Path, card: Card, groups: Mapping[str, Arrays]) -> None:
+    """Write both files into a folder, made if need be; the card last.
+
+    Args:
+        folder: where.
+        card: what it is.
+        groups: arrays of the "extractor", and of "codes" where it has them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    named = {
+        name if group == "extractor" else f"{group}/{name}": np.ascontiguousarray(array)
+        for group, arrays in groups.items()
+        for name, array in arrays.items()
+    }
+    data = save(named)
     write_whole(folder / ARRAYS, data)
     whole = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
     write_whole(folder / CARD, (whole.model_dump_json(indent=1) + "\n").encode())
 
 
-def read_extractor(path: Path) -> tuple[Card, dict[str, npt.NDArray[np.float32]]]:
-    """The card and the arrays, from their folder or the path of one of them.
+def read_extractor(path: Path) -> tuple[Card, dict[str, dict[str, npt.NDArray[np.float32]]]]:
+    """The card and the arrays by group, from their folder or the path of one of them.
 
     Raises:
         InputError: a file is missing, is not what it should be, or the arrays aren't the ones of the card.
@@ -84,6 +95,10 @@ def read_extractor(path: Path) -> tuple[Card, dict[str, npt.NDArray[np.float32]]
     if hashlib.sha256(data).hexdigest() != card.sha256:
         raise InputError(f"'{folder / ARRAYS}' is not the file that its card was written with: its SHA-256 differs")
     try:
-        return card, load(data)
+        groups: dict[str, dict[str, npt.NDArray[np.float32]]] = {"extractor": {}}
+        for name, array in load(data).items():
+            group, _, key = name.rpartition("/")
+            groups.setdefault(group or "extractor", {})[key] = array
+        return card, groups
     except (SafetensorError, ValueError) as error:
         raise InputError(f"'{folder / ARRAYS}' has no arrays: {error}") from None

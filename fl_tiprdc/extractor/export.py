@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from fl_tiprdc.data.crowd import TYPES
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.extractor.released import Extractor, Release
-from fl_tiprdc.models.channel import release
+from fl_tiprdc.extractor.released import ChannelModule, Extractor
+from fl_tiprdc.release.channel import release
 
 OPSET = 18
 X, NOISE, Z = "x", "noise", "z"
@@ -31,7 +31,7 @@ class Drawing(nn.Module):
         module: extractor and channel.
     """
 
-    def __init__(self, module: Release) -> None:
+    def __init__(self, module: ChannelModule) -> None:
         super().__init__()
         self.module = module
 

@@ -1,6 +1,7 @@
 """A released extractor in use: from raw records to representations that may leave the device."""
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,23 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from fl_tiprdc.data.column_encoding import encode_frame
-from fl_tiprdc.data.crowd import TYPES, Description, Floats, X
+from fl_tiprdc.data.column_encoding import encode_frame, require_columns
+from fl_tiprdc.data.crowd import TYPES, Description, Floats, Ints, X
 from fl_tiprdc.data.lazy_images import LazyImages
+from fl_tiprdc.data.population import OTHER
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.card import Arrays, Card, read_extractor, write_extractor
-from fl_tiprdc.extractor.noise import Noise, fresh_noise, key_of, record_noise
 from fl_tiprdc.hybrid.bounds import INFORMATION
-from fl_tiprdc.models.channel import capacity_bits, draw_noise, release
 from fl_tiprdc.models.networks import build_networks, representation_width
+from fl_tiprdc.release.channel import capacity_bits, release
+from fl_tiprdc.release.codes import Codes
+from fl_tiprdc.release.draws import Draws, draws_from
+from fl_tiprdc.release.noise import fresh_noise, key_of, record_noise
+from fl_tiprdc.release.release import ChannelRelease, CodedRelease, Released
+from fl_tiprdc.release.release import Release as ReleaseMaker
 
-PIECE = 2048  # records at a time
 
-
-class Release(nn.Module):
+class ChannelModule(nn.Module):
     """Extractor and channel in one network, a function of x and the noise.
 
     Args:
@@ -50,7 +54,7 @@ class Extractor:
 
     Args:
         card: what it is.
-        arrays: of the network, by name.
+        groups: arrays by name of the "extractor", and of "codes" where the method has them.
 
     Attributes:
         card: what it is: method, λ, σ, networks, meaning of x.
@@ -61,8 +65,8 @@ class Extractor:
         InputError: the arrays don't fit the card.
     """
 
-    def __init__(self, card: Card, arrays: Arrays) -> None:
-        self.card = card
+    def __init__(self, card: Card, groups: Mapping[str, Arrays]) -> None:
+        self.card, arrays = card, groups["extractor"]
         critic, _ = INFORMATION[card.method_config.information]
         with torch.device("meta"):  # shapes only: adversary and critic are not needed
             network = build_networks(card.description, card.network, critic, 0)["extractor"]
@@ -74,8 +78,13 @@ class Extractor:
                 raise InputError(f"the extractor's array '{name}' is {array.dtype}, or has values that are not finite")
         network.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()}, assign=True)
         network.requires_grad_(False)
-        self.module = Release(network, card.sigma, card.method_config.channel).eval()
+        self.module = ChannelModule(network, card.sigma, card.method_config.channel).eval()
         self.d = representation_width(card.description, card.network)
+        if (card.method_config.coding is not None) != ("codes" in groups):
+            raise InputError("the file has codes and its method publishes none, or the other way round")
+        self.codes = Codes.of_arrays(dict(groups["codes"])) if "codes" in groups else None
+        if self.codes is not None and self.codes.cells.shape[1] != self.d:
+            raise InputError("the codebook is not one of this extractor's representations")
 
     @classmethod
     def load(cls, path: str | Path) -> "Extractor":
@@ -89,7 +98,8 @@ class Extractor:
     def save(self, folder: str | Path) -> None:
         """Write it, for `load`."""
         arrays = {name: value.numpy() for name, value in self.module.extractor.named_parameters()}
-        write_extractor(Path(folder), self.card, arrays)
+        codes = {} if self.codes is None else {"codes": self.codes.arrays()}
+        write_extractor(Path(folder), self.card, {"extractor": arrays, **codes})
 
     @property
     def description(self) -> Description:
@@ -104,7 +114,43 @@ class Extractor:
     @property
     def capacity(self) -> float:
         """Bits that a representation can tell of its record at most, whoever looks; infinite without a channel."""
-        return capacity_bits(self.d, self.sigma)
+        return capacity_bits(self.d, self.sigma) if self.codes is None else self.codes.bits
+
+    @property
+    def release(self) -> ReleaseMaker:
+        """What makes releases of encoded records."""
+        network = self.module.extractor
+        if self.codes is not None:
+            return CodedRelease(network, self.codes, self.description.classes)
+        return ChannelRelease(network, self.d, self.sigma, self.module.channel)
+
+    def private_labels(self, private: pd.DataFrame | npt.NDArray[Any] | Sequence[Any] | None) -> Ints | None:
+        """Return private labels [n, attributes] as positions in the classes.
+
+        Args:
+            private: a data frame that has the private columns, or [n] or [n, attributes] of classes' names; None: none.
+
+        Raises:
+            InputError: a column is missing, or a value is no class.
+        """
+        if private is None:
+            return None
+        attributes = self.description.attributes
+        if isinstance(private, pd.DataFrame):
+            require_columns(private, [one.name for one in attributes], "private attribute of this extractor")
+            values = private[[one.name for one in attributes]].to_numpy(dtype=object)
+        else:
+            values = np.asarray(private, dtype=object).reshape(len(private), -1)
+        if values.shape[1] != len(attributes):
+            raise InputError(f"there are {values.shape[1]} private columns: give {len(attributes)}")
+        labels = np.empty(values.shape, dtype=np.int64)
+        for a, one in enumerate(attributes):
+            position = {name: place for place, name in enumerate(one.classes)}
+            for i, value in enumerate(values[:, a]):
+                if (place := position.get(str(value), position.get(OTHER))) is None:
+                    raise InputError(f"'{value}' is no class of '{one.name}': it has {', '.join(one.classes)}")
+                labels[i, a] = place
+        return labels
 
     def encode(self, x: X | pd.DataFrame) -> X:
         """Records as the networks take them.
@@ -130,45 +176,71 @@ class Extractor:
         return _as_type(x, description)
 
     def transform(
-        self, x: X | pd.DataFrame, *, key: bytes | int | None = None, generator: torch.Generator | None = None
+        self,
+        x: X | pd.DataFrame,
+        private: pd.DataFrame | npt.NDArray[Any] | Sequence[Any] | None = None,
+        *,
+        key: bytes | int | None = None,
+        generator: torch.Generator | None = None,
     ) -> Floats:
-        """What may leave the device of the records x: [n, d], float32.
+        """What may leave the device of the records x: [n, d], float32; of a release of codes the codewords.
 
         Args:
             x: records, see `encode`.
+            private: their private labels, see `private_labels`; needed by releases that look at them, which take them
+                from x where that is a data frame that has them.
             key: a secret (32 bytes) from which, together with the record, its noise derives: the same record is
                 released in the same way each time. A number is a key too, for experiments only: others guess it.
             generator: draws the noise, for experiments. Without key and generator it is fresh at each call.
 
         Raises:
-            InputError: x doesn't fit.
+            InputError: x doesn't fit, or private labels are needed and missing.
         """
+        return self._released(x, private, key, generator).z
+
+    def transform_codes(
+        self,
+        x: X | pd.DataFrame,
+        private: pd.DataFrame | npt.NDArray[Any] | Sequence[Any] | None = None,
+        *,
+        key: bytes | int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Ints:
+        """Return the codes [n] of records; arguments as of `transform`, whose numbers are `codes.codewords` of these.
+
+        Raises:
+            InputError: the method publishes no codes; or as `transform`.
+        """
+        codes = self._released(x, private, key, generator).codes
+        if codes is None:
+            raise InputError(f"method {self.card.method} publishes no codes: use transform")
+        return codes
+
+    def _released(
+        self,
+        x: X | pd.DataFrame,
+        private: pd.DataFrame | npt.NDArray[Any] | Sequence[Any] | None,
+        key: bytes | int | None,
+        generator: torch.Generator | None,
+    ) -> Released:
         if key is not None and generator is not None:
             raise ValueError("give a key or a generator, not both")
-        noise: Noise = fresh_noise(self.d)
+        if private is None and isinstance(x, pd.DataFrame) and self.release.sees_private:
+            private = x
+        draws: Draws = fresh_noise
         if key is not None:
-            noise = record_noise(key_of(key), self.d)
+            draws = record_noise(key_of(key))
         if generator is not None:
-            owned = generator
-            noise = lambda part: draw_noise((len(part), self.d), owned).numpy()  # noqa: E731
-        return self.apply(self.encode(x), noise)
-
-    def apply(self, x: X, noise: Noise) -> Floats:
-        """Representations [n, d] of encoded records, some at a time, with noise of any source."""
-        found = np.empty((len(x), self.d), dtype=np.float32)
-        with torch.no_grad():
-            for begin in range(0, len(x), PIECE):
-                part = np.ascontiguousarray(x[begin : begin + PIECE])
-                draws = noise(part) if self.module.channel else np.zeros((len(part), self.d), dtype=np.float32)
-                found[begin : begin + PIECE] = self.module(torch.tensor(part), torch.from_numpy(draws)).numpy()
-        return found
+            draws = draws_from(generator)
+        return self.release.apply(self.encode(x), self.private_labels(private), draws)
 
     def __repr__(self) -> str:
         bits = f"{self.capacity:.1f} bits" if math.isfinite(self.capacity) else "no channel"
+        how = f"σ={self.sigma:g}" if self.codes is None else f"{len(self.codes)} codes"
         hidden = ", ".join(attribute.name for attribute in self.description.attributes)
         return (
             f"Extractor({self.card.method}, λ={self.card.lam:g}, hides {hidden}: "
-            f"{_sizes(self.description.shape)} -> {self.d} numbers, σ={self.sigma:g}, {bits})"
+            f"{_sizes(self.description.shape)} -> {self.d} numbers, {how}, {bits})"
         )
 
 

@@ -17,11 +17,14 @@ from fl_tiprdc.data.column_encoding import encode_frame, fit_columns
 from fl_tiprdc.data.crowd import Description, Floats, Records
 from fl_tiprdc.data.population import encode_private
 from fl_tiprdc.errors import InputError, require_known
+from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.extractor.card import Card
-from fl_tiprdc.extractor.noise import key_of
 from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.hybrid.centralized import train_centralized
+from fl_tiprdc.hybrid.coding import fit_at_one_place, fitting, set_aside
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.release.draws import Draws
+from fl_tiprdc.release.noise import fresh_noise, key_of, record_noise
 
 
 class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -45,6 +48,8 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         extractor_: the trained `Extractor`; its `save` writes it, `capacity` bounds what it releases.
         classes_: the private classes, one tuple for each attribute.
         n_features_in_: columns of X.
+        code_counts_: of "coded": [classes, codes] people set aside from the fit, by private class and code; what
+            `fl_tiprdc.evaluation.certificate.certify` takes.
     """
 
     def __init__(
@@ -105,8 +110,7 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         seed = self._seed()
         step = HybridStep(description, network, method)
         records = Records(encode_frame(_frame(X), columns), labels)
-        result, _ = train_centralized(step, records, [self.lam], seed, training)
-        arrays = {name: value[0].numpy() for name, value in result.groups["extractor"].items()}
+        groups = self._train(step, records, seed, training)
         card = Card(
             method=self.method,
             lam=self.lam,
@@ -116,17 +120,49 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             network=network,
             description=description,
         )
-        self.extractor_ = Extractor(card, arrays)
+        self.extractor_ = Extractor(card, groups)
         self.classes_ = [attribute.classes for attribute in attributes]
         self._n_features_out = self.extractor_.d
         return self
 
-    def transform(self, X: Any) -> Floats:
-        """Releases [n, d] of records X [n, columns], with the channel's noise; see `random_state`."""
+    def _train(
+        self, step: HybridStep, records: Records, seed: int, training: CentralizedConfig
+    ) -> dict[str, dict[str, Floats]]:
+        """Train, and fit codes where the method publishes them: arrays of the extractor, and of the codes."""
+        aside = set_aside(np.arange(len(records), dtype=np.int64), step.method, seed)
+        result, _ = train_centralized(step, fitting(records, aside), [self.lam], seed, training)
+        extractor = {name: value[0] for name, value in result.groups["extractor"].items()}
+        groups = {"extractor": {name: value.numpy() for name, value in extractor.items()}}
+        if step.method.coding:
+            fit = fit_at_one_place(
+                step, extractor, records, aside, [self.lam], seed, codes_for, lambda codes: self._draws(seed)
+            )
+            groups["codes"] = fit.couplings[0].arrays()
+            self.code_counts_ = fit.counts[0]
+        return groups
+
+    def _draws(self, seed: int) -> Draws:
+        return fresh_noise if self.random_state is None else record_noise(key_of(seed))
+
+    def transform(self, X: Any, y: Any = None) -> Floats:
+        """Releases [n, d] of records X [n, columns], with the channel's noise; see `random_state`.
+
+        Args:
+            X: the records.
+            y: their private labels as in `fit`; methods that look at them ("coded") need them.
+
+        Raises:
+            ValueError: private labels are needed and missing.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         key = None if self.random_state is None else key_of(self._seed())
-        return self.extractor_.transform(_frame(X), key=key)
+        private = None if y is None else _private_columns(np.asarray(y)).to_numpy()
+        return self.extractor_.transform(_frame(X), private, key=key)
+
+    def fit_transform(self, X: Any, y: Any = None, **parameters: Any) -> Floats:
+        """Fit, then release the same records with their private labels."""
+        return self.fit(X, y, **parameters).transform(X, y)
 
     def _seed(self) -> int:
         if self.random_state is None:

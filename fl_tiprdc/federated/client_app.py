@@ -1,18 +1,18 @@
 """The Flower ClientApp: hands messages to local work and packs the answers."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
-from fl_tiprdc.federated.keyed_noise import KeyedNoise
-from fl_tiprdc.federated.local_work import to_tensors
+from fl_tiprdc.federated.local_work import publication_of
 from fl_tiprdc.federated.messages import (
     CONFIG,
     RECORDS,
@@ -20,12 +20,10 @@ from fl_tiprdc.federated.messages import (
     SEED,
     Instruction,
     pack_arrays,
-    unpack_arrays,
     unpack_groups,
 )
 from fl_tiprdc.federated.secagg.messages import KEY, OPENING, SESSION, OpenRequest, SecureWork, Session
 from fl_tiprdc.federated.secagg.work import answer_train, ledger_of, member_of
-from fl_tiprdc.hybrid.step import HybridStep
 
 Disk = Callable[[Context, int], Store]  # from a node and an experiment seed to where its records are
 LEAST_SIGMA = "least-sigma"  # of a node's config: it publishes nothing with less noise
@@ -88,10 +86,13 @@ def client_app_of(disk: Disk) -> ClientApp:
     @app.query("publish")
     def publish(message: Message, context: Context) -> Message:
         instruction = Instruction.unpack(message.content.config_records[CONFIG])
-        extractor = unpack_arrays(message.content.array_records["extractor"])
         require_noise(instruction, float(context.node_config.get(LEAST_SIGMA, 0.0)))
-        z = representations(disk(context, instruction.seed), _partition(context), instruction, extractor)
-        return Message(RecordDict({REPRESENTATIONS: pack_arrays({"z": z})}), reply_to=message)
+        groups = unpack_groups(message.content)
+        released = publication_of(disk(context, instruction.seed), _partition(context), instruction, groups)
+        # a code stands for its codeword, which the server has
+        z, codes = released
+        sent: dict[str, npt.NDArray[Any]] = {"z": z} if codes is None else {"code": codes.astype(np.uint16)}
+        return Message(RecordDict({REPRESENTATIONS: pack_arrays(sent)}), reply_to=message)
 
     return app
 
@@ -109,21 +110,3 @@ def require_noise(instruction: Instruction, least: float) -> None:
     sigma = instruction.sigma if instruction.method_config().channel else 0.0
     if sigma < least:
         raise InputError(f"the server asks for a release with sigma {sigma:g}; this client's least is {least:g}")
-
-
-def representations(
-    store: Store, partition: int, instruction: Instruction, extractor: dict[str, np.ndarray]
-) -> np.ndarray:
-    """What one client publishes: [n, d] float32.
-
-    The noise derives from the client's secret and the release (extractor and channel), not from the query: who
-    asks twice for the same release gets the same numbers and can't average the noise away.
-    """
-    records = store.records(partition)
-    step = HybridStep(store.description, instruction.network_config(), instruction.method_config())
-    digest = hashlib.sha256()
-    for name in sorted(extractor):
-        digest.update(name.encode() + np.ascontiguousarray(extractor[name]).tobytes())
-    key = "\x1f".join([str(store.secret(partition)), "publication", digest.hexdigest(), str(instruction.sigma)])
-    parameters = to_tensors({"extractor": extractor})["extractor"]
-    return step.release_all(parameters, records.x, KeyedNoise(key.encode()), instruction.sigma)

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from fl_tiprdc.data.crowd import Description, Ints, Records
 from fl_tiprdc.data.description_file import read_description, write_description
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.seeding import derive
+from fl_tiprdc.seeding import derive, numpy_generator
 from fl_tiprdc.whole_file import new_array
 
+PEOPLE = "people.npy"  # whose record it is, where people have several
 PIECE = 4096  # records written at a time
 
 
@@ -36,9 +38,17 @@ class Store(Protocol):
     def secret(self, partition: int) -> int:
         """A number only this client knows."""
 
+    def certifying(self, partition: int, share: float) -> npt.NDArray[np.bool_]:
+        """Which of a client's records [n] certify codes, and have no part in fitting them; about a share of them."""
+
 
 def write_client_store(
-    root: Path, records: Records, partitions: Sequence[Ints], description: Description, seed: int
+    root: Path,
+    records: Records,
+    partitions: Sequence[Ints],
+    description: Description,
+    seed: int,
+    participant: Ints | None = None,
 ) -> None:
     """Write the records that each client holds.
 
@@ -48,8 +58,12 @@ def write_client_store(
         partitions: positions in `records`, one array a client.
         description: meaning of x and of the private labels, known to everybody.
         seed: the clients' secrets derive from it, so that a simulation can be repeated; see `secret`.
+        participant: [n] the person that each record is of, where people have several: either all of them certify codes,
+            or none.
     """
     write_records(root, records, partitions, description)
+    if participant is not None and len(np.unique(participant)) < len(participant):
+        np.save(root / PEOPLE, participant[np.concatenate(partitions)])
     (root / "secret").write_text(str(derive(seed, "client-secrets")))
 
 
@@ -110,6 +124,35 @@ class ClientStore:
             raise InputError(f"client {partition}: x has values that are not finite")
         return Records(x, private)
 
+    def certifying(self, partition: int, share: float) -> npt.NDArray[np.bool_]:
+        """Which of a client's records [n] certify codes, drawn by the client itself; whole people where it knows them.
+
+        Nobody else knows which records these are.
+        """
+        return certifying_people(self._person(partition), self.secret(partition), share)
+
+    def _person(self, partition: int) -> Ints:
+        if not (self.root / PEOPLE).exists():  # every record is somebody else's
+            return np.arange(self.size(partition), dtype=np.int64)
+        rows = slice(*self.offsets[self._place(partition) : self._place(partition) + 2])
+        return np.asarray(np.load(self.root / PEOPLE, mmap_mode="r", allow_pickle=False)[rows], dtype=np.int64)
+
+    def _place(self, partition: int) -> int:
+        """Where a client's records are in this store."""
+        return partition
+
     def secret(self, partition: int) -> int:
         """A number only this client knows; its published noise derives from it, and from nothing a server sends."""
         return derive(int((self.root / "secret").read_text()), "client", partition)
+
+
+def certifying_people(person: Ints, secret: int, share: float) -> npt.NDArray[np.bool_]:
+    """Return which of a client's records [n] certify: those of about a share of the people, drawn with its secret."""
+    people = np.unique(person)
+    return np.isin(person, people[numpy_generator(secret, "certifying").random(len(people)) < share])
+
+
+def person_of(participant: Ints, rows: Ints) -> Ints:
+    """Return whose records those at `rows` are; their places where nobody has several, as a client store has them."""
+    alone = len(np.unique(participant)) == len(participant)
+    return np.arange(len(rows), dtype=np.int64) if alone else participant[rows]

@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor
 
-from fl_tiprdc.extractor.noise import normal_of
+from fl_tiprdc.release.noise import normal_of
 
 
 class KeyedNoise:

@@ -1,19 +1,27 @@
 """What one or many clients of this process do with an instruction: the bridge from messages to training."""
 
+import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.federated.client_store import Store
+from fl_tiprdc.federated.keyed_noise import KeyedNoise
 from fl_tiprdc.federated.messages import Arrays, CohortUpdate, GroupArrays, Instruction
 from fl_tiprdc.hybrid.batches import Member
+from fl_tiprdc.hybrid.coding import coded, fitting
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
 from fl_tiprdc.hybrid.privacy import balance
 from fl_tiprdc.hybrid.program import ADVERSARY, program_for
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Groups, HybridStep
+from fl_tiprdc.release.codes import Codes
+from fl_tiprdc.release.draws import Draws, draws_from
+from fl_tiprdc.release.release import CodedRelease, Released
+from fl_tiprdc.release.statistics import answer
 
 # what comes back, by phase
 GRADIENTS: dict[str, tuple[str, ...]] = {
@@ -21,6 +29,7 @@ GRADIENTS: dict[str, tuple[str, ...]] = {
     "adversary-gradient": ADVERSARY,
     "pretraining-gradient": PRETRAINED,
 }
+QUESTION = "codes."  # with which the phases begin that ask a question of a code fit
 WEIGHTS: dict[str, tuple[str, ...]] = {"local-training": GROUPS, "local-pretraining": PRETRAINED}
 
 
@@ -59,8 +68,10 @@ def perform(
     Raises:
         InputError: a client's data can't be read.
     """
+    if instruction.phase.startswith(QUESTION):
+        return count(store, instruction, groups, partitions, instruction.exchange)
     step = _step(store.description, instruction.network, instruction.method)
-    tables = [store.records(partition) for partition in partitions]
+    tables = [fitting(store.records(partition), _certifying(store, partition, step)) for partition in partitions]
     busy = [i for i, table in enumerate(tables) if len(table)]
     members = [
         Member(
@@ -75,8 +86,9 @@ def perform(
     start = to_tensors(groups)
     gradient = instruction.phase in GRADIENTS
     names = GRADIENTS[instruction.phase] if gradient else WEIGHTS[instruction.phase]
+    names = step.method.groups if names == GROUPS else names
     idle = {name: _for_idle(groups[name], len(tables), gradient) for name in names} if len(busy) < len(tables) else {}
-    records = tuple(map(len, tables))
+    records = tuple(store.size(partition) for partition in partitions)  # whoever certifies, nobody else knows
     losses = np.zeros((len(tables), 3), dtype=np.float32)
     if not members:
         return CohortUpdate(idle, records, losses, instruction.exchange)
@@ -84,7 +96,7 @@ def perform(
         result = cohort_gradients(step, start, members, names, instruction.records, device)
     else:
         training = LocalTraining(
-            program_for(step.method) if names == GROUPS else [names],
+            program_for(step.method) if "critic" in names else [names],
             instruction.batch_size,
             instruction.learning_rate,
             instruction.weight_decay,
@@ -94,7 +106,7 @@ def perform(
         # Balanced over private values: what a client's adversary learnt counts by the balanced weight of its
         # records. Applied to the update here, so that no weight has to tell which values a client holds.
         weights = torch.tensor([balance(m.records.private, store.description) for m in members])
-        for key, value in result.groups["adversary"].items():
+        for key, value in result.groups.get("adversary", {}).items():
             origin = start["adversary"][key].to(value.device)
             scale = weights.to(value).reshape(-1, *[1] * origin.dim())
             value.sub_(origin).mul_(scale).add_(origin)
@@ -104,6 +116,57 @@ def perform(
         for key, array in arrays.items():
             array[busy] = stacked[name][key]
     return CohortUpdate(idle or stacked, records, losses, instruction.exchange)
+
+
+def publication_of(store: Store, partition: int, instruction: Instruction, groups: GroupArrays) -> Released:
+    """Return what one client publishes of its records, made with the groups "extractor" and, of codes, "codes".
+
+    Its draws derive from the client's secret and the release, not from the query: who asks twice for the same release
+    gets the same numbers and can't average the noise away.
+    """
+    records, tensors = store.records(partition), to_tensors(groups)
+    step = _step(store.description, instruction.network, instruction.method)
+    release = step.release(tensors, instruction.lam)
+    digest = _digest(groups["extractor"]) + (release.codes.digest if isinstance(release, CodedRelease) else "")
+    return release.apply(records.x, records.private, _draws(store, partition, digest, instruction.sigma))
+
+
+def _draws(store: Store, partition: int, release: str, sigma: float) -> Draws:
+    key = "\x1f".join([str(store.secret(partition)), "publication", release, str(sigma)])
+    return draws_from(KeyedNoise(key.encode()))
+
+
+def _digest(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
+
+
+def count(
+    store: Store, instruction: Instruction, groups: GroupArrays, partitions: Sequence[int], exchange: int
+) -> CohortUpdate:
+    """Answer a question of a code fit for clients that received the same message: sums over each one's records."""
+    step, tensors = _step(store.description, instruction.network, instruction.method), to_tensors(groups)
+    digest = _digest(groups["extractor"])
+    tables = [store.records(partition) for partition in partitions]
+    answers = []
+    for partition, records in zip(partitions, tables, strict=True):
+
+        def draws(codes: Codes, partition: int = partition) -> Draws:
+            return _draws(store, partition, digest + codes.digest, instruction.sigma)
+
+        aside = _certifying(store, partition, step)
+        mine = coded(step, tensors["extractor"], records, aside, draws)
+        answers.append(answer(instruction.phase.removeprefix(QUESTION), mine, groups["question"]))
+    sums = {name: np.stack([each[name] for each in answers]).astype(np.float32) for name in answers[0]}
+    losses = np.zeros((len(tables), 3), dtype=np.float32)
+    return CohortUpdate({"sums": sums}, tuple(map(len, tables)), losses, exchange)
+
+
+def _certifying(store: Store, partition: int, step: HybridStep) -> npt.NDArray[np.bool_]:
+    coding = step.method.coding
+    return store.certifying(partition, coding.certifying if coding else 0.0)
 
 
 def _for_idle(arrays: Arrays, clients: int, gradient: bool) -> Arrays:

@@ -25,7 +25,17 @@ RECORDS, EXCHANGE, SEED = "num-examples", "exchange", "seed"
 LOSSES = ("privacy", "information", "adversary")
 WHO, PUBLISH = "query.who", "query.publish"
 
-Phase = Literal["local-pretraining", "local-training", "pretraining-gradient", "hybrid-gradient", "adversary-gradient"]
+Phase = Literal[
+    "local-pretraining",
+    "local-training",
+    "pretraining-gradient",
+    "hybrid-gradient",
+    "adversary-gradient",
+    "codes.class-counts",
+    "codes.cells",
+    "codes.shares",
+    "codes.code-counts",
+]
 
 
 @lru_cache(maxsize=1024)
@@ -37,14 +47,14 @@ def _npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
     return file.getvalue()
 
 
-def pack_array(value: npt.NDArray[np.float32]) -> Array:
+def pack_array(value: npt.NDArray[Any]) -> Array:
     """One array as Flower's: the bytes that `Array(value)` makes, without its cost for small arrays."""
     header = _npy_header(value.dtype.name, value.shape)
     data = b"".join((header, np.ascontiguousarray(value).data))
     return Array(value.dtype.name, value.shape, SType.NUMPY, data)
 
 
-def pack_arrays(arrays: Mapping[str, npt.NDArray[np.float32]]) -> ArrayRecord:
+def pack_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
     """Named arrays as Flower's record."""
     return ArrayRecord({name: pack_array(value) for name, value in arrays.items()})
 
@@ -120,6 +130,11 @@ def unpack_groups(content: RecordDict) -> GroupArrays:
     return {str(name): unpack_arrays(record) for name, record in content.array_records.items()}
 
 
+def released_groups(groups: Mapping[str, Arrays]) -> GroupArrays:
+    """Return of a training's arrays those that make releases: the extractor's, and codes where there are any."""
+    return {name: arrays for name, arrays in groups.items() if name in ("extractor", "codes")}
+
+
 @dataclass(frozen=True)
 class Instruction:
     """What the server asks of a client in one exchange.
@@ -127,7 +142,8 @@ class Instruction:
     Attributes:
         phase: "local-training" runs the method's program on the client and returns weights, "hybrid-gradient" returns
             gradients of all three groups, "adversary-gradient" only the adversary's. "local-pretraining" and
-            "pretraining-gradient" train extractor and adversary together to tell the private value.
+            "pretraining-gradient" train extractor and adversary together to tell the private value. "codes." and a
+            name ask for the sums of one step of a code fit (`release.statistics`).
         exchange: number of the exchange, from 1.
         seed: of the experiment.
         lam: weight of privacy against information.

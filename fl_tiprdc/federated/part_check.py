@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from flwr.app import RecordDict
+from flwr.app import Array, RecordDict
 from scipy.stats import chi2
 
 from fl_tiprdc.errors import InputError
@@ -28,15 +28,41 @@ def read_part(content: RecordDict, records: int) -> Floats:
     Raises:
         InputError: something else than the one array asked for, or more records than that.
     """
-    if set(content) != {REPRESENTATIONS} or set(content.array_records.get(REPRESENTATIONS, ())) != {"z"}:
-        raise InputError(f"isn't the one array asked for: it has {', '.join(sorted(map(str, content)))[:200]}")
-    array = content.array_records[REPRESENTATIONS]["z"]
-    if array.shape and array.shape[0] > records:  # before its bytes are looked at
-        raise InputError(f"has {array.shape[0]} records; the client said to hold {records}")
+    array = _one_array(content, "z", records)
     try:
         return unpack_strictly(array)
     except ValueError as error:
         raise InputError(str(error)) from None
+
+
+def read_codes(content: RecordDict, records: int, codes: int) -> npt.NDArray[np.uint16]:
+    """Return the codes [n] that a client sent.
+
+    Args:
+        content: of its reply.
+        records: how many records it said to hold: its quota.
+        codes: size of the codebook.
+
+    Raises:
+        InputError: something else than the one array asked for, more records than that, or a code that isn't one.
+    """
+    found = _one_array(content, "code", records)
+    try:
+        sent: npt.NDArray[np.uint16] = unpack_strictly(found, "uint16")
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if sent.ndim != 1 or (len(sent) and int(sent.max()) >= codes):
+        raise InputError(f"has shape {sent.shape} or codes that are not in 0..{codes - 1}")
+    return sent
+
+
+def _one_array(content: RecordDict, name: str, records: int) -> Array:
+    if set(content) != {REPRESENTATIONS} or set(content.array_records.get(REPRESENTATIONS, ())) != {name}:
+        raise InputError(f"isn't the one array asked for: it has {', '.join(sorted(map(str, content)))[:200]}")
+    array = content.array_records[REPRESENTATIONS][name]
+    if array.shape and array.shape[0] > records:  # before its bytes are looked at
+        raise InputError(f"has {array.shape[0]} records; the client said to hold {records}")
+    return array
 
 
 def check_part(z: Floats, d: int, sigma: float, bounded: bool) -> None:

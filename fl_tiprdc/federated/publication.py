@@ -22,11 +22,11 @@ from fl_tiprdc.federated.messages import (
     CONFIG,
     PUBLISH,
     REPRESENTATIONS,
-    Arrays,
+    GroupArrays,
     Instruction,
     pack_arrays,
 )
-from fl_tiprdc.federated.part_check import Copies, Floats, check_part, read_part
+from fl_tiprdc.federated.part_check import Copies, Floats, check_part, read_codes, read_part
 from fl_tiprdc.whole_file import write_whole
 from strategies.hybrid_strategy import TooManyFailuresError
 from strategies.roster import Roster
@@ -38,8 +38,10 @@ def _part_name(partition: int) -> str:
     return f"part-{partition:06d}.parquet"
 
 
-def write_part(folder: Path, partition: int, z: Floats) -> dict[str, int | str]:
-    """Write one client's part, whole or not at all.
+def write_part(
+    folder: Path, partition: int, z: Floats, codes: npt.NDArray[np.uint16] | None = None
+) -> dict[str, int | str]:
+    """Write one client's part, whole or not at all; of a finite release with the codes [n] that z [n, d] stand for.
 
     Returns:
         What the manifest says of it: its number of rows, and the SHA-256 of its bytes.
@@ -49,6 +51,7 @@ def write_part(folder: Path, partition: int, z: Floats) -> dict[str, int | str]:
         "client": np.full(len(z), partition, dtype=np.int32),
         "record": np.arange(len(z), dtype=np.int32),
     }
+    columns |= {} if codes is None else {"code": codes}
     columns |= {f"z{i:03d}": z[:, i] for i in range(z.shape[1])}
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), buffer, compression="zstd", use_dictionary=False)
@@ -111,6 +114,19 @@ def read_store(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int6
     return table["client"].to_numpy().astype(np.int64), table["record"].to_numpy().astype(np.int64), z
 
 
+def read_published_codes(folder: Path) -> npt.NDArray[np.int64] | None:
+    """The codes [n] of a store of a finite release, in the order of `read_store`; None: it has none.
+
+    Raises:
+        InputError: as `read_store`.
+    """
+    tables = [pq.read_table(pa.BufferReader(data)) for _, data, _ in whole_parts(folder)]
+    if "code" not in tables[0].column_names:
+        return None
+    codes: npt.NDArray[np.int64] = pa.concat_tables(tables)["code"].to_numpy().astype(np.int64)
+    return codes
+
+
 def _clear(folder: Path) -> None:
     """Take an earlier release away, whole or half-written: its parts are none of the next one's."""
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -122,7 +138,7 @@ def _clear(folder: Path) -> None:
 def publish(
     grid: Grid,
     roster: Roster,
-    extractor: Arrays,
+    groups: GroupArrays,
     instruction: Instruction,
     d: int,
     folder: Path,
@@ -142,7 +158,9 @@ def publish(
         TooManyFailuresError: more clients failed, or sent what was refused, than allowed.
     """
     _clear(folder)
-    content = RecordDict({"extractor": pack_arrays(extractor), CONFIG: instruction.pack()})
+    packed = {name: pack_arrays(arrays) for name, arrays in groups.items()}
+    content = RecordDict({**packed, CONFIG: instruction.pack()})
+    codewords = groups["codes"]["codewords"] if "codes" in groups else None
     replies = grid.send_and_receive(
         [Message(content, dst_node_id=roster.node(p), message_type=PUBLISH) for p in roster.partitions],
         timeout=timeout,
@@ -156,7 +174,7 @@ def publish(
         else:
             sent[partition].append(reply)
     channel = instruction.method_config().channel
-    copies = Copies(channel and instruction.sigma > 0)
+    copies = Copies(codewords is None and channel and instruction.sigma > 0)
     received = 0
     parts: dict[str, dict[str, int | str]] = {}
     refused: dict[int, str] = {}
@@ -167,8 +185,13 @@ def publish(
             refused[partition] = (str(own[0].error.reason).strip().splitlines() or [""])[-1]
         else:
             try:
-                z = read_part(own[0].content, roster.size(partition))
-                check_part(z, d, instruction.sigma, channel)
+                codes = None
+                if codewords is None:
+                    z = read_part(own[0].content, roster.size(partition))
+                    check_part(z, d, instruction.sigma, channel)
+                else:
+                    codes = read_codes(own[0].content, roster.size(partition), len(codewords))
+                    z = codewords[codes]
             except InputError as error:
                 refused[partition] = f"client {partition}'s part {error}"
                 continue
@@ -178,7 +201,7 @@ def publish(
                 if parts.pop(_part_name(first), None):
                     (folder / _part_name(first)).unlink()
                 continue
-            parts[_part_name(partition)] = write_part(folder, partition, z)
+            parts[_part_name(partition)] = write_part(folder, partition, z, codes)
             received += own[0].content.array_records[REPRESENTATIONS].count_bytes()
             if on_part is not None:
                 on_part(len(parts))

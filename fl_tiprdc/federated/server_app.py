@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,13 +12,16 @@ from flwr.app import ConfigRecord
 from flwr.serverapp import Grid
 
 from fl_tiprdc.config import Experiment
-from fl_tiprdc.data.crowd import Description
+from fl_tiprdc.data.crowd import Description, Ints
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
 from fl_tiprdc.federated.closing import closing
-from fl_tiprdc.federated.messages import GroupArrays, Instruction, pack_arrays
+from fl_tiprdc.federated.messages import Arrays, GroupArrays, Instruction, pack_arrays, released_groups
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
+from fl_tiprdc.release.codebook import Bears, ask_all, fit_codes, questions_in
+from fl_tiprdc.release.statistics import Request
+from strategies.code_questions import ask
 from strategies.hybrid_strategy import Exchange, HybridStrategy
 from strategies.protected_mean import protected_mean
 from strategies.roster import Roster, take_roster
@@ -45,6 +48,8 @@ class Trained:
         seconds: training, publication.
         published_bytes: representations received.
         passed: number of exchanges done -> the arrays then, where they were to be kept.
+        counts: of a release of codes: certifying people by joint class and code, [joint classes, K].
+        note: on classes that are hidden together, empty if all are hidden one by one.
     """
 
     point: Point
@@ -53,6 +58,8 @@ class Trained:
     seconds: tuple[float, float] = (0.0, 0.0)
     published_bytes: int = 0
     passed: dict[int, GroupArrays] = field(default_factory=dict)
+    counts: Ints | None = None
+    note: str = ""
 
 
 def instruction_for(experiment: Experiment, point: Point) -> Instruction:
@@ -80,8 +87,9 @@ def turns_for(experiment: Experiment, method: str) -> list[Turn]:
 
 
 def exchanges_in(experiment: Experiment, method: str) -> int:
-    """Number of exchanges of one training by a method."""
-    return len(turns_for(experiment, method))
+    """Number of exchanges of one training by a method; of one with codes about as many."""
+    coding = experiment.method_config(method).coding
+    return len(turns_for(experiment, method)) + (questions_in(coding) if coding else 0)
 
 
 def settings_of(experiment: Experiment, point: Point) -> str:
@@ -204,23 +212,95 @@ def serve_point(
         TooManyFailuresError: more clients failed than the experiment allows.
         TimeoutError: clients are missing.
     """
-    federation = experiment.federation
     roster = take_roster(grid, experiment.clients, seed=point.seed)
 
     def note(point: Point, exchange: Exchange) -> None:
         tell(exchange.exchange)
 
     trained = train_point(grid, roster, experiment, description, point, note, (), checkpoint)
-    began = time.perf_counter()
+    _collect(grid, roster, experiment, description, trained, publication)
+    return trained
+
+
+def _collect(
+    grid: Grid, roster: Roster, experiment: Experiment, description: Description, trained: Trained, publication: Path
+) -> None:
+    began, federation = time.perf_counter(), experiment.federation
     trained.published_bytes = publish(
         grid,
         roster,
-        trained.groups["extractor"],
-        instruction_for(experiment, point),
+        released_groups(trained.groups),
+        instruction_for(experiment, trained.point),
         representation_width(description, experiment.network),
         publication,
         federation.allowed_failures,
         federation.timeout,
     )
     trained.seconds = (trained.seconds[0], time.perf_counter() - began)
-    return trained
+
+
+def serve_coded(
+    grid: Grid,
+    tell: Callable[[int], None],
+    experiment: Experiment,
+    description: Description,
+    points: Sequence[Point],
+    publications: Sequence[Path],
+    bears: Bears,
+    checkpoint: Path | None = None,
+) -> list[Trained]:
+    """Train one extractor over the clients of `grid`, fit a code for each point, collect their publications.
+
+    Args:
+        grid: the clients.
+        tell: told how many exchanges are done.
+        experiment: settings.
+        description: meaning of x and of the private labels.
+        points: of one method and seed, which differ in λ alone.
+        publications: folder of each point's publication.
+        bears: says how many codes so many people can certify.
+        checkpoint: as in `train_point`; questions are asked anew.
+
+    Returns:
+        What each point ended with; exchanges that serve all of them are the first one's.
+
+    Raises:
+        TooManyFailuresError: more clients failed than the experiment allows.
+        TimeoutError: clients are missing.
+        InputError: too few people to fit codes on.
+    """
+    first, federation = points[0], experiment.federation
+    method = experiment.method_config(first.method)
+    assert method.coding is not None
+    roster = take_roster(grid, experiment.clients, seed=first.seed)
+    shared = Point(first.method, 0.0, first.seed)
+
+    def told(point: Point, exchange: Exchange) -> None:
+        tell(exchange.exchange)
+
+    trained = train_point(grid, roster, experiment, description, shared, told, (), checkpoint)
+    began, extractor = time.perf_counter(), trained.groups["extractor"]
+    name = training_name(experiment, shared)
+    protected = protected_mean(experiment.protection, roster, name, shared.seed, federation)
+    config = dict(instruction_for(experiment, shared).pack())
+
+    def note(exchange: Exchange) -> None:
+        trained.exchanges.append(exchange)
+        tell(exchange.exchange)
+
+    def answer(request: Request) -> Arrays:
+        done = len(trained.exchanges)
+        return ask(grid, roster, request, extractor, config, shared.seed, federation, done, note, protected)
+
+    width = representation_width(description, experiment.network)
+    lambdas = [point.lam for point in points]
+    fit = ask_all(fit_codes(method.coding, description.attributes, width, lambdas, shared.seed, bears), answer)
+    spent = trained.seconds[0] + time.perf_counter() - began
+    results: list[Trained] = []
+    for i, (point, publication) in enumerate(zip(points, publications, strict=True)):
+        groups = {**trained.groups, "codes": fit.couplings[i].arrays()}
+        one = Trained(point, groups, trained.exchanges if i == 0 else [], (spent if i == 0 else 0.0, 0.0))
+        one.counts, one.note = fit.counts[i], fit.note
+        _collect(grid, roster, experiment, description, one, publication)
+        results.append(one)
+    return results

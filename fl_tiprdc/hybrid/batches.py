@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fl_tiprdc.data.crowd import Ints, Records
 from fl_tiprdc.hybrid.step import Batch
-from fl_tiprdc.models.channel import draw_noise
+from fl_tiprdc.release.channel import draw_noise
 from fl_tiprdc.seeding import derive, numpy_generator, torch_generator
 
 

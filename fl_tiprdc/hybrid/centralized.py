@@ -9,8 +9,8 @@ from fl_tiprdc.config import CentralizedConfig
 from fl_tiprdc.data.crowd import Records
 from fl_tiprdc.hybrid.batches import Member
 from fl_tiprdc.hybrid.cohort import CohortResult, LocalTraining, train_cohort
-from fl_tiprdc.hybrid.program import pretraining_in, program_for
-from fl_tiprdc.hybrid.step import GROUPS, HybridStep
+from fl_tiprdc.hybrid.program import moves_extractor, pretraining_in, program_for
+from fl_tiprdc.hybrid.step import HybridStep
 
 ROWS = 40  # points of a training curve
 SMALLEST_BATCH = 64
@@ -52,7 +52,7 @@ def train_centralized(
         if done <= pretraining:
             return
         sums, batches = sums + losses, batches + 1
-        if program[done - pretraining - 1] != GROUPS:
+        if not moves_extractor(program[done - pretraining - 1]):
             return
         updates += 1
         if updates % every == 0:
@@ -70,4 +70,4 @@ def train_centralized(
         pretraining=pretraining,
         scheduled=True,
     )
-    return train_cohort(step, step.initial(seed), members, training, device, note), curve
+    return train_cohort(step, step.needed(step.initial(seed)), members, training, device, note), curve

@@ -17,7 +17,7 @@ from torch.func import vmap
 from torch.optim.adam import adam
 
 from fl_tiprdc.hybrid.batches import CohortBatches, Member, batches_in
-from fl_tiprdc.hybrid.program import Program, step_size
+from fl_tiprdc.hybrid.program import Program, moves_extractor, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Batch, Groups, HybridStep, Losses, Parameters
 from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
 from fl_tiprdc.seeding import layer_draws
@@ -230,7 +230,7 @@ def train_cohort(
     sums = torch.zeros(len(members), 3, device=device)
     weights = torch.zeros(len(members), 3, device=device)
     total = len(batches)
-    updates, all_updates = 0, sum(names == GROUPS for names in training.program)
+    updates, all_updates = 0, sum(moves_extractor(names) for names in training.program)
     for number in range(total):
         done = number - training.pretraining
         names = training.program[done % len(training.program)] if done >= 0 else PRETRAINED
@@ -249,7 +249,7 @@ def train_cohort(
             scheduled = training.scheduled and done >= 0
             scale = step_size(step.method, name, updates, all_updates) if scheduled else 1.0
             optimisers[name].update(gradients[name], active, training.learning_rate * scale)
-        updates += names == GROUPS
+        updates += done >= 0 and moves_extractor(names)
         seen = work.batch.mask.sum(1)
         rows = torch.stack(losses, dim=1)
         sums[:active] += rows * seen[:, None]

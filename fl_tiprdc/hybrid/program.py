@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 
 from fl_tiprdc.config import MethodConfig
-from fl_tiprdc.hybrid.step import GROUPS
 
 Program = Sequence[tuple[str, ...]]  # which groups learn from a batch, batch after batch, repeated
 
 ADVERSARY: tuple[str, ...] = ("adversary",)
+
+
+def moves_extractor(names: Sequence[str]) -> bool:
+    """Say whether a batch of these groups is one of the training proper that moves the extractor."""
+    return "critic" in names
 
 
 def updates_for(method: MethodConfig, done: int, total: int) -> int:
@@ -20,7 +24,9 @@ def program_for(method: MethodConfig, total: int = 1) -> Program:
 
     The paper has only the latter. A program of one update, repeated, is that of a client's local training.
     """
-    return [group for done in range(total) for group in [*[ADVERSARY] * updates_for(method, done, total), GROUPS]]
+    return [
+        group for done in range(total) for group in [*[ADVERSARY] * updates_for(method, done, total), method.groups]
+    ]
 
 
 def fade(done: int, total: int, share: float) -> float:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
@@ -13,9 +12,11 @@ from fl_tiprdc.data.crowd import Description, Floats, X
 from fl_tiprdc.hybrid.bounds import INFORMATION, next_record
 from fl_tiprdc.hybrid.privacy import PRIVACY, balanced_cross_entropy, negated_cross_entropy
 from fl_tiprdc.models.batch_norm import BatchNorm2d
-from fl_tiprdc.models.channel import Noise, draw_noise, release
 from fl_tiprdc.models.critics import JointCritic
 from fl_tiprdc.models.networks import architecture_for, build_networks, representation_width
+from fl_tiprdc.release.channel import release
+from fl_tiprdc.release.codes import Codes
+from fl_tiprdc.release.release import ChannelRelease, CodedRelease, Release, unit_features
 from fl_tiprdc.seeding import derive
 
 Parameters = dict[str, Tensor]
@@ -100,15 +101,28 @@ class HybridStep:
         features: Tensor = functional_call(self._modules["extractor"], extractor, (x,))
         return release(features, noise, sigma) if self.method.channel else features
 
-    def release_all(self, extractor: Parameters, x: X, generator: Noise, sigma: float, piece: int = 2048) -> Floats:
-        """What would be released for the records x [n, *shape], some at a time: [n, d]. Noise from `generator`."""
-        found = np.empty((len(x), self.d), dtype=np.float32)
-        with torch.no_grad():
-            for begin in range(0, len(x), piece):
-                part = torch.tensor(x[begin : begin + piece])
-                noise = draw_noise((len(part), self.d), generator)
-                found[begin : begin + piece] = self.represent(extractor, part, noise, sigma).numpy()
-        return found
+    def release(self, groups: Groups, lam: float) -> Release:
+        """Return what leaves the device, made with trained groups: "extractor", and "codes" where the method has them.
+
+        Of a method with codes that are not fitted yet it is the extractor's output.
+        """
+
+        def network(x: Tensor) -> Tensor:
+            features: Tensor = functional_call(self._modules["extractor"], groups["extractor"], (x,))
+            return features
+
+        if "codes" in groups:
+            codes = Codes.of_arrays({name: value.numpy() for name, value in groups["codes"].items()})
+            return CodedRelease(network, codes, self.description.classes)
+        return ChannelRelease(network, self.d, self.method.sigma(lam), self.method.channel)
+
+    def code_space(self, extractor: Parameters, x: X) -> Floats:
+        """Return the points [n, d] of the representation space at which records x [n, *shape] are coded."""
+        return unit_features(lambda part: functional_call(self._modules["extractor"], extractor, (part,)), x, self.d)
+
+    def needed(self, groups: Groups) -> Groups:
+        """Return the groups that a training of the method needs."""
+        return {name: groups[name] for name in GROUPS if name in self.method.groups}
 
     def _one_hot(self, u: Tensor) -> Tensor:
         # functional.one_hot looks at the values and can't be mapped over clients
@@ -172,13 +186,13 @@ class HybridStep:
             adversary = balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
             return total + adversary, Losses(-adversary.detach(), information.detach(), adversary.detach())
 
-        if not trained or "extractor" in trained:
+        if "adversary" in groups and (not trained or "extractor" in trained):
             still = {name: value.detach() for name, value in groups["adversary"].items()}
             logits = functional_call(self._modules["adversary"], still, (z,))
             privacy = self._privacy(logits, batch.u, batch.mask, self.description)
             total = total + weight_privacy * privacy
 
-        if not trained or "adversary" in trained:
+        if "adversary" in groups and (not trained or "adversary" in trained):
             logits = functional_call(self._modules["adversary"], groups["adversary"], (z.detach(),))
             adversary = balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
             total = total + adversary

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from flwr.serverapp import Grid
 
 from fl_tiprdc.config import Experiment
@@ -22,18 +21,19 @@ from fl_tiprdc.data.description_file import read_description, write_description
 from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.data.saved_crowd import read_crowd, write_crowd
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.audit import COLUMNS, Release
+from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.federated.launch import one_after_the_other
-from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in
+from fl_tiprdc.federated.messages import released_groups
+from fl_tiprdc.federated.server_app import Point, Trained
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.models.networks import representation_shape, representation_width
+from fl_tiprdc.models.networks import representation_width
 from simulations.command_line import given_experiment
 from simulations.flower.run_config import Value, given
 from simulations.running.experiment import examine, untrained_jobs
-from simulations.running.federated_stage import note_exchanges, servers_for
+from simulations.running.federated_stage import note_training, planned_exchanges, servers_for
 from simulations.running.further import Job, kept_groups
 from simulations.running.kept import Kept
-from simulations.running.outcome import Outcome, represent, white_box
+from simulations.running.outcome import Outcome, audited_release
 from simulations.running.results import ROOT
 from simulations.running.stages import Stages
 
@@ -121,13 +121,13 @@ def coordinate(
     points = [
         Point(m, lam, seed) for seed in experiment.seeds for m in experiment.methods for lam in experiment.lambdas
     ]
-    total = sum(exchanges_in(experiment, point.method) for point in points)
+    total = len(experiment.seeds) * planned_exchanges(experiment)
     servers = servers_for(experiment, description, points, publication, kept)
     with stages.stage("train federated", total) as ticker:
-        trained = one_after_the_other(grid, servers, lambda done: ticker.of(done, total))
+        served = one_after_the_other(grid, servers, lambda done: ticker.of(done, total))
+        trained = [one for some in served for one in some]
     for one in trained:
-        outcome.extractors["federated", one.point] = one.groups["extractor"]
-        note_exchanges(one, outcome, rounds)
+        note_training(experiment, description, one, outcome, rounds)
     outcome.rounds = pd.DataFrame(rounds)
     outcome.metrics = pd.DataFrame(columns=COLUMNS)
     if coordinator.people is not None:
@@ -140,17 +140,7 @@ def coordinate(
 
 def _job(experiment: Experiment, people: Population, one: Trained) -> Job:
     """The released extractor on people of whom the server has records."""
-    point = one.point
-    step = HybridStep(people.contributors.description, experiment.network, experiment.method_config(point.method))
-    extractor = {name: torch.tensor(value) for name, value in one.groups["extractor"].items()}
-    release = Release(
-        "federated",
-        point.method,
-        point.lam,
-        point.seed,
-        represent(step, extractor, people.contributors, "federated", "learning", point),
-        represent(step, extractor, people.held_out, "federated", "tested", point),
-        *white_box(step, extractor, people.contributors, point.lam),
-        representation_shape(step.description, step.network),
-    )
+    step = HybridStep(people.contributors.description, experiment.network, experiment.method_config(one.point.method))
+    crowds = people.contributors, people.held_out
+    release = audited_release(experiment, "federated", one.point, released_groups(one.groups), *crowds)
     return Job(release, None, kept_groups(experiment, step, one.groups))

@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
+
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Description, Ints, Records
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.federated.client_store import certifying_people, person_of
 from fl_tiprdc.seeding import derive
 from simulations.flower.run_config import Value, read_run_config
 
@@ -20,11 +24,14 @@ class SimulatedStore:
         description: meaning of x and of the private labels.
         parts: positions in `records`, one array a client.
         seed: of the experiment; the clients' secrets derive from it.
+        participant: [n] the person that each record is of.
     """
 
-    def __init__(self, records: Records, description: Description, parts: Sequence[Ints], seed: int) -> None:
+    def __init__(
+        self, records: Records, description: Description, parts: Sequence[Ints], seed: int, participant: Ints
+    ) -> None:
         self.description = description
-        self._records, self._parts, self._seed = records, parts, seed
+        self._records, self._parts, self._seed, self._participant = records, parts, seed, participant
 
     def size(self, partition: int) -> int:
         """Number of records of one client."""
@@ -34,6 +41,10 @@ class SimulatedStore:
         """The records of one client."""
         rows = self._parts[partition]
         return Records(self._records.x[rows], self._records.private[rows])
+
+    def certifying(self, partition: int, share: float) -> npt.NDArray[np.bool_]:
+        """As a client store has it."""
+        return certifying_people(person_of(self._participant, self._parts[partition]), self.secret(partition), share)
 
     def secret(self, partition: int) -> int:
         """As a client store has it."""
@@ -57,7 +68,7 @@ def _store(items: tuple[tuple[str, Value], ...], seed: int) -> SimulatedStore:
     one = _experiment(items)
     records, description, participant = _contributors(items)
     parts = partition(records.private, one.clients, one.partition, seed, participant)
-    return SimulatedStore(records, description, parts, seed)
+    return SimulatedStore(records, description, parts, seed, participant)
 
 
 def simulated_store(run_config: Mapping[str, Value], node_config: Mapping[str, Value], seed: int) -> SimulatedStore:

@@ -9,18 +9,21 @@ import numpy as np
 import torch
 
 from fl_tiprdc.config import Experiment
-from fl_tiprdc.data.crowd import Description, Population, Records
-from fl_tiprdc.evaluation.audit import Release
-from fl_tiprdc.federated.messages import LOSSES, Arrays
+from fl_tiprdc.data.crowd import Description, Ints, Population, Records
+from fl_tiprdc.evaluation.certificate import codes_for
+from fl_tiprdc.federated.messages import LOSSES, Arrays, GroupArrays, released_groups
 from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.hybrid.centralized import Curve, train_centralized
+from fl_tiprdc.hybrid.coding import fit_at_one_place, fitting, set_aside
 from fl_tiprdc.hybrid.cohort import CohortResult
 from fl_tiprdc.hybrid.program import program_for
-from fl_tiprdc.hybrid.step import GROUPS, HybridStep, Parameters
-from fl_tiprdc.models.networks import representation_shape
+from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.release.codes import Codes
+from fl_tiprdc.release.draws import Draws, draws_from
+from fl_tiprdc.seeding import torch_generator
 from simulations.running.further import Job, kept_groups
 from simulations.running.kept import Kept
-from simulations.running.outcome import Outcome, represent, white_box
+from simulations.running.outcome import Outcome, audited_release, certified
 from simulations.running.parallel import as_done, give_memory_back
 from simulations.running.stages import Stages
 
@@ -45,7 +48,9 @@ def train_at_one_place(
     steps = experiment.centralized.steps
     trainings = {
         f"centralized/{method}/seed-{seed}/lam-{'-'.join(f'{lam:g}' for lam in some)}": (seed, method, some)
-        for seed, method, some in itertools.product(experiment.seeds, experiment.methods, lambdas)
+        for seed, method in itertools.product(experiment.seeds, experiment.methods)
+        # codes of all values of λ share one extractor
+        for some in ([experiment.lambdas] if experiment.method_config(method).coding else lambdas)
     }
     longest_first = sorted(
         (name for name in trainings if not kept.has(name)),
@@ -55,7 +60,8 @@ def train_at_one_place(
     description = population.contributors.description
     with stages.stage("train centralised", len(trainings) * steps) as ticker:
         ticker.tick(steps * (len(trainings) - len(longest_first)))
-        work = {name: partial(_train, experiment, description, records, *trainings[name]) for name in longest_first}
+        shared = (experiment, description, records, population.contributors.participant)
+        work = {name: partial(_train, *shared, *trainings[name]) for name in longest_first}
         if address:
             for name, found in as_done(work, address):
                 kept.keep(name, found)
@@ -71,6 +77,10 @@ def train_at_one_place(
                 list(pool.map(train, work))
             torch.set_num_threads(cores)
             give_memory_back()
+    certifying = {
+        (seed, method): set_aside(population.contributors.participant, experiment.method_config(method), seed)
+        for seed, method in itertools.product(experiment.seeds, experiment.methods)
+    }
     trained = {
         Point(method, lam, seed): _one_of(kept.arrays(name), i)
         for name, (seed, method, some) in trainings.items()
@@ -79,26 +89,20 @@ def train_at_one_place(
     jobs: list[Job] = []
     for seed, method, lam in itertools.product(experiment.seeds, experiment.methods, experiment.lambdas):
         point = Point(method, lam, seed)
-        groups, curve = trained[point]
+        arrays, curve, counts, note = trained[point]
         step = HybridStep(description, experiment.network, experiment.method_config(method))
-        extractor = groups["extractor"]
-        arrays = {name: {k: v.numpy() for k, v in group.items()} for name, group in groups.items()}
-        outcome.extractors["centralized", point] = arrays["extractor"]
-        release = Release(
-            "centralized",
-            method,
-            lam,
-            seed,
-            represent(step, extractor, population.contributors, "centralized", "contributors", point),
-            represent(step, extractor, population.held_out, "centralized", "held-out", point),
-            *white_box(step, extractor, population.contributors, lam),
-            representation_shape(step.description, step.network),
-        )
+        made = released_groups(arrays)
+        outcome.extractors["centralized", point] = made
+        unfitted = np.flatnonzero(certifying[seed, method]) if "codes" in arrays else None
+        crowds = population.contributors, population.held_out
+        release = audited_release(experiment, "centralized", point, made, *crowds, unfitted=unfitted)
         jobs.append(Job(release, None, kept_groups(experiment, step, arrays)))
+        if counts is not None:
+            outcome.certified.append(certified(experiment, "centralized", point, counts, description, note))
         where = {"setting": "centralized", "method": method, "lam": lam, "seed": seed}
         rounds += [
             {**where, "round": update, "phase": "update", **dict(zip(LOSSES, losses, strict=True))}
-            for update, losses in curve
+            for update, losses in (curve if "codes" not in arrays or lam == experiment.lambdas[0] else ())
         ]
     return jobs
 
@@ -107,13 +111,37 @@ def _train(
     experiment: Experiment,
     description: Description,
     records: Records,
+    participant: Ints,
     seed: int,
     method: str,
     lambdas: tuple[float, ...],
     tick: Callable[[], None] = lambda: None,
 ) -> Arrays:
-    step = HybridStep(description, experiment.network, experiment.method_config(method))
-    return _flat(*train_centralized(step, records, lambdas, seed, experiment.centralized, lambda done, of: tick()))
+    config = experiment.method_config(method)
+    step = HybridStep(description, experiment.network, config)
+    aside = set_aside(participant, config, seed)
+    trained, curve = train_centralized(
+        step,
+        fitting(records, aside),
+        lambdas[:1] if config.coding else lambdas,
+        seed,
+        experiment.centralized,
+        lambda done, of: tick(),
+    )
+    arrays = _flat(trained, curve)
+    if config.coding:
+        extractor = {name: value[0] for name, value in trained.groups["extractor"].items()}
+
+        def draws(codes: Codes) -> Draws:
+            which = (seed, "release", "centralized", "contributors", method, codes.digest)
+            return draws_from(torch_generator(*which))
+
+        fit = fit_at_one_place(step, extractor, records, aside, lambdas, seed, codes_for, draws)
+        each = [codes.arrays() for codes in fit.couplings]
+        arrays |= {f"codes/{name}": np.stack([one[name] for one in each]) for name in each[0]}
+        arrays["counts"] = fit.counts.astype(np.float32)
+        arrays["note"] = np.frombuffer(fit.note.encode(), dtype=np.uint8).astype(np.float32)
+    return arrays
 
 
 def _flat(result: CohortResult, curve: Curve) -> Arrays:
@@ -125,11 +153,15 @@ def _flat(result: CohortResult, curve: Curve) -> Arrays:
     return arrays
 
 
-def _one_of(flat: Arrays, i: int) -> tuple[dict[str, Parameters], list[tuple[int, list[float]]]]:
-    """Groups and curve of the `i`th λ of a training that `_flat` made."""
-    groups: dict[str, Parameters] = {name: {} for name in GROUPS}
+def _one_of(flat: Arrays, i: int) -> tuple[GroupArrays, list[tuple[int, list[float]]], Ints | None, str]:
+    """Groups, curve, counts of codes and note of the `i`th λ of a training that `_train` made."""
+    groups: GroupArrays = {}
     for place, stacked in flat.items():
         name, _, key = place.partition("/")
-        if name in groups:
-            groups[name][key] = torch.tensor(stacked[i])
-    return groups, list(zip(flat["updates"].tolist(), flat["losses"][:, i].tolist(), strict=True))
+        if key:  # codes of all λ share one extractor
+            groups.setdefault(name, {})[key] = stacked[i if name == "codes" else min(i, len(stacked) - 1)]
+    losses = flat["losses"]
+    curve = list(zip(flat["updates"].tolist(), losses[:, min(i, losses.shape[1] - 1)].tolist(), strict=True))
+    if "counts" not in flat:
+        return groups, curve, None, ""
+    return groups, curve, flat["counts"][i].astype(np.int64), flat["note"].astype(np.uint8).tobytes().decode()

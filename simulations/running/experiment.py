@@ -20,7 +20,9 @@ from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
+from fl_tiprdc.evaluation.exact_attack import exact_attack
 from fl_tiprdc.evaluation.reconstruction import Constants, Reconstruction, is_wanted, reconstruct
+from fl_tiprdc.evaluation.scores import resample
 from fl_tiprdc.federated.launch import ray_session
 from fl_tiprdc.models.networks import representation_width
 from simulations.running.centralized_stage import train_at_one_place
@@ -94,6 +96,8 @@ def examine(
     """
     stages.tracker.exchanges(outcome.rounds)
     outcome.metrics = _audit(experiment, population, jobs, stages, kept)
+    bounds = [one.rows() for one in outcome.certified]
+    outcome.metrics = pd.concat([outcome.metrics, *bounds], ignore_index=True)
     further = attack_further(experiment, population, jobs, outcome.metrics, stages, kept)
     outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
     if is_wanted(experiment.audit, population.contributors.description):
@@ -134,7 +138,12 @@ def _audit(
 
 def _audit_one(release: Release, known: Truth, unknown: Truth, experiment: Experiment) -> pd.DataFrame:
     torch.set_num_threads(1)
-    return audit(release, known, unknown, experiment.audit)
+    panel = audit(release, known, unknown, experiment.audit)
+    if release.codes is None:
+        return panel
+    weights = resample(unknown.participant, experiment.audit.bootstrap, 0)
+    exact = exact_attack(release, *release.codes, known, unknown, weights, release.unfitted)
+    return pd.concat([panel, exact], ignore_index=True)
 
 
 def _reconstruct(

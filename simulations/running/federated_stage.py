@@ -1,44 +1,79 @@
 """The stage of a run in which the crowd trains, and publishes."""
 
+import itertools
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from flwr.serverapp import Grid
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Description, Ints, Population
-from fl_tiprdc.evaluation.audit import Release
-from fl_tiprdc.federated.client_store import write_client_store
+from fl_tiprdc.evaluation.certificate import codes_for
+from fl_tiprdc.federated.client_store import certifying_people, person_of, write_client_store
 from fl_tiprdc.federated.launch import Tell, launch_all, one_after_the_other
-from fl_tiprdc.federated.publication import read_store
-from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_point
+from fl_tiprdc.federated.messages import released_groups
+from fl_tiprdc.federated.publication import read_published_codes, read_store
+from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_coded, serve_point
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.models.networks import representation_shape
+from fl_tiprdc.release.release import Released
+from fl_tiprdc.seeding import derive
 from simulations.running.further import Job, kept_groups
 from simulations.running.kept import Kept
-from simulations.running.outcome import Outcome, release_folder, represent, white_box
+from simulations.running.outcome import Outcome, audited_release, certified, release_folder
 from simulations.running.stages import Stages
 
 
 def servers_for(
     experiment: Experiment, description: Description, points: Sequence[Point], publication: Path, kept: Kept
-) -> list[Callable[[Grid, Tell], Trained]]:
-    """What a ServerApp does for each point: train with a checkpoint in `kept`, then collect its publication."""
-    return [
-        partial(
-            serve_point,
-            experiment=experiment,
-            description=description,
-            point=point,
-            publication=release_folder(publication, "federated", point),
-            checkpoint=release_folder(kept.root, "federated", point) / "training.safetensors",
-        )
-        for point in points
-    ]
+) -> list[Callable[[Grid, Tell], list[Trained]]]:
+    """What a ServerApp does for each point: train with a checkpoint in `kept`, then collect the publication.
+
+    All values of λ of a method with codes share one extractor and are served together.
+    """
+    servers: list[Callable[[Grid, Tell], list[Trained]]] = []
+    for _, group in itertools.groupby(points, key=lambda point: (point.method, point.seed)):
+        own = list(group)
+        if experiment.method_config(own[0].method).coding:
+            servers.append(
+                partial(
+                    serve_coded,
+                    experiment=experiment,
+                    description=description,
+                    points=own,
+                    publications=[release_folder(publication, "federated", point) for point in own],
+                    bears=codes_for,
+                    checkpoint=kept.root / "federated" / own[0].method / f"seed-{own[0].seed}" / "training.safetensors",
+                )
+            )
+            continue
+        for point in own:
+            servers.append(
+                partial(
+                    _serve_one,
+                    experiment=experiment,
+                    description=description,
+                    point=point,
+                    publication=release_folder(publication, "federated", point),
+                    checkpoint=release_folder(kept.root, "federated", point) / "training.safetensors",
+                )
+            )
+    return servers
+
+
+def _serve_one(grid: Grid, tell: Tell, **settings: Any) -> list[Trained]:
+    return [serve_point(grid, tell, **settings)]
+
+
+def planned_exchanges(experiment: Experiment) -> int:
+    """Return about how many exchanges the points of one seed have."""
+    return sum(
+        exchanges_in(experiment, method) * (1 if experiment.method_config(method).coding else len(experiment.lambdas))
+        for method in experiment.methods
+    )
 
 
 def train_federated(
@@ -55,7 +90,7 @@ def train_federated(
     """Train and publish every point, over clients of the experiment's runtime or of `grid`; what is to be audited."""
     jobs: list[Job] = []
     description = population.contributors.description
-    of_one_seed = len(experiment.lambdas) * sum(exchanges_in(experiment, method) for method in experiment.methods)
+    of_one_seed = planned_exchanges(experiment)
     total = len(experiment.seeds) * of_one_seed
     with stages.stage("train federated", total) as ticker:
         for number, seed in enumerate(experiment.seeds):
@@ -71,31 +106,48 @@ def train_federated(
             else:
                 with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
                     store = Path(folder) / "clients"
-                    write_client_store(store, population.contributors.records(), parts[seed], description, seed)
+                    crowd = population.contributors
+                    write_client_store(store, crowd.records(), parts[seed], description, seed, crowd.participant)
                     trained = launch_all(
                         experiment.runtime, servers, store, experiment.actors, experiment.ray_address, tell
                     )
-            for one in trained:
+            for one in itertools.chain.from_iterable(trained):
                 jobs.append(_job(experiment, population, parts[seed], publication, one))
-                outcome.extractors["federated", one.point] = one.groups["extractor"]
-                note_exchanges(one, outcome, rounds)
+                note_training(experiment, description, one, outcome, rounds)
     return jobs
 
 
 def _job(experiment: Experiment, population: Population, parts: list[Ints], publication: Path, one: Trained) -> Job:
     """The audit of what was published: the store joined with the truth by client and record."""
-    point = one.point
-    client, record, z = read_store(release_folder(publication, "federated", point))
+    point, crowd = one.point, population.contributors
+    folder = release_folder(publication, "federated", point)
+    client, record, z = read_store(folder)
     starts = np.cumsum([0, *map(len, parts)])
     rows = np.concatenate(parts)[starts[client] + record]
-    step = HybridStep(population.contributors.description, experiment.network, experiment.method_config(point.method))
-    extractor = {k: torch.tensor(v) for k, v in one.groups["extractor"].items()}
-    held_out = represent(step, extractor, population.held_out, "federated", "held-out", point)
-    clean, sigma = white_box(step, extractor, population.contributors, point.lam)
-    clean = None if clean is None else clean[rows]
-    shape = representation_shape(step.description, step.network)
-    release = Release("federated", point.method, point.lam, point.seed, z, held_out, clean, sigma, shape)
+    step = HybridStep(crowd.description, experiment.network, experiment.method_config(point.method))
+    codes, unfitted = None, None
+    if step.method.coding:
+        codes, share = read_published_codes(folder), step.method.coding.certifying
+        secrets = derive(point.seed, "client-secrets")
+        aside = [
+            part[certifying_people(person_of(crowd.participant, part), derive(secrets, "client", i), share)]
+            for i, part in enumerate(parts)
+        ]
+        unfitted = np.concatenate(aside)
+    published = rows, Released(z, codes)
+    made = released_groups(one.groups)
+    release = audited_release(experiment, "federated", point, made, crowd, population.held_out, published, unfitted)
     return Job(release, rows, kept_groups(experiment, step, one.groups))
+
+
+def note_training(
+    experiment: Experiment, description: Description, one: Trained, outcome: Outcome, rounds: list[dict[str, object]]
+) -> None:
+    """Note what a training ended with: its extractor, its certificate, its exchanges."""
+    outcome.extractors["federated", one.point] = released_groups(one.groups)
+    if one.counts is not None:
+        outcome.certified.append(certified(experiment, "federated", one.point, one.counts, description, one.note))
+    note_exchanges(one, outcome, rounds)
 
 
 def note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:

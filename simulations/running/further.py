@@ -14,7 +14,7 @@ from fl_tiprdc.evaluation.audit import Release, truth_of
 from fl_tiprdc.evaluation.frontier import POINT
 from fl_tiprdc.evaluation.further_attacks import FURTHER, Case, Networks
 from fl_tiprdc.evaluation.membership import white_box_records
-from fl_tiprdc.federated.messages import GroupArrays
+from fl_tiprdc.federated.messages import GroupArrays, released_groups
 from fl_tiprdc.hybrid.step import HybridStep
 from simulations.running.kept import Kept
 from simulations.running.stages import Stages
@@ -53,7 +53,7 @@ def attacked_jobs(jobs: Sequence[Job]) -> list[Job]:
 def kept_groups(experiment: Experiment, step: HybridStep, groups: GroupArrays) -> GroupArrays:
     """Of trained arrays those that further attacks need: all three networks, which may be large, only for losses."""
     losses = "membership" in experiment.audit.further and white_box_records(step) > 0
-    return groups if losses else {"extractor": groups["extractor"]}
+    return groups if losses else released_groups(groups)
 
 
 def attack_further(
@@ -106,8 +106,8 @@ def _networks(experiment: Experiment, population: Population, job: Job) -> Netwo
     if job.groups is None:
         return None
     method = experiment.method_config(job.release.method)
-    sigma = method.sigma(job.release.lam)
-    return Networks(experiment.network, method, job.groups, sigma, population.contributors, population.held_out)
+    sigma, crowds = method.sigma(job.release.lam), (population.contributors, population.held_out)
+    return Networks(experiment.network, method, job.groups, sigma, *crowds, job.release.lam)
 
 
 def _attack_one(name: str, case: Case) -> pd.DataFrame:

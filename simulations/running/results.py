@@ -25,7 +25,7 @@ from fl_tiprdc.evaluation.privacy_budget import privacy_budget
 from fl_tiprdc.evaluation.subgroups import worst_groups
 from fl_tiprdc.extractor.card import Card, write_extractor
 from fl_tiprdc.federated.server_app import Point
-from fl_tiprdc.models.channel import capacity_bits
+from fl_tiprdc.release.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
 from fl_tiprdc.report.figures import draw_all
 from fl_tiprdc.report.further_figures import further_figures

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from fl_tiprdc.data.crowd import Floats
-
-Noise = Callable[[npt.NDArray[Any]], Floats]  # of records [n, *shape]: draws from N(0, I), [n, d]
+from fl_tiprdc.release.draws import Draws
 
 KEY_BYTES = 32
 
@@ -23,20 +21,20 @@ def normal_of(data: bytes, d: int) -> Floats:
     return normal
 
 
-def fresh_noise(d: int) -> Noise:
-    """Noise that nobody can draw again: two releases of a record differ, and their mean has less of it."""
-    return lambda x: normal_of(os.urandom(8 * d * len(x)), d)
+def fresh_noise(x: npt.NDArray[Any], width: int) -> Floats:
+    """Return draws [n, width] that nobody can make again: two releases of a record differ."""
+    return normal_of(os.urandom(8 * width * len(x)), width)
 
 
-def record_noise(key: bytes, d: int) -> Noise:
+def record_noise(key: bytes) -> Draws:
     """Noise that a secret key and the record itself determine: releasing a record again tells nothing new.
 
     SHAKE-256 of both. Without the key it can't be told from fresh noise. Equal records get equal noise.
     """
 
-    def draw(x: npt.NDArray[Any]) -> Floats:
+    def draw(x: npt.NDArray[Any], width: int) -> Floats:
         records = (key + np.ascontiguousarray(record).tobytes() for record in x)
-        return normal_of(b"".join(hashlib.shake_256(record).digest(8 * d) for record in records), d)
+        return normal_of(b"".join(hashlib.shake_256(record).digest(8 * width) for record in records), width)
 
     return draw
 

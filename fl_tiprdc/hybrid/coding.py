@@ -1,0 +1,85 @@
+"""Codes fitted with all records in one place: the questions of `release.codebook`, answered on the spot."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fl_tiprdc.config import MethodConfig
+from fl_tiprdc.data.crowd import Ints, Records
+from fl_tiprdc.data.lazy_images import LazyImages
+from fl_tiprdc.hybrid.step import HybridStep, Parameters
+from fl_tiprdc.release.codebook import Bears, CodeFit, ask_all, fit_codes
+from fl_tiprdc.release.codes import Codes, joint_classes
+from fl_tiprdc.release.draws import Draws
+from fl_tiprdc.release.release import one_draw_each
+from fl_tiprdc.release.statistics import Coded, answer
+from fl_tiprdc.seeding import numpy_generator
+
+
+def set_aside(participant: Ints, method: MethodConfig, seed: int) -> npt.NDArray[np.bool_]:
+    """Return which records [n] certify: those of a share of the people; none for methods without codes."""
+    people = np.unique(participant)
+    count = round(method.coding.certifying * len(people)) if method.coding else 0
+    return np.isin(participant, numpy_generator(seed, "certifying").permutation(people)[:count])
+
+
+def fitting(records: Records, certifying: npt.NDArray[np.bool_]) -> Records:
+    """Return the records that don't certify: those that training may see."""
+    if not certifying.any():
+        return records
+    kept = np.flatnonzero(~certifying)
+    x = records.x.subset(kept) if isinstance(records.x, LazyImages) else records.x[kept]
+    return Records(x, records.private[kept])
+
+
+def coded(
+    step: HybridStep,
+    extractor: Parameters,
+    records: Records,
+    certifying: npt.NDArray[np.bool_],
+    draws: Callable[[Codes], Draws],
+) -> Coded:
+    """Return records as the questions of a code fit see them.
+
+    Args:
+        step: the method.
+        extractor: trained.
+        records: of one client, or of all.
+        certifying: [n] whose records have no part in the fit.
+        draws: from codes to the draws with which these records are published.
+    """
+    z = step.code_space(extractor, records.x)
+    joint = joint_classes(records.private, step.description.classes)
+    return Coded(z, joint, certifying, lambda codes: codes.draw(z, joint, one_draw_each(records.x, draws(codes))))
+
+
+def fit_at_one_place(
+    step: HybridStep,
+    extractor: Parameters,
+    records: Records,
+    certifying: npt.NDArray[np.bool_],
+    lambdas: Sequence[float],
+    seed: int,
+    bears: Bears,
+    draws: Callable[[Codes], Draws],
+) -> CodeFit:
+    """Fit codes for every λ, and count those of the certifying people.
+
+    Args:
+        step: the method.
+        extractor: trained.
+        records: of all contributors.
+        certifying: [n] whose records have no part in the fit.
+        lambdas: values of λ.
+        seed: of the experiment.
+        bears: says how many codes so many people can certify.
+        draws: from codes to the draws with which the records are published.
+
+    Raises:
+        InputError: too few people.
+    """
+    assert step.method.coding is not None
+    mine = coded(step, extractor, records, certifying, draws)
+    questions = fit_codes(step.method.coding, step.description.attributes, step.d, lambdas, seed, bears)
+    return ask_all(questions, lambda request: answer(request.name, mine, request.arrays))

@@ -1,0 +1,301 @@
+"""How a codebook and its couplings are fitted: questions to the crowd, answered by sums, one after the other.
+
+The same sequence serves a trainer that has all records and a server that has none: `fit_codes` is a generator that
+yields each `Request` and is sent the sums over all records. Its steps:
+
+1. count the private classes; merge rare ones; choose the number of codes;
+2. k-means in the representation space, a codebook for each class (splitting as Linde, Buzo & Gray 1980, then Lloyd);
+3. codewords that all classes can share: a barycentre (`coupling.common_codewords`);
+4. potentials by which each class uses the codes in the shares that λ allows, fitted on records by Sinkhorn's updates;
+5. counts of the codes of people who had no part in any of this: what the certificate is made of.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fl_tiprdc.config import CodesConfig
+from fl_tiprdc.data.crowd import Attribute, Floats, Ints
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.release.codes import Codes, Values
+from fl_tiprdc.release.coupling import (
+    better_potentials,
+    class_free_plan,
+    common_codewords,
+    leftovers,
+    squared_distances,
+)
+from fl_tiprdc.release.groups import FEWEST_FITTED, group_classes, merged_note
+from fl_tiprdc.release.statistics import Arrays, Request, Sums, couplings_as_arrays
+from fl_tiprdc.seeding import derive, numpy_generator
+
+Bears = Callable[[Sequence[int], Sequence[int]], int]  # from certifying and fitting people of classes to codes
+
+MOST_CODES, FEWEST_CODES = 1024, 2
+MOST_CLASS_FREE = 128  # codes of a release that doesn't see the private class: its linear programme grows with K²
+LARGE = 0.1  # share of all people from which a class counts when codes are chosen: smaller ones would allow none
+CELLS = 4  # of a class for each code: the finer they are, the better potentials fit records
+FEWEST_IN_CELL = 8  # people of the smallest class in a cell on average: what is summed is never about a few
+DIMENSIONS = 8  # in which records are taken to lie when the spread of codes is told from that of finer cells
+NEAR = 0.1  # of a cell's spread: by how much halves of a split cell are moved apart
+
+
+@dataclass(frozen=True)
+class CodeFit:
+    """What a fit ends with.
+
+    Attributes:
+        couplings: the codes of each λ, in order.
+        counts: [λ, joint classes, K] certifying people by joint class and published code.
+        fitted: [joint classes] people on whom it was fitted.
+        distances: [λ] total variation of the groups' codes among fitting people, the largest of any two.
+        note: on private classes that were merged, empty if none were.
+    """
+
+    couplings: tuple[Codes, ...]
+    counts: Ints
+    fitted: Ints
+    distances: tuple[float, ...]
+    note: str
+
+
+Questions = Generator[Request, Sums, CodeFit]
+
+
+def questions_in(config: CodesConfig) -> int:
+    """Return about how many questions a fit has: splits of cells depend on the crowd."""
+    return 4 + 10 + config.lloyd_rounds + (config.coupling_rounds + 1 if config.sees_private else 0)
+
+
+def ask_all(questions: Questions, answer: Callable[[Request], Sums]) -> CodeFit:
+    """Carry a fit to its end; `answer` gets the sums over the crowd for a request."""
+    request = next(questions)
+    while True:
+        try:
+            request = questions.send(answer(request))
+        except StopIteration as ended:
+            fit: CodeFit = ended.value
+            return fit
+
+
+def fit_codes(
+    config: CodesConfig,
+    attributes: Sequence[Attribute],
+    d: int,
+    lambdas: Sequence[float],
+    seed: int,
+    bears: Bears,
+) -> Questions:
+    """Ask for sums over the crowd until codes are fitted and counted.
+
+    Args:
+        config: number of codes, rounds, whether the private class is seen.
+        attributes: the private attributes.
+        d: numbers in a representation.
+        lambdas: values of λ; they share the codebook.
+        seed: of the experiment.
+        bears: says how many codes so many people can certify.
+
+    Raises:
+        InputError: too few people fit or certify.
+    """
+    classes = np.array([len(one.classes) for one in attributes], dtype=np.float32)
+    joint = int(classes.prod())
+    told = yield Request("class-counts", {"classes": classes}, {"counts": (2, joint)})
+    fitted, certifying = np.rint(np.asarray(told["counts"])).astype(np.int64)
+    if fitted.sum() < 2 * FEWEST_FITTED:
+        raise InputError(
+            f"{fitted.sum()} people are too few to fit codes on: coded methods need {2 * FEWEST_FITTED} besides "
+            "those who certify"
+        )
+    group = group_classes(fitted)
+    groups = int(group.max()) + 1
+    codes = choose_codes(config, fitted, certifying, group, bears)
+    shared = not config.sees_private
+    of_a_class = codes if shared else cells_for(codes, np.bincount(group, weights=fitted, minlength=groups))
+    cells, counts = yield from _cells(1 if shared else groups, of_a_class, d, group, seed, config.lloyd_rounds)
+    spread = _spread(cells, counts, d) * (of_a_class / codes) ** (2 / DIMENSIONS)
+    temperature = max(config.temperature * spread, 1e-6)
+    if shared:
+        codewords, start = cells[0].astype(np.float32), np.zeros((groups, codes))
+    else:
+        shares = [own / own.sum() for own in counts]
+        codewords, start = common_codewords(list(cells), shares, codes, temperature, derive(seed, "codewords"))
+    ask = _Shares(codewords, temperature, group, groups)
+    free = (yield ask.request(np.zeros((1, groups, codes))))["shares"][0]
+    uncoupled = free / free.sum(1, keepdims=True)
+    if shared:
+        couplings = _class_free(codewords, temperature, uncoupled, free.sum(0), lambdas, joint)
+    else:
+        couplings = yield from _coupled(ask, start, uncoupled, lambdas, cells, np.stack(shares), config)
+    counted = yield Request(
+        "code-counts",
+        {"classes": classes, **couplings_as_arrays(couplings)},
+        {"counts": (len(couplings), joint, codes)},
+    )
+    published = np.rint(np.asarray(counted["counts"])).astype(np.int64)
+    apart = tuple(float((1 - lam) * _distance(uncoupled)) for lam in lambdas)
+    return CodeFit(tuple(couplings), published, fitted, apart, merged_note(attributes, fitted))
+
+
+def cells_for(codes: int, fitted: npt.NDArray[np.number]) -> int:
+    """Return the number of k-means cells of each class, for so many codes and fitting people [groups]."""
+    return max(2, min(CELLS * codes, int(fitted.min()) // FEWEST_IN_CELL))
+
+
+def choose_codes(config: CodesConfig, fitted: Ints, certifying: Ints, group: Ints, bears: Bears) -> int:
+    """Return the number of codes that is set, or that the crowd can certify.
+
+    Raises:
+        InputError: more codes are set than people can fit.
+    """
+    groups = int(group.max()) + 1
+    of_groups = [np.bincount(group, weights=people, minlength=groups) for people in (fitted, certifying)]
+    most = int(of_groups[0].min()) // 4
+    if config.codes:
+        if config.codes > most:
+            raise InputError(
+                f"codes is {config.codes}: the smallest class has {int(of_groups[0].min())} people to fit them on, "
+                f"which bears {most} at most"
+            )
+        return config.codes
+    large = of_groups[0] >= LARGE * of_groups[0].sum()
+    if large.sum() < 2:
+        large = of_groups[0] >= np.sort(of_groups[0])[-min(2, groups)]
+    chosen = bears([int(n) for n in of_groups[1][large]], [int(n) for n in of_groups[0][large]])
+    limit = MOST_CODES if config.sees_private else MOST_CLASS_FREE
+    return max(FEWEST_CODES, min(max(chosen, config.fewest), most, limit))
+
+
+def _distance(shares: Values) -> float:
+    """Return the largest total variation between two groups' shares [groups, K]."""
+    return float(max((0.5 * np.abs(a - b).sum() for a in shares for b in shares), default=0.0))
+
+
+def _cells(
+    books: int, codes: int, d: int, group: Ints, seed: int, rounds: int
+) -> Generator[Request, Sums, tuple[Values, Values]]:
+    """Ask for Lloyd steps until every codebook has `codes` cells and has settled: cells [books, M, d], counts."""
+    cells = np.zeros((books, 1, d))
+    generator = numpy_generator(seed, "split-cells")
+    settled = 0
+    while True:
+        told = yield Request(
+            "cells",
+            {"cells": cells.astype(np.float32), "group": group.astype(np.float32)},
+            {"counts": cells.shape[:2], "points": cells.shape},
+        )
+        counts, points = np.asarray(told["counts"], np.float64), np.asarray(told["points"], np.float64)
+        cells = np.where(counts[:, :, None] > 0, points / np.maximum(counts, 1)[:, :, None], cells)
+        settled += int(cells.shape[1] == codes)
+        if settled > rounds:
+            return cells, counts
+        cells = np.stack([_grown(own, count, codes, generator) for own, count in zip(cells, counts, strict=True)])
+
+
+def _grown(cells: Values, counts: Values, codes: int, generator: np.random.Generator) -> Values:
+    """Split the fullest cells in two, up to twice as many; put empty ones beside the fullest."""
+    radius = float(np.sqrt(max(1e-6, cells.shape[1] - (counts @ (cells**2).sum(1)) / max(counts.sum(), 1))))
+    jump = lambda: NEAR * radius * generator.standard_normal(cells.shape[1]) / np.sqrt(cells.shape[1])  # noqa: E731
+    order = np.argsort(-counts, kind="stable")
+    grown = cells.copy()
+    for place, empty in enumerate(np.flatnonzero(counts == 0)):
+        grown[empty] = cells[order[place % max(1, int((counts > 0).sum()))]] + jump()
+    more = min(codes, 2 * len(cells)) - len(cells)
+    if not more:
+        return grown
+    moves = np.array([jump() for _ in range(more)])
+    halves = grown[order[:more]] + moves
+    grown[order[:more]] -= moves
+    return np.concatenate([grown, halves])
+
+
+def _spread(cells: Values, counts: Values, d: int) -> float:
+    """Return the mean squared distance of points on the sphere of radius √d to their cell's mean."""
+    total = counts.sum()
+    return float(max(1e-6, (counts * (d - (cells**2).sum(2))).sum() / max(total, 1)))
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """The question how often each group uses each code, for several couplings."""
+
+    codewords: Floats
+    temperature: float
+    group: Ints
+    groups: int
+
+    def request(self, potentials: npt.NDArray[np.floating]) -> Request:
+        arrays: Arrays = {
+            "cells": self.codewords,
+            "potentials": potentials.astype(np.float32),
+            "temperature": np.array(self.temperature, dtype=np.float32),
+            "group": self.group.astype(np.float32),
+        }
+        return Request("shares", arrays, {"shares": potentials.shape})
+
+
+def _coupled(
+    ask: _Shares,
+    start: Values,
+    uncoupled: Values,
+    lambdas: Sequence[float],
+    cells: Values,
+    weights: Values,
+    config: CodesConfig,
+) -> Generator[Request, Sums, list[Codes]]:
+    """Fit the potentials of each λ: a group's codes are to have shares (1-λ) · uncoupled + λ / K."""
+    codes = len(ask.codewords)
+    wanted = np.stack([(1 - lam) * uncoupled + lam / codes for lam in lambdas])
+    wanted = np.maximum(wanted, 1e-9)
+    potentials = np.stack([lam * start for lam in lambdas])
+    for done in range(config.coupling_rounds + 1):
+        sent = potentials.astype(np.float32)
+        sums = np.asarray((yield ask.request(sent))["shares"], np.float64)
+        shares = sums / np.maximum(sums.sum(2, keepdims=True), 1e-12)
+        if done < config.coupling_rounds:
+            for i, g in np.ndindex(*potentials.shape[:2]):
+                potentials[i, g] = better_potentials(
+                    potentials[i, g], shares[i, g], wanted[i, g], cells[g], weights[g], ask.codewords, ask.temperature
+                )
+    couplings = []
+    for i in range(len(lambdas)):
+        moves = [leftovers(shares[i, g], wanted[i, g]) for g in range(ask.groups)]
+        couplings.append(
+            Codes(
+                ask.codewords,
+                ask.codewords,
+                sent[i],
+                float(np.float32(ask.temperature)),
+                np.zeros((0, codes), dtype=np.float32),
+                np.stack([keep for keep, _ in moves]).astype(np.float32),
+                np.stack([fill for _, fill in moves]).astype(np.float32),
+                ask.group,
+            )
+        )
+    return couplings
+
+
+def _class_free(
+    codewords: Floats, temperature: float, uncoupled: Values, weights: Values, lambdas: Sequence[float], joint: int
+) -> list[Codes]:
+    """Return codes of x alone, changed as far as λ asks."""
+    codes = len(codewords)
+    distances = squared_distances(codewords, codewords)
+    apart = 0.5 * np.abs(uncoupled - uncoupled.mean(0)).sum(1)
+    fill = np.full((1, codes), 1 / codes, dtype=np.float32)
+    return [
+        Codes(
+            codewords,
+            codewords,
+            np.zeros((1, codes), dtype=np.float32),
+            temperature,
+            class_free_plan(uncoupled, distances, weights / weights.sum(), (1 - lam) * apart).astype(np.float32),
+            np.ones((1, codes), dtype=np.float32),
+            fill,
+            np.zeros(joint, dtype=np.int64),
+        )
+        for lam in lambdas
+    ]

@@ -1,0 +1,134 @@
+"""Codes: the finite release. A record's private class and its place in the representation space decide its code.
+
+    c ~ Σ_m P(m | z, u) · plan(c | m, u),     P(m | z, u) ∝ exp((potential_u[m] - ‖z - cell_m‖²) / temperature)
+
+Potentials are those of optimal transport with an entropy term (Cuturi 2013), fitted so that every class of people uses
+the codes in wanted shares; `keep` and `fill` move what little is left. See `release.codebook` for how they are fitted.
+"""
+
+import hashlib
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, softmax
+
+from fl_tiprdc.data.crowd import Floats, Ints
+from fl_tiprdc.errors import InputError
+
+Values = npt.NDArray[np.float64]
+
+PIECE = 4096  # records whose distances to all cells are in memory at a time
+LARGEST_CODEBOOK = 65535  # a published code is a uint16
+
+
+def joint_classes(private: Ints, classes: tuple[int, ...]) -> Ints:
+    """Return the joint class [n] of private labels [n, attributes], the last attribute counting fastest."""
+    joint: Ints = np.ravel_multi_index(tuple(private.T), classes).astype(np.int64)
+    return joint
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A codebook and the coupling of one λ.
+
+    Attributes:
+        codewords: [K, d] what stands for each code, a point of the representation space.
+        cells: [M, d] the points to which records are assigned first: the codewords where the private class is seen.
+        potentials: [groups, M] by how much a cell draws records of a group towards it.
+        temperature: of the assignment, in squared distance; smaller is closer to the nearest cell.
+        plan: [M, K] of a release that doesn't see the private class: code given the cell. Empty: code = cell.
+        keep: [groups, K] share of a group's records that keep their code.
+        fill: [groups, K] where the others go; rows sum to 1.
+        group: [joint classes] the group that a joint private class belongs to: rare classes share one.
+    """
+
+    codewords: Floats
+    cells: Floats
+    potentials: Floats
+    temperature: float
+    plan: Floats
+    keep: Floats
+    fill: Floats
+    group: Ints
+
+    def __post_init__(self) -> None:
+        groups, cells, codes = len(self.potentials), len(self.cells), len(self.codewords)
+        shapes = (self.potentials.shape, self.keep.shape, self.fill.shape)
+        if shapes != ((groups, cells), (groups, codes), (groups, codes)) or self.plan.shape not in (
+            (cells, codes),
+            (0, codes),
+        ):
+            raise InputError("the arrays of a codebook don't fit each other")
+        if not 0 < codes <= LARGEST_CODEBOOK or not (self.temperature > 0 and len(self.group)):
+            raise InputError(f"a codebook has {codes} codes: allowed are 1 to {LARGEST_CODEBOOK}")
+
+    def __len__(self) -> int:
+        return len(self.codewords)
+
+    @property
+    def sees_private(self) -> bool:
+        """Whether the private class of a record has a say in its code."""
+        return not len(self.plan)
+
+    def probabilities(self, z: Floats, group: Ints) -> Values:
+        """Return P(c | z, group) [n, K] for representations z [n, d] and groups [n]."""
+        potentials = self.potentials.astype(np.float64)
+        distance = (self.cells.astype(np.float64) ** 2).sum(1) - 2 * z.astype(np.float64) @ self.cells.T
+        chances: Values = softmax((potentials[group] - distance) / self.temperature, axis=1)
+        if len(self.plan):
+            chances = chances @ self.plan
+        chances *= self.keep[group]
+        chances += (1 - chances.sum(1, keepdims=True)) * self.fill[group]
+        return chances
+
+    def draw(self, z: Floats, joint: Ints, normal: Floats) -> Ints:
+        """Return the codes [n] of records.
+
+        Args:
+            z: [n, d] representations.
+            joint: [n] joint private classes; not looked at where the release doesn't see them.
+            normal: [n, 1] a draw from N(0, 1) for each record; the same draw gives the same code.
+        """
+        codes = np.empty(len(z), dtype=np.int64)
+        group = self.group[joint] if self.sees_private else np.zeros(len(z), dtype=np.int64)
+        for begin in range(0, len(z), PIECE):
+            part = slice(begin, begin + PIECE)
+            reached = self.probabilities(z[part], group[part]).cumsum(1)
+            uniform = ndtr(normal[part, 0].astype(np.float64))[:, None] * reached[:, -1:]
+            codes[part] = np.minimum((reached <= uniform).sum(1), len(self) - 1)
+        return codes
+
+    def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Return everything as named float32 arrays, for a message or a file."""
+        return {f.name: np.asarray(getattr(self, f.name), dtype=np.float32) for f in fields(self)}
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, npt.NDArray[np.float32]]) -> "Codes":
+        """Return the codes that `arrays` described.
+
+        Raises:
+            InputError: an array is missing, has values that are not finite, or doesn't fit the others.
+        """
+        names = {f.name for f in fields(cls)}
+        if set(arrays) != names or not all(np.isfinite(value).all() for value in arrays.values()):
+            raise InputError(f"a codebook has the finite arrays {', '.join(sorted(names))}")
+        rest = {name: arrays[name] for name in names - {"temperature", "group"}}
+        group = np.rint(arrays["group"]).astype(np.int64)
+        if len(group) and not (group.min() >= 0 and group.max() < len(arrays["potentials"])):
+            raise InputError("a codebook names a group of people that it doesn't have")
+        return cls(temperature=float(arrays["temperature"]), group=group, **rest)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything in it: the draws of a release derive from it, so that no two share any."""
+        found = hashlib.sha256()
+        for name, array in sorted(self.arrays().items()):
+            found.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
+
+    @cached_property
+    def bits(self) -> float:
+        """Bits of one code: what a release tells of its record at most, whoever looks."""
+        return float(np.log2(len(self)))
