@@ -159,20 +159,24 @@ _PAPER = MethodConfig(
     exchange="weights",
 )
 
+_CODED = MethodConfig(
+    terms="information",
+    sigma_low=2.0,
+    sigma_high=2.0,
+    adversary_steps=0,
+    closing_steps=0,
+    beta1=0.9,
+    exchange="weights",
+    coding=CodesConfig(),
+)
+
 METHODS: Mapping[str, MethodConfig] = {
     "tiprdc": _PAPER,
     "tiprdc+": MethodConfig(),
     # information alone, with so much noise that only what parts of a record have in common gets through; codes hide
-    "coded": MethodConfig(
-        terms="information",
-        sigma_low=2.0,
-        sigma_high=2.0,
-        adversary_steps=0,
-        closing_steps=0,
-        beta1=0.9,
-        exchange="weights",
-        coding=CodesConfig(),
-    ),
+    "coded": _CODED,
+    # codes of x alone: for people whose private value nobody knows; who has the record learns nothing from its code
+    "coded-x": _CODED.model_copy(update={"coding": CodesConfig(sees_private=False)}),
     # The single terms of the paper's ablation. λ doesn't weigh one term against none: it moves the channel's noise.
     "pat": MethodConfig(terms="privacy"),
     "maxmi": MethodConfig(terms="information"),
@@ -279,7 +283,13 @@ class AuditConfig(_Frozen):
     bootstrap: Positive = Field(200, description="resamples of the held-out people for an interval")
     further: tuple[str, ...] = Field(
         ("membership", "reidentification", "linkage"),
-        description="further attacks: membership, reidentification, averaging, leaks, linkage; or all, or none",
+        description="further attacks: membership, reidentification, averaging, leaks, linkage, known-record; or all, "
+        "or none",
+    )
+    known: tuple[str, ...] = Field(
+        (),
+        description="known-record: columns that attackers are taken to know, each alone and all together; empty: the "
+        "most telling ones",
     )
     reconstruct: Literal["auto", "always", "never"] = Field(
         "auto", description="train decoders from releases back to raw records; auto: of images"

@@ -52,6 +52,7 @@ SAID: Mapping[str, Mapping[str, str]] = {
         "averaging": "what several releases of one record tell together",
         "leaks": "how much an attacker gets out of few labelled records",
         "linkage": "what several records of one person tell together",
+        "known-record": "what the release adds for one who knows some of a record, or all of it",
     },
     "runtimes": {
         "ray-cohort": "Ray actors that train whole cohorts of clients as one tensor program; the default",

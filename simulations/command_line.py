@@ -13,13 +13,15 @@ from typing import Any, NoReturn
 from pydantic.fields import FieldInfo
 
 from fl_tiprdc.baselines import BASELINES
-from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge, read_toml
+from fl_tiprdc.config import QUICK, AuditConfig, Experiment, build_experiment, merge, read_toml
 from fl_tiprdc.data import DATASETS, load_population
 from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, RunFailedError, require_known
+from fl_tiprdc.evaluation import known_record
 from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.further_attacks import named_attacks
+from fl_tiprdc.evaluation.known_record import check_ladders, named_ladders
 from fl_tiprdc.evaluation.privacy_budget import check_accountant
 from fl_tiprdc.federated.launch import RUNTIMES
 from simulations.help_topics import ShowHelp, format_topic, has_topics, meant
@@ -158,6 +160,7 @@ FLAGS: dict[str, Flag] = {
     "methods": Flag("methods", words),
     "baselines": Flag("baselines", words),
     "attacks": Flag("audit.further", lambda text: some_words(text, "attacks")),
+    "known": Flag("audit.known", lambda text: some_words(text, "known")),
     "lambdas": Flag("lambdas", lambda text: _numbers(float, text, "lambdas")),
     "seeds": Flag("seeds", lambda text: _numbers(int, text, "seeds")),
     "runtime": Flag("runtime"),
@@ -177,6 +180,19 @@ def _require_text(text: str, flag: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise InputError(f"--{flag.replace('_', '-')} {text!a}: give text in UTF-8") from None
+
+
+def check_used(audit: AuditConfig) -> None:
+    """Check that no columns are named for an attack that isn't asked for.
+
+    Raises:
+        InputError: saying how to ask for it.
+    """
+    if audit.known and known_record.KIND not in audit.further:
+        raise InputError(
+            f"columns that attackers know ({', '.join(audit.known)}) are for the attack {known_record.KIND}, which "
+            f"isn't asked for: name it in --attacks"
+        )
 
 
 def experiment_parser(description: str) -> Parser:
@@ -213,6 +229,7 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
     if experiment.protection.noise:
         check_accountant()
     audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
+    check_used(audit)
     parse_partition(experiment.partition)
     return experiment.model_copy(update={"audit": audit, "track": named_trackers(experiment.track)})
 
@@ -233,6 +250,7 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
     population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
     crowd = population.contributors
     check_clients(crowd.private, experiment.clients, experiment.partition, crowd.participant)
+    check_ladders(named_ladders(experiment.audit.known), crowd.description.columns)
     return experiment
 
 

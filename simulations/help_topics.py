@@ -47,7 +47,7 @@ TOPICS: Mapping[str, Topic] = {
         ("aggregation", "dp_noise", "secagg"),
         ("protection",),
     ),
-    "audit": Topic("attackers, probes, further attacks", ("attacks",), ("audit",)),
+    "audit": Topic("attackers, probes, further attacks", ("attacks", "known"), ("audit",)),
     "machine": Topic("what runs the clients, and where", ("runtime", "actors", "ray_address")),
     "output": Topic("what is read and written", ("output", "resume", "track", "quick", "config")),
 }

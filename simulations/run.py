@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fl_tiprdc.config import Experiment
+from fl_tiprdc.evaluation.certified import closing_lines
 from fl_tiprdc.evaluation.frontier import compare, over_seeds
 from fl_tiprdc.evaluation.privacy_budget import budget_lines
 from fl_tiprdc.whole_file import write_whole
@@ -30,22 +31,28 @@ Work = Callable[[Experiment, Path, Stages, Kept], Outcome]  # from an experiment
 def closing_table(points: pd.DataFrame) -> Table:
     """How federated compares with centralised at each λ, between what raw data gives and what noise gives."""
     table = Table(
-        title="A: worst attack AUC (0.5 = chance); R: mean utility retention (raw = 1)\n"
+        title="A: worst attack AUC (0.5 = chance), of codes the exact one; C: certified, no attacker has more (95 %)\n"
+        "R: mean utility retention (raw = 1); cen: centralised; fed: federated; Δ: federated - centralised"
+        if "certified" in points
+        else "A: worst attack AUC (0.5 = chance); R: mean utility retention (raw = 1)\n"
         "cen: centralised; fed: federated; Δ: federated - centralised",
         title_justify="left",
     )
     table.add_column("method", no_wrap=True)
-    for name in ("λ", "A cen", "A fed", "ΔA", "R cen", "R fed", "ΔR"):
+    certified = "certified" in points
+    for name in ("λ", "A cen", "A fed", "ΔA", *(("C cen", "C fed") if certified else ()), "R cen", "R fed", "ΔR"):
         table.add_column(name, justify="right")
     mean = over_seeds(points)
+    empty = [""] * (2 * certified)
     for row in mean[mean["setting"].isin(["raw", "baseline"])].itertuples():
         dial = "" if row.setting == "raw" else f"σ {row.lam:g}"
-        table.add_row(str(row.method), dial, f"{row.attack:.3f}", "", "", f"{row.retention:.3f}", "", "")
+        table.add_row(str(row.method), dial, f"{row.attack:.3f}", "", "", *empty, f"{row.retention:.3f}", "", "")
     for row in compare(points).itertuples():
         numbers = [
             f"{getattr(row, f'{value}_{side}'):{sign}.3f}"
-            for value in ("attack", "retention")
+            for value in ("attack", *(("certified",) if certified else ()), "retention")
             for side, sign in (("centralized", ""), ("federated", ""), ("difference", "+"))
+            if (value, side) != ("certified", "difference")
         ]
         table.add_row(str(row.method), f"{row.lam:g}", *("" if "nan" in number else number for number in numbers))
     return table
@@ -105,6 +112,8 @@ def run(
     console.print(stages.table())
     if len(points):
         console.print(closing_table(points))
+    for line in closing_lines(outcome.certified):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     for line in budget_lines(summary.get("privacy", {})):
         console.print(line, soft_wrap=True, highlight=False)
     if line := failures_line(outcome):

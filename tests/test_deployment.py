@@ -3,6 +3,7 @@
 import json
 import ssl
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,10 @@ from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Records
 from fl_tiprdc.data.described_table import records_of
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.client_app import representations, require_noise
+from fl_tiprdc.federated.client_app import require_noise
 from fl_tiprdc.federated.keyed_noise import KeyedNoise
+from fl_tiprdc.federated.local_work import publication_of
+from fl_tiprdc.federated.messages import released_groups
 from fl_tiprdc.federated.own_store import OwnStore, write_own_store
 from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.federated.server_app import Point, instruction_for
@@ -102,22 +105,41 @@ def test_noise_follows_from_its_key_alone_and_is_normal():
 
 def test_a_release_follows_from_the_secret(own, population, small):
     experiment = small(methods=("tiprdc+",))
-    extractor = initial_arrays(population, experiment, "tiprdc+")["extractor"]
+    groups = released_groups(initial_arrays(population, experiment, "tiprdc+"))
     instruction = instruction_for(experiment, Point("tiprdc+", 0.5, 0))
-    z = representations(OwnStore(own, 2), 2, instruction, extractor)
-    np.testing.assert_array_equal(z, representations(OwnStore(own, 2), 2, instruction, extractor))
+    z = publication_of(OwnStore(own, 2), 2, instruction, groups).z
+    np.testing.assert_array_equal(z, publication_of(OwnStore(own, 2), 2, instruction, groups).z)
     (own / "secret").write_text(str(int((own / "secret").read_text()) ^ (1 << 200)))  # beyond 63 bits
-    assert not np.allclose(z, representations(OwnStore(own, 2), 2, instruction, extractor))
+    assert not np.allclose(z, publication_of(OwnStore(own, 2), 2, instruction, groups).z)
 
 
 def test_a_client_has_a_least_noise_of_its_own(small):
-    experiment = small(methods=("tiprdc", "tiprdc+"))
-    noisy, bare = (instruction_for(experiment, Point(method, 0.5, 0)) for method in ("tiprdc+", "tiprdc"))
-    require_noise(noisy, noisy.sigma)
-    require_noise(bare, 0.0)
-    for instruction, least in ((noisy, 0.9), (bare, 0.1)):
+    experiment = small(methods=("tiprdc", "tiprdc+", "coded"))
+    noisy, bare, coded = (
+        instruction_for(experiment, Point(method, 0.5, 0)) for method in ("tiprdc+", "tiprdc", "coded")
+    )
+    require_noise(noisy, ("extractor",), noisy.sigma)
+    require_noise(bare, ("extractor",), 0.0)
+    require_noise(coded, ("extractor", "codes"), 0.0)
+    for instruction, groups, least in (
+        (noisy, ("extractor",), 0.9),
+        (bare, ("extractor",), 0.1),
+        (coded, ("extractor", "codes"), 0.1),  # codes have no channel, whatever sigma the training had
+    ):
         with pytest.raises(InputError, match="this client's least is"):
-            require_noise(instruction, least)
+            require_noise(instruction, groups, least)
+
+
+def test_the_noise_of_a_release_is_the_one_that_the_client_checked(own, population, small):
+    """A server that names a method with less noise than the sigma it sends gets that sigma's noise all the same."""
+    experiment = small(methods=("tiprdc+",))
+    groups = released_groups(initial_arrays(population, experiment, "tiprdc+"))
+    instruction = instruction_for(experiment, Point("tiprdc+", 0.5, 0))
+    quiet = instruction.method_config().model_copy(update={"sigma_low": 0.0, "sigma_high": 0.0})
+    lying = replace(instruction, method=quiet.model_dump_json())
+    require_noise(lying, groups, instruction.sigma)
+    honest, lied = (publication_of(OwnStore(own, 2), 2, asked, groups).z for asked in (instruction, lying))
+    np.testing.assert_array_equal(honest, lied)
 
 
 @pytest.mark.parametrize(

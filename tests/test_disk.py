@@ -56,7 +56,7 @@ def outcome() -> Outcome:
         {"setting": "federated", "method": "tiprdc+", "lam": 0.1, "seed": 0, "round": 1, "phase": "hybrid-gradient"}
     ]
     losses = pd.DataFrame(rounds).assign(privacy=0.1, information=0.2, adversary=0.3)
-    extractors = {("federated", Point("tiprdc+", 0.1, 0)): {"w": np.zeros(3, np.float32)}}
+    extractors = {("federated", Point("tiprdc+", 0.1, 0)): {"extractor": {"w": np.zeros(3, np.float32)}}}
     hidden, column = Attribute("sex", ("Female", "Male")), Column("age", "numeric", 0)
     description = Description.of_table((column,), (hidden,), ((0.5, 0.5),))
     metrics = pd.DataFrame(rows, columns=COLUMNS)

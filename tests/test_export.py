@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtr
 
 from fl_tiprdc.extractor.export import save_onnx, torch_program
-from tests.test_extractor import CROWDS, built, table
+from fl_tiprdc.release.release import unit_features
+from tests.test_coded_extractor import coded_extractor
+from tests.test_extractor import CROWDS, HIDDEN, built, table
 
 ARCHITECTURES = ("perceptron", "convolutional", "lstm")
 
@@ -66,3 +69,77 @@ def test_a_method_without_a_channel_takes_x_alone():
     x = np.random.default_rng(0).normal(size=(5, 5)).astype(np.float32)
     found = torch_program(extractor).module()(torch.tensor(x)).numpy()
     assert np.allclose(found, extractor.transform(x), atol=1e-6)
+
+
+# ---- codes
+
+RECORDS = 4000
+ROUNDED = 0.001  # share of records whose draw may fall on a threshold, to within float32's rounding of the extractor
+
+
+def coded_example(architecture, sees_private):
+    description, information, _ = CROWDS[architecture]
+    extractor = coded_extractor(description, sees_private, architecture, information)
+    rng = np.random.default_rng(0)
+    draw = {
+        "table": lambda shape: rng.normal(size=shape).astype(np.float32),
+        "image": lambda shape: rng.integers(0, 256, shape).astype(np.uint8),
+        "text": lambda shape: rng.integers(0, description.vocabulary, shape).astype(np.int32),
+    }
+    x = draw[description.modality]((RECORDS, *description.shape))
+    private = rng.integers(0, len(HIDDEN[0].classes), RECORDS)
+    normal = rng.normal(size=(RECORDS, 1)).astype(np.float32)
+    numbers = iter(normal)
+    wanted = extractor.release.apply(x, private[:, None], lambda part, width: np.stack([next(numbers) for _ in part]))
+    inputs = {"x": x, **({"private": private} if sees_private else {}), "uniform": ndtr(normal.astype(np.float64))}
+    return extractor, inputs, wanted
+
+
+@pytest.mark.parametrize("sees_private", [True, False])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_exported_codes_equal_eager_ones(architecture, sees_private, tmp_path):
+    pytest.importorskip("onnxscript")
+    extractor, inputs, wanted = coded_example(architecture, sees_private)
+    save_onnx(extractor, tmp_path / "extractor.onnx")
+    graph = session(tmp_path / "extractor.onnx")
+    torch.export.save(torch_program(extractor), tmp_path / "extractor.pt2")
+    program = torch.export.load(tmp_path / "extractor.pt2").module()
+    assert [(one.name, one.shape[0]) for one in graph.get_inputs()] == [(name, "records") for name in inputs]
+    assert [(one.name, one.type) for one in graph.get_outputs()] == [("code", "tensor(int64)"), ("z", "tensor(float)")]
+
+    def onnx(inputs):
+        return graph.run(["code", "z"], inputs)
+
+    def torchs(inputs):
+        return [value.numpy() for value in program(*map(torch.from_numpy, inputs.values()))]
+
+    for run in (onnx, torchs):
+        code, z = run(inputs)
+        assert code.dtype == np.int64
+        print("DIFF", (code != wanted.codes).sum()); assert (code != wanted.codes).mean() <= ROUNDED
+        assert np.array_equal(z, extractor.codes.codewords[code])
+        few = run({name: value[:1] for name, value in inputs.items()})
+        assert (few[0].shape, few[1].shape) == ((1,), (1, extractor.d))
+        assert few[0][0] == code[0]
+
+
+@pytest.mark.parametrize("sees_private", [True, False])
+def test_a_graph_that_draws_its_codes_has_the_release_s_chances(sees_private, tmp_path):
+    pytest.importorskip("onnxscript")
+    extractor = coded_extractor(table(), sees_private)
+    x = np.repeat(np.random.default_rng(0).normal(size=(1, 5)), 20_000, axis=0).astype(np.float32)
+    private = np.full(len(x), int(sees_private))
+    inputs = {"x": x, **({"private": private} if sees_private else {})}
+    save_onnx(extractor, tmp_path / "extractor.onnx", draws=True)
+    graph = session(tmp_path / "extractor.onnx")
+    program = torch_program(extractor, draws=True).module()
+    point = unit_features(extractor.module.extractor, x[:1], extractor.d)
+    wanted = extractor.codes.probabilities(point, private[:1])[0]
+    for run in (
+        lambda: graph.run(None, inputs)[0],
+        lambda: program(*map(torch.from_numpy, inputs.values()))[0].numpy(),
+    ):
+        first, second = run(), run()
+        shares = np.bincount(first, minlength=len(extractor.codes)) / len(first)
+        assert np.abs(shares - wanted).max() < 0.015
+        assert (first != second).mean() > 0.3

@@ -26,6 +26,7 @@ from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.extractor.transformer import TiprdcTransformer
 from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.release.draws import draws_from
 from fl_tiprdc.release.noise import key_of, normal_of
 from fl_tiprdc.seeding import torch_generator
 from simulations.running.experiment import run_experiment
@@ -47,7 +48,8 @@ def built(
     card = Card(
         method=method, lam=0.5, sigma=config.sigma(0.5), method_config=config, network=network, description=description
     )
-    return Extractor(card, {name: value.numpy() for name, value in step.initial(0)["extractor"].items()}), step
+    arrays = {name: value.numpy() for name, value in step.initial(0)["extractor"].items()}
+    return Extractor(card, {"extractor": arrays}), step
 
 
 def table(columns: int = 5) -> Description:
@@ -83,7 +85,8 @@ def test_it_releases_what_a_client_would(architecture, tmp_path):
     extractor, step = built(description, architecture, information=information)
     x = draw(np.random.default_rng(0))
     parameters = {name: torch.tensor(array.numpy()) for name, array in extractor.module.extractor.named_parameters()}
-    wanted = step.release_all(parameters, x, torch_generator(0, "release"), extractor.sigma)
+    release = step.release({"extractor": parameters}, 0.5)
+    wanted = release.apply(x, None, draws_from(torch_generator(0, "release"))).z
     extractor.save(tmp_path)
     loaded = fl_tiprdc.Extractor.load(tmp_path)
     assert np.array_equal(loaded.transform(x, generator=torch_generator(0, "release")), wanted)
@@ -98,7 +101,9 @@ def test_batch_normalisation_releases_a_record_alike_alone_and_in_company():
     parameters = dict(extractor.module.extractor.named_parameters())
     for release in (
         lambda part: extractor.transform(part, generator=torch_generator(0, "release")),
-        lambda part: step.release_all(parameters, part, torch_generator(0, "release"), extractor.sigma),
+        lambda part: (
+            step.release({"extractor": parameters}, 0.5).apply(part, None, draws_from(torch_generator(0, "release"))).z
+        ),
     ):
         assert np.allclose(release(x[:1]), release(x)[:1], atol=1e-5)
 
@@ -264,8 +269,8 @@ def test_a_runs_extractors_load_and_release_like_its_clients(small, population, 
     )
     with Stages(Console(quiet=True)) as stages:
         outcome = run_experiment(experiment, tmp_path / "publication", stages, Kept(tmp_path / "kept"))
-    for (setting, point), arrays in outcome.extractors.items():
-        write_extractor(tmp_path / setting, extractor_card(experiment, outcome, setting, point), arrays)
+    for (setting, point), groups in outcome.extractors.items():
+        write_extractor(tmp_path / setting, extractor_card(experiment, outcome, setting, point), groups)
     extractor = fl_tiprdc.Extractor.load(tmp_path / "federated")
     assert (extractor.card.setting, extractor.card.dataset, extractor.card.lam) == ("federated", "adult", 0.5)
     _, _, published = read_store(next((tmp_path / "publication").rglob("part-000000.parquet")).parent)

@@ -24,6 +24,7 @@ from fl_tiprdc.evaluation.membership import (
 from fl_tiprdc.evaluation.reidentification import reidentify, share_with_interval
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.release.draws import seeded_draws
 
 PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bootstrap=100)
 N, K = 1500, 12
@@ -279,7 +280,7 @@ def test_a_short_training_of_the_method_itself_keeps_its_members(population, sma
     groups = {name: {k: v[0] for k, v in group.items()} for name, group in result.groups.items()}
     sigma = step.method.sigma(0.5)
     sides = [
-        step.release_all(groups["extractor"], side.x, torch.Generator().manual_seed(i), sigma)
+        step.release(groups, 0.5).apply(side.x, side.private, seeded_draws(i)).z
         for i, side in enumerate((crowd, others))
     ]
     losses = record_losses(step, groups, crowd.records(), others.records(), sigma, 0)
@@ -293,41 +294,37 @@ def test_a_short_training_of_the_method_itself_keeps_its_members(population, sma
 
 
 @pytest.fixture(scope="module")
-def noisy_step(population):
+def noisy_release(population):
     from fl_tiprdc.config import build_experiment
     from tests.conftest import SMALL
 
     experiment = build_experiment(SMALL)
     step = HybridStep(population.contributors.description, experiment.network, experiment.method_config("tiprdc+"))
-    return step, step.initial(0)["extractor"]
+    groups = step.initial(0)
+    return lambda sigma: step.release(groups, 0.5, sigma)
 
 
-def test_the_mean_of_independent_draws_has_less_noise(noisy_step, population):
-    step, extractor = noisy_step
+def test_the_mean_of_independent_draws_has_less_noise(noisy_release, population):
     crowd, sigma = population.contributors, 2.0
-    clean = mean_release(step, extractor, crowd, 0.0, 1, 0)
+    clean = mean_release(noisy_release(0.0), crowd, 1, 0)
     for draws in (1, 4, 16):
-        left = noise_left(mean_release(step, extractor, crowd, sigma, draws, 0), clean)
+        left = noise_left(mean_release(noisy_release(sigma), crowd, draws, 0), clean)
         assert left == pytest.approx(sigma / np.sqrt(draws), rel=0.05)
 
 
-def test_who_averages_beats_who_does_not(noisy_step, population):
-    step, extractor = noisy_step  # untrained: it hides nothing but by its noise
+def test_who_averages_beats_who_does_not(noisy_release, population):
+    noisy = noisy_release(3.0)  # untrained: it hides nothing but by its noise
     where = release_of(np.empty((0, 8)), np.empty((0, 8)))
-    table = averaging_attack(
-        step, extractor, population.contributors, population.held_out, 3.0, where, PANEL, draws=(1, 64)
-    )
+    table = averaging_attack(noisy, population.contributors, population.held_out, 3.0, where, PANEL, draws=(1, 64))
     assert list(table.columns) == COLUMNS
     assert set(table["kind"]) == {"averaging"}
     best = {k: max(auc(table, "sex", f"{name} of {k} draws")["value"] for name in PANEL.attackers) for k in (1, 64)}
     assert best[64] > best[1] + 0.1
     one = population.held_out
-    clean = mean_release(step, extractor, one, 0.0, 1, 0)
+    clean = mean_release(noisy_release(0.0), one, 1, 0)
     rates = {}
     for k in (1, 64):  # and finds the person as well
-        sides = [
-            mean_release(step, extractor, side, 3.0, k, i) for i, side in enumerate((population.contributors, one))
-        ]
+        sides = [mean_release(noisy, side, k, i) for i, side in enumerate((population.contributors, one))]
         raw = raw_features(population.contributors), raw_features(one)
         rates[k] = reidentify(raw[0], sides[0], raw[1], sides[1], one.participant, 0, clean).rates["white-box"].value
     assert rates[64] > 2 * rates[1] + 0.05

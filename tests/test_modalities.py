@@ -19,6 +19,8 @@ from fl_tiprdc.evaluation.further_attacks import FURTHER
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.release import release
+from fl_tiprdc.release.draws import draws_from
 from fl_tiprdc.seeding import torch_generator
 from simulations import command_line
 from simulations.run import run
@@ -120,11 +122,12 @@ def test_raw_features_of_images_and_texts():
     assert counts.sum() == (texts.x > 0).sum()  # padding doesn't count
 
 
-def test_release_of_pieces_equals_that_of_all(one_thread):
+def test_release_of_pieces_equals_that_of_all(one_thread, monkeypatch):
     step = HybridStep(IMAGES, build_experiment({}).network, build_experiment({}).method_config("tiprdc+"))
-    records, extractor = some(IMAGES, 9), step.initial(0)["extractor"]
-    whole = step.release_all(extractor, records.x, torch_generator(0, "a"), 0.0)
-    pieces = step.release_all(extractor, records.x, torch_generator(0, "a"), 0.0, piece=4)
+    records, made = some(IMAGES, 9), step.release(step.initial(0), 0.5, 0.0)
+    whole = made.apply(records.x, None, draws_from(torch_generator(0, "a"))).z
+    monkeypatch.setattr(release, "PIECE", 4)
+    pieces = made.apply(records.x, None, draws_from(torch_generator(0, "a"))).z
     np.testing.assert_allclose(whole, pieces, atol=1e-5)
 
 

@@ -15,10 +15,11 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.averaging import noise_left
 from fl_tiprdc.evaluation.publication_files import read_publication
-from fl_tiprdc.federated.client_app import build_client_app, representations
+from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_grid import stamp
-from fl_tiprdc.federated.messages import pack_arrays
+from fl_tiprdc.federated.local_work import publication_of
+from fl_tiprdc.federated.messages import pack_arrays, released_groups
 from fl_tiprdc.federated.part_check import check_part
 from fl_tiprdc.federated.publication import publish, read_store, write_part
 from fl_tiprdc.federated.server_app import Point, instruction_for
@@ -29,25 +30,30 @@ from tests.conftest import initial_arrays
 
 @pytest.fixture
 def release(small, make_store, population):
-    """A store of 5 clients, the instruction of a point and an extractor."""
+    """A store of 5 clients, the instruction of a point and the groups of an extractor."""
     experiment = small(clients=5)
     store = make_store(5, "by-private")
     instruction = instruction_for(experiment, Point("tiprdc+", 0.5, 0))
-    return store, instruction, initial_arrays(population, experiment, "tiprdc+")["extractor"]
+    return store, instruction, released_groups(initial_arrays(population, experiment, "tiprdc+"))
+
+
+def representations(store, partition, instruction, groups) -> np.ndarray:
+    """The numbers that one client publishes."""
+    return publication_of(store, partition, instruction, groups).z
 
 
 def grid_of(store) -> InlineGrid:
     return InlineGrid(build_client_app(str(store.root)), store)
 
 
-def send(store, instruction, extractor, folder, grid=None, allowed=0.0) -> int:
+def send(store, instruction, groups, folder, grid=None, allowed=0.0) -> int:
     grid = grid or grid_of(store)
-    return publish(grid, take_roster(grid, len(store)), extractor, instruction, 8, folder, allowed, 60)
+    return publish(grid, take_roster(grid, len(store)), groups, instruction, 8, folder, allowed, 60)
 
 
 def test_the_store_holds_representations_and_nothing_else(release, tmp_path, population):
-    store, instruction, extractor = release
-    received = send(store, instruction, extractor, tmp_path / "published")
+    store, instruction, groups = release
+    received = send(store, instruction, groups, tmp_path / "published")
     crowd = population.contributors
     assert received > crowd.x.shape[0] * 8 * 4
     files = sorted(path.name for path in (tmp_path / "published").iterdir())
@@ -73,40 +79,40 @@ def test_the_store_holds_representations_and_nothing_else(release, tmp_path, pop
 
 
 def test_read_store_returns_what_clients_computed(release, tmp_path):
-    store, instruction, extractor = release
-    send(store, instruction, extractor, tmp_path / "p")
+    store, instruction, groups = release
+    send(store, instruction, groups, tmp_path / "p")
     client, record, z = read_store(tmp_path / "p")
     for i in range(5):
         mine = client == i
         assert np.array_equal(record[mine], np.arange(len(store.records(i))))
-        np.testing.assert_array_equal(z[mine], representations(store, i, instruction, extractor))
+        np.testing.assert_array_equal(z[mine], representations(store, i, instruction, groups))
     with pytest.raises(InputError, match="holds no published part"):
         read_store(tmp_path)
 
 
 def test_asking_again_gives_no_new_noise(release):
-    store, instruction, extractor = release
-    first = representations(store, 0, instruction, extractor)
-    again = representations(store, 0, replace(instruction, exchange=99, seed=5), extractor)
+    store, instruction, groups = release
+    first = representations(store, 0, instruction, groups)
+    again = representations(store, 0, replace(instruction, exchange=99, seed=5), groups)
     np.testing.assert_array_equal(first, again)  # or else many answers would average the noise away
-    louder = representations(store, 0, replace(instruction, sigma=1.0), extractor)
+    louder = representations(store, 0, replace(instruction, sigma=1.0), groups)
     assert np.abs(first - louder).max() > 0.1
-    quiet = representations(store, 0, replace(instruction, sigma=0.0), extractor)
+    quiet = representations(store, 0, replace(instruction, sigma=0.0), groups)
     np.testing.assert_allclose(np.linalg.norm(quiet, axis=1), np.sqrt(8), rtol=1e-5)
     noise = (first - quiet) / instruction.sigma
     assert abs(noise.std() - 1) < 0.15
-    other = (representations(store, 1, instruction, extractor) - 0)[: len(first)]
+    other = (representations(store, 1, instruction, groups) - 0)[: len(first)]
     assert not np.allclose(other[:5], first[:5])
 
 
 def test_averaging_two_releases_of_the_same_extractor_takes_no_noise_away(release, tmp_path):
-    store, instruction, extractor = release
+    store, instruction, groups = release
     instruction = replace(instruction, sigma=1.5)
-    clean = np.concatenate([representations(store, i, replace(instruction, sigma=0.0), extractor) for i in range(5)])
+    clean = np.concatenate([representations(store, i, replace(instruction, sigma=0.0), groups) for i in range(5)])
     found = []
     for exchange in (1, 2, 3):
         asked = replace(instruction, exchange=exchange, seed=exchange)
-        send(store, asked, extractor, tmp_path / f"{exchange}")
+        send(store, asked, groups, tmp_path / f"{exchange}")
         found.append(read_store(tmp_path / f"{exchange}")[2])
     assert noise_left(found[0], clean) == pytest.approx(1.5, rel=0.05)
     mean = np.mean(found, axis=0)
@@ -116,10 +122,10 @@ def test_averaging_two_releases_of_the_same_extractor_takes_no_noise_away(releas
 
 
 def test_records_and_clients_have_noise_of_their_own(release):
-    store, instruction, extractor = release
+    store, instruction, groups = release
     noise = [
-        representations(store, i, instruction, extractor)
-        - representations(store, i, replace(instruction, sigma=0.0), extractor)
+        representations(store, i, instruction, groups)
+        - representations(store, i, replace(instruction, sigma=0.0), groups)
         for i in range(5)
     ]
     # its mean over records is as small as that of independent draws: no record's noise tells another's
@@ -240,81 +246,81 @@ Z = np.zeros((3, 8), np.float32)
     ],
 )
 def test_a_refused_part_is_no_part_and_counts_as_a_failure(spoil, why, release, tmp_path):
-    store, instruction, extractor = release
+    store, instruction, groups = release
     assert len(store.records(1)) == 122
     cheat = Cheat(store, spoil)
-    send(store, instruction, extractor, tmp_path / "p", cheat, allowed=0.2)
+    send(store, instruction, groups, tmp_path / "p", cheat, allowed=0.2)
     assert set(read_store(tmp_path / "p")[0].tolist()) == {0, 2, 3, 4}
     facts = json.loads((tmp_path / "p" / "release.json").read_text())
     assert facts["clients"] == len(facts["parts"]) == 4
     assert list(facts["refused"]) == ["1"]
     assert re.search(why, facts["refused"]["1"])
     with pytest.raises(TooManyFailuresError, match=f"1 of 5 clients published nothing usable: {why}"):
-        send(store, instruction, extractor, tmp_path / "q", cheat)
+        send(store, instruction, groups, tmp_path / "q", cheat)
     assert not (tmp_path / "q" / "release.json").exists()
     with pytest.raises(InputError, match=r"is no whole release: cannot read release\.json"):
         read_store(tmp_path / "q")
 
 
 def test_parts_of_nodes_that_are_no_clients_are_not_kept(release, tmp_path):
-    store, instruction, extractor = release
+    store, instruction, groups = release
 
     def foreign(reply):
         question = stamp(Message(reply.content, dst_node_id=77, message_type="query.publish"))
         return [stamp(Message(reply.content, reply_to=question))]
 
-    send(store, instruction, extractor, tmp_path / "p", Cheat(store, foreign))
+    send(store, instruction, groups, tmp_path / "p", Cheat(store, foreign))
     assert np.bincount(read_store(tmp_path / "p")[0]).tolist() == store.sizes.tolist()
     assert json.loads((tmp_path / "p" / "release.json").read_text())["strangers"] == 1
 
 
 def test_a_part_that_two_clients_send_is_nobodys(release, tmp_path):
-    store, instruction, extractor = release
+    store, instruction, groups = release
 
     class Copying(InlineGrid):
         def _answer(self, messages, timeout):
             replies = super()._answer(messages, timeout)
             for thief in (1, 3):  # as many records as the client whose part they send, or fewer
                 own = store.sizes[thief]
-                z = representations(store, 0, instruction, extractor)
+                z = representations(store, 0, instruction, groups)
                 replies[thief].content["representations"] = pack_arrays({"z": z[: min(own, len(z))]})
             return replies
 
     assert store.sizes[0] <= store.sizes[[1, 3]].min()
-    send(store, instruction, extractor, tmp_path / "p", Copying(build_client_app(str(store.root)), store), allowed=0.6)
+    send(store, instruction, groups, tmp_path / "p", Copying(build_client_app(str(store.root)), store), allowed=0.6)
     assert set(read_store(tmp_path / "p")[0].tolist()) == {2, 4}
     facts = json.loads((tmp_path / "p" / "release.json").read_text())
     assert list(facts["refused"]) == ["0", "1", "3"]
     assert facts["refused"]["1"] == "client 1's part is client 0's"
     with pytest.raises(TooManyFailuresError, match="3 of 5 clients published nothing usable"):
-        send(store, instruction, extractor, tmp_path / "q", Copying(build_client_app(str(store.root)), store))
+        send(store, instruction, groups, tmp_path / "q", Copying(build_client_app(str(store.root)), store))
 
 
 def test_a_half_written_store_is_refused_and_publishing_again_repairs_it(release, tmp_path):
-    store, instruction, extractor = release
+    store, instruction, groups = release
 
     def stop(parts):
         if parts == 3:
             raise KeyboardInterrupt
 
     whole, half = tmp_path / "whole", tmp_path / "half"
-    send(store, instruction, extractor, whole)
+    send(store, instruction, groups, whole)
     grid = grid_of(store)
     with pytest.raises(KeyboardInterrupt):
-        publish(grid, take_roster(grid, 5), extractor, instruction, 8, half, 0.0, 60, on_part=stop)
+        publish(grid, take_roster(grid, 5), groups, instruction, 8, half, 0.0, 60, on_part=stop)
     (half / ".part-000003.parquet.partial").write_bytes(b"PAR1")  # what a kill in the middle of a write leaves
     assert len(list(half.glob("part-*.parquet"))) == 3
     with pytest.raises(InputError, match=r"is no whole release: cannot read release\.json"):
         read_store(half)
-    send(store, instruction, extractor, half)
+    send(store, instruction, groups, half)
     assert {p.name: p.read_bytes() for p in half.iterdir()} == {p.name: p.read_bytes() for p in whole.iterdir()}
 
 
 def test_the_audit_takes_no_altered_store(release, tmp_path):
-    store, instruction, extractor = release
-    send(store, instruction, extractor, tmp_path / "p")
+    store, instruction, groups = release
+    send(store, instruction, groups, tmp_path / "p")
     assert len(read_publication(tmp_path / "p").z) == 360
-    write_part(tmp_path / "p", 2, representations(store, 3, instruction, extractor))
+    write_part(tmp_path / "p", 2, representations(store, 3, instruction, groups))
     with pytest.raises(InputError, match=r"part-000002.parquet' is not as it was published"):
         read_publication(tmp_path / "p")
     (tmp_path / "p" / "part-000002.parquet").unlink()
@@ -323,8 +329,8 @@ def test_the_audit_takes_no_altered_store(release, tmp_path):
 
 
 def test_the_manifest_has_each_parts_rows_and_checksum(release, tmp_path):
-    store, instruction, extractor = release
-    send(store, instruction, extractor, tmp_path / "p")
+    store, instruction, groups = release
+    send(store, instruction, groups, tmp_path / "p")
     parts = json.loads((tmp_path / "p" / "release.json").read_text())["parts"]
     assert list(parts) == [f"part-{i:06d}.parquet" for i in range(5)]
     assert [facts["rows"] for facts in parts.values()] == store.sizes.tolist()
@@ -351,16 +357,16 @@ def flip_a_bit(path: Path) -> None:
     ids=["missing", "truncated", "empty", "altered", "another's"],
 )
 def test_a_store_that_is_not_as_it_was_published_is_not_read(harm, why, release, tmp_path):
-    store, instruction, extractor = release
-    send(store, instruction, extractor, tmp_path / "p")
+    store, instruction, groups = release
+    send(store, instruction, groups, tmp_path / "p")
     harm(tmp_path / "p" / "part-000002.parquet")
     with pytest.raises(InputError, match=f"part-000002.parquet' {why}"):
         read_store(tmp_path / "p")
 
 
 def test_a_part_that_was_never_published_is_not_read(release, tmp_path):
-    store, instruction, extractor = release
-    send(store, instruction, extractor, tmp_path / "p")
+    store, instruction, groups = release
+    send(store, instruction, groups, tmp_path / "p")
     write_part(tmp_path / "p", 5, np.zeros((2, 8), np.float32))
     with pytest.raises(InputError, match=r"part-000005.parquet' is no part of the release"):
         read_store(tmp_path / "p")
@@ -368,16 +374,16 @@ def test_a_part_that_was_never_published_is_not_read(release, tmp_path):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"parts": [1]}', '{"parts": {"part-000000.parquet": {}}}'])
 def test_a_damaged_manifest_is_named(text, release, tmp_path):
-    store, instruction, extractor = release
-    send(store, instruction, extractor, tmp_path / "p")
+    store, instruction, groups = release
+    send(store, instruction, groups, tmp_path / "p")
     (tmp_path / "p" / "release.json").write_text(text)
     with pytest.raises(InputError, match=r"release.json' is no manifest of a release"):
         read_store(tmp_path / "p")
 
 
 def test_rows_must_be_those_of_the_manifest(release, tmp_path):
-    store, instruction, extractor = release
-    send(store, instruction, extractor, tmp_path / "p")
+    store, instruction, groups = release
+    send(store, instruction, groups, tmp_path / "p")
     facts = json.loads((tmp_path / "p" / "release.json").read_text())
     facts["parts"]["part-000000.parquet"]["rows"] = 71
     (tmp_path / "p" / "release.json").write_text(json.dumps(facts))
@@ -386,7 +392,7 @@ def test_rows_must_be_those_of_the_manifest(release, tmp_path):
 
 
 def test_publishing_again_leaves_nothing_of_the_earlier_release(release, tmp_path):
-    store, instruction, extractor = release
-    send(store, instruction, extractor, tmp_path / "p")
-    send(store, instruction, extractor, tmp_path / "p", Cheat(store, leave_out), allowed=0.2)
+    store, instruction, groups = release
+    send(store, instruction, groups, tmp_path / "p")
+    send(store, instruction, groups, tmp_path / "p", Cheat(store, leave_out), allowed=0.2)
     assert set(read_store(tmp_path / "p")[0].tolist()) == {0, 2, 3, 4}

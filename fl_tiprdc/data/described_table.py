@@ -29,13 +29,26 @@ def records_of(frame: pd.DataFrame, description: Description) -> Records:
     whole = frame[frame[names].notna().all(axis=1)].reset_index(drop=True)
     if whole.empty:
         raise InputError(f"no row has a value in each of {', '.join(names)}")
-    private = np.stack([_labels(whole[a.name], a) for a in description.attributes], axis=1)
-    return Records(encode_frame(whole, description.columns), private)
+    return Records(encode_frame(whole, description.columns), private_positions(whole, description.attributes))
+
+
+def private_positions(whole: pd.DataFrame, attributes: Sequence[Attribute]) -> Ints:
+    """Return private labels [n, attributes] as positions in the classes.
+
+    Args:
+        whole: has a column for each attribute, without missing values: names of classes, or the numbers of an attribute
+            that was split at a median.
+        attributes: the private attributes.
+
+    Raises:
+        InputError: a value is none of the classes'; it names the row and not the value.
+    """
+    return np.stack([_labels(whole[attribute.name], attribute) for attribute in attributes], axis=1)
 
 
 def _labels(values: pd.Series, attribute: Attribute) -> Ints:
     lower = re.fullmatch(SPLIT, attribute.classes[0])
-    if lower and len(attribute.classes) == 2:
+    if lower and len(attribute.classes) == 2 and not set(values.astype(str)) <= set(attribute.classes):
         number = as_number(attribute.name, values).to_numpy()
         return (number > float(lower[1])).astype(np.int64)
     return _positions(as_text(values).tolist(), attribute)

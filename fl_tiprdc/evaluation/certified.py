@@ -96,6 +96,20 @@ def sentence(attribute: str, one: Certificate) -> str:
     return f"{attribute}: {told}"
 
 
+def closing_lines(certified: Sequence[CertifiedRelease]) -> list[str]:
+    """Return what a run certified, in words: of each setting and method the release with the largest λ, and the terms."""
+    lines: list[str] = []
+    strictest = {(one.setting, one.method, one.seed): one for one in sorted(certified, key=lambda one: one.lam)}
+    for one in strictest.values():
+        for name, certificate in one.certificates.items():
+            lines.append(f"{one.setting} {one.method}, λ = {one.lam:g}, hiding {sentence(name, certificate)}")
+        if one.note:
+            lines.append(one.note)
+    if lines:
+        lines.append(next(iter(certified[0].certificates.values())).note)
+    return lines
+
+
 def certify_release(
     where: tuple[str, str, float, int],
     counts: Ints,

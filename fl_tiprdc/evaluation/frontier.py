@@ -125,6 +125,7 @@ def over_seeds(points: pd.DataFrame) -> pd.DataFrame:
         retention_low=("retention", "min"),
         retention_high=("retention", "max"),
         seeds=("seed", "nunique"),
+        **({"certified": ("certified", "mean"), "exact": ("exact", "mean")} if "certified" in points else {}),
     )
 
 
@@ -134,8 +135,9 @@ def compare(points: pd.DataFrame) -> pd.DataFrame:
     NaN for a setting that the run doesn't have.
     """
     mean = over_seeds(points)
+    columns = ["attack", "retention", *(["certified"] if "certified" in mean else [])]
     sides = {
-        side: mean[mean["setting"] == side].set_index(["method", "lam"])[["attack", "retention"]]
+        side: mean[mean["setting"] == side].set_index(["method", "lam"])[columns]
         for side in ("centralized", "federated")
     }
     both = sides["centralized"].join(

@@ -8,10 +8,11 @@ import pandas as pd
 import torch
 
 from fl_tiprdc.config import AuditConfig, MethodConfig, NetworkConfig
-from fl_tiprdc.data.crowd import Crowd, Floats, Ints
+from fl_tiprdc.data.crowd import Column, Crowd, Floats, Ints
 from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
 from fl_tiprdc.evaluation.averaging import averaging_attack
+from fl_tiprdc.evaluation.known_record import known_record, named_ladders
 from fl_tiprdc.evaluation.leaks import leaks
 from fl_tiprdc.evaluation.linkage import linkage
 from fl_tiprdc.evaluation.membership import membership, sampled_losses, white_box_records
@@ -77,6 +78,7 @@ class Case:
             at hand.
         networks: None: not at hand, or the release was made without.
         audited: what the audit found of this release; None: not at hand.
+        columns: what the raw records' numbers are, of a table; none: images or texts.
     """
 
     release: Release
@@ -87,6 +89,7 @@ class Case:
     raw: tuple[Floats, Floats] | None = None
     networks: Networks | None = None
     audited: pd.DataFrame | None = None
+    columns: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,12 +165,33 @@ def _linkage(case: Case) -> pd.DataFrame:
     return linkage(case.release, case.known, case.unknown, case.config)
 
 
+def _known_record(case: Case) -> pd.DataFrame:
+    """Nothing where the records themselves are the release, of which everybody knows everything then."""
+    assert case.raw is not None
+    release, (x, tested_x) = case.release, case.raw
+    if release.setting == "raw":
+        return pd.DataFrame(columns=COLUMNS)
+    raw = x if case.rows is None else x[case.rows], tested_x
+    return known_record(
+        release,
+        raw,
+        case.known,
+        case.unknown,
+        case.config,
+        case.columns,
+        release.codes,
+        named_ladders(case.config.known) or None,
+        release.unfitted,
+    )
+
+
 FURTHER: Mapping[str, FurtherAttack] = {
     "membership": FurtherAttack(_membership, needs=("networks",)),
     "reidentification": FurtherAttack(_reidentification, needs=("raw",), takes=("networks",)),
     "averaging": FurtherAttack(_averaging, needs=("networks",)),
     "leaks": FurtherAttack(_leaks, takes=("audited",)),
     "linkage": FurtherAttack(_linkage),
+    "known-record": FurtherAttack(_known_record, needs=("raw",)),
 }
 ALL, NONE = "all", "none"  # in place of names
 

@@ -1,11 +1,12 @@
 """What the further attacks found, in short: the best attacker of each, beside chance."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from fl_tiprdc.evaluation import averaging, leaks, linkage, membership, reidentification
+from fl_tiprdc.evaluation import averaging, known_record, leaks, linkage, membership, reidentification
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.frontier import CURVE, POINT
 from fl_tiprdc.evaluation.levels import split_levels
@@ -20,6 +21,10 @@ HEADINGS: Mapping[str, str] = {
 }
 _CHANCE = (MAJORITY, reidentification.CHANCE)
 _METRICS = ("auc", reidentification.METRIC)
+KNOWN_HEADING = "AUC of attackers who know some of a record or all of it, without and with its release"
+# metric in metrics.csv -> column
+_KNOWN = {known_record.ALONE: "alone", known_record.WITH_RELEASE: "with_release", known_record.GAIN: "gain"}
+_ENDS = {"": "mean", "_low": "min", "_high": "max"}  # of an interval, over seeds
 _LINE = [*CURVE, "lam"]
 _CASE = [*POINT, "kind", "target", "level", "unit"]
 
@@ -71,3 +76,41 @@ def further_tables(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def level_text(target: Any, level: Any, unit: Any) -> str:
     """What was attacked and at what level, for people: "sex, 1,000 leaks"; without a level, the target alone."""
     return str(target) if pd.isna(level) else f"{target}, {level:,.0f} {unit}"
+
+
+def summarize_known(metrics: pd.DataFrame) -> pd.DataFrame:
+    """What attackers who know some of a record tell of each point's private attributes, without and with the release.
+
+    Returns:
+        Columns of a point, target, knows (a column, "best 4 columns", "nothing", "everything"), columns (all that
+        these are, as in metrics.csv), and alone, with_release and gain, the AUC and how much the release adds to it,
+        each with _low and _high, its 95 % interval.
+    """
+    rows = metrics[metrics["kind"] == known_record.KIND].rename(columns={"model": "columns"})
+    key = [*POINT, "target", "columns"]
+    table = rows[key].drop_duplicates()
+    table.insert(len(key) - 1, "knows", table["columns"].astype(str).map(known_record.short_rung_name))
+    for metric, name in _KNOWN.items():
+        ends = {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
+        found = rows.loc[rows["metric"] == metric, [*key, *ends]].rename(columns=ends)
+        table = table.merge(found, on=key, how="left")
+    return table
+
+
+def mean_known(summary: pd.DataFrame) -> pd.DataFrame:
+    """Mean over seeds of each setting, method, λ, attribute and what is known; least first, everything last.
+
+    Seeds may find other columns the most telling: a column's mean is over the seeds that tried it alone.
+    """
+    ends = {f"{name}{end}": how for name in _KNOWN.values() for end, how in _ENDS.items()}
+    mean = summary.groupby([*_LINE, "target", "knows"], sort=False, as_index=False).agg(ends)
+    order = pd.DataFrame({"knows": mean["knows"].map(amount_known), "alone": -mean["alone"]})
+    order["point"] = mean.groupby([*_LINE, "target"], sort=False).ngroup()
+    return mean.loc[order.sort_values(["point", "knows", "alone"], kind="stable").index].reset_index(drop=True)
+
+
+def amount_known(knows: str) -> float:
+    """Number of columns that an attacker knows, for their order."""
+    ends = {known_record.NOTHING: 0.0, known_record.EVERYTHING: float("inf")}
+    several = re.fullmatch(r"(?:best )?(\d+) columns", knows)
+    return ends.get(knows, float(several[1]) if several else 1.0)

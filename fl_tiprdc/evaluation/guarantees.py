@@ -75,7 +75,7 @@ def most_information_bits(entropy: float, capacity: float) -> float:
 
     Args:
         entropy: H(u) in bits.
-        capacity: of the release channel in bits, `models.channel.capacity_bits`.
+        capacity: of the release channel in bits, `release.channel.capacity_bits`.
     """
     return min(entropy, capacity)
 

@@ -4,6 +4,7 @@ Who has x and a code c of it can compute P(u | x, c) ∝ P(u | x) P(c | x, u). A
 attacker more than x alone does, although it tells nothing to one who has no record.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -21,7 +22,7 @@ from fl_tiprdc.evaluation.scores import Values, Weights, area, interval, resampl
 from fl_tiprdc.seeding import derive, numpy_generator
 
 KIND = "known-record"  # in metrics.csv; the target is the private attribute
-NOTHING, EVERYTHING = "nothing", "everything"  # models; others are "COLUMN+COLUMN"
+NOTHING, EVERYTHING = "nothing", "everything"  # models; others are named by `rung_name`
 ALONE, WITH_RELEASE, GAIN = "auc-alone", "auc-with-release", "auc-gain"
 LEARNED_FROM = 10_000  # contributors' records
 SINGLE_COLUMNS = 4  # that are tried alone, the most telling ones
@@ -85,9 +86,9 @@ def known_record(
             `LEARNED_FROM` so many are drawn.
 
     Returns:
-        Rows of metrics.csv: kind "known-record", target the private attribute, model "nothing", "everything" or the
-        names of the columns, joined by "+". Metrics: "auc-alone", "auc-with-release", and "auc-gain", their difference,
-        whose interval is over the same resamples of people for both.
+        Rows of metrics.csv: kind "known-record", target the private attribute, model "nothing", "everything" or what
+        `rung_name` calls the columns. Metrics: "auc-alone", "auc-with-release", and "auc-gain", their difference, whose
+        interval is over the same resamples of people for both.
 
     Raises:
         InputError: a ladder has an unknown column or one twice, or the records are no table.
@@ -114,7 +115,7 @@ def known_record(
             of_ladder = empty
             for name in ladder:
                 of_ladder = of_ladder.beside(by_column[name])
-            attackers["+".join(ladder) or NOTHING] = of_ladder
+            attackers[rung_name(ladder, ladders is None)] = of_ladder
         attackers[EVERYTHING] = everything
         answers = unknown.attacks[target]
         for model, knowledge in attackers.items():
@@ -125,6 +126,28 @@ def known_record(
                 where = (release.setting, release.method, release.lam, release.seed, KIND, target, model, metric)
                 table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(interval(areas))})
     return pd.DataFrame(table, columns=COLUMNS)
+
+
+def named_ladders(names: Sequence[str]) -> list[Ladder]:
+    """Return each of the columns alone, and all of them together where there are several."""
+    return [(name,) for name in names] + ([tuple(names)] if len(names) > 1 else [])
+
+
+def rung_name(ladder: Ladder, most_telling: bool) -> str:
+    """Return what an attacker who knows these columns is called: "age", "2 columns (age+race)".
+
+    Args:
+        ladder: the columns.
+        most_telling: whether they were chosen as such: "best 2 columns (age+race)".
+    """
+    if len(ladder) < 2:
+        return "".join(ladder) or NOTHING
+    return f"{'best ' if most_telling else ''}{len(ladder)} columns ({'+'.join(ladder)})"
+
+
+def short_rung_name(name: str) -> str:
+    """Return a name that `rung_name` gave without the list of columns, "best 2 columns"."""
+    return re.sub(r"^((?:best )?\d+ columns) \(.*\)$", r"\1", name)
 
 
 def check_ladders(ladders: Sequence[Ladder], columns: Sequence[Column]) -> None:

@@ -19,6 +19,7 @@ from fl_tiprdc.seeding import derive, numpy_generator
 
 KIND = "limit"  # in metrics.csv; the target is the task
 SETTING, MODEL = "limit", "rank-within-class"
+MEAN = "mean of the tasks"  # the last row of `limit_table`
 RECORDS = 15_000  # as many as the audit's probes learn from
 FOLDS = 5
 BINS = 50  # of a score, with as many of everybody in each; fewer where a class is small
@@ -94,6 +95,30 @@ def task_limits(
                 where = (SETTING, MODEL, share, seed, KIND, task, MODEL, metric)
                 table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
     return pd.DataFrame(table, columns=COLUMNS)
+
+
+def limit_table(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return the most that each task can keep at no leak: a row a task, means over seeds; the last is their mean.
+
+    Args:
+        metrics: with rows of `task_limits`, or without: then the table has no rows.
+
+    Returns:
+        Columns task, retention, low and high (95 % interval; from the lowest to the highest end over seeds, and of the
+        mean the means of the tasks' ends, which is wide enough however tasks go together).
+    """
+    ends = ["retention", "low", "high"]
+    rows = metrics[(metrics["kind"] == KIND) & (metrics["metric"] == "retention") & (metrics["lam"] == 1.0)]
+    table = (
+        rows.groupby("target", sort=False)
+        .agg(retention=("value", "mean"), low=("low", "min"), high=("high", "max"))
+        .reset_index()
+        .rename(columns={"target": "task"})
+    )
+    if table.empty:
+        return pd.DataFrame(columns=["task", *ends])
+    mean = pd.DataFrame([{"task": MEAN, **table[ends].mean()}])
+    return pd.concat([table, mean], ignore_index=True)
 
 
 def joint_classes(known: Truth, unknown: Truth) -> tuple[Ints, Ints]:

@@ -1,6 +1,6 @@
 """The table P(u | code) of a finite release, with the number of records behind every entry."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from fl_tiprdc.evaluation.scores import Values
 
 RISK_COLUMNS = ("code", "records", "share", "class", "posterior", "low", "high", "prior")
 CONFIDENCE = 0.95
+ATTRIBUTE = "attribute"  # column of the tables of several attributes, before `RISK_COLUMNS`
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,25 @@ class PosteriorRisk:
             },
             columns=list(RISK_COLUMNS),
         )
+
+
+def risk_tables(
+    codes: Ints, labels: Mapping[str, Ints], class_names: Mapping[str, Sequence[str]], size: int | None = None
+) -> pd.DataFrame:
+    """Return the tables of all private attributes below each other, with the column "attribute" before the others.
+
+    Args:
+        codes: [n] from 0.
+        labels: attribute -> private classes [n] from 0.
+        class_names: attribute -> names of its classes.
+        size: K; None: up to the largest code that a record has.
+    """
+    tables = [pd.DataFrame(columns=[ATTRIBUTE, *RISK_COLUMNS])]
+    for attribute, classes in labels.items():
+        table = posterior_risk(codes, classes, len(class_names[attribute]), size).table(class_names[attribute])
+        table.insert(0, ATTRIBUTE, attribute)
+        tables.append(table)
+    return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def posterior_risk(codes: Ints, labels: Ints, classes: int, size: int | None = None) -> PosteriorRisk:

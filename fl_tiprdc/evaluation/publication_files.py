@@ -2,7 +2,8 @@
 
 A publication is a folder of Parquet parts (this project's, or any with columns of numbers), a folder of .npz parts, or
 one such file. Whatever numbers it holds are taken as released, so a column that gives the private attribute away is
-found and not left out.
+found and not left out. So are columns of text with few values, codes of a finite release among them: each value is a
+number then.
 """
 
 import json
@@ -23,11 +24,13 @@ import pyarrow.parquet as parquet
 from fl_tiprdc.data.crowd import Floats
 from fl_tiprdc.data.own_table import DataNotice, read_table
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.finite_codes import MOST_CODES, RECORDS_PER_INTEGER
 from fl_tiprdc.evaluation.record_keys import KEYS, check_keys
 from fl_tiprdc.federated.publication import MANIFEST, whole_parts
 
 KINDS = (".parquet", ".npz")
 NUMBERS = "biuf"  # kinds of numpy type that are numbers
+CODE = "code"  # array of an .npz file, as well as z or in its place
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,36 @@ class Publication:
     """Published representations.
 
     Attributes:
-        z: [n, d] float32, finite.
+        z: [n, d] float32, finite. Columns of text are numbers at the end, from 0, in the order of their values.
         keys: [n] rows with those of the columns client, record and id that the files have; no column if none.
         lam: λ that the publisher states in release.json, 0 where there is none.
+        values: of columns of text, from the first of them: the text that each number stands for.
     """
 
     z: Floats
     keys: pd.DataFrame
     lam: float = 0.0
+    values: tuple[tuple[str, ...], ...] = ()
+
+    def names(self, row: Floats) -> str:
+        """Return a row as whoever published it knows it, if it has a single column; else nothing.
+
+        Args:
+            row: [d], one of `z`.
+        """
+        if len(row) != 1:
+            return ""
+        return self.values[0][int(row[0])] if self.values else f"{row[0]:g}"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a part holds: numbers [n, d], columns of text, keys, and the names of all its columns."""
+
+    numbers: Floats
+    texts: pd.DataFrame
+    keys: pd.DataFrame
+    columns: list[str]
 
 
 def read_publication(path: Path, on_part: Callable[[int, int], None] | None = None) -> Publication:
@@ -58,28 +83,53 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
     """
     parts = _parts(path)
     _check_release(path)
-    kept: list[tuple[Floats, pd.DataFrame]] = []
-    names: list[str] | None = None
+    kept: list[_Part] = []
     for count, part in enumerate(parts, 1):
         read = _read_npz if part.suffix.lower() == ".npz" else _read_parquet
         found = read(part)
         if found is not None:
-            z, keys, columns = found
-            if names is not None and names != columns:
+            before = kept[0].columns if kept else found.columns
+            if before != found.columns:
                 raise InputError(
-                    f"'{part}' does not fit the parts before it: it has {_listed(columns)}, they have {_listed(names)}"
+                    f"'{part}' does not fit the parts before it: it has {_listed(found.columns)}, they have "
+                    f"{_listed(before)}"
                 )
-            names = columns
-            if not np.isfinite(z).all():
+            if not np.isfinite(found.numbers).all():
                 raise InputError(f"'{part}' has numbers that are missing, infinite or too large for float32")
-            kept.append((z, keys))
+            kept.append(found)
         if on_part is not None:
             on_part(count, len(parts))
     if not kept:
         raise InputError(f"'{path}' has no published record")
-    keys = pd.concat([keys for _, keys in kept], ignore_index=True)
+    keys = pd.concat([part.keys for part in kept], ignore_index=True)
     check_keys(keys, "publication")
-    return Publication(np.concatenate([z for z, _ in kept]), keys, _stated_lam(path))
+    texts, values = _numbered(pd.concat([part.texts for part in kept], ignore_index=True))
+    z = np.concatenate([np.concatenate([part.numbers for part in kept]), texts], axis=1)
+    if not z.shape[1]:
+        names = ", ".join(KEYS)
+        raise InputError(f"'{path}' has no column of numbers beside {names}, and none of text with few values")
+    return Publication(np.ascontiguousarray(z), keys, _stated_lam(path), values)
+
+
+def _numbered(texts: pd.DataFrame) -> tuple[Floats, tuple[tuple[str, ...], ...]]:
+    """Return columns of text as numbers [n, d] from 0, and what they stand for; a missing value is the text "".
+
+    Columns with a single value, or with so many that they are no codes, are left out with a notice.
+    """
+    most = min(MOST_CODES, len(texts) // RECORDS_PER_INTEGER)
+    numbers: list[Floats] = []
+    values: list[tuple[str, ...]] = []
+    left_out: list[str] = []
+    for name in texts:
+        present, number = np.unique(texts[name].astype(object).fillna("").astype(str), return_inverse=True)
+        if 2 <= len(present) <= most:
+            numbers.append(number.astype(np.float32).reshape(-1))
+            values.append(tuple(present.tolist()))
+        else:
+            left_out.append(f"{name} ({len(present)} value{'s' if len(present) > 1 else ''})")
+    if left_out:
+        warnings.warn(f"left out of the publication, as no codes: {', '.join(left_out)}", DataNotice, stacklevel=3)
+    return np.array(numbers, dtype=np.float32).reshape(-1, len(texts)).T, tuple(values)
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -120,8 +170,8 @@ def _check_release(path: Path) -> None:
         deque(whole_parts(path), maxlen=0)
 
 
-def _read_parquet(part: Path) -> tuple[Floats, pd.DataFrame, list[str]] | None:
-    """Representations, keys and names of all columns; None of a part without rows: a client without records."""
+def _read_parquet(part: Path) -> _Part | None:
+    """Read a part; None: it has no rows, as of a client without records."""
     try:
         empty = parquet.read_metadata(part).num_rows == 0
     except (OSError, ValueError):
@@ -132,19 +182,16 @@ def _read_parquet(part: Path) -> tuple[Floats, pd.DataFrame, list[str]] | None:
     keys = frame[[name for name in KEYS if name in frame.columns]]
     others = frame.drop(columns=keys.columns)
     usable = [name for name in others.columns if pd.api.types.is_numeric_dtype(others[name])]
-    if not usable:
-        raise InputError(f"'{part}' has no column of numbers beside {', '.join(KEYS)}")
-    if left := [name for name in others.columns if name not in usable]:
-        warnings.warn(f"left out of the publication, as no numbers: {', '.join(left)}", DataNotice, stacklevel=2)
-    return _as_floats(others[usable].to_numpy(np.float64, na_value=np.nan)), keys, list(frame.columns)
+    numbers = _as_floats(others[usable].to_numpy(np.float64, na_value=np.nan))
+    return _Part(numbers, others.drop(columns=usable), keys, list(frame.columns))
 
 
-def _read_npz(part: Path) -> tuple[Floats, pd.DataFrame, list[str]] | None:
+def _read_npz(part: Path) -> _Part | None:
     try:
         with np.load(part, allow_pickle=False) as file:  # a pickle runs code of whoever wrote it
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise InputError(f"'{part}' is no .npz archive")
-            arrays = {name: np.asarray(file[name]) for name in ("z", *KEYS) if name in file.files}
+            arrays = {name: np.asarray(file[name]) for name in ("z", CODE, *KEYS) if name in file.files}
             names = ", ".join(file.files) or "nothing"
     except InputError:
         raise
@@ -156,25 +203,30 @@ def _read_npz(part: Path) -> tuple[Floats, pd.DataFrame, list[str]] | None:
         raise InputError(f"cannot read '{part}': {error.strerror or 'damaged'}") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
         raise InputError(f"cannot read '{part}': it is no .npz archive, or damaged") from None
-    if "z" not in arrays:
+    if not {"z", CODE} & set(arrays):
         raise InputError(f"'{part}' has no array 'z': it has {names}")
-    z = arrays.pop("z")
-    if z.ndim != 2 or z.shape[1] == 0:
+    code = arrays.pop(CODE, None)
+    if code is not None and code.ndim != 1:
+        raise InputError(f"array '{CODE}' of '{part}' has shape {code.shape}: expected (records,)")
+    z = np.empty((code.size, 0), np.float32) if "z" not in arrays and code is not None else arrays.pop("z")
+    if z.ndim != 2 or (z.shape[1] == 0 and code is None):
         raise InputError(f"array 'z' of '{part}' has shape {z.shape}: expected (records, numbers)")
     if z.dtype.kind not in NUMBERS:
         raise InputError(f"array 'z' of '{part}' has type {z.dtype}: expected numbers")
-    for name, values in arrays.items():
+    columns = ([] if code is None else [CODE]) + [*arrays, *(f"z{i:03d}" for i in range(z.shape[1]))]
+    for name, values in (arrays if code is None else {CODE: code, **arrays}).items():
         if values.shape != z.shape[:1]:
             raise InputError(f"array '{name}' of '{part}' has shape {values.shape}: expected ({len(z)},)")
         if values.dtype.kind not in "iufU":
             raise InputError(f"array '{name}' of '{part}' has type {values.dtype}: expected numbers or text")
     if not len(z):
         return None
-    return (
-        _as_floats(z),
-        pd.DataFrame(arrays, index=range(len(z))),
-        [*arrays, *(f"z{i:03d}" for i in range(z.shape[1]))],
-    )
+    numbers, texts = _as_floats(z), pd.DataFrame(index=range(len(z)))
+    if code is not None and code.dtype.kind == "U":
+        texts[CODE] = code
+    elif code is not None:
+        numbers = np.column_stack([_as_floats(code), numbers])
+    return _Part(numbers, texts, pd.DataFrame(arrays, index=range(len(z))), columns)
 
 
 def _as_floats(z: npt.NDArray[np.generic]) -> Floats:

@@ -59,7 +59,7 @@ def write_extractor(folder: Path, card: Card, groups: Mapping[str, Arrays]) -> N
     """
     folder.mkdir(parents=True, exist_ok=True)
     named = {
-        name if group == "extractor" else f"{group}/{name}": np.ascontiguousarray(array)
+        name if group == "extractor" else f"{group}/{name}": np.asarray(array, order="C")  # a number stays one
         for group, arrays in groups.items()
         for name, array in arrays.items()
     }

@@ -1,8 +1,22 @@
-"""Extractor and channel as a graph for other programs: ONNX, and torch.export's format.
+"""Extractor and channel, or extractor and codes, as a graph for other programs: ONNX, and torch.export's format.
 
-The graph takes x and the noise ε [n, d], standard normal draws that the caller makes: it is deterministic, and whoever
-runs it decides where the noise comes from. With `draws` it takes x alone and draws ε itself, from the generator of the
-program that runs it. Those are made for simulations, not for secrets: a device that publishes should give ε.
+What is random is an input, which the caller makes: a graph is deterministic, and whoever runs it decides where the
+randomness comes from. With `draws` a graph draws it itself, from the generator of the program that runs it. Those are
+made for simulations, not for secrets: a device that publishes should give it.
+
+| method | inputs | outputs |
+| --- | --- | --- |
+| with a channel | x, noise [n, d] float32, standard normal | z [n, d] |
+| without | x | z [n, d] |
+| of codes | x, private [n] int64 if the release looks at it, uniform [n, 1] float64 in (0, 1) | code [n] int64, z [n, d] |
+
+`private` is the joint class of a record's private labels, `release.codes.joint_classes`; of a single attribute its
+position in the classes. `uniform` is what the normal draw of `CodedRelease` is turned into by the normal distribution
+function, `scipy.special.ndtr`: ONNX Runtime has no such function in float64.
+
+Codes are decided in float64, as `Codes.draw` does. What comes before, the extractor, computes in float32, and another
+program may round its sums otherwise in the last bit. A draw that falls on a threshold to within that rounding gets the
+neighbouring code, about one in a million: of an honest draw both codes were equally right.
 """
 
 import logging
@@ -12,16 +26,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fl_tiprdc.data.crowd import TYPES
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.released import ChannelModule, Extractor
 from fl_tiprdc.release.channel import release
+from fl_tiprdc.release.codes import Codes
 
 OPSET = 18
-X, NOISE, Z = "x", "noise", "z"
+X, PRIVATE, NOISE, UNIFORM = "x", "private", "noise", "uniform"  # inputs
+CODE, Z = "code", "z"  # outputs
 
 
 class Drawing(nn.Module):
@@ -41,15 +60,104 @@ class Drawing(nn.Module):
         return release(features, torch.randn_like(features), self.module.sigma)
 
 
-def _graph(extractor: Extractor, draws: bool) -> tuple[nn.Module, dict[str, Tensor]]:
-    """What is exported, and an example of its inputs; a method without a channel takes x alone in any case."""
+class CodedModule(nn.Module):
+    """Extractor and codes in one network.
+
+    Args:
+        extractor: from x [n, *shape] to [n, d].
+        codes: codebook and coupling.
+    """
+
+    def __init__(self, extractor: nn.Module, codes: Codes) -> None:
+        super().__init__()
+        self.extractor, self.temperature, self.last = extractor, codes.temperature, len(codes) - 1
+        for name in ("codewords", "cells", "potentials", "plan", "keep", "fill", "group"):
+            self.register_buffer(name, torch.from_numpy(np.array(getattr(codes, name))))
+
+    def probabilities(self, x: Tensor, group: Tensor) -> Tensor:
+        """Return P(c | x, group) [n, K] in float64, as `Codes.probabilities` computes it."""
+        features: Tensor = self.extractor(x)
+        points = release(features, torch.zeros(()), 0.0).double()
+        cells = self.cells.double()
+        distance = (cells**2).sum(1) - 2 * points @ cells.T
+        chances = functional.softmax((self.potentials.double()[group] - distance) / self.temperature, dim=1)
+        if len(self.plan):
+            chances = chances @ self.plan.double()
+        chances = chances * self.keep.double()[group]
+        return chances + (1 - chances.sum(1, keepdim=True)) * self.fill.double()[group]
+
+    def choose(self, x: Tensor, group: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes [n] and codewords [n, d] with uniform draws [n, 1], as `Codes.draw` chooses them."""
+        reached = self.probabilities(x, group).cumsum(1)
+        code = (reached <= uniform * reached[:, -1:]).sum(1).clamp(max=self.last)
+        return code, self.codewords[code]
+
+    def draw(self, x: Tensor) -> Tensor:
+        """Return uniform draws [n, 1]."""
+        return torch.rand_like(x.reshape(len(x), -1)[:, :1], dtype=torch.float64)
+
+
+class WithPrivate(CodedModule):
+    """Codes of x and the private class."""
+
+    def forward(self, x: Tensor, private: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes and codewords."""
+        return self.choose(x, self.group[private], uniform)
+
+
+class WithPrivateDrawing(CodedModule):
+    """Codes of x and the private class, with its own draws."""
+
+    def forward(self, x: Tensor, private: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes and codewords, others at each call."""
+        return self.choose(x, self.group[private], self.draw(x))
+
+
+class WithoutPrivate(CodedModule):
+    """Codes of x alone."""
+
+    def forward(self, x: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes and codewords."""
+        return self.choose(x, torch.zeros(len(x), dtype=torch.int64), uniform)
+
+
+class WithoutPrivateDrawing(CodedModule):
+    """Codes of x alone, with its own draws."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes and codewords, others at each call."""
+        return self.choose(x, torch.zeros(len(x), dtype=torch.int64), self.draw(x))
+
+
+CODED = {
+    # (looks at the private class, draws itself)
+    (True, False): WithPrivate,
+    (True, True): WithPrivateDrawing,
+    (False, False): WithoutPrivate,
+    (False, True): WithoutPrivateDrawing,
+}
+
+
+def _graph(extractor: Extractor, draws: bool) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
+    """What is exported, an example of its inputs, and the names of its outputs."""
     description, d = extractor.description, extractor.d
-    x = torch.zeros((2, *description.shape), dtype=torch.from_numpy(TYPES[description.modality]([0])).dtype)
+    inputs = {X: torch.zeros((2, *description.shape), dtype=_dtype(TYPES[description.modality]))}
+    codes = extractor.codes
+    if codes is not None:
+        if codes.sees_private:
+            inputs[PRIVATE] = torch.zeros(2, dtype=torch.int64)
+        if not draws:
+            inputs[UNIFORM] = torch.full((2, 1), 0.5, dtype=torch.float64)
+        return CODED[codes.sees_private, draws](extractor.module.extractor, codes), inputs, [CODE, Z]
     if not extractor.module.channel:
-        return extractor.module.extractor, {X: x}
+        return extractor.module.extractor, inputs, [Z]
     if draws:
-        return Drawing(extractor.module), {X: x}
-    return extractor.module, {X: x, NOISE: torch.zeros((2, d))}
+        return Drawing(extractor.module), inputs, [Z]
+    return extractor.module, {**inputs, NOISE: torch.zeros((2, d))}, [Z]
+
+
+def _dtype(kind: npt.DTypeLike) -> torch.dtype:
+    return torch.from_numpy(np.zeros(0, dtype=kind)).dtype
 
 
 @contextmanager
@@ -69,8 +177,8 @@ def _quiet() -> Iterator[None]:
 
 
 def torch_program(extractor: Extractor, draws: bool = False) -> torch.export.ExportedProgram:
-    """The graph of torch.export, for any number of records; `torch.export.save` writes it to a file."""
-    module, example = _graph(extractor, draws)
+    """Return the graph of torch.export, for any number of records; `torch.export.save` writes it to a file."""
+    module, example, _ = _graph(extractor, draws)
     records = torch.export.Dim("records", min=1)
     module = module.eval()
     with _quiet(), torch.no_grad():
@@ -83,7 +191,7 @@ def torch_program(extractor: Extractor, draws: bool = False) -> torch.export.Exp
 
 
 def save_onnx(extractor: Extractor, path: str | Path, draws: bool = False) -> None:
-    """Write the graph as one ONNX file, for any number of records. Inputs x and noise, output z.
+    """Write the graph as one ONNX file, for any number of records. The module says what goes in and what comes out.
 
     Raises:
         InputError: the packages that this needs are missing.
@@ -93,7 +201,7 @@ def save_onnx(extractor: Extractor, path: str | Path, draws: bool = False) -> No
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise InputError(f"an export to ONNX needs {error.name}: pip install 'fl-tiprdc[export]'") from None
-    module, example = _graph(extractor, draws)
+    module, example, outputs = _graph(extractor, draws)
     records: Any = torch.export.Dim("records", min=1)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -102,7 +210,7 @@ def save_onnx(extractor: Extractor, path: str | Path, draws: bool = False) -> No
             dynamo=True,
             opset_version=OPSET,
             input_names=list(example),
-            output_names=[Z],
+            output_names=outputs,
             dynamic_shapes=tuple({0: records} for _ in example),
             verbose=False,
         )

@@ -1,5 +1,6 @@
 """A released extractor in use: from raw records to representations that may leave the device."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from fl_tiprdc.data.column_encoding import encode_frame, require_columns
+from fl_tiprdc.data.column_encoding import encode_frame
 from fl_tiprdc.data.crowd import TYPES, Description, Floats, Ints, X
+from fl_tiprdc.data.described_table import private_positions
 from fl_tiprdc.data.lazy_images import LazyImages
-from fl_tiprdc.data.population import OTHER
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.card import Arrays, Card, read_extractor, write_extractor
 from fl_tiprdc.hybrid.bounds import INFORMATION
@@ -128,29 +129,33 @@ class Extractor:
         """Return private labels [n, attributes] as positions in the classes.
 
         Args:
-            private: a data frame that has the private columns, or [n] or [n, attributes] of classes' names; None: none.
+            private: a data frame that has the private columns, or [n] or [n, attributes] of their values: names of
+                classes, or the numbers of an attribute that was split at a median. None: none.
 
         Raises:
-            InputError: a column is missing, or a value is no class.
+            InputError: a column or a value is missing, or a value is no class.
         """
         if private is None:
             return None
         attributes = self.description.attributes
+        names = [attribute.name for attribute in attributes]
         if isinstance(private, pd.DataFrame):
-            require_columns(private, [one.name for one in attributes], "private attribute of this extractor")
-            values = private[[one.name for one in attributes]].to_numpy(dtype=object)
+            for name in names:
+                if name not in private.columns:
+                    has = ", ".join(map(str, private.columns))
+                    raise InputError(
+                        f"this release looks at the private column '{name}', which the table lacks: it has {has}"
+                    )
+            frame = private[names].reset_index(drop=True)
         else:
             values = np.asarray(private, dtype=object).reshape(len(private), -1)
-        if values.shape[1] != len(attributes):
-            raise InputError(f"there are {values.shape[1]} private columns: give {len(attributes)}")
-        labels = np.empty(values.shape, dtype=np.int64)
-        for a, one in enumerate(attributes):
-            position = {name: place for place, name in enumerate(one.classes)}
-            for i, value in enumerate(values[:, a]):
-                if (place := position.get(str(value), position.get(OTHER))) is None:
-                    raise InputError(f"'{value}' is no class of '{one.name}': it has {', '.join(one.classes)}")
-                labels[i, a] = place
-        return labels
+            if values.shape[1] != len(attributes):
+                raise InputError(f"there are {values.shape[1]} private columns: give {len(attributes)}")
+            frame = pd.DataFrame(values, columns=names).infer_objects()
+        for name in names:
+            if (missing := frame[name].isna().to_numpy()).any():
+                raise InputError(f"private column '{name}' has no value in row {int(missing.argmax()) + 1}")
+        return private_positions(frame, attributes)
 
     def encode(self, x: X | pd.DataFrame) -> X:
         """Records as the networks take them.
@@ -229,10 +234,27 @@ class Extractor:
             private = x
         draws: Draws = fresh_noise
         if key is not None:
-            draws = record_noise(key_of(key))
+            draws = self.draws(key)
         if generator is not None:
             draws = draws_from(generator)
-        return self.release.apply(self.encode(x), self.private_labels(private), draws)
+        encoded, labels = self.encode(x), self.private_labels(private)
+        if labels is not None and len(labels) != len(encoded):
+            raise InputError(f"there are {len(labels)} private labels for {len(encoded)} records")
+        return self.release.apply(encoded, labels, draws)
+
+    def draws(self, key: bytes | int) -> Draws:
+        """Return the draws that a secret key gives records in this release: of encoded x and a width, [n, width].
+
+        They follow from the key, the record and this extractor. Two extractors with one key so share no noise, which
+        their releases together could be freed from.
+        """
+        return record_noise(key_of(key) + self._digest())
+
+    def _digest(self) -> bytes:
+        digest = hashlib.sha256(f"{self.sigma!r} {self.codes.digest if self.codes else ''}".encode())
+        for name, value in sorted(self.module.extractor.named_parameters()):
+            digest.update(name.encode() + np.ascontiguousarray(value.numpy()).tobytes())
+        return digest.digest()
 
     def __repr__(self) -> str:
         bits = f"{self.capacity:.1f} bits" if math.isfinite(self.capacity) else "no channel"

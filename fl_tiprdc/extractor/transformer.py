@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fl_tiprdc.config import METHODS, CentralizedConfig, NetworkConfig
 from fl_tiprdc.data.column_encoding import encode_frame, fit_columns
+from fl_tiprdc.data.column_values import as_text
 from fl_tiprdc.data.crowd import Description, Floats, Records
 from fl_tiprdc.data.population import encode_private
 from fl_tiprdc.errors import InputError, require_known
@@ -133,6 +134,7 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         result, _ = train_centralized(step, fitting(records, aside), [self.lam], seed, training)
         extractor = {name: value[0] for name, value in result.groups["extractor"].items()}
         groups = {"extractor": {name: value.numpy() for name, value in extractor.items()}}
+        vars(self).pop("code_counts_", None)  # of an earlier fit
         if step.method.coding:
             fit = fit_at_one_place(
                 step, extractor, records, aside, [self.lam], seed, codes_for, lambda codes: self._draws(seed)
@@ -149,7 +151,7 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
         Args:
             X: the records.
-            y: their private labels as in `fit`; methods that look at them ("coded") need them.
+            y: their private labels as in `fit`; methods that look at them ("coded") need them, others ignore them.
 
         Raises:
             ValueError: private labels are needed and missing.
@@ -157,8 +159,13 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         key = None if self.random_state is None else key_of(self._seed())
-        private = None if y is None else _private_columns(np.asarray(y)).to_numpy()
-        return self.extractor_.transform(_frame(X), private, key=key)
+        if not self.extractor_.release.sees_private:
+            return self.extractor_.transform(_frame(X), key=key)
+        if y is None:
+            raise InputError(f"method {self.extractor_.card.method} looks at the private labels: transform(X, y)")
+        y = np.asarray(y)
+        check_consistent_length(X, y)
+        return self.extractor_.transform(_frame(X), _wide(y), key=key)
 
     def fit_transform(self, X: Any, y: Any = None, **parameters: Any) -> Floats:
         """Fit, then release the same records with their private labels."""
@@ -176,12 +183,18 @@ def _frame(X: npt.NDArray[np.float64]) -> pd.DataFrame:
     return pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
 
 
+def _wide(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Private labels as [n, attributes], numbers with a fraction in float64 as they are split at their median."""
+    return y.reshape(len(y), -1).astype(np.float64 if y.dtype.kind == "f" else y.dtype)
+
+
 def _private_columns(y: npt.NDArray[Any]) -> pd.DataFrame:
     """Private labels as columns; numbers stay such, to be split at their median, if they have fractions."""
-    y = y.reshape(len(y), -1)
+    y = _wide(y)
     columns = {}
     for i in range(y.shape[1]):
         values = y[:, i]
         name = f"private {i}" if y.shape[1] > 1 else "private"
-        columns[name] = values.astype(float if type_of_target(values) == "continuous" else str)
+        split = type_of_target(values) == "continuous" and len(np.unique(values)) > 2
+        columns[name] = values if split else as_text(pd.Series(values)).to_numpy()
     return pd.DataFrame(columns)

@@ -1,6 +1,6 @@
 """The Flower ClientApp: hands messages to local work and packs the answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,8 @@ def client_app_of(disk: Disk) -> ClientApp:
     @app.query("publish")
     def publish(message: Message, context: Context) -> Message:
         instruction = Instruction.unpack(message.content.config_records[CONFIG])
-        require_noise(instruction, float(context.node_config.get(LEAST_SIGMA, 0.0)))
         groups = unpack_groups(message.content)
+        require_noise(instruction, groups, float(context.node_config.get(LEAST_SIGMA, 0.0)))
         released = publication_of(disk(context, instruction.seed), _partition(context), instruction, groups)
         # a code stands for its codeword, which the server has
         z, codes = released
@@ -101,12 +101,18 @@ def _partition(context: Context) -> int:
     return int(context.node_config["partition-id"])
 
 
-def require_noise(instruction: Instruction, least: float) -> None:
+def require_noise(instruction: Instruction, groups: Collection[str], least: float) -> None:
     """Check that a release has the noise that a client asks for, whatever the server says.
+
+    Args:
+        instruction: to publish.
+        groups: names of the groups that the release is made with; codes don't pass the channel.
+        least: the smallest standard deviation that the client accepts.
 
     Raises:
         InputError: it has less.
     """
-    sigma = instruction.sigma if instruction.method_config().channel else 0.0
+    noisy = instruction.method_config().channel and "codes" not in groups
+    sigma = instruction.sigma if noisy else 0.0
     if sigma < least:
         raise InputError(f"the server asks for a release with sigma {sigma:g}; this client's least is {least:g}")

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.federated.client_store import Store
@@ -69,7 +70,8 @@ def perform(
         InputError: a client's data can't be read.
     """
     if instruction.phase.startswith(QUESTION):
-        return count(store, instruction, groups, partitions, instruction.exchange)
+        with threadpool_limits(1, "blas"):  # many small products: threads would only wait for each other
+            return count(store, instruction, groups, partitions, instruction.exchange)
     step = _step(store.description, instruction.network, instruction.method)
     tables = [fitting(store.records(partition), _certifying(store, partition, step)) for partition in partitions]
     busy = [i for i, table in enumerate(tables) if len(table)]
@@ -126,7 +128,7 @@ def publication_of(store: Store, partition: int, instruction: Instruction, group
     """
     records, tensors = store.records(partition), to_tensors(groups)
     step = _step(store.description, instruction.network, instruction.method)
-    release = step.release(tensors, instruction.lam)
+    release = step.release(tensors, instruction.lam, instruction.sigma)  # the sigma that the client has checked
     digest = _digest(groups["extractor"]) + (release.codes.digest if isinstance(release, CodedRelease) else "")
     return release.apply(records.x, records.private, _draws(store, partition, digest, instruction.sigma))
 

@@ -101,10 +101,13 @@ class HybridStep:
         features: Tensor = functional_call(self._modules["extractor"], extractor, (x,))
         return release(features, noise, sigma) if self.method.channel else features
 
-    def release(self, groups: Groups, lam: float) -> Release:
-        """Return what leaves the device, made with trained groups: "extractor", and "codes" where the method has them.
+    def release(self, groups: Groups, lam: float, sigma: float | None = None) -> Release:
+        """Return what leaves the device. Of a method with codes that are not fitted yet it is the extractor's output.
 
-        Of a method with codes that are not fitted yet it is the extractor's output.
+        Args:
+            groups: trained: "extractor", and "codes" where the method has them.
+            lam: setting of the dial.
+            sigma: the channel's noise; None: the method's at `lam`.
         """
 
         def network(x: Tensor) -> Tensor:
@@ -114,7 +117,8 @@ class HybridStep:
         if "codes" in groups:
             codes = Codes.of_arrays({name: value.numpy() for name, value in groups["codes"].items()})
             return CodedRelease(network, codes, self.description.classes)
-        return ChannelRelease(network, self.d, self.method.sigma(lam), self.method.channel)
+        noise = self.method.sigma(lam) if sigma is None else sigma
+        return ChannelRelease(network, self.d, noise, self.method.channel)
 
     def code_space(self, extractor: Parameters, x: X) -> Floats:
         """Return the points [n, d] of the representation space at which records x [n, *shape] are coded."""

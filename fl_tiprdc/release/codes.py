@@ -21,6 +21,7 @@ Values = npt.NDArray[np.float64]
 
 PIECE = 4096  # records whose distances to all cells are in memory at a time
 LARGEST_CODEBOOK = 65535  # a published code is a uint16
+ROUNDING = 1e-3  # by which shares of people that add up to 1 may miss it
 
 
 def joint_classes(private: Ints, classes: tuple[int, ...]) -> Ints:
@@ -54,15 +55,20 @@ class Codes:
     group: Ints
 
     def __post_init__(self) -> None:
+        if self.codewords.ndim != 2 or self.cells.ndim != 2 or self.codewords.shape[1] != self.cells.shape[1]:
+            raise InputError("the arrays of a codebook don't fit each other")
         groups, cells, codes = len(self.potentials), len(self.cells), len(self.codewords)
         shapes = (self.potentials.shape, self.keep.shape, self.fill.shape)
-        if shapes != ((groups, cells), (groups, codes), (groups, codes)) or self.plan.shape not in (
-            (cells, codes),
-            (0, codes),
-        ):
+        plans = ((cells, codes), (0, codes)) if cells == codes else ((cells, codes),)
+        if shapes != ((groups, cells), (groups, codes), (groups, codes)) or self.plan.shape not in plans:
             raise InputError("the arrays of a codebook don't fit each other")
-        if not 0 < codes <= LARGEST_CODEBOOK or not (self.temperature > 0 and len(self.group)):
+        if not 0 < codes <= LARGEST_CODEBOOK:
             raise InputError(f"a codebook has {codes} codes: allowed are 1 to {LARGEST_CODEBOOK}")
+        if not (self.temperature > 0 and self.group.ndim == 1 and len(self.group)):
+            raise InputError("a codebook has a temperature above 0, and a group for each private class")
+        outside = any((shares < 0).any() or (shares > 1).any() for shares in (self.keep, self.fill, self.plan))
+        if outside or any((np.abs(shares.sum(1) - 1) > ROUNDING).any() for shares in (self.fill, self.plan)):
+            raise InputError("a codebook has shares of people that are none")
 
     def __len__(self) -> int:
         return len(self.codewords)
@@ -112,7 +118,11 @@ class Codes:
             InputError: an array is missing, has values that are not finite, or doesn't fit the others.
         """
         names = {f.name for f in fields(cls)}
-        if set(arrays) != names or not all(np.isfinite(value).all() for value in arrays.values()):
+        if (
+            set(arrays) != names
+            or arrays["temperature"].ndim
+            or not all(np.isfinite(value).all() for value in arrays.values())
+        ):
             raise InputError(f"a codebook has the finite arrays {', '.join(sorted(names))}")
         rest = {name: arrays[name] for name in names - {"temperature", "group"}}
         group = np.rint(arrays["group"]).astype(np.int64)

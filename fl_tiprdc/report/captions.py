@@ -2,7 +2,8 @@
 
 CAPTIONS = {
     "frontier": "Mean utility retention of the unknown tasks over the AUC of the worst retrained attacker; bars are "
-    "95 % bootstrap intervals of the attack.",
+    "95 % bootstrap intervals of the attack. Of finite releases the attacker is the best possible one (a dot in the "
+    "mark), and a tick to the right is what no attacker exceeds with 95 % confidence.",
     "comparison": "Centralised beside federated at each λ.",
     "tasks": "The same curves, task by task.",
     "training": "Federated training curves by round.",
@@ -21,9 +22,14 @@ CAPTIONS = {
     "further-attacks": "Membership: AUC of telling who trained the extractor from who didn't, by representations or, "
     "with all networks in hand, by losses. Re-identification: how often the right one of N people's raw records comes "
     "first; of published representations for somebody who has the extractor too.",
+    "known-record": "AUC of an attacker who knows nothing of a record, some columns or all of it: alone (line) and "
+    "with its release (marks, a value of λ each). Bars are 95 % intervals. Best columns are those that tell most.",
     "reconstruction": "Held-out people and what a decoder, trained on contributors, makes of their releases, beside "
     "the best constant image. Numbers are the mean MS-SSIM over held-out people: a release that comes down to the "
     "constant image's tells a decoder nothing.",
 }
 # figures that the page shows as they are, in this order; the others it draws itself, from the tables
-PICTURES = ("reconstruction", "comparison", "methods", "bounds", "leaks", "linkage", "averaging", "further-attacks")
+PICTURES = (
+    *("reconstruction", "comparison", "methods", "bounds"),
+    *("leaks", "linkage", "averaging", "further-attacks", "known-record"),
+)

@@ -1,5 +1,7 @@
 """The figure of what every code of a finite release says of u, from `posterior_risk.PosteriorRisk.table`."""
 
+import re
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
 from fl_tiprdc.report.style import BLUE, GREY, ORANGE
 
 PANEL_COLUMNS = 2
@@ -85,3 +88,26 @@ def _legend(figure: Figure) -> None:
         "95 % interval without the share (1 in 20 by chance)",
     ]
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
+
+
+def exact_figures(risk: pd.DataFrame) -> dict[str, Figure]:
+    """Return a figure for each private attribute and point of what is published, by name, of the first seed.
+
+    Centralised releases are left out where there are federated ones.
+
+    Args:
+        risk: rows of risk.csv: columns of a point, "attribute" and `RISK_COLUMNS`; may be empty.
+    """
+    if risk.empty:
+        return {}
+    settings = set(risk["setting"])
+    published = risk[(risk["setting"] == ("federated" if "federated" in settings else risk["setting"].iloc[0]))]
+    published = published[published["seed"] == published["seed"].iloc[0]]
+    several = published["method"].nunique() > 1
+    figures: dict[str, Figure] = {}
+    for (method, lam, attribute), rows in published.groupby(["method", "lam", ATTRIBUTE], sort=False):
+        name = "-".join(["exact", *([str(method)] if several else []), f"{lam:g}", str(attribute)])
+        figure = exact_figure(rows, str(attribute))
+        figure.suptitle(f"{figure.get_suptitle()}: {method}, λ = {lam:g}")
+        figures[re.sub(r"[^\w.+-]+", "-", name)] = figure
+    return figures

@@ -1,5 +1,6 @@
 """The figures of a run, one function each, from its tables."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -8,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.frontier import over_seeds
+from fl_tiprdc.evaluation.limits import MEAN
 from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, save
 from fl_tiprdc.report.training_curves import CURVES, training_curves
 
 ATTACK = "worst attack AUC (0.5 = chance)"
 RETENTION = "utility retention (raw = 1)"
+EXACT, CERTIFIED = "exact: the best possible attacker", "certified (95 %)"  # in legends
 
 
 def interval(curve: pd.DataFrame, value: str) -> list[pd.Series]:
@@ -56,19 +59,93 @@ def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
     axes.set_xlabel(ATTACK)
 
 
-def frontier_figure(points: pd.DataFrame) -> Figure:
-    """Privacy-utility curves: mean retention over worst attack AUC. Up and left is better."""
+def _finite(axes: Axes, points: pd.DataFrame) -> None:
+    """Mark the attacks of finite releases as exact, and draw what is certified: a tick to their right, at their height.
+
+    Args:
+        axes: with the curves.
+        points: one row a seed, with `retention` and, if a release is finite, `exact` and `certified`. The largest bound
+            of the seeds is drawn; none where a seed has none.
+    """
+    if "exact" not in points:
+        return
+    palette = colours(list(points["method"]))
+    finite = points[points["exact"].notna()]
+    marks = finite.groupby(["setting", "method", "lam"], sort=False, as_index=False).agg(
+        exact=("exact", "mean"),
+        retention=("retention", "mean"),
+        certified=("certified", lambda bound: bound.max(skipna=False)),
+    )
+    axes.plot(
+        marks["exact"],
+        marks["retention"],
+        marker=".",
+        markersize=3.5,
+        color="black",
+        linestyle="",
+        label=EXACT,
+        zorder=5,
+    )
+    label = CERTIFIED
+    for method, rows in marks.dropna(subset=["certified"]).groupby("method", sort=False):
+        colour = palette[str(method)]
+        axes.hlines(rows["retention"], rows["exact"], rows["certified"], color=colour, linewidth=0.6, linestyle=":")
+        axes.plot(
+            rows["certified"],
+            rows["retention"],
+            marker="|",
+            markersize=11,
+            markeredgewidth=1.4,
+            color=colour,
+            linestyle="",
+            label=label,
+        )
+        label = "_"  # one entry in the legend
+
+
+def _limit(axes: Axes, limit: float | None, text: str) -> None:
+    """Draw the most that can be kept at no leak, as a line with its label on it."""
+    if limit is None or pd.isna(limit):
+        return
+    axes.axhline(limit, color=GREY, linewidth=1, linestyle="--")
+    axes.annotate(
+        text,
+        (0.985, limit),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=7,
+        color=GREY,
+    )
+
+
+def frontier_figure(points: pd.DataFrame, limit: float | None = None) -> Figure:
+    """Privacy-utility curves: mean retention over worst attack AUC. Up and left is better.
+
+    Args:
+        points: as `summarize_points` gives them.
+        limit: the most mean retention of a release that tells nothing of u; None: not known.
+    """
     figure = Figure(figsize=(6.4, 5), layout="constrained")
     axes = figure.subplots()
     _curves(axes, over_seeds(points), label_lambda=True)
+    _finite(axes, points)
+    _limit(axes, limit, "limit at no leak (each task alone)")
     axes.set_ylabel(f"mean {RETENTION}")
     axes.set_title("What unknown tasks keep against what a retrained attacker gets\n(up and left is better)")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
-def tasks_figure(points: pd.DataFrame) -> Figure:
-    """The same curves for each unknown task."""
+def tasks_figure(points: pd.DataFrame, limits: Mapping[str, float] | None = None) -> Figure:
+    """The same curves for each unknown task.
+
+    Args:
+        points: as `summarize_points` gives them.
+        limits: task -> the most retention of a release that tells nothing of u; None: not known.
+    """
     names = map(str, points.columns)
     tasks = [name.removeprefix("retention:") for name in names if name.startswith("retention:")]
     rows = -(-len(tasks) // 2)
@@ -76,7 +153,10 @@ def tasks_figure(points: pd.DataFrame) -> Figure:
     figure.suptitle("What each unknown task keeps (up and left is better)")
     grid = figure.subplots(rows, min(2, len(tasks)), sharex=True, squeeze=False)
     for axes, task in zip(grid.flat, tasks, strict=False):
-        _curves(axes, over_seeds(points.assign(retention=points[f"retention:{task}"])), label_lambda=False)
+        own = points.assign(retention=points[f"retention:{task}"])
+        _curves(axes, over_seeds(own), label_lambda=False)
+        _finite(axes, own)
+        _limit(axes, (limits or {}).get(task), "limit at no leak")
         axes.set_title(f"task: {task}")
         axes.set_ylabel(RETENTION)
     for axes in list(grid.flat)[len(tasks) :]:
@@ -184,15 +264,23 @@ def methods_figure(points: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_all(folder: Path, points: pd.DataFrame, rounds: pd.DataFrame) -> list[str]:
-    """Write every figure of a run; their names, most telling first."""
+def draw_all(folder: Path, points: pd.DataFrame, rounds: pd.DataFrame, limits: pd.DataFrame | None = None) -> list[str]:
+    """Write every figure of a run; their names, most telling first.
+
+    Args:
+        folder: of the figures.
+        points: as `summarize_points` gives them.
+        rounds: rows of rounds.csv.
+        limits: as `limit_table` gives them; None: not known.
+    """
+    most = {} if limits is None else dict(zip(limits["task"], limits["retention"], strict=True))
     if not len(points):  # nothing was audited
         save(training_figure(rounds), folder, "training")
         return ["training"]
     figures = {
-        "frontier": frontier_figure(points),
+        "frontier": frontier_figure(points, most.get(MEAN)),
         "comparison": comparison_figure(points),
-        "tasks": tasks_figure(points),
+        "tasks": tasks_figure(points, most),
         "training": training_figure(rounds),
     }
     if points["method"].nunique() - points.loc[points["setting"].isin(["raw", "baseline"]), "method"].nunique() > 2:

@@ -7,7 +7,14 @@ import pandas as pd
 
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.frontier import POINT, best_models, over_seeds
-from fl_tiprdc.evaluation.further_summary import further_tables, summarize_further
+from fl_tiprdc.evaluation.further_summary import (
+    KNOWN_HEADING,
+    further_tables,
+    mean_known,
+    summarize_further,
+    summarize_known,
+)
+from fl_tiprdc.evaluation.limits import limit_table
 from fl_tiprdc.report.run_tables import RunTables
 
 LINE = ["setting", "method", "lam"]
@@ -142,6 +149,18 @@ def page_tables(run: RunTables) -> list[PageTable]:
         *(
             PageTable(heading, "", frame, "attacks")
             for heading, frame in further_tables(summarize_further(run.metrics)).items()
+        ),
+        PageTable(
+            KNOWN_HEADING,
+            "Of a release that looks at the private attribute, more than of the record alone.",
+            mean_known(summarize_known(run.metrics)),
+            "attacks",
+        ),
+        PageTable(
+            "Limit of each task",
+            "The most that it can keep if the release tells nothing of the private attributes and serves it alone.",
+            limit_table(run.metrics),
+            "tables",
         ),
         PageTable("Reconstruction of raw records", "", reconstructions, "attacks"),
         PageTable(

@@ -22,6 +22,7 @@ from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.data.saved_crowd import read_crowd, write_crowd
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS
+from fl_tiprdc.evaluation.known_record import check_ladders, named_ladders
 from fl_tiprdc.federated.launch import one_after_the_other
 from fl_tiprdc.federated.messages import released_groups
 from fl_tiprdc.federated.server_app import Point, Trained
@@ -91,6 +92,7 @@ def read_deployment(run_config: Mapping[str, Value], folder: Path) -> tuple[Expe
     names = tuple(attribute.name for attribute in coordinator.description.attributes)
     if experiment.private and set(experiment.private) != set(names):
         raise InputError(f"the clients hide {', '.join(names)}: the run can't hide {', '.join(experiment.private)}")
+    check_ladders(named_ladders(experiment.audit.known), coordinator.description.columns)
     further = tuple(name for name in experiment.audit.further if name not in OF_CONTRIBUTORS)
     experiment = experiment.model_copy(
         update={

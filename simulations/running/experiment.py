@@ -20,12 +20,16 @@ from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.exact_attack import exact_attack
+from fl_tiprdc.evaluation.frontier import best_models
+from fl_tiprdc.evaluation.limits import FOLDS, task_limits
 from fl_tiprdc.evaluation.reconstruction import Constants, Reconstruction, is_wanted, reconstruct
-from fl_tiprdc.evaluation.scores import resample
+from fl_tiprdc.evaluation.scores import Weights, resample
 from fl_tiprdc.federated.launch import ray_session
 from fl_tiprdc.models.networks import representation_width
 from simulations.running.centralized_stage import train_at_one_place
+from simulations.running.code_risks import code_risks
 from simulations.running.federated_stage import train_federated
 from simulations.running.further import Job, attack_further, attacked_jobs, audit_name
 from simulations.running.kept import Kept
@@ -97,7 +101,9 @@ def examine(
     stages.tracker.exchanges(outcome.rounds)
     outcome.metrics = _audit(experiment, population, jobs, stages, kept)
     bounds = [one.rows() for one in outcome.certified]
-    outcome.metrics = pd.concat([outcome.metrics, *bounds], ignore_index=True)
+    limits = _limits(experiment, population, jobs, outcome.metrics, stages, kept)
+    outcome.metrics = pd.concat([outcome.metrics, *bounds, *limits], ignore_index=True)
+    outcome.risk = code_risks(population, jobs)
     further = attack_further(experiment, population, jobs, outcome.metrics, stages, kept)
     outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
     if is_wanted(experiment.audit, population.contributors.description):
@@ -144,6 +150,63 @@ def _audit_one(release: Release, known: Truth, unknown: Truth, experiment: Exper
     weights = resample(unknown.participant, experiment.audit.bootstrap, 0)
     exact = exact_attack(release, *release.codes, known, unknown, weights, release.unfitted)
     return pd.concat([panel, exact], ignore_index=True)
+
+
+def _limits(
+    experiment: Experiment,
+    population: Population,
+    jobs: Sequence[Job],
+    metrics: pd.DataFrame,
+    stages: Stages,
+    kept: Kept,
+) -> list[pd.DataFrame]:
+    """Measure what each task can keep at most, for every seed; nothing where no release is finite.
+
+    Models learn from as many records as the probes of raw data, which the limits are shares of, as far as there are
+    so many.
+    """
+    known, unknown = truth_of(population.contributors), truth_of(population.held_out)
+    if not known.tasks or all(job.release.codes is None for job in jobs):
+        return []
+    best = best_models(metrics[(metrics["setting"] == "raw") & (metrics["kind"] == "task")])
+    learning = int((1 - experiment.audit.validation) * len(population.contributors))
+    learned = min(experiment.audit.probe_records or learning, learning)
+    weights = resample(unknown.participant, experiment.audit.bootstrap, 0)
+    work = {
+        f"seed-{release.seed}": partial(
+            _limit_one,
+            release,
+            known,
+            unknown,
+            weights,
+            best[best["seed"] == release.seed],
+            -(-learned * FOLDS // (FOLDS - 1)),  # a model learns from all folds but one
+        )
+        for release in (job.release for job in jobs)
+        if release.setting == "raw"
+    }
+    with stages.stage("limits", len(work)) as ticker:
+        return kept.tables("limits", work, ticker, experiment.ray_address)
+
+
+def _limit_one(
+    raw: Release, known: Truth, unknown: Truth, weights: Weights, best: pd.DataFrame, records: int
+) -> pd.DataFrame:
+    torch.set_num_threads(1)
+    raw_auc = dict(zip(best["target"], best["value"], strict=True))
+    names = best.loc[best["model"].isin(list(CLASSIFIERS)), "model"]
+    classifier = str(names.mode().iloc[0]) if len(names) else "boosting"  # the best on raw data, of most tasks
+    return task_limits(
+        raw.contributors,
+        raw.held_out,
+        known,
+        unknown,
+        weights,
+        raw_auc,
+        seed=raw.seed,
+        classifier=classifier,
+        records=records,
+    )
 
 
 def _reconstruct(

@@ -92,6 +92,7 @@ def attack_further(
             raw,
             _networks(experiment, population, job),
             metrics[(metrics[POINT] == point).all(axis=1)],
+            population.contributors.description.columns,
         )
         for name in experiment.audit.further:
             if (case := FURTHER[name].case(whole)) is not None:

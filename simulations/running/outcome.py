@@ -38,6 +38,7 @@ class Outcome:
         description: meaning of x and of the private labels.
         examples: (setting, method, lam, seed) -> images and what an attacker makes of their releases.
         certified: the certificates of releases of codes.
+        risk: rows of risk.csv: what each code of a release says of each private attribute.
     """
 
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -49,6 +50,7 @@ class Outcome:
     description: Description | None = None
     examples: dict[tuple[str, str, float, int], Examples] = field(default_factory=dict)
     certified: list[CertifiedRelease] = field(default_factory=list)
+    risk: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def release_folder(root: Path, setting: str, point: Point) -> Path:

@@ -196,6 +196,7 @@ def write_results(
         "comparison": _records(compare(points)),
         **({"equivalence": _records(same)} if len(same) else {}),
         "guarantees": _records(bounds),
+        **({"certificates": [one.as_record() for one in outcome.certified]} if outcome.certified else {}),
         "worst_groups": _records(worst),
         "further_attacks": _records(further),
         "points": _records(points),

@@ -1,0 +1,132 @@
+"""Coded releases on several data sets and partitions: retention, exact attack and certificate of every λ and seed.
+
+python simulations/coded.py --output results/reference/coded
+
+Takes the flags of run.py. Each cell is a run of its own, in a folder under the output; runs that are there already,
+with the same settings, are taken as they are. points.csv has a row for each release.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from rich.console import Console
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.evaluation.frontier import POINT, summarize_points
+from fl_tiprdc.whole_file import write_whole
+from simulations.command_line import Parser, experiment_parser, guard, read_experiment, some_words
+from simulations.partitions import run_or_take
+from simulations.running.results import ROOT, open_folder
+from simulations.tables import show
+
+COLUMNS = ["dataset", "private", "partition", "method", "setting", "seed", "lam"]
+COLUMNS += ["codes", "retention", "exact", "certified", "people", "bits"]
+
+
+class Cell(NamedTuple):
+    """One run of the study; empty settings: as the flags say."""
+
+    dataset: str
+    private: str
+    partition: str
+    settings: str = ""
+
+
+CELLS = {
+    "adult-sex-iid": Cell("adult", "sex", "iid"),
+    "adult-sex-dirichlet": Cell("adult", "sex", "dirichlet:0.3", "federated"),
+    "adult-sex-by-private": Cell("adult", "sex", "by-private", "federated"),
+    "adult-race-iid": Cell("adult", "race", "iid"),
+    "digits": Cell("digits", "", "iid"),
+    "names": Cell("names", "", "iid"),
+}
+
+
+def coded_points(experiment: Experiment, folder: Path) -> pd.DataFrame:
+    """Return the rows of points.csv of a finished run."""
+    points = summarize_points(pd.read_csv(folder / "metrics.csv"))
+    summary = json.loads((folder / "summary.json").read_text())
+    facts = pd.DataFrame(
+        {
+            **{name: one[name] for name in POINT},
+            "codes": one["codes"],
+            "people": max(sum(of["people"].values()) for of in one["attributes"].values()),
+            "bits": round(math.log2(one["codes"]), 2),
+        }
+        for one in summary["certificates"]
+    )
+    where = {
+        "dataset": experiment.dataset,
+        "private": "+".join(summary["certificates"][0]["attributes"]),
+        "partition": experiment.partition,
+    }
+    return points.merge(facts, on=POINT).assign(**where)[COLUMNS]
+
+
+def best_under(points: pd.DataFrame, column: str, level: float) -> float:
+    """Return the mean over seeds of the best retention with `column` at most `level`; NaN if a seed has none."""
+    allowed = points[points[column] <= level].groupby("seed")["retention"].max()
+    return float(allowed.mean()) if len(allowed) == points["seed"].nunique() else math.nan
+
+
+def summarize(points: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each curve: what is kept at given exact and certified attacks, means over seeds."""
+    rows = []
+    for where, curve in points.groupby(["dataset", "private", "partition", "method", "setting"], sort=False):
+        strict = curve[curve["lam"] == curve["lam"].max()]
+        rows.append(
+            {
+                **dict(zip(("dataset", "private", "partition", "method", "setting"), where, strict=True)),
+                "codes": round(float(curve["codes"].mean())),
+                "retention": strict["retention"].mean(),
+                "spread": strict["retention"].max() - strict["retention"].min(),
+                "exact": strict["exact"].mean(),
+                "certified": strict["certified"].mean(),
+                "exact<=.53": best_under(curve, "exact", 0.53),
+                "exact<=.60": best_under(curve, "exact", 0.60),
+                "certified<=.575": best_under(curve, "certified", 0.575),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def coded_parser() -> Parser:
+    """The flags."""
+    parser = experiment_parser(__doc__ or "")
+    parser.add_argument("--cells", default=",".join(CELLS), help="parts of the study to run (default: all)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, run or take every cell, print, save."""
+    parsed = coded_parser().parse_args(arguments)
+    if parsed.config is None:
+        parsed.config = Path(__file__).with_suffix(".toml")
+    console = Console()
+    output = parsed.output or ROOT / "results" / "coded"
+    names = some_words(parsed.cells, "cells")
+    open_folder(output)
+    frames: list[pd.DataFrame] = []
+    for name in names:
+        cell = CELLS[name]
+        one = argparse.Namespace(**{**vars(parsed), "dataset": cell.dataset, "partition": cell.partition})
+        one.private = cell.private or parsed.private
+        one.settings = cell.settings or parsed.settings or "centralized,federated"
+        experiment = read_experiment(one)
+        run_or_take(experiment, output / "runs" / name, console, parsed.resume)
+        frames.append(coded_points(experiment, output / "runs" / name))
+        points = pd.concat(frames, ignore_index=True)  # after each cell: a study that is cut short keeps what it has
+        write_whole(output / "points.csv", points.to_csv(index=False, float_format="%.4f").encode())
+    table = summarize(points)
+    write_whole(output / "summary.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    console.print(show(table, "λ = largest, then the best retention within a limit; means over seeds"))
+    console.print(f"results: {output}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    guard(main)
