@@ -87,7 +87,7 @@ class CodesConfig(_Frozen):
     lloyd_rounds: int = Field(3, ge=0, description="k-means steps after the last split of cells")
     coupling_rounds: int = Field(12, ge=0, description="updates of the potentials by which classes use codes alike")
     temperature: float = Field(
-        0.2, gt=0, description="softness of the assignment to codes, in units of a cell's mean squared radius"
+        0.12, gt=0, description="softness of the assignment to codes, in units of a cell's mean squared radius"
     )
 
 
@@ -311,7 +311,7 @@ class Experiment(_Frozen):
         ("baseline", "centralized", "federated"),
         description="what is set beside raw data: baseline, centralized, federated",
     )
-    methods: tuple[str, ...] = Field(("tiprdc", "tiprdc+"), min_length=1, description="training methods")
+    methods: tuple[str, ...] = Field(("tiprdc", "tiprdc+", "coded"), min_length=1, description="training methods")
     lambdas: tuple[Share, ...] = Field(
         (0.1, 0.5, 0.9, 0.98), min_length=1, description="weights of privacy against information"
     )
@@ -372,6 +372,12 @@ class Experiment(_Frozen):
             raise ValueError(
                 f"secagg needs {self.protection.threshold:.0%} of an exchange's clients to stay: a quorum of "
                 f"{self.federation.quorum:g} closes it before"
+            )
+        coded = [name for name in self.methods if self.method_config(name).coding is not None]
+        if coded and self.protection.noise:
+            raise ValueError(
+                f"noise bounds what updates tell, and method {coded[0]} also counts codes, which it would spoil: "
+                "name methods without codes, such as tiprdc+"
             )
         numbers = (self.clients, self.federation.clients_per_round, self.federation.gradient_clients)
         if self.protection.secagg and min(filter(None, numbers)) < FEWEST_IN_SUM:

@@ -3,8 +3,8 @@
 python simulations/audit.py results/RUN/publication/federated/tiprdc+/lam-0.5/seed-0 --labels labels.csv --private sex
 
 Parts are Parquet files (columns client, record or id name a record, all other numbers are its representation) or .npz
-files (arrays z and, if you like, client, record, id). Labels are joined by client and record, else by id, else by the
-order of rows. Attackers learn from some people's representations and are tested on the others'.
+files (arrays z or code and, if you like, client, record, id). Labels are joined by client and record, else by id, else
+by the order of rows. Attackers learn from some people's representations and are tested on the others'.
 """
 
 import argparse
@@ -13,7 +13,9 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import tomli_w
@@ -24,9 +26,13 @@ from rich.table import Table
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.own_table import read_table
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.certified import CertifiedRelease, sentence
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
+from fl_tiprdc.evaluation.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.further_attacks import FURTHER, Case, named_attacks
-from fl_tiprdc.evaluation.further_summary import level_text, summarize_further
+from fl_tiprdc.evaluation.further_summary import level_text, mean_known, summarize_further, summarize_known
+from fl_tiprdc.evaluation.known_record import check_ladders, named_ladders
+from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.evaluation.published import (
     Audited,
@@ -35,7 +41,10 @@ from fl_tiprdc.evaluation.published import (
     prepare_audit,
     summarize_published,
 )
-from simulations.command_line import Parser, guard, some_words, words
+from fl_tiprdc.evaluation.published_codes import certify_published, published_risk
+from fl_tiprdc.report.exact_figure import exact_figure
+from fl_tiprdc.report.style import save as save_figure
+from simulations.command_line import Parser, check_used, guard, some_words, words
 from simulations.running.results import ROOT, finish, git_commit, prepare
 from simulations.running.stages import Stages
 
@@ -62,8 +71,18 @@ def audit_parser() -> Parser:
     parser.add_argument(
         "--attacks",
         metavar="NAME[,NAME]",
-        help="further attacks: leaks, linkage, reidentification (needs --raw); or all, or none (default:"
-        f" {','.join(name for name in AuditConfig().further if name in POSSIBLE)})",
+        help="further attacks: leaks, linkage, reidentification and known-record (both need --raw); or all, or none"
+        f" (default: {','.join(name for name in AuditConfig().further if name in POSSIBLE)})",
+    )
+    parser.add_argument(
+        "--known",
+        metavar="COL[,COL]",
+        help="columns of --raw that attackers of known-record are taken to know (default: the most telling ones)",
+    )
+    parser.add_argument(
+        "--certify",
+        action="store_true",
+        help="these people had no part in fitting the release: bound what anybody can tell from codes (default: off)",
     )
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/audit- and a name)")
     return parser
@@ -108,7 +127,7 @@ def _cases(audited: Audited, config: AuditConfig, metrics: pd.DataFrame) -> Iter
     raw = (first.contributors, first.held_out) if rest else None
     for release in audited.releases:
         found = metrics[metrics["setting"] == release.setting]
-        yield Case(release, audited.known, audited.unknown, config, raw=raw, audited=found)
+        yield Case(release, audited.known, audited.unknown, config, None, raw, None, found, audited.columns)
 
 
 def attack_further(audited: Audited, config: AuditConfig, metrics: pd.DataFrame, stages: Stages) -> pd.DataFrame:
@@ -135,8 +154,13 @@ def attack_further(audited: Audited, config: AuditConfig, metrics: pd.DataFrame,
     return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
 
 
-def read_audit(parsed: argparse.Namespace, stages: Stages) -> Audited:
+def read_audit(parsed: argparse.Namespace, config: AuditConfig, stages: Stages) -> Audited:
     """Read and check everything that the flags name.
+
+    Args:
+        parsed: the flags.
+        config: names the attacks, and the columns that are taken to be known.
+        stages: clock and progress display.
 
     Raises:
         InputError: naming what is wrong and what is allowed.
@@ -149,12 +173,40 @@ def read_audit(parsed: argparse.Namespace, stages: Stages) -> Audited:
         labels = read_table(parsed.labels)
         raw = read_table(parsed.raw) if parsed.raw is not None else None
         publication = read_publication(parsed.publication, ticker.of)
-        return prepare_audit(publication, labels, private, tasks, (parsed.participant or "").strip(), share, raw)
+        audited = prepare_audit(publication, labels, private, tasks, (parsed.participant or "").strip(), share, raw)
+    check_ladders(named_ladders(config.known), audited.columns)
+    if parsed.certify and audited.finite is None:
+        raise InputError(
+            f"--certify needs a release of codes: '{parsed.publication}' has too many different rows for its"
+            f" {len(publication.z):,} records"
+        )
+    return audited
+
+
+def certify_people(parsed: argparse.Namespace, audited: Audited) -> tuple[CertifiedRelease | None, list[str]]:
+    """Certify a release of codes if it is said that its people had no part in the fit; and tell of it, in lines.
+
+    No certificate and no line of a release that isn't finite.
+    """
+    if audited.finite is None:
+        return None, []
+    if not parsed.certify:
+        return None, [
+            "not certified: these people may have had a part in fitting the codes, and others may be told apart better;"
+            " if none of them had, say so with --certify, and what any attacker can tell is bounded"
+        ]
+    try:
+        certified = certify_published(audited.releases[-1], audited.finite, audited.unknown, audited.class_names)
+    except InputError as error:
+        return None, [f"not certified: {error}"]
+    told = [f"certified for {sentence(name, one)}" for name, one in certified.certificates.items()]
+    return certified, [*told, next(iter(certified.certificates.values())).note]
 
 
 def closing_table(summary: pd.DataFrame) -> Table:
     """The worst attack on each private attribute and the best probe of each task, beside chance."""
-    table = Table(title="best of the panel on held-out people, AUC", title_justify="left", box=SIMPLE_HEAD)
+    exact = "; exact: the best possible attacker" if EXACT in set(summary["kind"]) else ""
+    table = Table(title=f"best of the panel on held-out people, AUC{exact}", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("", overflow="fold")
     table.add_column("model", no_wrap=True)
     compared = "raw_auc" in summary
@@ -195,12 +247,47 @@ def further_table(further: pd.DataFrame) -> Table:
     return table
 
 
+def known_table(known: pd.DataFrame) -> Table:
+    """What attackers tell who know some of a record, without and with its release."""
+    table = Table(title="attackers who know some of a record: AUC", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("", overflow="fold")
+    table.add_column("knows", overflow="fold")
+    for name in ("alone", "with release", "95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in known.to_dict("records"):
+        table.add_row(
+            str(row["target"]),
+            str(row["knows"]),
+            f"{row['alone']:.3f}",
+            f"{row['with_release']:.3f}",
+            f"{row['with_release_low']:.3f}-{row['with_release_high']:.3f}",
+        )
+    return table
+
+
+@dataclass(frozen=True)
+class Summaries:
+    """What was found, in short: the best models, the further attacks, and attackers who know some of a record."""
+
+    best: pd.DataFrame
+    further: pd.DataFrame
+    known: pd.DataFrame
+
+
 def _write(
-    folder: Path, parsed: argparse.Namespace, audited: Audited, panel_rows: pd.DataFrame, further_rows: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    summary, further = summarize_published(panel_rows), summarize_further(further_rows)
-    metrics = pd.concat([panel_rows, *([further_rows] if len(further_rows) else [])], ignore_index=True)
-    flags = {name: str(value) for name, value in vars(parsed).items() if value is not None}
+    folder: Path,
+    parsed: argparse.Namespace,
+    audited: Audited,
+    panel_rows: pd.DataFrame,
+    further_rows: pd.DataFrame,
+    certified: CertifiedRelease | None,
+) -> Summaries:
+    found = Summaries(
+        summarize_published(panel_rows), summarize_further(further_rows), mean_known(summarize_known(further_rows))
+    )
+    tables = [panel_rows, *([further_rows] if len(further_rows) else []), *([certified.rows()] if certified else [])]
+    metrics = pd.concat(tables, ignore_index=True)
+    flags = {name: str(value) for name, value in vars(parsed).items() if value not in (None, False)}
     (folder / "config.toml").write_text(tomli_w.dumps(flags))
     metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
     facts = {
@@ -214,21 +301,36 @@ def _write(
         },
         "numbers": audited.releases[-1].contributors.shape[1],
         "classes": {name: list(attribute.classes) for name, attribute in audited.attributes.items()},
-        "best": json.loads(summary.to_json(orient="records", double_precision=6)),
-        "further_attacks": json.loads(further.to_json(orient="records", double_precision=6)),
+        "best": _records(found.best),
+        "further_attacks": _records(found.further),
+        **({"known_record": _records(found.known)} if len(found.known) else {}),
+        **({"codes": len(audited.finite.names)} if audited.finite else {}),
+        **({"certificate": certified.as_record()} if certified else {}),
     }
     (folder / "summary.json").write_text(json.dumps(facts, indent=1))
-    return summary, further
+    if audited.finite is not None:
+        risk = published_risk(audited.finite, audited.known, audited.unknown, audited.class_names)
+        risk.to_csv(folder / "risk.csv", index=False, float_format="%.6f")
+        for attribute, rows in risk.groupby(ATTRIBUTE, sort=False):
+            name = re.sub(r"[^\w.+-]+", "-", f"exact-{attribute}")
+            save_figure(exact_figure(rows, str(attribute)), folder / "figures", name)
+    return found
+
+
+def _records(frame: pd.DataFrame) -> Any:
+    return json.loads(frame.to_json(orient="records", double_precision=6))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, audit, print, write."""
     parsed = audit_parser().parse_args(arguments)
     console, config = Console(), AuditConfig(attackers=tuple(CLASSIFIERS))
-    config = config.model_copy(update={"further": _attacks(parsed.attacks, config, parsed.raw is not None)})
+    further = _attacks(parsed.attacks, config, parsed.raw is not None)
+    config = config.model_copy(update={"further": further, "known": _columns(parsed.known, "known")})
+    check_used(config)
     quiet = Console(stderr=True)  # wrong input leaves nothing on stdout
     with Stages(quiet if quiet.is_terminal else Console(quiet=True)) as stages:
-        audited = read_audit(parsed, stages)
+        audited = read_audit(parsed, config, stages)
     name = re.sub(r"[^\w.+-]+", "-", parsed.publication.resolve().stem)
     output = parsed.output or ROOT / "results" / f"audit-{name}"
     partial = prepare(output)
@@ -245,20 +347,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
             metrics = audit_published(audited, config, ticker.tick)
         with Stages(console) as stages:
             further_rows = attack_further(audited, config, metrics, stages)
-        summary, further = _write(partial, parsed, audited, metrics, further_rows)
+        certified, certificate_lines = certify_people(parsed, audited)
+        found = _write(partial, parsed, audited, metrics, further_rows, certified)
         finish(partial, output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    console.print(closing_table(summary))
-    if len(further):
-        console.print(further_table(further))
-    attacks = summary[summary["kind"] == "attack"]
+    console.print(closing_table(found.best))
+    if len(found.further):
+        console.print(further_table(found.further))
+    if len(found.known):
+        console.print(known_table(found.known))
+    attacks = found.best[found.best["kind"] == "attack"]
     worst = attacks.sort_values("auc").iloc[-1]
     console.print(
         f"worst attack: {worst['model']} on {worst['target']}, AUC {worst['auc']:.3f}"
         f" ({worst['low']:.3f} to {worst['high']:.3f}; chance 0.5)",
         highlight=False,
     )
+    exact = found.best[found.best["kind"] == EXACT]
+    if audited.finite is not None:
+        best = exact.sort_values("auc").iloc[-1]
+        console.print(
+            f"best possible attacker, by the table of {len(audited.finite.names):,} codes: AUC {best['auc']:.3f} on"
+            f" {best['target']} ({best['low']:.3f} to {best['high']:.3f})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for line in certificate_lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
 
 

@@ -14,8 +14,17 @@ from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
 from fl_tiprdc.evaluation.further_attacks import FURTHER, LEAST, Case, named_attacks
-from fl_tiprdc.evaluation.further_summary import HEADINGS, further_tables, mean_further, summarize_further
+from fl_tiprdc.evaluation.further_summary import (
+    HEADINGS,
+    KNOWN_HEADING,
+    further_tables,
+    mean_further,
+    mean_known,
+    summarize_further,
+    summarize_known,
+)
 from fl_tiprdc.report.further_figures import PERSON, TITLES, further_figures
+from fl_tiprdc.report.known_record_figure import known_record_figures
 from simulations.run import run
 from simulations.running.further import Job, attacked_jobs
 
@@ -52,7 +61,8 @@ def test_an_attack_gets_what_it_needs_and_no_more():
     bare = some_case()
     assert [name for name, attack in FURTHER.items() if attack.case(bare)] == ["leaks", "linkage"]
     raw = replace(bare, raw=(bare.release.contributors, bare.release.held_out), audited=pd.DataFrame({"a": [1]}))
-    assert [name for name, attack in FURTHER.items() if attack.case(raw)] == ["reidentification", "leaks", "linkage"]
+    possible = [name for name, attack in FURTHER.items() if attack.case(raw)]
+    assert possible == ["reidentification", "leaks", "linkage", "known-record"]
     assert FURTHER["leaks"].case(raw).raw is None
     assert FURTHER["leaks"].case(raw).audited is raw.audited
     assert FURTHER["reidentification"].case(raw).raw is raw.raw
@@ -103,6 +113,7 @@ def test_a_run_with_all_attacks(attacked, population):
         "reidentification": everywhere,
         "membership": {"federated"},
         "averaging": {"federated"},
+        "known-record": {"baseline", "federated"},
     }
     by_method = found[found["setting"] == "federated"].groupby("kind")["method"].unique()
     assert set(by_method["membership"]) == {"tiprdc", "tiprdc+"}
@@ -132,10 +143,13 @@ def test_a_run_with_all_attacks(attacked, population):
     assert len(written["further_attacks"]) == len(summary)
     assert "further attacks" in written["seconds"]
     assert len(written["points"]) == 1 + 1 + 2 * 2  # no further attack is taken for the worst of the panel
+    known = summarize_known(metrics)
+    assert set(known["method"]) == {"gaussian-noise", "tiprdc", "tiprdc+"}
+    assert {"nothing", "best 2 columns", "best 4 columns", "best 8 columns", "everything"} < set(known["knows"])
     for name in ("leaks", "linkage", "averaging", "further-attacks"):
         assert (folder / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     page = (folder / "report.html").read_text()
-    for heading in HEADINGS.values():
+    for heading in (*HEADINGS.values(), KNOWN_HEADING):
         assert heading in page
     assert "further = [" in (folder / "config.toml").read_text()
 
@@ -180,7 +194,7 @@ def some_metrics(seeds=(0, 1), methods=("tiprdc", "tiprdc+"), targets=("sex",)) 
 
 def test_the_summary_has_the_best_of_each_attack_beside_chance():
     summary = summarize_further(some_metrics())
-    assert set(summary["kind"]) == set(FURTHER)
+    assert set(summary["kind"]) == set(FURTHER) - {"known-record"}  # which has a summary of its own
     assert set(summary["model"]) == {"mlp"}
     mine = summary[(summary["kind"] == "leaks") & (summary["method"] == "tiprdc+") & (summary["lam"] == 0.5)]
     assert mine["level"].tolist() == [100, 1000, 5000] * 2
@@ -236,3 +250,68 @@ def test_figures_show_every_line_with_raw_data_and_chance():
     assert "among 1,000" in people[-1].get_title()
     several = further_figures(summarize_further(some_metrics(targets=("sex", "race"))))
     assert [axes.get_title() for axes in several["leaks"].axes][-1] == "tiprdc+, federated: race"
+
+
+# ---- attackers who know some of the record
+
+
+def known_metrics(targets=("sex",)) -> pd.DataFrame:
+    """Two seeds that differ by .02, and whose best two columns are not the same; a release adds .1 to what is known."""
+    rows = []
+    points = [("baseline", "gaussian-noise", 1.0), *(("federated", "coded", lam) for lam in (0.1, 0.9))]
+    for seed, second in ((0, "age"), (1, "a column with a name that is far too long")):
+        for at in points:
+            for target in targets:
+                rungs = {"everything": 0.9, "nothing": 0.5, second: 0.6, "job": 0.65}
+                for model, alone in {**rungs, f"best 2 columns (job+{second})": 0.7}.items():
+                    value = alone + 0.02 * seed
+                    for metric, found in (("alone", value), ("with-release", value + 0.1), ("gain", 0.1)):
+                        where = (*at, seed, "known-record", target, model, f"auc-{metric}")
+                        rows.append((*where, found, found - 0.01, found + 0.01))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def test_the_summary_of_known_records_has_a_row_for_each_thing_known():
+    summary = summarize_known(known_metrics())
+    row = summary[(summary["knows"] == "best 2 columns") & (summary["seed"] == 1)].iloc[0]
+    assert row["columns"].startswith("best 2 columns (job+a column")
+    numbers = ["alone", "alone_high", "with_release", "with_release_low", "gain"]
+    assert row[numbers].tolist() == pytest.approx([0.72, 0.73, 0.82, 0.81, 0.1])
+    mean = mean_known(summary)
+    mine = mean[(mean["method"] == "coded") & (mean["lam"] == 0.1)]
+    assert mine["knows"].tolist() == [
+        *("nothing", "job", "a column with a name that is far too long", "age"),
+        *("best 2 columns", "everything"),
+    ]
+    assert mine["alone"].tolist() == pytest.approx([0.51, 0.66, 0.62, 0.6, 0.71, 0.91])
+    assert mine[["with_release_low", "with_release_high"]].iloc[-1].tolist() == pytest.approx([0.99, 1.03])
+    empty = summarize_known(some_metrics())
+    assert empty.empty
+    assert list(empty.columns) == list(summary.columns)
+    assert mean_known(empty).empty
+    assert known_record_figures(empty) == {}
+
+
+@pytest.mark.parametrize("targets", [("sex",), ("sex", "race")])
+def test_the_figure_of_known_records_shows_every_mark(targets):
+    figures = known_record_figures(summarize_known(known_metrics(targets)))
+    (figure,) = figures.values()
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(panels) == 2 * len(targets)
+    named = [label.get_text() for label in panels[0].get_yticklabels()]
+    assert named == ["nothing", "job", "a column with a name th…", "age", "best 2 columns", "everything"]
+    marks = panels[1].containers[0].lines[0]
+    np.testing.assert_allclose(marks.get_xdata().astype(float), [0.61, 0.76, 0.72, 0.7, 0.81, 1.01])
+    np.testing.assert_allclose(np.round(marks.get_ydata().astype(float)), range(6))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        *("without the release", "chance", "with the release, dial = 1"),
+        *("with the release, λ = 0.1", "with the release, λ = 0.9"),
+    ]
+    assert all(axes.get_xlabel() for axes in panels)
+
+
+def test_who_has_the_release_of_raw_records_knows_everything_anyway():
+    case = some_case()
+    raw = case.release.contributors, case.release.held_out
+    case = replace(case, raw=raw, release=replace(case.release, setting="raw"))
+    assert FURTHER["known-record"].find(case).empty

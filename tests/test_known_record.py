@@ -12,7 +12,10 @@ from fl_tiprdc.evaluation.known_record import (
     column_knowledge,
     default_ladders,
     known_record,
+    named_ladders,
     released_knowledge,
+    rung_name,
+    short_rung_name,
     telling,
 )
 
@@ -64,7 +67,7 @@ def measure(sides, columns=TABLE, **options):
 def test_a_code_tells_nothing_alone_and_everything_to_who_has_its_key(sides):
     rows = measure(sides, ladders=[("key",), ("hint",), ("key", "hint")])
     value, models = rows["value"], list(dict.fromkeys(rows.index.get_level_values("model")))
-    assert models == ["nothing", "key", "hint", "key+hint", "everything"]
+    assert models == ["nothing", "key", "hint", "2 columns (key+hint)", "everything"]
     assert rows.loc[("nothing", "auc-alone"), ["value", "low", "high"]].tolist() == [0.5] * 3
     assert value["nothing", "auc-with-release"] == pytest.approx(0.5, abs=0.03)
     assert value["key", "auc-alone"] == pytest.approx(0.5, abs=0.03)
@@ -72,7 +75,7 @@ def test_a_code_tells_nothing_alone_and_everything_to_who_has_its_key(sides):
     # a hint that is right for .8 has AUC .8, and a code of which the key isn't known adds nothing to it
     assert value["hint", "auc-alone"] == pytest.approx(0.8, abs=0.02)
     assert value["hint", "auc-gain"] == pytest.approx(0.0, abs=0.02)
-    for model in ("key+hint", "everything"):
+    for model in ("2 columns (key+hint)", "everything"):
         assert value[model, "auc-with-release"] == pytest.approx(1.0, abs=0.001)
     # hint and score together: more than the hint's .8
     assert 0.83 < value["everything", "auc-alone"] < 0.95
@@ -102,6 +105,23 @@ def test_the_default_ladders_begin_with_the_most_telling_column(sides):
     assert telling(by_column["hint"], u, 2, tried) == pytest.approx(0.8, abs=0.02)
     assert telling(by_column["score"], u, 2, tried) == pytest.approx(0.76, abs=0.02)
     assert telling(by_column["noise"], u, 2, tried) == pytest.approx(0.5, abs=0.04)
+
+
+def test_the_most_telling_columns_have_a_short_name(sides):
+    models = list(dict.fromkeys(measure(sides).index.get_level_values("model")))
+    assert models[:3] == ["nothing", "hint", "score"]
+    assert models[5] == "best 2 columns (hint+score)"
+    short = [short_rung_name(model) for model in models]
+    assert short[5:] == ["best 2 columns", "best 4 columns", "everything"]
+    assert short[:5] == models[:5]
+    assert short_rung_name(rung_name(("pay (USD)",), False)) == "pay (USD)"
+    assert short_rung_name(rung_name(("a (b)", "c"), False)) == "2 columns"
+
+
+def test_named_columns_are_tried_alone_and_together():
+    assert named_ladders(()) == []
+    assert named_ladders(("age",)) == [("age",)]
+    assert named_ladders(("age", "pay")) == [("age",), ("pay",), ("age", "pay")]
 
 
 def test_unknown_columns_are_refused(sides):

@@ -17,13 +17,16 @@ def test_the_page_shows_each_reader():
     assert set(SNIPPETS) == {"pandas", "polars", "DuckDB", "datasets"}
 
 
+@pytest.mark.parametrize("coded", [False, True])
 @pytest.mark.parametrize("reader", sorted(SNIPPETS))
-def test_a_publication_opens_with(reader, tmp_path, monkeypatch):
+def test_a_publication_opens_with(reader, coded, tmp_path, monkeypatch):
     pytest.importorskip(reader.lower())
     generator = np.random.default_rng(0)
-    parts = [generator.normal(size=(n, 3)).astype(np.float32) for n in (4, 2, 5)]
+    sizes = (4, 0, 2, 5)  # a client may have no record
+    parts = [generator.normal(size=(n, 3)).astype(np.float32) for n in sizes]
+    codes = [generator.integers(0, 300, n).astype(np.uint16) for n in sizes]
     for client, z in enumerate(parts):
-        write_part(tmp_path / PLACE, client, z)
+        write_part(tmp_path / PLACE, client, z, codes[client] if coded else None)
     (tmp_path / PLACE / "release.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
@@ -32,5 +35,10 @@ def test_a_publication_opens_with(reader, tmp_path, monkeypatch):
     table = names["table"]
     frame = getattr(table, "to_pandas", lambda: table)()
     frame = frame.sort_values(["client", "record"])
-    assert list(frame["client"]) == [0] * 4 + [1] * 2 + [2] * 5
-    assert np.array_equal(frame[["z000", "z001", "z002"]].to_numpy(), np.concatenate(parts))
+    numbers = ["z000", "z001", "z002"]
+    assert list(frame) == ["client", "record", *(["code"] if coded else []), *numbers]
+    assert list(frame["client"]) == [0] * 4 + [2] * 2 + [3] * 5
+    assert np.array_equal(frame[numbers].to_numpy(), np.concatenate(parts))
+    if coded:
+        assert frame["code"].dtype == np.uint16
+        assert np.array_equal(frame["code"], np.concatenate(codes))

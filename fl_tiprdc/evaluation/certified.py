@@ -97,7 +97,7 @@ def sentence(attribute: str, one: Certificate) -> str:
 
 
 def closing_lines(certified: Sequence[CertifiedRelease]) -> list[str]:
-    """Return what a run certified, in words: of each setting and method the release with the largest λ, and the terms."""
+    """Return what a run certified, in words: for each setting and method its largest λ, and what that covers."""
     lines: list[str] = []
     strictest = {(one.setting, one.method, one.seed): one for one in sorted(certified, key=lambda one: one.lam)}
     for one in strictest.values():

@@ -26,7 +26,7 @@ from fl_tiprdc.data.own_table import DataNotice, read_table
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.finite_codes import MOST_CODES, RECORDS_PER_INTEGER
 from fl_tiprdc.evaluation.record_keys import KEYS, check_keys
-from fl_tiprdc.federated.publication import MANIFEST, whole_parts
+from fl_tiprdc.federated.publication import CODEBOOK, MANIFEST, whole_parts
 
 KINDS = (".parquet", ".npz")
 NUMBERS = "biuf"  # kinds of numpy type that are numbers
@@ -82,7 +82,8 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
             don't fit each other, a record published twice, or a release of ours that isn't as it was published.
     """
     parts = _parts(path)
-    _check_release(path)
+    if _check_release(path):
+        parts = [part for part in parts if part.name != CODEBOOK]  # says what codes stand for, and nothing of records
     kept: list[_Part] = []
     for count, part in enumerate(parts, 1):
         read = _read_npz if part.suffix.lower() == ".npz" else _read_parquet
@@ -103,33 +104,38 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
         raise InputError(f"'{path}' has no published record")
     keys = pd.concat([part.keys for part in kept], ignore_index=True)
     check_keys(keys, "publication")
-    texts, values = _numbered(pd.concat([part.texts for part in kept], ignore_index=True))
-    z = np.concatenate([np.concatenate([part.numbers for part in kept]), texts], axis=1)
-    if not z.shape[1]:
-        names = ", ".join(KEYS)
-        raise InputError(f"'{path}' has no column of numbers beside {names}, and none of text with few values")
-    return Publication(np.ascontiguousarray(z), keys, _stated_lam(path), values)
+    z = np.concatenate([part.numbers for part in kept])
+    texts = pd.concat([part.texts for part in kept], ignore_index=True)
+    values, left_out = _numbered(texts)
+    if not z.shape[1] and not values:
+        raise InputError(
+            f"'{path}' has no column of numbers beside {', '.join(KEYS)}, and no text with few values"
+        )
+    if left_out:
+        told = ", ".join(f"{name} ({count:,} value{'s' if count > 1 else ''})" for name, count in left_out.items())
+        warnings.warn(f"left out of the publication, as no numbers: {told}", DataNotice, stacklevel=2)
+    if values:
+        z = np.column_stack([z, *(number for number, _ in values.values())])
+    return Publication(z, keys, _stated_lam(path), tuple(present for _, present in values.values()))
 
 
-def _numbered(texts: pd.DataFrame) -> tuple[Floats, tuple[tuple[str, ...], ...]]:
-    """Return columns of text as numbers [n, d] from 0, and what they stand for; a missing value is the text "".
+def _numbered(texts: pd.DataFrame) -> tuple[dict[str, tuple[Floats, tuple[str, ...]]], dict[str, int]]:
+    """Number the values of columns of text from 0, a missing one as the text "".
 
-    Columns with a single value, or with so many that they are no codes, are left out with a notice.
+    Returns:
+        Of each column its numbers [n] and what they stand for; and of columns that are no codes, since they have a
+        single value or very many, how many.
     """
     most = min(MOST_CODES, len(texts) // RECORDS_PER_INTEGER)
-    numbers: list[Floats] = []
-    values: list[tuple[str, ...]] = []
-    left_out: list[str] = []
+    values: dict[str, tuple[Floats, tuple[str, ...]]] = {}
+    left_out: dict[str, int] = {}
     for name in texts:
         present, number = np.unique(texts[name].astype(object).fillna("").astype(str), return_inverse=True)
         if 2 <= len(present) <= most:
-            numbers.append(number.astype(np.float32).reshape(-1))
-            values.append(tuple(present.tolist()))
+            values[str(name)] = number.reshape(-1).astype(np.float32), tuple(present.tolist())
         else:
-            left_out.append(f"{name} ({len(present)} value{'s' if len(present) > 1 else ''})")
-    if left_out:
-        warnings.warn(f"left out of the publication, as no codes: {', '.join(left_out)}", DataNotice, stacklevel=3)
-    return np.array(numbers, dtype=np.float32).reshape(-1, len(texts)).T, tuple(values)
+            left_out[str(name)] = len(present)
+    return values, left_out
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -160,14 +166,20 @@ def _parts(path: Path) -> list[Path]:
     return parts
 
 
-def _check_release(path: Path) -> None:
-    """Of a release that has a manifest with checksums, as ours have: whether it is as it was published."""
+def _check_release(path: Path) -> bool:
+    """Check a release that has a manifest with checksums, as ours have, and say whether it has.
+
+    Raises:
+        InputError: it isn't as it was published.
+    """
     try:
         manifest = json.loads((path / MANIFEST).read_text()) if path.is_dir() else None
     except (OSError, ValueError):
-        return  # somebody else's publication
-    if isinstance(manifest, dict) and "parts" in manifest:
-        deque(whole_parts(path), maxlen=0)
+        return False  # somebody else's publication
+    if not isinstance(manifest, dict) or "parts" not in manifest:
+        return False
+    deque(whole_parts(path), maxlen=0)
+    return True
 
 
 def _read_parquet(part: Path) -> _Part | None:

@@ -1,7 +1,7 @@
 """Audit of representations that anybody published: joined with a table of labels."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ import pandas as pd
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.column_encoding import require_columns
-from fl_tiprdc.data.crowd import Attribute, Ints
+from fl_tiprdc.data.crowd import Attribute, Column, Ints
 from fl_tiprdc.data.own_table import feature_columns, label_values
 from fl_tiprdc.data.population import encode_private, hold_out
 from fl_tiprdc.data.raw_features import raw_features
@@ -17,9 +17,13 @@ from fl_tiprdc.data.table import Table, encode
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
+from fl_tiprdc.evaluation.exact_attack import KIND as EXACT
+from fl_tiprdc.evaluation.exact_attack import exact_attack
 from fl_tiprdc.evaluation.frontier import best_models
 from fl_tiprdc.evaluation.publication_files import Publication
+from fl_tiprdc.evaluation.published_codes import PublishedCodes, published_codes
 from fl_tiprdc.evaluation.record_keys import KEYS, join, key_text
+from fl_tiprdc.evaluation.scores import resample
 
 SETTING = "publication"  # in metrics.csv
 
@@ -34,6 +38,8 @@ class Audited:
         unknown: labels of the held-out people's rows.
         attributes: private attributes and tasks with their classes, by name.
         joined: how labels were matched to representations.
+        columns: what the raw features' numbers are; none: they are not at hand.
+        finite: the publication's codes, if it takes few values; None: it doesn't.
     """
 
     releases: tuple[Release, ...]
@@ -41,6 +47,13 @@ class Audited:
     unknown: Truth
     attributes: dict[str, Attribute]
     joined: str
+    columns: tuple[Column, ...] = ()
+    finite: PublishedCodes | None = None
+
+    @property
+    def class_names(self) -> dict[str, tuple[str, ...]]:
+        """Private attribute -> names of its classes."""
+        return {name: self.attributes[name].classes for name in self.known.attacks}
 
 
 def _participants(keys: pd.DataFrame, labels: pd.DataFrame, column: str) -> Ints:
@@ -108,7 +121,11 @@ def prepare_audit(
             people[rows],
         )
 
-    releases = [Release(SETTING, "published", publication.lam, 0, publication.z[~tested], publication.z[tested])]
+    columns: tuple[Column, ...] = ()
+    finite = published_codes(publication, tested)
+    codes_of = None if finite is None else (finite.contributors, finite.held_out)
+    sides = publication.z[~tested], publication.z[tested]
+    releases = [Release(SETTING, "published", publication.lam, 0, *sides, codes=codes_of)]
     if raw is not None:
         frame, _ = join(publication.keys, raw, "table of raw features")
         frame = frame.drop(columns=[n for n in (*private, *tasks, participant, *KEYS) if n in frame.columns])
@@ -117,8 +134,9 @@ def prepare_audit(
         )  # encoded with the contributors' statistics, and split as above: `hold_out` depends on the people alone
         population = encode(table, held_out)
         sides = raw_features(population.contributors), raw_features(population.held_out)
+        columns = population.contributors.description.columns
         releases.insert(0, Release("raw", "raw", 0.0, 0, *sides))
-    return Audited(tuple(releases), truth(~tested), truth(tested), attributes, how)
+    return Audited(tuple(releases), truth(~tested), truth(tested), attributes, how, columns, finite)
 
 
 def _check_names(labels: pd.DataFrame, private: Sequence[str], tasks: Sequence[str], participant: str) -> None:
@@ -140,7 +158,7 @@ def _label(values: pd.Series, name: str, what: str, known: npt.NDArray[np.bool_]
 
 
 def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[], None] | None = None) -> pd.DataFrame:
-    """Rows of metrics.csv: the panel on every release, one model after the other.
+    """Rows of metrics.csv: the panel on every release, one model after the other; of a finite one the exact attack.
 
     Args:
         audited: releases and labels.
@@ -159,7 +177,16 @@ def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[]
             tables.append(table if number == 0 else table[table["model"] != MAJORITY])
             if on_model is not None:
                 on_model()
+        if release.codes is not None:
+            tables.append(_exact(release, audited, config))
     return pd.concat(tables, ignore_index=True)
+
+
+def _exact(release: Release, audited: Audited, config: AuditConfig) -> pd.DataFrame:
+    """Rows of the best possible attacker on a release of codes, learned on the contributors."""
+    assert release.codes is not None
+    known, unknown = (replace(truth, class_names=audited.class_names) for truth in (audited.known, audited.unknown))
+    return exact_attack(release, *release.codes, known, unknown, resample(unknown.participant, config.bootstrap, 0))
 
 
 def panel(config: AuditConfig) -> list[str]:
@@ -170,6 +197,7 @@ def panel(config: AuditConfig) -> list[str]:
 def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
     """One row a private attribute and task: its best model by AUC, beside chance and, if audited, raw features.
 
+    A finite release has another row for each private attribute, of kind "exact": the best possible attacker.
     Columns: kind, target, model, auc, low, high (95 % interval), chance (AUC of the majority), accuracy and
     chance_accuracy; with raw features also raw_auc and, of tasks, retention = (AUC - ½) / (AUC(raw) - ½).
     """
@@ -188,7 +216,9 @@ def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
     )
     raw = metrics[metrics["setting"] == "raw"]
     if len(raw):
-        table = table.merge(best_models(raw)[[*keys, "value"]].rename(columns={"value": "raw_auc"}), on=keys)
+        compared = best_models(raw)[[*keys, "value"]].rename(columns={"value": "raw_auc"})
+        attacks = compared[compared["kind"] == "attack"].assign(kind=EXACT)  # raw features have no table of codes
+        table = table.merge(pd.concat([compared, attacks]), on=keys)
         retained = (table["auc"] - 0.5) / (table["raw_auc"] - 0.5)
         # a task that raw features can't tell has nothing to retain
         table["retention"] = retained.where((table["kind"] == "task") & (table["raw_auc"] > 0.5))

@@ -71,8 +71,10 @@ class CodedModule(nn.Module):
     def __init__(self, extractor: nn.Module, codes: Codes) -> None:
         super().__init__()
         self.extractor, self.temperature, self.last = extractor, codes.temperature, len(codes) - 1
-        for name in ("codewords", "cells", "potentials", "plan", "keep", "fill", "group"):
+        plan = () if codes.sees_private else ("plan",)
+        for name in ("codewords", "cells", "potentials", "keep", "fill", "group", *plan):
             self.register_buffer(name, torch.from_numpy(np.array(getattr(codes, name))))
+        self.changed = bool(plan)
 
     def probabilities(self, x: Tensor, group: Tensor) -> Tensor:
         """Return P(c | x, group) [n, K] in float64, as `Codes.probabilities` computes it."""
@@ -81,7 +83,7 @@ class CodedModule(nn.Module):
         cells = self.cells.double()
         distance = (cells**2).sum(1) - 2 * points @ cells.T
         chances = functional.softmax((self.potentials.double()[group] - distance) / self.temperature, dim=1)
-        if len(self.plan):
+        if self.changed:
             chances = chances @ self.plan.double()
         chances = chances * self.keep.double()[group]
         return chances + (1 - chances.sum(1, keepdim=True)) * self.fill.double()[group]
@@ -94,7 +96,11 @@ class CodedModule(nn.Module):
 
     def draw(self, x: Tensor) -> Tensor:
         """Return uniform draws [n, 1]."""
-        return torch.rand_like(x.reshape(len(x), -1)[:, :1], dtype=torch.float64)
+        return torch.rand((x.shape[0], 1), dtype=torch.float64)
+
+    def one_group(self, x: Tensor) -> Tensor:
+        """Return the group [n] of records whose private class has no say."""
+        return torch.zeros(x.shape[0], dtype=torch.int64)
 
 
 class WithPrivate(CodedModule):
@@ -118,7 +124,7 @@ class WithoutPrivate(CodedModule):
 
     def forward(self, x: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Return codes and codewords."""
-        return self.choose(x, torch.zeros(len(x), dtype=torch.int64), uniform)
+        return self.choose(x, self.one_group(x), uniform)
 
 
 class WithoutPrivateDrawing(CodedModule):
@@ -126,7 +132,7 @@ class WithoutPrivateDrawing(CodedModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return codes and codewords, others at each call."""
-        return self.choose(x, torch.zeros(len(x), dtype=torch.int64), self.draw(x))
+        return self.choose(x, self.one_group(x), self.draw(x))
 
 
 CODED = {

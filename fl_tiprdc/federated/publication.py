@@ -1,7 +1,8 @@
 """Publication: clients answer with representations, the server checks them and keeps them as Parquet.
 
-A part holds `client`, `record` (position within the client) and z000, z001, ...: no x, no private label, no task. The
-manifest, release.json, has the checksums: a store that isn't as it was published is not read.
+A part holds `client`, `record` (position within the client), of a release of codes `code`, and z000, z001, ...: no x,
+no private label, no task. The manifest, release.json, has the checksums: a store that isn't as it was published is not
+read. `publication_card` puts a card, and a codebook if there is one, beside it.
 """
 
 import hashlib
@@ -32,6 +33,7 @@ from strategies.hybrid_strategy import TooManyFailuresError
 from strategies.roster import Roster
 
 MANIFEST = "release.json"
+DATASET_CARD, CODEBOOK = "README.md", "codebook.parquet"  # see `publication_card`
 
 
 def _part_name(partition: int) -> str:
@@ -129,8 +131,9 @@ def read_published_codes(folder: Path) -> npt.NDArray[np.int64] | None:
 
 def _clear(folder: Path) -> None:
     """Take an earlier release away, whole or half-written: its parts are none of the next one's."""
+    own = (MANIFEST, DATASET_CARD, CODEBOOK)
     (folder / MANIFEST).unlink(missing_ok=True)
-    for pattern in ("part-*.parquet", ".part-*.partial", f".{MANIFEST}.partial"):
+    for pattern in ("part-*.parquet", ".part-*.partial", *own, *(f".{name}.partial" for name in own)):
         for old in folder.glob(pattern):
             old.unlink()
 

@@ -27,7 +27,7 @@ from fl_tiprdc.release.coupling import (
     leftovers,
     squared_distances,
 )
-from fl_tiprdc.release.groups import FEWEST_FITTED, group_classes, merged_note
+from fl_tiprdc.release.groups import FEWEST_FITTED, class_name, group_classes, merged_note
 from fl_tiprdc.release.statistics import Arrays, Request, Sums, couplings_as_arrays
 from fl_tiprdc.seeding import derive, numpy_generator
 
@@ -99,7 +99,7 @@ def fit_codes(
         bears: says how many codes so many people can certify.
 
     Raises:
-        InputError: too few people fit or certify.
+        InputError: too few people to fit codes on, or all of them but a few of one private class.
     """
     classes = np.array([len(one.classes) for one in attributes], dtype=np.float32)
     joint = int(classes.prod())
@@ -112,6 +112,13 @@ def fit_codes(
         )
     group = group_classes(fitted)
     groups = int(group.max()) + 1
+    if groups < 2:
+        largest = int(fitted.argmax())
+        raise InputError(
+            f"{fitted.sum() - fitted[largest]} people are not {class_name(attributes, largest)}: that is too few to "
+            f"fit a coupling on, and nothing would hide them; coded methods need {FEWEST_FITTED} of a second private "
+            "class besides those who certify"
+        )
     codes = choose_codes(config, fitted, certifying, group, bears)
     shared = not config.sees_private
     of_a_class = codes if shared else cells_for(codes, np.bincount(group, weights=fitted, minlength=groups))

@@ -1,0 +1,74 @@
+"""A crowd that is large enough for codes, and experiments on it that take seconds."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.serverapp import Grid
+
+from fl_tiprdc.config import METHODS, Experiment, build_experiment, merge
+from fl_tiprdc.data import load_population
+from fl_tiprdc.data.crowd import Crowd, Population
+from fl_tiprdc.data.partition import partition
+from fl_tiprdc.evaluation.certificate import codes_for
+from fl_tiprdc.federated.client_app import build_client_app
+from fl_tiprdc.federated.client_store import ClientStore, write_client_store
+from fl_tiprdc.federated.inline_grid import InlineGrid
+from fl_tiprdc.federated.server_app import Point, Trained, serve_coded
+from tests.conftest import SMALL
+
+CODES, CLIENTS, LAMBDAS = 8, 6, (0.0, 1.0)
+
+
+def adult(contributors: int = 1400, held_out: int = 700, private: tuple[str, ...] = ("sex",)) -> Population:
+    """The first so many people of Adult."""
+    whole = load_population("adult", private, 0.2)
+    return Population(whole.contributors.take(np.arange(contributors)), whole.held_out.take(np.arange(held_out)))
+
+
+def coded(coding: dict[str, Any] | None = None, **changes: Any) -> Experiment:
+    """An experiment with method `coded` and few codes; `coding` changes these settings."""
+    few = {"codes": CODES, "coupling_rounds": 4, "lloyd_rounds": 1, **(coding or {})}
+    method = METHODS["coded"].model_dump()
+    method["coding"] = {**method["coding"], **few}
+    quick = {
+        "methods": ("coded",),
+        "method": {"coded": method},
+        "clients": CLIENTS,
+        "lambdas": LAMBDAS,
+        "federation": {"rounds": 2},
+    }
+    return build_experiment(merge(merge(SMALL, quick), changes))
+
+
+def store_of(crowd: Crowd, root: Path, clients: int = CLIENTS, spec: str = "iid") -> ClientStore:
+    """The crowd's records, at so many clients."""
+    parts = partition(crowd.private, clients, spec, 0)
+    write_client_store(root, crowd.records(), parts, crowd.description, 0)
+    return ClientStore(root)
+
+
+def server_of(
+    experiment: Experiment,
+    crowd: Crowd,
+    folder: Path,
+    checkpoint: Path | None = None,
+    tell: Callable[[int], None] = lambda done: None,
+) -> Callable[[Grid], list[Trained]]:
+    """What a server does for all values of λ; publications go to `publication_at`."""
+    points: Sequence[Point] = [Point("coded", lam, 0) for lam in experiment.lambdas]
+    folders = [publication_at(folder, lam) for lam in experiment.lambdas]
+    return lambda grid: serve_coded(
+        grid, tell, experiment, crowd.description, points, folders, codes_for, checkpoint=checkpoint
+    )
+
+
+def publication_at(folder: Path, lam: float) -> Path:
+    """Where the publication of one λ is."""
+    return folder / f"lam-{lam:g}"
+
+
+def grid_of(store: ClientStore) -> InlineGrid:
+    """All clients of a store in this process."""
+    return InlineGrid(build_client_app(str(store.root)), store)
