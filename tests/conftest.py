@@ -27,6 +27,7 @@ settings.register_profile("random", deadline=None, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 SMALL: dict[str, Any] = {
+    "methods": ("tiprdc", "tiprdc+"),  # codes need more people: tests/coded_crowd.py
     "clients": 6,
     "lambdas": (0.5,),
     "dials": {"gaussian-noise": (1.0,)},

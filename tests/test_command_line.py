@@ -117,11 +117,16 @@ BAD_FLAGS = [
     (
         ["--attacks", "magic"],
         "unknown attack 'magic'",
-        "membership, reidentification, averaging, leaks, linkage, all, none",
+        "membership, reidentification, averaging, leaks, linkage, known-record, all, none",
     ),
     (["--attacks", ""], "--attacks ''", "at least one"),
     (["--attacks", "leaks,leaks"], "leaks, leaks", "attacks have a value twice"),
     (["--attacks", "leaks,all"], "attack 'all' stands alone", "not among leaks, all"),
+    (["--known", "age"], "attackers know (age)", "isn't asked for: name it in --attacks"),
+    (["--attacks", "known-record", "--known", ","], "--known ','", "at least one"),
+    (["--attacks", "known-record", "--known", "age,shoe"], "unknown column 'shoe'", "choose one of age, workclass, "),
+    (["--attacks", "known-record", "--known", "age,age"], "age, age", "has a column twice"),
+    (["--attacks", "all", "--dataset", "digits", "--known", "age"], "no table", "everything of them, and no column"),
     (["--runtime", "cloud"], "'cloud'", "choose one of ray-cohort, flower, inline"),
     (["--runtime", "ray"], "'ray'", "choose one of ray-cohort, flower, inline"),
     (["--runtime", ""], "''", "choose one of ray-cohort, flower, inline"),
@@ -347,6 +352,7 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "size": "the data set's own",
         "baselines": "gaussian-noise",
         "attacks": "membership,reidentification,linkage",
+        "known": "none",
         "partition": "iid",
         "settings": "baseline,centralized,federated",
         "methods": "tiprdc,tiprdc+",
@@ -443,6 +449,12 @@ def test_further_attacks_are_named_or_all_or_none(tmp_path):
     (tmp_path / "config.toml").write_text('[audit]\nfurther = ["all"]\n')
     assert parsed("--config", tmp_path / "config.toml").audit.further == tuple(FURTHER)
     assert set(parsed().audit.further) < set(FURTHER)  # those that cost little
+
+
+def test_columns_that_attackers_know_are_named():
+    audit = parsed("--attacks", "known-record", "--known", "age, education").audit
+    assert (audit.further, audit.known) == (("known-record",), ("age", "education"))
+    assert parsed("--attacks", "all", "--known", "age").audit.known == ("age",)
 
 
 def test_the_default_output_names_the_run():

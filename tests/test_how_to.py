@@ -1,4 +1,4 @@
-"""The pages on extractors and publications: every block runs, in the order of the page, with names that the page defines."""
+"""The pages on extractors and publications: every block runs, with names that the page defines."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def project(tmp_path, monkeypatch):
     extractor, _ = built(description)
     extractor.save(f"{RUN}/extractors/federated/tiprdc+/lam-0.5/seed-0")
     publish(tmp_path / RUN / "publication/federated/tiprdc+/lam-0.5/seed-0", False)
-    publish(tmp_path / "results/coded/publication/federated/coded/lam-0.9/seed-0", True)
+    publish(tmp_path / RUN / "publication/federated/coded/lam-0.9/seed-0", True)
     return tmp_path
 
 

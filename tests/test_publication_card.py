@@ -74,7 +74,7 @@ def test_a_coded_release_has_a_card_and_a_codebook(tmp_path):
     flat = " ".join(text.split())
     for told in (
         "11 records of 11 people, published by 4 clients of a crowd. 1 client more published nothing",
-        "one of 24 codes",
+        "Of each record its client made one of 24 codes, with the numbers that the code stands for, on its own",
         "`sex`: `Female`, `Male`",
         "Method `coded` at λ = 0.9",
         "at most 4.6 bits",

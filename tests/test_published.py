@@ -308,7 +308,8 @@ def test_the_command_makes_the_further_attacks_that_are_possible(call, ours, tru
     assert list(metrics.columns) == COLUMNS
     further = metrics[~metrics["kind"].isin(["attack", "task"])]
     assert {kind: set(rows["setting"]) for kind, rows in further.groupby("kind")} == {
-        kind: {"raw", "publication"} for kind in ("leaks", "linkage", "reidentification")
+        **{kind: {"raw", "publication"} for kind in ("leaks", "linkage", "reidentification")},
+        "known-record": {"publication"},
     }
     facts = json.loads((tmp_path / "found" / "summary.json").read_text())
     assert {row["kind"] for row in facts["best"]} == {"attack", "task"}
@@ -394,6 +395,7 @@ def wrong(tmp_path, ours, truth, z):
 
 LABELS = ["--labels", "labels.csv", "--private", "sex"]
 STORE = ["store", *LABELS]
+KNOWN = [*STORE, "--tasks", "rich", "--raw", "labels.csv", "--attacks", "known-record"]
 WRONG = [
     # publication
     (["nowhere", *LABELS], "no publication at 'nowhere'"),
@@ -467,6 +469,11 @@ WRONG = [
     ([*STORE, "--attacks", ","], "--attacks ',': name at least one"),
     ([*STORE, "--attacks", "membership"], "'membership' needs the networks, which a publication comes without: choose"),
     ([*STORE, "--attacks", "leaks,reidentification"], "'reidentification' needs raw features: --raw FILE"),
+    # --known
+    ([*STORE, "--known", "rich"], "are for the attack known-record, which isn't asked for: name it in --attacks"),
+    ([*KNOWN, "--known", "shoe"], "unknown column 'shoe': choose one of colour, person"),
+    ([*KNOWN, "--known", "colour,colour"], "colour, colour: has a column twice"),
+    ([*KNOWN, "--known", ","], "--known ',': name at least one column"),
     # --output
     ([*STORE, "--output", "taken"], "exists and is no earlier run"),
     ([*STORE, "--output", "file"], "exists and is no earlier run"),

@@ -45,7 +45,7 @@ def federate(runtime, experiment, store, population, folder, points) -> list[Tra
 
 def largest_difference(a, b) -> float:
     assert {name: set(group) for name, group in a.items()} == {name: set(group) for name, group in b.items()}
-    return max(float(np.abs(a[n][k] - b[n][k]).max()) for n in a for k in a[n])
+    return max(float(np.abs(a[n][k] - b[n][k]).max(initial=0)) for n in a for k in a[n])
 
 
 def expected(experiment, store, population, method):

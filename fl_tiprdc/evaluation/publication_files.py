@@ -108,9 +108,7 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
     texts = pd.concat([part.texts for part in kept], ignore_index=True)
     values, left_out = _numbered(texts)
     if not z.shape[1] and not values:
-        raise InputError(
-            f"'{path}' has no column of numbers beside {', '.join(KEYS)}, and no text with few values"
-        )
+        raise InputError(f"'{path}' has no column of numbers beside {', '.join(KEYS)}, and no text with few values")
     if left_out:
         told = ", ".join(f"{name} ({count:,} value{'s' if count > 1 else ''})" for name, count in left_out.items())
         warnings.warn(f"left out of the publication, as no numbers: {told}", DataNotice, stacklevel=2)

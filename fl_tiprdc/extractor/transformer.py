@@ -134,7 +134,7 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         result, _ = train_centralized(step, fitting(records, aside), [self.lam], seed, training)
         extractor = {name: value[0] for name, value in result.groups["extractor"].items()}
         groups = {"extractor": {name: value.numpy() for name, value in extractor.items()}}
-        vars(self).pop("code_counts_", None)  # of an earlier fit
+        self.__dict__.pop("code_counts_", None)  # of an earlier fit
         if step.method.coding:
             fit = fit_at_one_place(
                 step, extractor, records, aside, [self.lam], seed, codes_for, lambda codes: self._draws(seed)

@@ -141,8 +141,8 @@ def _title(facts: PublicationFacts) -> str:
 
 def _what_it_is(facts: PublicationFacts, records: int, clients: int, refused: int) -> str:
     people = "" if facts.people is None else f" of {_count(facts.people, 'person', 'people')}"
-    each = (
-        f"one of {len(facts.codes):,} codes, and the numbers that the code stands for,"
+    made = (
+        f"one of {len(facts.codes):,} codes, with the numbers that the code stands for"
         if facts.codes is not None
         else "a row of numbers"
     )
@@ -154,7 +154,7 @@ def _what_it_is(facts: PublicationFacts, records: int, clients: int, refused: in
     return (
         f"# {_plain(_title(facts))}\n\n"
         f"{_count(records, 'record', 'records')}{people}, published by {_count(clients, 'client', 'clients')} of a "
-        f"crowd.{missing} Each client made {each} of each record on its own device, and nothing else left it: no raw "
+        f"crowd.{missing} Of each record its client made {made}, on its own device, and published this alone: no raw "
         "record, no private attribute. What people do with the records is not known here; the release is made to keep "
         "as much else of a record as hiding allows."
     )
@@ -182,8 +182,8 @@ def _hidden(facts: PublicationFacts, lam: float, sigma: float) -> str:
     how = f"Method {_span(facts.method)} at λ = {lam:g} (0: inform, 1: hide)"
     if facts.codes is not None:
         how += (
-            ". The private class has a say in the code, so that all classes come to use the codes in shares that are "
-            "alike; without it a code would follow from the record alone."
+            ". The private class has a say in the code, so that classes use the codes in shares that are alike, the "
+            "more so the larger λ; without it a code would follow from the record alone."
             if facts.codes.sees_private
             else ". Codes are made of the record alone; its private class has no say."
         )
@@ -245,7 +245,7 @@ def _asking_twice(facts: PublicationFacts, sigma: float) -> str:
         )
     return (
         f"## What asking twice gives\n\n{what} Another release of the same records, by another extractor or at another "
-        "λ, is drawn anew; both together tell more than either"
+        "λ, is drawn anew; both together may tell more than either"
         + (", and no certificate of one covers both." if facts.certificate else ".")
     )
 

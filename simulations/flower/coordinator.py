@@ -31,10 +31,10 @@ from fl_tiprdc.models.networks import representation_width
 from simulations.command_line import given_experiment
 from simulations.flower.run_config import Value, given
 from simulations.running.experiment import examine, untrained_jobs
-from simulations.running.federated_stage import note_training, planned_exchanges, servers_for
+from simulations.running.federated_stage import describe, note_training, planned_exchanges, servers_for
 from simulations.running.further import Job, kept_groups
 from simulations.running.kept import Kept
-from simulations.running.outcome import Outcome, audited_release
+from simulations.running.outcome import Outcome, audited_release, release_folder
 from simulations.running.results import ROOT
 from simulations.running.stages import Stages
 
@@ -130,6 +130,7 @@ def coordinate(
         trained = [one for some in served for one in some]
     for one in trained:
         note_training(experiment, description, one, outcome, rounds)
+        describe(experiment, description, one, outcome, release_folder(publication, "federated", one.point), None)
     outcome.rounds = pd.DataFrame(rounds)
     outcome.metrics = pd.DataFrame(columns=COLUMNS)
     if coordinator.people is not None:

@@ -13,12 +13,15 @@ from flwr.serverapp import Grid
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Description, Ints, Population
 from fl_tiprdc.evaluation.certificate import codes_for
+from fl_tiprdc.evaluation.certified import sentence
 from fl_tiprdc.federated.client_store import certifying_people, person_of, write_client_store
 from fl_tiprdc.federated.launch import Tell, launch_all, one_after_the_other
 from fl_tiprdc.federated.messages import released_groups
 from fl_tiprdc.federated.publication import read_published_codes, read_store
+from fl_tiprdc.federated.publication_card import PublicationFacts, write_card
 from fl_tiprdc.federated.server_app import Point, Trained, exchanges_in, serve_coded, serve_point
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.release import Released
 from fl_tiprdc.seeding import derive
 from simulations.running.further import Job, kept_groups
@@ -104,8 +107,8 @@ def train_federated(
             if grid is not None:
                 trained = one_after_the_other(grid, servers, tell)
             else:
-                with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
-                    store = Path(folder) / "clients"
+                with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as clients:
+                    store = Path(clients) / "clients"
                     crowd = population.contributors
                     write_client_store(store, crowd.records(), parts[seed], description, seed, crowd.participant)
                     trained = launch_all(
@@ -114,6 +117,10 @@ def train_federated(
             for one in itertools.chain.from_iterable(trained):
                 jobs.append(_job(experiment, population, parts[seed], publication, one))
                 note_training(experiment, description, one, outcome, rounds)
+                people = len(np.unique(population.contributors.participant[jobs[-1].rows]))
+                describe(
+                    experiment, description, one, outcome, release_folder(publication, "federated", one.point), people
+                )
     return jobs
 
 
@@ -148,6 +155,34 @@ def note_training(
     if one.counts is not None:
         outcome.certified.append(certified(experiment, "federated", one.point, one.counts, description, one.note))
     note_exchanges(one, outcome, rounds)
+
+
+def describe(
+    experiment: Experiment, description: Description, one: Trained, outcome: Outcome, folder: Path, people: int | None
+) -> None:
+    """Write a publication's README.md, and the codebook beside it where it has one.
+
+    Args:
+        experiment: settings.
+        description: meaning of x and of the private labels.
+        one: what was trained.
+        outcome: has its certificate, the last so far.
+        folder: of the publication.
+        people: whose records were published; None: nobody knows.
+    """
+    certified = outcome.certified[-1] if one.counts is not None else None
+    certificates = certified.certificates if certified else {}
+    facts = PublicationFacts(
+        dataset=experiment.dataset,
+        method=one.point.method,
+        attributes=description.attributes,
+        codes=Codes.of_arrays(one.groups["codes"]) if "codes" in one.groups else None,
+        people=people,
+        certificate=[sentence(name, each) for name, each in certificates.items()],
+        conditions=next(iter(certificates.values())).note if certificates else "",
+        note=certified.note if certified else "",
+    )
+    write_card(folder, facts)
 
 
 def note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:

@@ -1,0 +1,79 @@
+"""Codes of several private attributes, of images, of texts, and of x alone."""
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import simulations.running.experiment as experiment_module
+from fl_tiprdc.config import DataConfig
+from fl_tiprdc.data import load_population
+from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.evaluation.certified import KIND
+from fl_tiprdc.federated.publication import read_published_codes
+from fl_tiprdc.federated.server_app import Point
+from simulations.running.experiment import run_experiment
+from simulations.running.kept import Kept
+from simulations.running.outcome import Outcome, release_folder
+from simulations.running.stages import Stages
+from tests.coded_crowd import CODES, adult, coded
+
+
+def run_on(population: Population, folder, monkeypatch, **changes) -> tuple[Outcome, dict]:
+    """What a run finds on a population, and the experiment."""
+    monkeypatch.setattr(experiment_module, "load_population", lambda *_: population)
+    experiment = coded(**changes)
+    with Stages(Console(quiet=True)) as stages:
+        return run_experiment(experiment, folder / "publication", stages, Kept(folder / "kept")), experiment
+
+
+def test_two_attributes_are_coupled_together_and_certified_each(monkeypatch, tmp_path):
+    population = adult(2200, 300, ("sex", "race"))
+    outcome, _ = run_on(
+        population, tmp_path, monkeypatch, private=("sex", "race"), settings=("federated",), lambdas=(1.0,)
+    )
+    (one,) = outcome.certified
+    assert list(one.certificates) == ["sex", "race"]
+    assert one.certificates["sex"].delta == pytest.approx(0.025)
+    assert "hidden only together with others" in one.note
+    groups = outcome.extractors["federated", Point("coded", 1.0, 0)]
+    sizes = [len(attribute.classes) for attribute in population.contributors.description.attributes]
+    assert groups["codes"]["group"].shape == (np.prod(sizes),)
+    targets = outcome.metrics[(outcome.metrics["kind"] == KIND) & (outcome.metrics["metric"] == "auc-bound")]["target"]
+    assert list(targets) == ["sex", "race"]
+    record = one.as_record()
+    assert set(record["attributes"]) == {"sex", "race"}
+
+
+@pytest.mark.parametrize("dataset", ["digits", "names"])
+def test_images_and_texts(dataset, monkeypatch, tmp_path):
+    if dataset == "names":
+        pytest.importorskip("gender_guesser")
+    population = load_population(dataset, (), 0.2, DataConfig(records=900))
+    name = population.contributors.description.attributes[0].name
+    outcome, _ = run_on(
+        population,
+        tmp_path,
+        monkeypatch,
+        private=(name,),
+        settings=("centralized", "federated"),
+        lambdas=(1.0,),
+        network={"channels": 4},
+        centralized={"steps": 5},
+        federation={"rounds": 1},
+    )
+    assert [one.setting for one in outcome.certified] == ["centralized", "federated"]
+    assert all(one.bound is not None for one in outcome.certified)
+    codes = read_published_codes(release_folder(tmp_path / "publication", "federated", Point("coded", 1.0, 0)))
+    assert len(codes) == len(population.contributors)
+    assert set(np.unique(codes)) == set(range(CODES))
+    tasks = outcome.metrics[(outcome.metrics["kind"] == "task") & (outcome.metrics["setting"] == "federated")]
+    assert set(tasks["target"]) == set(population.contributors.tasks)
+
+
+def test_codes_of_x_alone_run_too(people, monkeypatch, tmp_path):
+    outcome, _ = run_on(
+        people, tmp_path, monkeypatch, coding={"sees_private": False}, settings=("federated",), lambdas=(1.0,)
+    )
+    groups = outcome.extractors["federated", Point("coded", 1.0, 0)]
+    assert groups["codes"]["plan"].shape == (CODES, CODES)
+    assert outcome.certified[0].bound < 1
