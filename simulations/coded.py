@@ -29,18 +29,20 @@ COLUMNS += ["codes", "retention", "exact", "certified", "people", "bits"]
 
 
 class Cell(NamedTuple):
-    """One run of the study; empty settings: as the flags say."""
+    """One run of the study; what is empty is as the flags say."""
 
     dataset: str
     private: str
     partition: str
     settings: str = ""
+    methods: str = ""
 
 
 CELLS = {
     "adult-sex-iid": Cell("adult", "sex", "iid"),
     "adult-sex-dirichlet": Cell("adult", "sex", "dirichlet:0.3", "federated"),
     "adult-sex-by-private": Cell("adult", "sex", "by-private", "federated"),
+    "adult-sex-x": Cell("adult", "sex", "iid", "centralized", "coded-x"),
     "adult-race-iid": Cell("adult", "race", "iid"),
     "digits": Cell("digits", "", "iid"),
     "names": Cell("names", "", "iid"),
@@ -116,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cell = CELLS[name]
         one = argparse.Namespace(**{**vars(parsed), "dataset": cell.dataset, "partition": cell.partition})
         one.private = cell.private or parsed.private
+        one.methods = cell.methods or parsed.methods
         one.settings = cell.settings or parsed.settings or "centralized,federated"
         experiment = read_experiment(one)
         run_or_take(experiment, output / "runs" / name, console, parsed.resume)

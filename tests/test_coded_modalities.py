@@ -44,8 +44,8 @@ def test_two_attributes_are_coupled_together_and_certified_each(monkeypatch, tmp
     assert set(record["attributes"]) == {"sex", "race"}
 
 
-@pytest.mark.parametrize("dataset", ["digits", "names"])
-def test_images_and_texts(dataset, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("dataset", "settings"), [("digits", ("federated",)), ("names", ("centralized", "federated"))])
+def test_images_and_texts(dataset, settings, monkeypatch, tmp_path):
     if dataset == "names":
         pytest.importorskip("gender_guesser")
     population = load_population(dataset, (), 0.2, DataConfig(records=900))
@@ -55,13 +55,13 @@ def test_images_and_texts(dataset, monkeypatch, tmp_path):
         tmp_path,
         monkeypatch,
         private=(name,),
-        settings=("centralized", "federated"),
+        settings=settings,
         lambdas=(1.0,),
         network={"channels": 4},
         centralized={"steps": 5},
         federation={"rounds": 1},
     )
-    assert [one.setting for one in outcome.certified] == ["centralized", "federated"]
+    assert [one.setting for one in outcome.certified] == list(settings)
     assert all(one.bound is not None for one in outcome.certified)
     codes = read_published_codes(release_folder(tmp_path / "publication", "federated", Point("coded", 1.0, 0)))
     assert len(codes) == len(population.contributors)
@@ -70,9 +70,9 @@ def test_images_and_texts(dataset, monkeypatch, tmp_path):
     assert set(tasks["target"]) == set(population.contributors.tasks)
 
 
-def test_codes_of_x_alone_run_too(people, monkeypatch, tmp_path):
+def test_codes_of_x_alone_run_too(monkeypatch, tmp_path):
     outcome, _ = run_on(
-        people, tmp_path, monkeypatch, coding={"sees_private": False}, settings=("federated",), lambdas=(1.0,)
+        adult(), tmp_path, monkeypatch, coding={"sees_private": False}, settings=("federated",), lambdas=(1.0,)
     )
     groups = outcome.extractors["federated", Point("coded", 1.0, 0)]
     assert groups["codes"]["plan"].shape == (CODES, CODES)

@@ -36,7 +36,7 @@ def test_defaults_are_the_main_job():
     experiment = build_experiment({})
     assert (experiment.dataset, experiment.private, experiment.clients) == ("adult", (), 100)
     assert experiment.partition == "iid"
-    assert experiment.methods == ("tiprdc", "tiprdc+")
+    assert experiment.methods == ("tiprdc", "tiprdc+", "coded")
     assert len(experiment.lambdas) == 4
     assert experiment.method_config("tiprdc") == METHODS["tiprdc"]
 
@@ -113,10 +113,13 @@ def test_a_wrong_value_is_named_with_what_is_allowed(values, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"methods": ["tiprdc", "magic"]}, "unknown method 'magic': choose from maxmi, pat, tappfl, tiprdc, tiprdc+"),
+        (
+            {"methods": ["tiprdc", "magic"]},
+            "unknown method 'magic': choose from coded, coded-x, maxmi, pat, tappfl, tiprdc, tiprdc+",
+        ),
         (
             {"methods": ["magic"], "method": {"mine": {}}},
-            "unknown method 'magic': choose from maxmi, mine, pat, tappfl, tiprdc, tiprdc+",
+            "unknown method 'magic': choose from coded, coded-x, maxmi, mine, pat, tappfl, tiprdc, tiprdc+",
         ),
         ({"lambdas": [0.5, 0.1, 0.5]}, "lambdas has a value twice: 0.5, 0.1, 0.5"),
         # folders and tables write six digits
@@ -208,3 +211,19 @@ def test_a_config_that_cannot_be_read(tmp_path):
             read_toml(path)
         assert str(error.value).startswith(why.format(path))
         assert "\n" not in str(error.value)
+
+
+def test_noise_goes_with_methods_that_count_no_codes():
+    message = complaint({"methods": ["tiprdc+", "coded"], "protection": {"noise": 1.0}})
+    assert message.startswith("noise bounds what updates tell, and method coded also counts codes")
+    assert build_experiment({"methods": ["tiprdc+"], "protection": {"noise": 1.0}}).protection.noise == 1
+
+
+def test_releases_that_share_a_certificates_error_are_counted():
+    def certified(**changes: object) -> int:
+        return build_experiment({"methods": ("tiprdc+", "coded"), "lambdas": (0.5, 0.9), **changes}).certificates()
+
+    assert certified() == 4  # two values of lambda, centralised and federated
+    assert certified(settings=("federated",), seeds=(0, 1, 2)) == 6
+    assert certified(methods=("coded", "coded-x")) == 8
+    assert certified(methods=("tiprdc+",)) == 0

@@ -109,7 +109,9 @@ def known_record(
     weights = resample(unknown.participant, config.bootstrap, 0)
     table: list[dict[str, object]] = []
     for target, labels in known.attacks.items():
-        chosen = default_ladders(by_column, labels[rows], known.classes[target], seed) if ladders is None else ladders
+        chosen = ladders
+        if chosen is None:  # the same for all releases of these records
+            chosen = default_ladders(by_column, labels[rows], known.classes[target], release.seed)
         attackers = {NOTHING: empty}
         for ladder in chosen:
             of_ladder = empty

@@ -42,29 +42,35 @@ class Publication:
         keys: [n] rows with those of the columns client, record and id that the files have; no column if none.
         lam: λ that the publisher states in release.json, 0 where there is none.
         values: of columns of text, from the first of them: the text that each number stands for.
+        code: the column of z that is called "code", or is the only one; None: there is no such column.
     """
 
     z: Floats
     keys: pd.DataFrame
     lam: float = 0.0
     values: tuple[tuple[str, ...], ...] = ()
+    code: int | None = None
 
-    def names(self, row: Floats) -> str:
-        """Return a row as whoever published it knows it, if it has a single column; else nothing.
+    def names(self, rows: Floats) -> list[str]:
+        """Return what whoever published them calls these rows, their codes; numbers from 0 where these don't tell them.
 
         Args:
-            row: [d], one of `z`.
+            rows: [k, d] different rows of `z`.
         """
-        if len(row) != 1:
-            return ""
-        return self.values[0][int(row[0])] if self.values else f"{row[0]:g}"
+        numbers = [str(i) for i in range(len(rows))]
+        if self.code is None:
+            return numbers
+        text = self.code - (rows.shape[1] - len(self.values))  # among the columns of text
+        codes = [self.values[text][int(code)] if text >= 0 else f"{code:.9g}" for code in rows[:, self.code]]
+        return codes if len(set(codes)) == len(codes) else numbers
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What a part holds: numbers [n, d], columns of text, keys, and the names of all its columns."""
+    """What a part holds: numbers [n, d] and their names, columns of text, keys, and the names of all its columns."""
 
     numbers: Floats
+    names: list[str]
     texts: pd.DataFrame
     keys: pd.DataFrame
     columns: list[str]
@@ -114,7 +120,9 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
         warnings.warn(f"left out of the publication, as no numbers: {told}", DataNotice, stacklevel=2)
     if values:
         z = np.column_stack([z, *(number for number, _ in values.values())])
-    return Publication(z, keys, _stated_lam(path), tuple(present for _, present in values.values()))
+    names = [*kept[0].names, *values]
+    code = names.index(CODE) if CODE in names else 0 if len(names) == 1 else None
+    return Publication(z, keys, _stated_lam(path), tuple(present for _, present in values.values()), code)
 
 
 def _numbered(texts: pd.DataFrame) -> tuple[dict[str, tuple[Floats, tuple[str, ...]]], dict[str, int]]:
@@ -193,7 +201,7 @@ def _read_parquet(part: Path) -> _Part | None:
     others = frame.drop(columns=keys.columns)
     usable = [name for name in others.columns if pd.api.types.is_numeric_dtype(others[name])]
     numbers = _as_floats(others[usable].to_numpy(np.float64, na_value=np.nan))
-    return _Part(numbers, others.drop(columns=usable), keys, list(frame.columns))
+    return _Part(numbers, usable, others.drop(columns=usable), keys, list(frame.columns))
 
 
 def _read_npz(part: Path) -> _Part | None:
@@ -223,7 +231,7 @@ def _read_npz(part: Path) -> _Part | None:
         raise InputError(f"array 'z' of '{part}' has shape {z.shape}: expected (records, numbers)")
     if z.dtype.kind not in NUMBERS:
         raise InputError(f"array 'z' of '{part}' has type {z.dtype}: expected numbers")
-    columns = ([] if code is None else [CODE]) + [*arrays, *(f"z{i:03d}" for i in range(z.shape[1]))]
+    columns = [*([] if code is None else [CODE]), *arrays, *(f"z{i:03d}" for i in range(z.shape[1]))]
     for name, values in (arrays if code is None else {CODE: code, **arrays}).items():
         if values.shape != z.shape[:1]:
             raise InputError(f"array '{name}' of '{part}' has shape {values.shape}: expected ({len(z)},)")
@@ -232,11 +240,12 @@ def _read_npz(part: Path) -> _Part | None:
     if not len(z):
         return None
     numbers, texts = _as_floats(z), pd.DataFrame(index=range(len(z)))
+    number_names = [f"z{i:03d}" for i in range(z.shape[1])]
     if code is not None and code.dtype.kind == "U":
         texts[CODE] = code
     elif code is not None:
-        numbers = np.column_stack([_as_floats(code), numbers])
-    return _Part(numbers, texts, pd.DataFrame(arrays, index=range(len(z))), columns)
+        numbers, number_names = np.column_stack([_as_floats(code), numbers]), [CODE, *number_names]
+    return _Part(numbers, number_names, texts, pd.DataFrame(arrays, index=range(len(z))), columns)
 
 
 def _as_floats(z: npt.NDArray[np.generic]) -> Floats:

@@ -31,7 +31,7 @@ class PublishedCodes:
         rare: number of values that a single contributor has.
         new: number of values that no contributor has.
         everybody: [n + m] contributors' and held-out people's codes, all values told apart.
-        names: what each code of `everybody` is called: the published value where there is one column, else its number.
+        names: what each code of `everybody` is called, see `Publication.names`.
     """
 
     contributors: Ints
@@ -75,9 +75,10 @@ def published_codes(publication: Publication, tested: npt.NDArray[np.bool_]) -> 
     values, everybody = np.unique(
         np.concatenate([publication.z[~tested], publication.z[tested]]), axis=0, return_inverse=True
     )
-    names = [publication.names(row) or str(code) for code, row in enumerate(values)]
     rare = int((np.bincount(contributors, minlength=size) == 1).sum())
-    return PublishedCodes(contributors, held_out, size, rare, len(values) - size, everybody.reshape(-1), tuple(names))
+    return PublishedCodes(
+        contributors, held_out, size, rare, len(values) - size, everybody.reshape(-1), tuple(publication.names(values))
+    )
 
 
 def published_risk(

@@ -110,11 +110,11 @@ def _limit(axes: Axes, limit: float | None, text: str) -> None:
     axes.axhline(limit, color=GREY, linewidth=1, linestyle="--")
     axes.annotate(
         text,
-        (0.985, limit),
+        (0.06, limit),
         xycoords=axes.get_yaxis_transform(),
         xytext=(0, 2),
         textcoords="offset points",
-        ha="right",
+        ha="left",
         va="bottom",
         fontsize=7,
         color=GREY,

@@ -19,16 +19,19 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.equivalence import equivalence
 from fl_tiprdc.evaluation.frontier import compare, frontier_area, summarize_points
-from fl_tiprdc.evaluation.further_summary import summarize_further
+from fl_tiprdc.evaluation.further_summary import summarize_further, summarize_known
 from fl_tiprdc.evaluation.guarantees import channel_capacity, guarantees, trade_offs
+from fl_tiprdc.evaluation.limits import limit_table
 from fl_tiprdc.evaluation.privacy_budget import privacy_budget
 from fl_tiprdc.evaluation.subgroups import worst_groups
 from fl_tiprdc.extractor.card import Card, write_extractor
 from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.release.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
+from fl_tiprdc.report.exact_figure import exact_figures
 from fl_tiprdc.report.figures import draw_all
 from fl_tiprdc.report.further_figures import further_figures
+from fl_tiprdc.report.known_record_figure import known_record_figures
 from fl_tiprdc.report.page import write_page
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
 from fl_tiprdc.report.run_tables import read_run
@@ -157,14 +160,18 @@ def write_results(
         write_extractor(release_folder(folder / "extractors", setting, point), card, extractor)
     points = summarize_points(outcome.metrics)
     trades = trade_offs(outcome.metrics)
-    further = summarize_further(outcome.metrics)
+    further, known = summarize_further(outcome.metrics), summarize_known(outcome.metrics)
+    limits = limit_table(outcome.metrics)
+    if len(outcome.risk):
+        outcome.risk.to_csv(folder / "risk.csv", index=False, float_format="%.6f")
     with stages.stage("figures and report", 1):
-        draw_all(folder / "figures", points, outcome.rounds)
+        draw_all(folder / "figures", points, outcome.rounds, limits)
         if len(trades):
             save_figure(bounds_figure(trades), folder / "figures", "bounds")
         if outcome.examples:
             save_figure(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
-        for name, figure in further_figures(further).items():
+        named = further_figures(further) | known_record_figures(known) | exact_figures(outcome.risk)
+        for name, figure in named.items():
             save_figure(figure, folder / "figures", name)
     areas = {
         f"{setting}/{method}": round(frontier_area(group), 4)
@@ -199,6 +206,8 @@ def write_results(
         **({"certificates": [one.as_record() for one in outcome.certified]} if outcome.certified else {}),
         "worst_groups": _records(worst),
         "further_attacks": _records(further),
+        **({"limits": _records(limits)} if len(limits) else {}),
+        **({"known_record": _records(known)} if len(known) else {}),
         "points": _records(points),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))
