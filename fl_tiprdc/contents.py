@@ -26,6 +26,8 @@ SAID: Mapping[str, Mapping[str, str]] = {
         "tiprdc": "the paper's: negated cross-entropy and a Jensen-Shannon bound, weights exchanged, no noise",
         "tiprdc+": "the default: a noisy, power-constrained release channel, gradients exchanged",
         "pat": "tiprdc+ with its privacy term alone",
+        "coded": "one of K codes a record, coupled so that all private classes use them alike; certified",
+        "coded-x": "coded without looking at the private value: codes of x alone",
         "maxmi": "tiprdc+ with its information term alone",
         "tappfl": "TAPPFL (AAAI 2024): tiprdc with an adversary that learns from a batch of its own first",
     },

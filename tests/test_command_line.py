@@ -355,7 +355,7 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "known": "none",
         "partition": "iid",
         "settings": "baseline,centralized,federated",
-        "methods": "tiprdc,tiprdc+",
+        "methods": "tiprdc,tiprdc+,coded",
         "lambdas": "0.1,0.5,0.9,0.98",
         "seeds": "0",
         "runtime": "ray-cohort",
@@ -507,6 +507,6 @@ def test_results_are_whole_and_read_back(tmp_path):
 )
 def test_configurations_that_come_along_are_right(path):
     experiment = parsed("--config", path)
-    assert "tiprdc+" in experiment.methods
+    assert {"tiprdc+", "coded"} & set(experiment.methods)
     if path.stem in ("partitions", "ablation"):  # where clients hold a single private value
         assert experiment.federation.gradient_clients == 40

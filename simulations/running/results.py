@@ -184,7 +184,7 @@ def write_results(
             for sigma in [config_.sigma(lam)]
         }
         for method in experiment.methods
-        if (config_ := experiment.method_config(method)).channel
+        if (config_ := experiment.method_config(method)).channel and config_.coding is None
     }
     bounds = guarantees(outcome.metrics, channel_capacity(capacity))
     same = equivalence(points) if len(experiment.seeds) > 1 else pd.DataFrame()
