@@ -373,16 +373,23 @@ class Experiment(_Frozen):
                 f"secagg needs {self.protection.threshold:.0%} of an exchange's clients to stay: a quorum of "
                 f"{self.federation.quorum:g} closes it before"
             )
-        coded = [name for name in self.methods if self.method_config(name).coding is not None]
-        if coded and self.protection.noise:
-            raise ValueError(
-                f"noise bounds what updates tell, and method {coded[0]} also counts codes, which it would spoil: "
-                "name methods without codes, such as tiprdc+"
-            )
         numbers = (self.clients, self.federation.clients_per_round, self.federation.gradient_clients)
         if self.protection.secagg and min(filter(None, numbers)) < FEWEST_IN_SUM:
             raise ValueError(f"secagg needs at least {FEWEST_IN_SUM} clients in an exchange: fewer hide no one")
         return self
+
+    def require_no_noise_on_counts(self) -> None:
+        """Check that no method that counts codes is to be trained with noise on its sums.
+
+        Raises:
+            InputError: one is.
+        """
+        coded = [name for name in self.methods if self.method_config(name).coding is not None]
+        if coded and self.protection.noise:
+            raise InputError(
+                f"noise bounds what updates tell, and method {coded[0]} also counts codes, which it would spoil: name "
+                "methods without codes, such as tiprdc+"
+            )
 
     def certificates(self) -> int:
         """How many releases of this run are certified: what its error probability is shared among."""

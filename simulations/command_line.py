@@ -226,6 +226,7 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
     require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
     check_panel(experiment.audit)
     check_aggregation(experiment)
+    experiment.require_no_noise_on_counts()
     if experiment.protection.noise:
         check_accountant()
     audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})

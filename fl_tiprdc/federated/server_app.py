@@ -269,6 +269,7 @@ def serve_coded(
         TimeoutError: clients are missing.
         InputError: too few people to fit codes on.
     """
+    experiment.require_no_noise_on_counts()
     first, federation = points[0], experiment.federation
     method = experiment.method_config(first.method)
     assert method.coding is not None
