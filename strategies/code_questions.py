@@ -10,8 +10,9 @@ from fl_tiprdc.config import FederationConfig
 from fl_tiprdc.federated.messages import Arrays, GroupArrays, pack_arrays
 from fl_tiprdc.release.statistics import Request
 from strategies.aggregation import Total
-from strategies.hybrid_strategy import Exchange, HybridStrategy
+from strategies.hybrid_strategy import Exchange, HybridStrategy, TooManyFailuresError
 from strategies.protected_mean import ProtectedMean
+from strategies.reply_check import COUNTED, within
 from strategies.roster import Roster
 from strategies.turns import question_turn
 
@@ -53,4 +54,17 @@ def ask(
     )
     settings = ConfigRecord({})
     strategy.start(grid, pack_arrays(extractor), num_rounds=1, timeout=federation.timeout, train_config=settings)
-    return strategy.groups["sums"]
+    sums = strategy.groups["sums"]
+    check_sums(sums, sum(roster.size(partition) for partition in roster.partitions))
+    return sums
+
+
+def check_sums(sums: Arrays, records: int) -> None:
+    """Refuse counts of people that so many records can't have; what single clients say is checked before, if it shows.
+
+    Raises:
+        TooManyFailuresError: negative counts, or more people than there are.
+    """
+    for name in COUNTED:
+        if name in sums and not within(sums[name], records):
+            raise TooManyFailuresError(f"the clients' {name} are of more people than the {records} that there are")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
 
@@ -46,6 +47,8 @@ Kind = Literal[
     "shares",  # of secure aggregation: missing, or of other sizes
     "records",  # another number of records than the client said to hold
 ]
+
+COUNTED = ("counts", "shares")  # of a code fit's sums: people, each counted once
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -107,6 +110,12 @@ class Replies(Generic[T]):
         return sum(refusal.kind not in ("late", "stranger") for refusal in self.refused)
 
 
+def within(counts: npt.NDArray[np.floating], records: int) -> bool:
+    """Say whether so many records can have these counts of people: [..., K], or [couplings, groups, K] for several."""
+    each = counts.reshape(len(counts) if counts.ndim == 3 else 1, -1)
+    return bool(counts.min(initial=0) > -0.5 and (each.sum(1) <= records * (1 + 1e-3) + 0.5).all())
+
+
 class Check(Protocol[T_co]):
     """What a good reply is."""
 
@@ -154,6 +163,9 @@ class ReplyCheck:
             wanted, got = ", ".join(sorted(self._names)), ", ".join(sorted(map(str, content)))
             raise BadReplyError("groups", f"has {got[:200]}; expected {wanted}")
         groups = {name: self._arrays(name, content[name]) for name in self._groups}
+        for name in COUNTED:
+            if name in groups.get("sums", {}) and not within(groups["sums"][name], records):
+                raise BadReplyError("records", f"has {name} of more people than its {records} records, or below zero")
         return Update(groups, records, losses, self._exchange)
 
     def _metrics(self, found: MetricRecord, records: int) -> tuple[float, float, float]:

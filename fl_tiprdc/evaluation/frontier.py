@@ -60,7 +60,7 @@ def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_exact(points: pd.DataFrame, metrics: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
-    """Add what is known of finite releases: their best attacker takes the place of the panel's.
+    """Add what is known of finite releases: the exact attack takes the place of the panel's, unless that found more.
 
     Columns `panel` (the panel's attack), `exact` and `certified`, NaN where a release isn't finite or has no
     certificate. No column is added where no release is finite.
@@ -75,7 +75,8 @@ def _with_exact(points: pd.DataFrame, metrics: pd.DataFrame, best: pd.DataFrame)
     certified = bounds.groupby(POINT)["value"].agg(lambda bound: bound.max(skipna=False)).rename("certified")
     points = points.merge(certified.reset_index(), on=POINT, how="left")
     points["panel"] = points["attack"]
-    known = points["exact"].notna()
+    # a panel that learns from more people than the table may find more where much leaks: the larger is what is known
+    known = points["exact"] >= points["panel"]
     for column, source in (("attack", "exact"), ("attack_low", "exact_low"), ("attack_high", "exact_high")):
         points.loc[known, column] = points.loc[known, source]
     points.loc[known, "attribute"] = points.loc[known, "exact_of"]
