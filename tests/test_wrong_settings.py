@@ -18,6 +18,8 @@ from simulations.running.results import config_text
 
 
 def model_of(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, types.UnionType):  # a table that may be left out
+        annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
