@@ -1,6 +1,5 @@
 """What one or many clients of this process do with an instruction: the bridge from messages to training."""
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -19,7 +18,7 @@ from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohor
 from fl_tiprdc.hybrid.privacy import balance
 from fl_tiprdc.hybrid.program import ADVERSARY, program_for
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Groups, HybridStep
-from fl_tiprdc.release.codes import Codes
+from fl_tiprdc.release.codes import Codes, digest_of
 from fl_tiprdc.release.draws import Draws, draws_from
 from fl_tiprdc.release.release import CodedRelease, Released
 from fl_tiprdc.release.statistics import answer
@@ -129,7 +128,7 @@ def publication_of(store: Store, partition: int, instruction: Instruction, group
     records, tensors = store.records(partition), to_tensors(groups)
     step = _step(store.description, instruction.network, instruction.method)
     release = step.release(tensors, instruction.lam, instruction.sigma)  # the sigma that the client has checked
-    digest = _digest(groups["extractor"]) + (release.codes.digest if isinstance(release, CodedRelease) else "")
+    digest = digest_of(groups["extractor"]) + (release.codes.digest if isinstance(release, CodedRelease) else "")
     return release.apply(records.x, records.private, _draws(store, partition, digest, instruction.sigma))
 
 
@@ -138,19 +137,12 @@ def _draws(store: Store, partition: int, release: str, sigma: float) -> Draws:
     return draws_from(KeyedNoise(key.encode()))
 
 
-def _digest(arrays: Arrays) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
-    return digest.hexdigest()
-
-
 def count(
     store: Store, instruction: Instruction, groups: GroupArrays, partitions: Sequence[int], exchange: int
 ) -> CohortUpdate:
     """Answer a question of a code fit for clients that received the same message: sums over each one's records."""
     step, tensors = _step(store.description, instruction.network, instruction.method), to_tensors(groups)
-    digest = _digest(groups["extractor"])
+    digest = digest_of(groups["extractor"])
     tables = [store.records(partition) for partition in partitions]
     answers = []
     for partition, records in zip(partitions, tables, strict=True):

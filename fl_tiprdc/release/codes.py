@@ -7,6 +7,7 @@ the codes in wanted shares; `keep` and `fill` move what little is left. See `rel
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -28,6 +29,14 @@ def joint_classes(private: Ints, classes: tuple[int, ...]) -> Ints:
     """Return the joint class [n] of private labels [n, attributes], the last attribute counting fastest."""
     joint: Ints = np.ravel_multi_index(tuple(private.T), classes).astype(np.int64)
     return joint
+
+
+def digest_of(arrays: Mapping[str, npt.NDArray[np.float32]]) -> str:
+    """Return the SHA-256 of named arrays, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -133,10 +142,7 @@ class Codes:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything in it: the draws of a release derive from it, so that no two share any."""
-        found = hashlib.sha256()
-        for name, array in sorted(self.arrays().items()):
-            found.update(name.encode() + np.ascontiguousarray(array).tobytes())
-        return found.hexdigest()
+        return digest_of(self.arrays())
 
     @cached_property
     def bits(self) -> float:
