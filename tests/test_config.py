@@ -214,9 +214,10 @@ def test_a_config_that_cannot_be_read(tmp_path):
 
 
 def test_noise_goes_with_methods_that_count_no_codes():
-    message = complaint({"methods": ["tiprdc+", "coded"], "protection": {"noise": 1.0}})
-    assert message.startswith("noise bounds what updates tell, and method coded also counts codes")
-    assert build_experiment({"methods": ["tiprdc+"], "protection": {"noise": 1.0}}).protection.noise == 1
+    noisy = {"noise": 1.0}
+    with pytest.raises(InputError, match="^noise bounds what updates tell, and method coded also counts codes"):
+        build_experiment({"methods": ["tiprdc+", "coded"], "protection": noisy}).require_no_noise_on_counts()
+    build_experiment({"methods": ["tiprdc+"], "protection": noisy}).require_no_noise_on_counts()
 
 
 def test_releases_that_share_a_certificates_error_are_counted():
