@@ -79,6 +79,9 @@ class CodesConfig(_Frozen):
         True, description="whether a record's private class has a say in its code; false: x alone decides"
     )
     codes: int = Field(0, ge=0, le=65535, description="number of codes; 0: as many as the crowd can certify")
+    adversarial: Share = Field(
+        0.0, description="terms = both: weight of the privacy term in the training of the extractor that all codes share"
+    )
     fewest: int = Field(32, ge=2, description="codes that are made even where the crowd can't certify so many")
     target: float = Field(0.57, gt=0.5, lt=1, description="certified attack for which the number of codes is chosen")
     certifying: float = Field(

@@ -42,6 +42,8 @@ CELLS = {
     "adult-sex-iid": Cell("adult", "sex", "iid"),
     "adult-sex-dirichlet": Cell("adult", "sex", "dirichlet:0.3", "federated"),
     "adult-sex-by-private": Cell("adult", "sex", "by-private", "federated"),
+    "adult-sex-adversarial": Cell("adult", "sex", "iid", "centralized", "coded-adversarial"),
+    "adult-sex-and-married": Cell("adult", "sex,married", "iid", "centralized"),
     "adult-sex-x": Cell("adult", "sex", "iid", "centralized", "coded-x"),
     "adult-race-iid": Cell("adult", "race", "iid"),
     "digits": Cell("digits", "", "iid"),

@@ -25,6 +25,7 @@ from strategies.code_questions import ask
 from strategies.hybrid_strategy import Exchange, HybridStrategy
 from strategies.protected_mean import protected_mean
 from strategies.roster import Roster, take_roster
+from strategies.server_draws import SecretDraws, server_draws
 from strategies.turns import EXCHANGES, Turn
 
 
@@ -127,7 +128,8 @@ def train_point(
         point: what to train.
         on_exchange: told about each exchange when it is done; with a checkpoint, about those before it first.
         keep: numbers of exchanges after which to keep the arrays; 0: the initial ones.
-        checkpoint: file that is written after every round; where it is there, training goes on from it.
+        checkpoint: file that is written after every round, or every exchange where its noise can't be drawn again;
+            where it is there, training goes on from it.
 
     Raises:
         TooManyFailuresError: more clients failed than the experiment allows.
@@ -144,7 +146,8 @@ def train_point(
     trained = Trained(point, initial)
     if 0 in keep:
         trained.passed[0] = initial
-    settings = settings_of(experiment, point)
+    settings, name = settings_of(experiment, point), training_name(experiment, point)
+    draws = server_draws(experiment, name, checkpoint)
     before = read_checkpoint(checkpoint, settings) if checkpoint is not None else None
 
     def note(exchange: Exchange) -> None:
@@ -152,7 +155,8 @@ def train_point(
         if exchange.exchange in keep:
             trained.passed[exchange.exchange] = {name: dict(arrays) for name, arrays in strategy.groups.items()}
         last_of_round = exchange.exchange == len(turns) or turns[exchange.exchange].round > exchange.round
-        if checkpoint is not None and last_of_round:
+        # one sum with two draws of noise could be averaged: what was released isn't summed again
+        if checkpoint is not None and (last_of_round or isinstance(draws, SecretDraws)):
             write_checkpoint(checkpoint, settings, strategy.state(), trained.exchanges)
         if on_exchange is not None:
             on_exchange(point, exchange)
@@ -168,7 +172,7 @@ def train_point(
         note,
         len(before[1]) if before else 0,
         federation.quorum,
-        protected_mean(experiment.protection, roster, training_name(experiment, point), point.seed, federation),
+        protected_mean(experiment.protection, roster, name, point.seed, federation, draws),
     )
     if before:
         strategy.restore(before[0])
@@ -274,7 +278,7 @@ def serve_coded(
     method = experiment.method_config(first.method)
     assert method.coding is not None
     roster = take_roster(grid, experiment.clients, seed=first.seed)
-    shared = Point(first.method, 0.0, first.seed)
+    shared = Point(first.method, method.coding.adversarial, first.seed)
 
     def told(point: Point, exchange: Exchange) -> None:
         tell(exchange.exchange)

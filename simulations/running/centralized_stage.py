@@ -123,7 +123,7 @@ def _train(
     trained, curve = train_centralized(
         step,
         fitting(records, aside),
-        lambdas[:1] if config.coding else lambdas,
+        (config.coding.adversarial,) if config.coding else lambdas,
         seed,
         experiment.centralized,
         lambda done, of: tick(),
