@@ -16,11 +16,12 @@ What the ε of `fl_tiprdc.evaluation.privacy_budget` is about, and what makes it
   probability p_i = min(1, m n_i / n), for n_i of n records and m clients on average, and weighs m n_i / (n p_i), which
   is 1 but for clients with more than n/m records. The sum's expectation over m is the mean over all records, as
   without noise. The accountant is told the largest p_i: the ε of everybody is at most that of the largest client.
-- Coins and noise of an exchange are used once: they derive from the seed, the point of the sweep and the exchange.
+- Coins and noise of an exchange are used once: no other exchange or training has the same.
+- Nobody but the server knows the coins. With secure aggregation those who were drawn are told who else was: against
+  them, and whoever works with them, there is no amplification.
 
-Since all of them derive from a seed, a simulation can be repeated; whoever knows the seed can take the noise away.
-A server of real clients must draw from its operating system. Its floating-point noise is no defence against an
-attack on its last bits (Mironov 2012).
+Where coins and noise come from, `strategies.server_draws` tells: in a simulation from a seed, and whoever knows it can
+take the noise away. Its floating-point noise is no defence against an attack on its last bits (Mironov 2012).
 """
 
 from dataclasses import dataclass
@@ -29,8 +30,8 @@ import numpy as np
 
 from fl_tiprdc.config import ProtectionConfig
 from fl_tiprdc.federated.contributions import Rows
-from fl_tiprdc.seeding import numpy_generator
 from strategies.roster import Roster
+from strategies.server_draws import ServerDraws
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ class PrivateMean:
 
     Args:
         protection: noise multiplier and clipping norm.
-        seed: of this training alone; no other may have the same.
+        draws: where coins and noise come from, of this training alone.
     """
 
-    def __init__(self, protection: ProtectionConfig, seed: int) -> None:
+    def __init__(self, protection: ProtectionConfig, draws: ServerDraws) -> None:
         self.clip = protection.clip
         self._deviation = protection.noise * protection.clip
-        self._seed = seed
+        self._draws = draws
 
     def draw(self, roster: Roster, exchange: int, count: int, by_records: bool) -> Drawn:
         """About `count` clients.
@@ -73,7 +74,7 @@ class PrivateMean:
         sizes = np.array([roster.size(partition) for partition in roster.partitions], dtype=np.float64)
         parts = count * sizes / max(1.0, sizes.sum())
         chances = np.minimum(1.0, parts if by_records else np.full(len(sizes), count / len(sizes)))
-        coins = numpy_generator(self._seed, "dp-draw", exchange).random(len(sizes)) < chances
+        coins = self._draws.coins(exchange, len(sizes)) < chances
         weights = {
             roster.partitions[i]: float(parts[i] / chances[i]) for i in np.flatnonzero(coins & (sizes > 0)).tolist()
         }
@@ -81,5 +82,4 @@ class PrivateMean:
 
     def add_noise(self, total: Rows, exchange: int) -> Rows:
         """The sum of clipped updates, in which nobody can be made out."""
-        generator = numpy_generator(self._seed, "dp-noise", exchange)
-        return total + self._deviation * generator.standard_normal(total.shape)
+        return total + self._deviation * self._draws.noise(exchange, total.size).reshape(total.shape)

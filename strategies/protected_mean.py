@@ -16,12 +16,12 @@ from flwr.serverapp import Grid
 from fl_tiprdc.config import FEWEST_IN_SUM, FederationConfig, ProtectionConfig
 from fl_tiprdc.federated.contributions import contributions, stack, unflatten
 from fl_tiprdc.federated.messages import CONFIG, LOSSES, Arrays, GroupArrays, Instruction
-from fl_tiprdc.seeding import derive
 from strategies.private_mean import PrivateMean
 from strategies.reply_check import Refusal, ReplyCheck
 from strategies.roster import Roster
 from strategies.secagg_reply_check import MaskedReplyCheck, numbers_in
 from strategies.secure_sum import SecureSum, SecureSumError, Sum
+from strategies.server_draws import ServerDraws
 
 LOST = dict.fromkeys(LOSSES, math.nan)
 
@@ -32,9 +32,13 @@ class ProtectedMean:
     Args:
         protection: which protection.
         roster: the clients.
-        training: name of this training, which no other has: its noise, coins and masks derive from it.
+        training: name of this training, which no other has; members are told.
         seed: of the experiment.
         federation: how long secure aggregation waits for answers.
+        draws: where the server's coins and noise come from, of this training alone; None: there is no noise.
+
+    Raises:
+        ValueError: noise is asked for, and there is nothing to draw it from.
 
     Attributes:
         present: of the clients asked, those who are asked for an update.
@@ -42,10 +46,18 @@ class ProtectedMean:
     """
 
     def __init__(
-        self, protection: ProtectionConfig, roster: Roster, training: str, seed: int, federation: FederationConfig
+        self,
+        protection: ProtectionConfig,
+        roster: Roster,
+        training: str,
+        seed: int,
+        federation: FederationConfig,
+        draws: ServerDraws | None = None,
     ) -> None:
+        if bool(protection.noise) != (draws is not None):
+            raise ValueError("noise and what it is drawn from go together")
         self._roster = roster
-        self._private = PrivateMean(protection, derive(0, "private", training)) if protection.noise else None
+        self._private = PrivateMean(protection, draws) if draws is not None else None
         self._secure = SecureSum(protection, roster, training, seed, federation) if protection.secagg else None
         self._expected = 0.0
         self.sampling = 0.0
@@ -162,9 +174,14 @@ class ProtectedMean:
 
 
 def protected_mean(
-    protection: ProtectionConfig, roster: Roster, training: str, seed: int, federation: FederationConfig
+    protection: ProtectionConfig,
+    roster: Roster,
+    training: str,
+    seed: int,
+    federation: FederationConfig,
+    draws: ServerDraws | None = None,
 ) -> ProtectedMean | None:
-    """The protection that the settings ask for; None: none."""
+    """The protection that the settings ask for; None: none. See `ProtectedMean`."""
     if not protection.noise and not protection.secagg:
         return None
-    return ProtectedMean(protection, roster, training, seed, federation)
+    return ProtectedMean(protection, roster, training, seed, federation, draws)

@@ -15,10 +15,14 @@ from fl_tiprdc.federated.contributions import clip_factors, contributions, flatt
 from fl_tiprdc.federated.local_grid import PartitionOf
 from fl_tiprdc.federated.server_app import Point, training_name, turns_for
 from strategies.private_mean import PrivateMean
-from strategies.protected_mean import ProtectedMean, protected_mean
+from strategies.protected_mean import protected_mean
 from strategies.roster import Roster
+from strategies.server_draws import SecretDraws, SeededDraws, server_draws
 from tests.test_secagg import Faulty, train
 
+EACH_DRAWS = pytest.mark.parametrize(
+    "draws", [SeededDraws(0), SecretDraws(bytes(32))], ids=["simulation", "deployment"]
+)
 SIZES = [500, 1, 20, 20, 20, 20, 300, 0, 19, 100]
 
 
@@ -66,7 +70,7 @@ def test_a_clients_whole_part_is_clipped_with_its_weight():
 @pytest.mark.parametrize("by_records", [True, False])
 def test_one_client_changes_the_sum_by_the_clipping_norm_at_most_however_large_it_is(by_records):
     """For every draw that it is in, whatever its update: the sensitivity that the accountant takes for granted."""
-    private = PrivateMean(ProtectionConfig(noise=1.0, clip=0.7), 3)
+    private = PrivateMean(ProtectionConfig(noise=1.0, clip=0.7), SeededDraws(3))
     generator = np.random.default_rng(2)
     largest, heaviest = 0.0, 0.0
     for exchange in range(40):
@@ -85,9 +89,10 @@ def test_one_client_changes_the_sum_by_the_clipping_norm_at_most_however_large_i
 # ---- draws
 
 
+@EACH_DRAWS
 @pytest.mark.parametrize("by_records", [True, False])
-def test_clients_are_drawn_by_coins_of_their_own_and_the_mean_is_that_over_records(by_records):
-    private, count, times = PrivateMean(ProtectionConfig(noise=1.0), 0), 4, 4000
+def test_clients_are_drawn_by_coins_of_their_own_and_the_mean_is_that_over_records(by_records, draws):
+    private, count, times = PrivateMean(ProtectionConfig(noise=1.0), draws), 4, 4000
     drawn = [private.draw(roster(), exchange, count, by_records) for exchange in range(times)]
     there = np.array([[p in one.weights for p in range(10)] for one in drawn])
     mean = np.array([[one.weights.get(p, 0.0) for p in range(10)] for one in drawn]).mean(axis=0)
@@ -110,10 +115,11 @@ def test_the_usual_draw_is_not_independent():
 
 def test_no_two_exchanges_or_trainings_share_coins_or_noise(small):
     def noise(method: str, lam: float, seed: int, exchange: int, **changes) -> np.ndarray:
-        name = training_name(small(methods=(method,), **changes), Point(method, lam, seed))
-        made = ProtectedMean(ProtectionConfig(noise=1.0), roster(), name, seed, FederationConfig())
-        assert made._private is not None
-        return made._private.add_noise(np.zeros(50), exchange)
+        protection = {"noise": 1.0, **changes.pop("protection", {})}
+        experiment = small(methods=(method,), protection=protection, **changes)
+        draws = server_draws(experiment, training_name(experiment, Point(method, lam, seed)), None)
+        assert draws is not None
+        return PrivateMean(experiment.protection, draws).add_noise(np.zeros(50), exchange)
 
     same = noise("tiprdc+", 0.5, 0, 1)
     np.testing.assert_array_equal(same, noise("tiprdc+", 0.5, 0, 1, runtime="flower", protection={"secagg": True}))
@@ -123,8 +129,9 @@ def test_no_two_exchanges_or_trainings_share_coins_or_noise(small):
         assert abs(np.corrcoef(same, other)[0, 1]) < 0.5
 
 
-def test_the_noise_has_the_multiplier_times_the_clipping_norm():
-    private = PrivateMean(ProtectionConfig(noise=0.8, clip=2.5), 0)
+@EACH_DRAWS
+def test_the_noise_has_the_multiplier_times_the_clipping_norm(draws):
+    private = PrivateMean(ProtectionConfig(noise=0.8, clip=2.5), draws)
     noise = np.concatenate([private.add_noise(np.zeros(20_000), exchange) for exchange in range(5)])
     assert noise.std() == pytest.approx(2.0, rel=0.01)
     assert abs(noise.mean()) < 0.02
@@ -135,6 +142,8 @@ def test_the_noise_has_the_multiplier_times_the_clipping_norm():
 
 def test_without_protection_there_is_none():
     assert protected_mean(ProtectionConfig(), roster(), "x", 0, FederationConfig()) is None
+    with pytest.raises(ValueError, match="noise and what it is drawn from"):
+        protected_mean(ProtectionConfig(noise=1.0), roster(), "x", 0, FederationConfig())
 
 
 @pytest.mark.parametrize("method", ["tiprdc", "tiprdc+"])
@@ -264,6 +273,11 @@ def test_the_budget_composes_over_the_points_of_a_sweep():
     assert len(budget_lines(privacy_budget(protection, rounds(1, 20, 0.1)))) == 1
     assert privacy_budget(ProtectionConfig(), rounds(1, 20, 0.0)) == {}
     assert budget_lines({}) == []
+    assert "epsilon_to_members" not in found
+    both = privacy_budget(protection.model_copy(update={"secagg": True}), rounds(3, 20, 0.1))
+    assert both["epsilon_of_all_points"] == found["epsilon_of_all_points"]
+    assert both["epsilon_to_members"] == round(epsilon(2.0, [(1.0, 60)], 1e-6), 4)  # who know the coins
+    assert "to clients, who are told" in budget_lines(both)[-1]
     json.dumps(privacy_budget(ProtectionConfig(noise=1e-6), rounds(1, 5, 1.0)), allow_nan=False)
 
 

@@ -6,6 +6,9 @@ composed over exchanges and turned into ε. What it assumes, and why that holds,
 The trainings of a sweep learn from the same clients, so that whoever sees several of their models has seen all of their
 exchanges: ε composes over points, seeds too. A sweep of ten points costs much more than one, whichever is kept.
 
+Sampling amplifies against who doesn't know the coins. With secure aggregation those drawn are told who else was: to a
+client, or whoever works with one, ε is that of as many exchanges with everybody. Both are told.
+
 ε is about the trained networks and all sums on the way. It isn't about what clients publish afterwards (the channel's
 noise bounds that), and not about what is taken to be known before: sizes of clients, shares of the private classes,
 means and scales of the features.
@@ -75,6 +78,7 @@ def privacy_budget(protection: ProtectionConfig, rounds: pd.DataFrame) -> dict[s
         }
         for point, some in private.groupby(POINT, sort=False)
     ]
+    everybody = [(1.0, len(private))] if len(private) else []
     return {
         "accountant": "rdp",
         "unit": "all records of a client",
@@ -84,6 +88,11 @@ def privacy_budget(protection: ProtectionConfig, rounds: pd.DataFrame) -> dict[s
         "sampling": float(private["sampling"].max()),
         "points": points,
         "epsilon_of_all_points": _told(epsilon(protection.noise, _samplings(private), protection.delta)),
+        **(
+            {"epsilon_to_members": _told(epsilon(protection.noise, everybody, protection.delta))}
+            if protection.secagg
+            else {}
+        ),
     }
 
 
@@ -103,4 +112,8 @@ def budget_lines(budget: dict[str, object]) -> list[str]:
         found = budget["epsilon_of_all_points"]
         together = math.inf if found is None else float(str(found))
         lines.append(f"ε = {together:.4g} for whoever sees the models of all {len(points)} trainings")
+    if "epsilon_to_members" in budget:
+        found = budget["epsilon_to_members"]
+        told = math.inf if found is None else float(str(found))
+        lines.append(f"ε = {told:.4g} to clients, who are told by secure aggregation who else was drawn")
     return lines
