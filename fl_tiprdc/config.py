@@ -80,7 +80,7 @@ class CodesConfig(_Frozen):
     )
     codes: int = Field(0, ge=0, le=65535, description="number of codes; 0: as many as the crowd can certify")
     adversarial: Share = Field(
-        0.0, description="terms = both: weight of the privacy term in the training of the extractor that all codes share"
+        0.0, description="terms = both: weight of the privacy term while the extractor is trained"
     )
     fewest: int = Field(32, ge=2, description="codes that are made even where the crowd can't certify so many")
     target: float = Field(0.57, gt=0.5, lt=1, description="certified attack for which the number of codes is chosen")
@@ -133,6 +133,9 @@ class MethodConfig(_Frozen):
         "gradients",
         description="what clients send: gradients at common weights, or weights after training on their own",
     )
+    local_rounds: Positive = Field(
+        1, description="weights: rounds that clients train by themselves between two averages; fewer exchanges"
+    )
     coding: CodesConfig | None = Field(
         None, description="release codes instead of representations; all values of lambda then share one extractor"
     )
@@ -170,6 +173,7 @@ _CODED = MethodConfig(
     closing_steps=0,
     beta1=0.9,
     exchange="weights",
+    local_rounds=2,  # nothing adversarial is trained across clients: they may go further by themselves
     coding=CodesConfig(),
 )
 

@@ -17,6 +17,7 @@ import pandas as pd
 from rich.console import Console
 
 from fl_tiprdc.config import Experiment
+from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.frontier import POINT, summarize_points
 from fl_tiprdc.whole_file import write_whole
 from simulations.command_line import Parser, experiment_parser, guard, read_experiment, some_words
@@ -43,7 +44,7 @@ CELLS = {
     "adult-sex-dirichlet": Cell("adult", "sex", "dirichlet:0.3", "federated"),
     "adult-sex-by-private": Cell("adult", "sex", "by-private", "federated"),
     "adult-sex-adversarial": Cell("adult", "sex", "iid", "centralized", "coded-adversarial"),
-    "adult-sex-and-married": Cell("adult", "sex,married", "iid", "centralized"),
+    "adult-sex-given-marital": Cell("adult", "sex,marital-status", "iid", "centralized"),
     "adult-sex-x": Cell("adult", "sex", "iid", "centralized", "coded-x"),
     "adult-race-iid": Cell("adult", "race", "iid"),
     "digits": Cell("digits", "", "iid"),
@@ -114,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     output = parsed.output or ROOT / "results" / "coded"
     names = some_words(parsed.cells, "cells")
+    require_known("cell", names, CELLS)
     open_folder(output)
     frames: list[pd.DataFrame] = []
     for name in names:

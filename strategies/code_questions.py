@@ -8,6 +8,7 @@ from flwr.serverapp import Grid
 
 from fl_tiprdc.config import FederationConfig
 from fl_tiprdc.federated.messages import Arrays, GroupArrays, pack_arrays
+from fl_tiprdc.release.codes import digest_of
 from fl_tiprdc.release.statistics import Request
 from strategies.aggregation import Total
 from strategies.hybrid_strategy import Exchange, HybridStrategy, TooManyFailuresError
@@ -17,46 +18,81 @@ from strategies.roster import Roster
 from strategies.turns import question_turn
 
 
-def ask(
-    grid: Grid,
-    roster: Roster,
-    request: Request,
-    extractor: Arrays,
-    config: Mapping[str, Any],
-    seed: int,
-    federation: FederationConfig,
-    done: int,
-    on_exchange: Callable[[Exchange], None],
-    protected: ProtectedMean | None,
-) -> Arrays:
-    """Return the sums over all clients' records that a request asks for.
+class CodeQuestions:
+    """Asks the crowd about one extractor, which is sent with the first question and kept by clients for the others.
+
+    It is sent again where not everybody has answered the last question, and where a question without it fails: a client
+    may have come late, or lost its disk.
 
     Args:
         grid: the clients.
         roster: who they are.
-        request: the question.
         extractor: trained.
         config: settings sent in every exchange.
         seed: of the experiment.
         federation: how many may fail, and how long to wait.
         done: exchanges that took place before.
-        on_exchange: told about the exchange when it is done.
+        on_exchange: told about each exchange when it is done.
         protected: how clients' sums are kept from whom; None: the server sees them as they are.
-
-    Raises:
-        TooManyFailuresError: more clients failed than allowed.
     """
-    turn = question_turn(request.name, {"sums": Total()}, federation.rounds + 1)
-    groups: GroupArrays = {"extractor": extractor, "question": request.arrays, "sums": request.zeros()}
-    allowed, quorum = federation.allowed_failures, federation.quorum
-    strategy = HybridStrategy(
-        [turn] * (done + 1), groups, roster, config, seed, 0, allowed, on_exchange, done, quorum, protected
-    )
-    settings = ConfigRecord({})
-    strategy.start(grid, pack_arrays(extractor), num_rounds=1, timeout=federation.timeout, train_config=settings)
-    sums = strategy.groups["sums"]
-    check_sums(sums, sum(roster.size(partition) for partition in roster.partitions))
-    return sums
+
+    def __init__(
+        self,
+        grid: Grid,
+        roster: Roster,
+        extractor: Arrays,
+        config: Mapping[str, Any],
+        seed: int,
+        federation: FederationConfig,
+        done: int,
+        on_exchange: Callable[[Exchange], None],
+        protected: ProtectedMean | None,
+    ) -> None:
+        self._grid, self._roster, self._extractor, self._config = grid, roster, extractor, dict(config)
+        self._seed, self._federation, self._done = seed, federation, done
+        self._on_exchange, self._protected = on_exchange, protected
+        self._digest, self._kept = digest_of(extractor), False
+
+    def answer(self, request: Request) -> Arrays:
+        """Return the sums over all clients' records that a request asks for.
+
+        Raises:
+            TooManyFailuresError: more clients failed than allowed, or counted more people than there are.
+        """
+        if self._kept:
+            try:
+                return self._ask(request)
+            except TooManyFailuresError:
+                self._kept = False
+        return self._ask(request)
+
+    def _ask(self, request: Request) -> Arrays:
+        federation, done, kept = self._federation, self._done, self._kept
+        self._done += 1  # whether it succeeds or not: no two exchanges share masks
+        turn = question_turn(request.name, {"sums": Total()}, federation.rounds + 1, kept)
+        groups: GroupArrays = {"extractor": self._extractor, "question": request.arrays, "sums": request.zeros()}
+        strategy = HybridStrategy(
+            [turn] * (done + 1),
+            groups,
+            self._roster,
+            self._config | ({"extractor": self._digest} if kept else {}),
+            self._seed,
+            0,
+            federation.allowed_failures,
+            self._note,
+            done,
+            federation.quorum,
+            self._protected,
+        )
+        settings, first = ConfigRecord({}), pack_arrays(self._extractor)
+        strategy.start(self._grid, first, num_rounds=1, timeout=federation.timeout, train_config=settings)
+        sums = strategy.groups["sums"]
+        check_sums(sums, sum(self._roster.size(partition) for partition in self._roster.partitions))
+        return sums
+
+    def _note(self, exchange: Exchange) -> None:
+        self._kept = exchange.clients == len(self._roster.partitions)
+        self._on_exchange(exchange)
 
 
 def check_sums(sums: Arrays, records: int) -> None:

@@ -22,6 +22,7 @@ class Turn:
         rules: for each group that comes back, how it is aggregated.
         sends: the groups that clients need for it.
         rate: factor of the clients' step size.
+        local_rounds: factor of the clients' epochs.
         draws: how many clients are drawn in proportion to their records; 0: as many as the strategy asks, all alike.
         sums: clients answer with sums over their records, which are added up; all of them are asked.
     """
@@ -31,6 +32,7 @@ class Turn:
     rules: Mapping[str, Rule]
     sends: tuple[str, ...] = ("extractor", "adversary", "critic")
     rate: float = 1.0
+    local_rounds: int = 1
     draws: int = 0
     sums: bool = False
 
@@ -87,7 +89,7 @@ def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Tur
         # clients send this update balanced over private values already: no message may tell who holds which
         "adversary": Average(aggregate),
     }
-    total = federation.rounds
+    total, longest = federation.rounds, method.local_rounds
     pretraining = [
         Turn("local-pretraining", 1, {group: rules[group] for group in PRETRAINED}, PRETRAINED)
         for _ in range(pretraining_in(method, total))
@@ -99,8 +101,9 @@ def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Tur
             {name: rules[name] for name in method.groups},
             method.groups,
             rate=step_size(method, "critic", number, total),
+            local_rounds=min(longest, total - number),
         )
-        for number in range(total)
+        for number in range(0, total, longest)
     ]
 
 
@@ -111,12 +114,20 @@ EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], list[Turn]]] 
 }
 
 
-def question_turn(name: str, rules: Mapping[str, Rule], round_number: int) -> Turn:
-    """Return the exchange that asks all clients one question of a code fit."""
+def question_turn(name: str, rules: Mapping[str, Rule], round_number: int, kept: bool = False) -> Turn:
+    """Return the exchange that asks all clients one question of a code fit.
+
+    Args:
+        name: a key of `release.statistics.STATISTICS`.
+        rules: how the sums are added up.
+        round_number: the round that it belongs to.
+        kept: clients have the extractor from an earlier question, so that it needn't be sent.
+    """
     phases: Mapping[str, Phase] = {
         "class-counts": "codes.class-counts",
         "cells": "codes.cells",
         "shares": "codes.shares",
         "code-counts": "codes.code-counts",
     }
-    return Turn(phases[name], round_number, rules, ("extractor", "question"), sums=True)
+    sends = ("question",) if kept else ("extractor", "question")
+    return Turn(phases[name], round_number, rules, sends, sums=True)

@@ -13,7 +13,7 @@ from fl_tiprdc.federated.publication import publish, read_published_codes
 from fl_tiprdc.federated.server_app import Point, Trained, instruction_for
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.statistics import Request, couplings_as_arrays
-from strategies.code_questions import ask
+from strategies.code_questions import CodeQuestions
 from strategies.protected_mean import protected_mean
 from strategies.roster import take_roster
 from tests.coded_crowd import CODES, adult, coded, grid_of, publication_at, server_of, store_of
@@ -108,10 +108,9 @@ def counted(crowd, store, groups: GroupArrays, secagg: bool) -> dict[str, np.nda
     protected = protected_mean(experiment.protection, roster, f"test {secagg}", 0, federation)
     config = dict(instruction_for(experiment, point).pack())
     found: dict[str, np.ndarray] = {}
-    for done, request in enumerate(requests):
-        sums = ask(
-            grid, roster, request, groups["extractor"], config, 0, federation, done, lambda exchange: None, protected
-        )
+    crowd = CodeQuestions(grid, roster, groups["extractor"], config, 0, federation, 0, lambda exchange: None, protected)
+    for request in requests:
+        sums = crowd.answer(request)
         found |= {f"{request.name}/{name}": np.asarray(value) for name, value in sums.items()}
     return found
 

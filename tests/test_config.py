@@ -215,7 +215,7 @@ def test_a_config_that_cannot_be_read(tmp_path):
 
 def test_noise_goes_with_methods_that_count_no_codes():
     noisy = {"noise": 1.0}
-    with pytest.raises(InputError, match="^noise bounds what updates tell, and method coded also counts codes"):
+    with pytest.raises(InputError, match=r"^noise bounds what updates tell, and method coded also counts codes"):
         build_experiment({"methods": ["tiprdc+", "coded"], "protection": noisy}).require_no_noise_on_counts()
     build_experiment({"methods": ["tiprdc+"], "protection": noisy}).require_no_noise_on_counts()
 

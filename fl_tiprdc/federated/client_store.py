@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fl_tiprdc.data.crowd import Description, Ints, Records
 from fl_tiprdc.data.description_file import read_description, write_description
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.federated.kept_extractors import KeptExtractors
 from fl_tiprdc.seeding import derive, numpy_generator
 from fl_tiprdc.whole_file import new_array
 
@@ -28,6 +29,10 @@ class Store(Protocol):
     @property
     def description(self) -> Description:
         """Meaning of x and of the private labels."""
+
+    @property
+    def extractors(self) -> KeptExtractors:
+        """What was kept of earlier questions about an extractor."""
 
     def size(self, partition: int) -> int:
         """Number of records of one client."""
@@ -88,7 +93,7 @@ class ClientStore:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.extractors = root, KeptExtractors(root / "extractors")
         self.description = read_description(root / "description.json")
         self._x = np.load(root / "x.npy", mmap_mode="r", allow_pickle=False)
         self._private = np.load(root / "private.npy", mmap_mode="r", allow_pickle=False)

@@ -141,8 +141,11 @@ def count(
     store: Store, instruction: Instruction, groups: GroupArrays, partitions: Sequence[int], exchange: int
 ) -> CohortUpdate:
     """Answer a question of a code fit for clients that received the same message: sums over each one's records."""
-    step, tensors = _step(store.description, instruction.network, instruction.method), to_tensors(groups)
-    digest = digest_of(groups["extractor"])
+    step = _step(store.description, instruction.network, instruction.method)
+    sent = "extractor" in groups
+    digest = store.extractors.keep(groups["extractor"]) if sent else instruction.extractor
+    extractor = groups["extractor"] if sent else store.extractors.read(digest)
+    tensors = to_tensors({"extractor": extractor})
     tables = [store.records(partition) for partition in partitions]
     answers = []
     for partition, records in zip(partitions, tables, strict=True):

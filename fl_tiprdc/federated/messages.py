@@ -153,6 +153,8 @@ class Instruction:
         batch_size: largest number of records in a batch.
         epochs: passes over the records.
         records: for a gradient, how many records to draw; 0: all.
+        extractor: for a question, the SHA-256 of the extractor that the client keeps from an earlier one; empty: it is
+            in the message.
         method: JSON of a MethodConfig.
         network: JSON of a NetworkConfig.
     """
@@ -169,6 +171,7 @@ class Instruction:
     records: int
     method: str
     network: str
+    extractor: str = ""
 
     def pack(self) -> ConfigRecord:
         """As Flower's record."""

@@ -15,13 +15,12 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Description, Ints
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
 from fl_tiprdc.federated.closing import closing
-from fl_tiprdc.federated.messages import Arrays, GroupArrays, Instruction, pack_arrays, released_groups
+from fl_tiprdc.federated.messages import GroupArrays, Instruction, pack_arrays, released_groups
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
 from fl_tiprdc.release.codebook import Bears, ask_all, fit_codes, questions_in
-from fl_tiprdc.release.statistics import Request
-from strategies.code_questions import ask
+from strategies.code_questions import CodeQuestions
 from strategies.hybrid_strategy import Exchange, HybridStrategy
 from strategies.protected_mean import protected_mean
 from strategies.roster import Roster, take_roster
@@ -48,6 +47,7 @@ class Trained:
         exchanges: what happened.
         seconds: training, publication.
         published_bytes: representations received.
+        release_bytes: sent to clients so that they publish: what the release is made with.
         passed: number of exchanges done -> the arrays then, where they were to be kept.
         counts: of a release of codes: certifying people by joint class and code, [joint classes, K].
         note: on classes that are hidden together, empty if all are hidden one by one.
@@ -58,6 +58,7 @@ class Trained:
     exchanges: list[Exchange] = field(default_factory=list)
     seconds: tuple[float, float] = (0.0, 0.0)
     published_bytes: int = 0
+    release_bytes: int = 0
     passed: dict[int, GroupArrays] = field(default_factory=dict)
     counts: Ints | None = None
     note: str = ""
@@ -230,10 +231,13 @@ def _collect(
     grid: Grid, roster: Roster, experiment: Experiment, description: Description, trained: Trained, publication: Path
 ) -> None:
     began, federation = time.perf_counter(), experiment.federation
+    groups = released_groups(trained.groups)
+    sent = sum(pack_arrays(arrays).count_bytes() for arrays in groups.values())
+    trained.release_bytes = sent * len(roster.partitions)
     trained.published_bytes = publish(
         grid,
         roster,
-        released_groups(trained.groups),
+        groups,
         instruction_for(experiment, trained.point),
         representation_width(description, experiment.network),
         publication,
@@ -293,13 +297,11 @@ def serve_coded(
         trained.exchanges.append(exchange)
         tell(exchange.exchange)
 
-    def answer(request: Request) -> Arrays:
-        done = len(trained.exchanges)
-        return ask(grid, roster, request, extractor, config, shared.seed, federation, done, note, protected)
-
+    done = len(trained.exchanges)
+    crowd = CodeQuestions(grid, roster, extractor, config, shared.seed, federation, done, note, protected)
     width = representation_width(description, experiment.network)
     lambdas = [point.lam for point in points]
-    fit = ask_all(fit_codes(method.coding, description.attributes, width, lambdas, shared.seed, bears), answer)
+    fit = ask_all(fit_codes(method.coding, description.attributes, width, lambdas, shared.seed, bears), crowd.answer)
     spent = trained.seconds[0] + time.perf_counter() - began
     results: list[Trained] = []
     for i, (point, publication) in enumerate(zip(points, publications, strict=True)):

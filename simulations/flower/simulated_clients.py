@@ -1,7 +1,10 @@
 """The clients of Flower's own simulation: each takes its part of the data set by itself."""
 
+import getpass
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,7 @@ from fl_tiprdc.data.crowd import Description, Ints, Records
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import certifying_people, person_of
+from fl_tiprdc.federated.kept_extractors import KeptExtractors
 from fl_tiprdc.seeding import derive
 from simulations.flower.run_config import Value, read_run_config
 
@@ -31,6 +35,8 @@ class SimulatedStore:
         self, records: Records, description: Description, parts: Sequence[Ints], seed: int, participant: Ints
     ) -> None:
         self.description = description
+        # a client's next message may go to another process: what it keeps is on disk, where its user alone can write
+        self.extractors = KeptExtractors(Path(tempfile.gettempdir()) / f"fl-tiprdc-{getpass.getuser()}")
         self._records, self._parts, self._seed, self._participant = records, parts, seed, participant
 
     def size(self, partition: int) -> int:

@@ -212,6 +212,7 @@ def note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object
     for name, count in {
         "training_down": sum(e.bytes_down for e in one.exchanges),
         "training_up": sum(e.bytes_up for e in one.exchanges),
+        "publication_down": one.release_bytes,
         "publication": one.published_bytes,
     }.items():
         outcome.traffic[name] = outcome.traffic.get(name, 0) + count

@@ -31,7 +31,7 @@ class Outcome:
     Attributes:
         metrics: rows of metrics.csv.
         rounds: rows of rounds.csv.
-        traffic: bytes of stages: sent to clients, received in training, received as publication.
+        traffic: bytes of stages: sent to clients and received, in training and for publication.
         failures: clients' failures in federated training by kind; none, where all replies were good.
         extractors: (setting, point) -> arrays of the extractor, and of codes where it has them.
         representation: numbers in a representation.

@@ -1,0 +1,65 @@
+"""Extractors that clients keep on their disk while a server asks one question after the other about them."""
+
+import contextlib
+import logging
+import os
+import re
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.release.codes import digest_of
+
+Arrays = dict[str, npt.NDArray[np.float32]]
+
+MOST = 16  # that are kept
+
+
+class KeptExtractors:
+    """A folder of extractors, each under its SHA-256; clients of a simulation share it, as all are sent the same.
+
+    Args:
+        root: the folder, made when it is needed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def keep(self, arrays: Arrays) -> str:
+        """Keep an extractor and return its SHA-256; a disk that is full is no failure, as it can be sent again."""
+        digest = digest_of(arrays)
+        path = self._root / f"{digest}.npz"
+        partial = path.with_name(f".{digest}.{os.getpid()}")  # clients of several processes may keep the same
+        try:
+            if not path.exists():
+                self._root.mkdir(parents=True, exist_ok=True)
+                for old in sorted(self._root.glob("*.npz"), key=lambda file: file.stat().st_mtime)[: 1 - MOST]:
+                    old.unlink(missing_ok=True)
+                with partial.open("wb") as file:
+                    np.savez(file, **arrays)  # type: ignore[arg-type]
+                partial.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            logging.getLogger(__name__).warning("an extractor can't be kept in '%s': %s", self._root, error.strerror)
+        return digest
+
+    def read(self, digest: str) -> Arrays:
+        """Return the extractor of that SHA-256.
+
+        Raises:
+            InputError: it isn't here, or it is damaged.
+        """
+        if not re.fullmatch("[0-9a-f]{64}", digest):
+            raise InputError("the server names an extractor by what is no SHA-256")
+        try:
+            with np.load(self._root / f"{digest}.npz", allow_pickle=False) as file:
+                arrays: Arrays = dict(file)
+        except (OSError, ValueError, BadZipFile):
+            raise InputError("the extractor that the server asks about isn't kept here: send it again") from None
+        if digest_of(arrays) != digest:
+            raise InputError("the extractor that is kept here is damaged: send it again")
+        return arrays

@@ -1,0 +1,38 @@
+"""The figure of what a federation sends and what tasks keep for it."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fl_tiprdc.report.style import colours
+
+MARKERS = ("o", "s", "D", "v", "^", "P", "X", "*", "<")
+
+
+def exchanges_figure(table: pd.DataFrame, level: float) -> Figure:
+    """Draw the retention at a worst attack of `level` over the megabytes of a training.
+
+    Args:
+        table: as exchanges.csv: plan, method, exchanges, megabytes, retention_at; rows of a plan agree in these.
+        level: the attack AUC at which retention was read.
+    """
+    plans = table.drop_duplicates("plan")
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    colour = colours(list(plans["method"]))
+    for i, (_, plan) in enumerate(plans.iterrows()):
+        axes.plot(
+            plan["megabytes"],
+            max(0.0, plan["retention_at"]) if pd.notna(plan["retention_at"]) else 0.0,
+            MARKERS[i % len(MARKERS)],
+            color=colour[plan["method"]],
+            markerfacecolor=colour[plan["method"]] if pd.notna(plan["retention_at"]) else "none",
+            clip_on=False,
+            label=f"{plan['plan']}: {plan['exchanges']:,.0f} exchanges"
+            + ("" if pd.notna(plan["retention_at"]) else ", never so safe"),
+        )
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("megabytes of one training, all clients, sent and received")
+    axes.set_ylabel(f"retention R at a worst attack of {level:g}")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure

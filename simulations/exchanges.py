@@ -1,0 +1,112 @@
+"""What a federation sends, and what it gets for it: exchanges and megabytes of each method against what tasks keep.
+
+python simulations/exchanges.py --output results/reference/exchanges
+
+Takes the flags of run.py. Each row is a run of its own, in a folder under the output; runs that are there already, with
+the same settings, are taken as they are. Everything is counted that one training sends: of codes the questions of the
+fit and the publications of all values of λ, which share them; of other methods the training and publication of one λ.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from rich.console import Console
+
+from fl_tiprdc.config import Experiment, build_experiment, merge
+from fl_tiprdc.errors import require_known
+from fl_tiprdc.evaluation.frontier import over_seeds, retention_at
+from fl_tiprdc.report.exchanges_figure import exchanges_figure
+from fl_tiprdc.report.style import save
+from fl_tiprdc.whole_file import write_whole
+from simulations.command_line import Parser, experiment_parser, guard, read_experiment, some_words
+from simulations.partitions import run_or_take
+from simulations.running.results import ROOT, open_folder
+from simulations.tables import show
+
+LEVEL = 0.6  # the attack at which methods are compared
+
+
+class Plan(NamedTuple):
+    """One way to train: a method, and what differs from the experiment."""
+
+    method: str
+    changes: Mapping[str, Any] = {}
+
+
+def _coded(local_rounds: int) -> dict[str, Any]:
+    return {"method": {"coded": {"local_rounds": local_rounds}}}
+
+
+PLANS = {
+    "coded": Plan("coded"),
+    "coded-200-exchanges": Plan("coded", _coded(1) | {"federation": {"rounds": 200}}),
+    "coded-every-round": Plan("coded", _coded(1)),
+    "coded-every-4-rounds": Plan("coded", _coded(4)),
+    "coded-20-clients": Plan("coded", {"federation": {"clients_per_round": 20}}),
+    "coded-by-private": Plan("coded", {"partition": "by-private"}),
+    "tiprdc": Plan("tiprdc"),
+    "tiprdc+": Plan("tiprdc+"),
+    "tiprdc+-4-rounds": Plan("tiprdc+", {"federation": {"rounds": 4}}),
+}
+
+
+def traffic_of(experiment: Experiment, folder: Path) -> tuple[float, float]:
+    """Return the exchanges and megabytes of one training of a finished run of one method."""
+    rounds = pd.read_csv(folder / "rounds.csv")
+    rounds = rounds[rounds["setting"] == "federated"]
+    sent = json.loads((folder / "summary.json").read_text())["bytes"]
+    coded = experiment.method_config(experiment.methods[0]).coding is not None
+    releases = len(experiment.lambdas) if coded else 1
+    trainings = len(experiment.seeds) * (1 if coded else len(experiment.lambdas))
+    return len(rounds) / trainings + releases, sum(sent.values()) / trainings / 1e6
+
+
+def exchange_rows(name: str, experiment: Experiment, folder: Path, points: pd.DataFrame) -> list[dict[str, object]]:
+    """Return a row of exchanges.csv for each λ, means over seeds."""
+    exchanges, megabytes = traffic_of(experiment, folder)
+    federated = points[points["setting"] == "federated"]
+    shared = {"plan": name, "method": experiment.methods[0], "clients": experiment.clients, "exchanges": exchanges}
+    shared |= {"megabytes": round(megabytes, 1), "retention_at": retention_at(federated, LEVEL)}
+    kept = over_seeds(federated)[["lam", "retention", "attack"]]
+    return [{**shared, **dict(row)} for _, row in kept.iterrows()]
+
+
+def exchanges_parser() -> Parser:
+    """The flags."""
+    parser = experiment_parser(__doc__ or "")
+    parser.add_argument("--plans", default=",".join(PLANS), help="ways to train (default: all)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, run or take every plan, print, draw, save."""
+    parsed = exchanges_parser().parse_args(arguments)
+    if parsed.config is None:
+        parsed.config = Path(__file__).with_suffix(".toml")
+    console = Console()
+    output = parsed.output or ROOT / "results" / "exchanges"
+    names = some_words(parsed.plans, "plans")
+    require_known("plan", names, PLANS)
+    open_folder(output)
+    rows: list[dict[str, object]] = []
+    for name in names:
+        plan = PLANS[name]
+        one = read_experiment(argparse.Namespace(**{**vars(parsed), "methods": plan.method}))
+        lambdas = one.lambdas if one.method_config(plan.method).coding is None else (*one.lambdas, 1.0)
+        changes = merge({"settings": ("federated",), "lambdas": lambdas}, plan.changes)
+        experiment = build_experiment(merge(one.model_dump(), changes))
+        folder = output / "runs" / name
+        rows += exchange_rows(name, experiment, folder, run_or_take(experiment, folder, console, parsed.resume))
+        table = pd.DataFrame(rows)  # after each plan: a study that is cut short keeps what it has
+        write_whole(output / "exchanges.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    save(exchanges_figure(table, LEVEL), output, "exchanges")
+    console.print(show(table, f"means over seeds; retention_at: at a worst attack of {LEVEL:g}"))
+    console.print(f"results: {output}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    guard(main)
