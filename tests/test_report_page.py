@@ -11,7 +11,7 @@ import pytest
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.frontier import best_models, summarize_points
 from fl_tiprdc.report.page import render_page, write_page
-from fl_tiprdc.report.page_tables import attacker_rows, page_tables, task_rows, together
+from fl_tiprdc.report.page_tables import attacker_rows, certificate_rows, page_tables, task_rows, together
 from fl_tiprdc.report.run_tables import read_run
 from fl_tiprdc.report.training_curves import MOST, training_curves
 from simulations.compare import main, read_runs
@@ -109,6 +109,19 @@ def test_attacker_and_task_rows_are_means_over_seeds():
     assert tasks.loc[tasks["setting"] == "raw", "retention"].eq(1).all()
     best = best_models(metrics)
     assert len(tasks) * 2 == (best["kind"] == "task").sum()
+
+
+def test_certificates_are_a_table_with_their_words():
+    sex = {"certified": 0.57, "bound": "sharp", "delta": 0.05, "people": {"Female": 30, "Male": 70}, "says": "sex: so"}
+    race = sex | {"certified": None, "bound": "none", "people": {"a": 3, "b": 4}, "says": "race: not certifiable"}
+    release = {"setting": "federated", "method": "coded", "lam": 1.0, "seed": 0, "codes": 8}
+    table = certificate_rows({"certificates": [release | {"attributes": {"sex": sex, "race": race}}]})
+    assert table["certified"].tolist()[0] == 0.57
+    assert table["certified"].isna().tolist() == [False, True]
+    assert table["people"].tolist() == [100, 7]
+    assert table["says"].tolist() == ["sex: so", "race: not certifiable"]
+    assert table["confidence"].tolist() == [0.95, 0.95]
+    assert certificate_rows({}).empty
 
 
 def test_a_long_training_is_drawn_with_few_points():

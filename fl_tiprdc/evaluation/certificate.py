@@ -29,6 +29,11 @@ Kind = Literal["sharp", "bounded-differences", "none"]
 FEWEST_PEOPLE = 20  # of a class: with fewer, nothing useful can be said of it
 USEFUL_BOUND = 0.75  # a release that leaks nothing must be able to get this, or nothing is certified
 EVERYBODY = 1024  # people of a code up to which all are used; beyond, all but 1 in 256
+COVERED = (
+    "It covers one release of one record, attackers who see the code and anything public, and the population that the "
+    "certifying people are a sample of. It does not cover attackers who know the record already, several records of a "
+    "person, or two releases of a record by different extractors."
+)
 REACH = 3.5  # terms of a sum left and right of the largest, in √N: what is left out is below e^-24 of it each
 SHARP_SHARE = 0.8  # of the error probability; bounded differences get the rest, as they need it less
 THINNINGS = 64  # random subsets whose evidence is averaged
@@ -119,11 +124,7 @@ class Certificate:
     @property
     def note(self) -> str:
         """What the claim covers and what it does not."""
-        return (
-            "It covers one release of one record, attackers who see the code and anything public, and the population "
-            "that the certifying people are a sample of. It does not cover attackers who know the record already, "
-            "several records of a person, or two releases of a record by different extractors."
-        )
+        return COVERED
 
 
 def best_attacker_auc(first: npt.ArrayLike, second: npt.ArrayLike) -> float:

@@ -1,10 +1,12 @@
 """The tables of the page, from a run's tables: one row a thing, ready to be sorted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from fl_tiprdc.evaluation.certificate import COVERED
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.frontier import POINT, best_models, over_seeds
 from fl_tiprdc.evaluation.further_summary import (
@@ -94,6 +96,27 @@ def traffic_rows(rounds: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def certificate_rows(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the certificates that summary.json has: a row for each release and private attribute.
+
+    `certified` is missing where too few people certify; `says` tells it in words, with its conditions.
+    """
+    return pd.DataFrame(
+        {
+            **{name: release[name] for name in POINT},
+            "attribute": attribute,
+            "codes": release["codes"],
+            "certified": one["certified"],
+            "people": sum(one["people"].values()),
+            "confidence": 1 - one["delta"],
+            "bound": one["bound"],
+            "says": one["says"],
+        }
+        for release in summary.get("certificates", ())
+        for attribute, one in release["attributes"].items()
+    )
+
+
 def _with_capacity(run: RunTables) -> pd.DataFrame:
     """The publications, with the channel's capacity in bits; without them the capacities alone."""
     bits = [
@@ -128,6 +151,7 @@ def page_tables(run: RunTables) -> list[PageTable]:
     reconstructions = run.metrics[run.metrics["kind"] == "reconstruction"].drop(columns=["kind", "target"])
     seconds = pd.DataFrame(run.summary.get("seconds", {}).items(), columns=["stage", "seconds"])
     tables = [
+        PageTable("What is certified of codes", COVERED, certificate_rows(run.summary), "tables"),
         PageTable("Points", "Means over seeds; attack: AUC of the worst attacker.", _points(run), "tables"),
         PageTable("Federated and centralised", "", noted("comparison"), "tables"),
         PageTable("Federated equals centralised, within a margin", "", noted("equivalence"), "tables"),
