@@ -61,10 +61,17 @@ class NodesGrid(Grid):
         identify()
         self._run_config, self._clients, self._own = run_config, clients, own
 
-    set_run = run = create_message = push_messages = pull_messages = None
+    set_run = run = create_message = None
 
     def get_node_ids(self):
         return {FIRST_NODE + 7 * i for i in range(self._clients)}
+
+    def push_messages(self, messages):
+        self._replies = {reply.metadata.reply_to_message_id: reply for reply in self.send_and_receive(messages)}
+        return list(self._replies)
+
+    def pull_messages(self, message_ids):
+        return [self._replies[number] for number in message_ids]
 
     def send_and_receive(self, messages, *, timeout=None):
         for message in reversed(list(messages)):

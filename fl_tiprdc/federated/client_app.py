@@ -1,6 +1,6 @@
 """The Flower ClientApp: hands messages to local work and packs the answers."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import Mod
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
@@ -43,9 +44,9 @@ def build_client_app(root: str) -> ClientApp:
     return client_app_of(lambda context, seed: open_store(root))
 
 
-def client_app_of(disk: Disk) -> ClientApp:
-    """A ClientApp whose clients keep their records where `disk` says."""
-    app = ClientApp()
+def client_app_of(disk: Disk, mods: Sequence[Mod] = ()) -> ClientApp:
+    """A ClientApp whose clients keep their records where `disk` says; `mods` see every message before it does."""
+    app = ClientApp(mods=list(mods))
 
     @app.train()
     def train(message: Message, context: Context) -> Message:

@@ -1,14 +1,17 @@
 """A whole deployment on this machine: certificates, one SuperLink, a SuperNode a client, a run, an end.
 
-python simulations/deploy/loopback.py --clients 3 --methods tiprdc --rounds 2 --output results/deployed
+python simulations/deploy/loopback.py --clients 10 --output results/deployed
 
-Takes the flags of run.py. Every client is a process of its own with a folder of its own, and talks to the server over
-TLS with its own key, as on three machines (docs/deployment.md), but all of them listen on 127.0.0.1 only. An exchange
-takes seconds, since Flower starts a process for each message: choose methods that exchange weights, and few rounds.
+Takes the flags of run.py, but trains `coded` alone unless other methods are given: its 50 exchanges take minutes, the
+2,000 of `tiprdc+` an hour. Every client is a node of its own with a folder of its own, and talks to the server over TLS
+with its own key, as on ten machines (docs/deployment.md), but all of them listen on 127.0.0.1 only.
 """
 
+import argparse
 import signal
 import tempfile
+import time
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -20,6 +23,8 @@ from simulations.deploy.split import client_folder, coordinator_folder, split
 from simulations.flower.client import COORDINATOR
 from simulations.flower.commands import submit
 from simulations.flwr_run import run_config_of
+
+METHODS = "coded"  # unless others are given
 
 
 def start_all(deployment: LoopbackDeployment, clients: int, folders: Path) -> None:
@@ -35,6 +40,17 @@ def start_all(deployment: LoopbackDeployment, clients: int, folders: Path) -> No
         deployment.start_node(key.name, key, node_config)
 
 
+def methods_of(parsed: argparse.Namespace) -> str | None:
+    """The methods to train, as --methods has them; None: those that --config names."""
+    if parsed.methods is None and parsed.config is not None and parsed.config.is_file():
+        try:
+            if "methods" in tomllib.loads(parsed.config.read_text()):
+                return None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            return None  # what is wrong with it, reading it says
+    return parsed.methods or METHODS
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -42,6 +58,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, set up, run, end."""
     parsed = experiment_parser(__doc__ or "").parse_args(arguments)
+    parsed.methods = methods_of(parsed)
     experiment = read_experiment(parsed)
     signal.signal(signal.SIGTERM, _interrupt)  # a kind kill, too, ends the processes
     with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
@@ -49,7 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split(experiment, root)
         make_certificates(root / "keys", LOOPBACK)
         with LoopbackDeployment(root / "flower", root / "keys") as deployment:
+            began = time.monotonic()
+            print(f"starting a SuperLink and {experiment.clients} nodes", flush=True)
             start_all(deployment, experiment.clients, root)
+            print(f"started in {time.monotonic() - began:.0f} s", flush=True)
             run_config = run_config_of(parsed) | {COORDINATOR: str(coordinator_folder(root))}
             submit(run_config, CONNECTION, home=deployment.home)
 

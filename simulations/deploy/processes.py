@@ -5,6 +5,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -98,7 +99,7 @@ class LoopbackDeployment:
         ask_flower("supernode", "register", str(public), CONNECTION, "--name", key.name, home=self.home)
 
     def start_node(self, name: str, key: Path, node_config: Mapping[str, str | int | float]) -> subprocess.Popen[bytes]:
-        """Start a SuperNode.
+        """Start a SuperNode whose client process stays.
 
         Args:
             name: of its log.
@@ -108,7 +109,8 @@ class LoopbackDeployment:
         pairs = (f'{k}="{v}"' if isinstance(v, str) else f"{k}={v}" for k, v in node_config.items())
         link = ["--superlink", f"{HOST}:{self.port}", "--root-certificates", str(self.keys / CA)]
         own = ["--host", HOST, "--port", str(free_port()), "--auth-supernode-private-key", str(key)]
-        return self._start(name, ["flower-supernode", *link, *own, "--node-config", " ".join(pairs)])
+        node = [sys.executable, "-m", "simulations.deploy.node"]
+        return self._start(name, [*node, *link, *own, "--node-config", " ".join(pairs)])
 
     def require_alive(self) -> None:
         """Check that all processes are there.

@@ -10,6 +10,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import client_app_of
 from fl_tiprdc.federated.client_store import Store
 from fl_tiprdc.federated.own_store import open_own_store
+from simulations.flower.packed import unpacking
 
 DATA = "data"  # of a node's config: the folder of its own records
 COORDINATOR = "coordinator"  # of the run config: the folder of what a deployment's server holds
@@ -36,4 +37,4 @@ def disk(context: Context, seed: int) -> Store:
     return simulated_store(context.run_config, context.node_config, seed)
 
 
-client_app = client_app_of(disk)
+client_app = client_app_of(disk, [unpacking])

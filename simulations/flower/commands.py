@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import tomli_w
+from rich.console import Console
 
 from fl_tiprdc.errors import RunFailedError
+from simulations.flower.progress import Shown
 from simulations.flower.run_config import Value
 from simulations.running.results import ROOT
 
@@ -55,6 +57,14 @@ def ask_flower(*arguments: str, home: Path | None = None, timeout: float = 60.0)
     return done.stdout
 
 
+def shown(lines: Iterable[str]) -> Iterator[str]:
+    """Show a run's log on the screen, line by line, and pass it on."""
+    with Shown(Console()) as screen:
+        for line in lines:
+            screen.line(line.rstrip("\n"))
+            yield line
+
+
 def submit(
     run_config: Mapping[str, Value], connection: str = "", simulated: int = 0, cores: int = 0, home: Path | None = None
 ) -> None:
@@ -85,8 +95,7 @@ def submit(
         ) as p:
             number, last = "", ""
             try:
-                for line in p.stdout or ():
-                    print(line, end="", flush=True)
+                for line in shown(p.stdout or ()):
                     number = number or "".join(re.findall(r"Successfully started run (\d+)", line))
                     last = line.strip() or last
             except BaseException:

@@ -29,6 +29,7 @@ from fl_tiprdc.federated.server_app import Point, Trained
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
 from simulations.command_line import given_experiment
+from simulations.flower.progress import Teller
 from simulations.flower.run_config import Value, given
 from simulations.running.experiment import examine, untrained_jobs
 from simulations.running.federated_stage import describe, note_training, planned_exchanges, servers_for
@@ -125,8 +126,14 @@ def coordinate(
     ]
     total = len(experiment.seeds) * planned_exchanges(experiment)
     servers = servers_for(experiment, description, points, publication, kept)
+    teller = Teller(stages.console.print)
     with stages.stage("train federated", total) as ticker:
-        served = one_after_the_other(grid, servers, lambda done: ticker.of(done, total))
+
+        def tell(done: int) -> None:
+            ticker.of(done, total)
+            teller.of(done, total)
+
+        served = one_after_the_other(grid, servers, tell)
         trained = [one for some in served for one in some]
     for one in trained:
         note_training(experiment, description, one, outcome, rounds)

@@ -15,6 +15,7 @@ from rich.console import Console
 from fl_tiprdc.errors import InputError
 from simulations.flower.client import COORDINATOR
 from simulations.flower.coordinator import coordinate, read_deployment
+from simulations.flower.packed import PackingGrid
 from simulations.flower.run_config import read_run_config
 from simulations.run import run
 from simulations.running.experiment import run_experiment
@@ -53,7 +54,8 @@ def main(grid: Grid, context: Context) -> None:
     try:
         if folder := context.run_config.get(COORDINATOR):
             experiment, coordinator, output = read_deployment(context.run_config, Path(str(folder)))
-            run(experiment, output, console, resume, partial(coordinate, grid=grid, coordinator=coordinator))
+            packing = PackingGrid(grid, 1.0)  # Flower's own looks for replies every 3 s
+            run(experiment, output, console, resume, partial(coordinate, grid=packing, coordinator=coordinator))
         else:
             experiment, output = read_run_config(context.run_config, "flower")
             require_nodes(grid, experiment.clients)
