@@ -37,18 +37,19 @@ class Cell(NamedTuple):
     partition: str
     settings: str = ""
     methods: str = ""
+    seeds: str = ""
 
 
 CELLS = {
     "adult-sex-iid": Cell("adult", "sex", "iid"),
-    "adult-sex-dirichlet": Cell("adult", "sex", "dirichlet:0.3", "federated"),
-    "adult-sex-by-private": Cell("adult", "sex", "by-private", "federated"),
+    "adult-sex-dirichlet": Cell("adult", "sex", "dirichlet:0.3", "federated", seeds="0"),
+    "adult-sex-by-private": Cell("adult", "sex", "by-private", "federated", seeds="0"),
     "adult-sex-adversarial": Cell("adult", "sex", "iid", "centralized", "coded-adversarial"),
-    "adult-sex-given-marital": Cell("adult", "sex,marital-status", "iid", "centralized"),
+    "adult-sex-given-marital": Cell("adult", "sex,marital-status", "iid", "centralized", seeds="0"),
     "adult-sex-x": Cell("adult", "sex", "iid", "centralized", "coded-x"),
-    "adult-race-iid": Cell("adult", "race", "iid"),
-    "digits": Cell("digits", "", "iid"),
-    "names": Cell("names", "", "iid"),
+    "adult-race-iid": Cell("adult", "race", "iid", seeds="0"),
+    "digits": Cell("digits", "", "iid", seeds="0"),
+    "names": Cell("names", "", "iid", seeds="0"),
 }
 
 
@@ -123,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         one = argparse.Namespace(**{**vars(parsed), "dataset": cell.dataset, "partition": cell.partition})
         one.private = cell.private or parsed.private
         one.methods = cell.methods or parsed.methods
+        one.seeds = cell.seeds or parsed.seeds
         one.settings = cell.settings or parsed.settings or "centralized,federated"
         experiment = read_experiment(one)
         run_or_take(experiment, output / "runs" / name, console, parsed.resume)

@@ -10,10 +10,17 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from fl_tiprdc.errors import InputError
 from simulations.command_line import FLAGS, experiment_parser, given_experiment, guard, read_experiment
 from simulations.flower.client import COORDINATOR
 from simulations.flower.commands import submit
-from simulations.flower.run_config import ELSEWHERE, PATHS, Value
+from simulations.flower.run_config import ELSEWHERE, OPEN_UPDATES, PATHS, Value
+
+
+def add_open_updates(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that turns a deployment's protection off."""
+    text = "the server may see the updates of single clients (default: secure aggregation hides them)"
+    parser.add_argument(f"--{OPEN_UPDATES}", action="store_true", help=text)
 
 
 def run_config_of(parsed: argparse.Namespace) -> dict[str, Value]:
@@ -31,10 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = experiment_parser(__doc__ or "")
     parser.add_argument("--connection", default="", help="SuperLink, as Flower's config.toml names it (default: its)")
     parser.add_argument("--coordinator", type=Path, help="folder of a deployment's server (default: none)")
+    add_open_updates(parser)
     parsed = parser.parse_args(arguments)
     if parsed.coordinator:
         given_experiment(parsed)
-        submit(run_config_of(parsed) | {COORDINATOR: str(parsed.coordinator.resolve())}, parsed.connection)
+        deployed = {COORDINATOR: str(parsed.coordinator.resolve()), OPEN_UPDATES: parsed.open_updates}
+        submit(run_config_of(parsed) | deployed, parsed.connection)
+    elif parsed.open_updates:
+        raise InputError("--open-updates is for real clients: name the server's folder with --coordinator")
     else:
         experiment = read_experiment(parsed)
         submit(run_config_of(parsed), parsed.connection, experiment.clients, experiment.actors)

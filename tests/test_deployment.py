@@ -32,7 +32,7 @@ from simulations.deploy.own_table import main as own_table_main
 from simulations.deploy.split import client_folder, coordinator_folder
 from simulations.deploy.split import main as split_main
 from simulations.flower.client import disk
-from simulations.flower.coordinator import read_coordinator
+from simulations.flower.coordinator import read_coordinator, read_deployment
 from simulations.flower.run_config import run_config_defaults
 from simulations.flower.server import server_app
 from tests.conftest import initial_arrays
@@ -255,3 +255,17 @@ def test_numbers_are_private_above_and_below_the_descriptions_median(tmp_path):
         crowd = load_population("table", ("pay",), 0.2, data).contributors
     frame = pd.DataFrame({"pay": [1, 99.5, 12.0], "age": [3, 4, 5]})
     assert records_of(frame, crowd.description).private[:, 0].tolist() == [0, 1, 0]
+
+
+def test_real_clients_updates_are_summed_securely_unless_told_otherwise(folders):
+    shared = run_config_defaults() | {"clients": 3, "coordinator": str(coordinator_folder(folders))}
+
+    def deployed(**changes):
+        return read_deployment(shared | changes, coordinator_folder(folders))[0].protection.secagg
+
+    assert deployed()
+    assert not deployed(**{"open-updates": True})
+    assert not deployed(**{"open-updates": True, "aggregation": "median"})
+    for changes in ({"aggregation": "median"}, {"clients": 2}):
+        with pytest.raises(InputError, match=r"secagg .* --open-updates lets the server see each of them"):
+            deployed(**changes)

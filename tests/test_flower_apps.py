@@ -102,7 +102,7 @@ def test_the_projects_run_config_is_the_flags_of_run_py():
     assert written["config"] == run_config_defaults(), (
         "python -m simulations.flower.run_config prints what belongs there"
     )
-    flags = {key.replace("-", "_") for key in written["config"]} - {*OTHERS, "coordinator"}
+    flags = {key.replace("-", "_") for key in written["config"]} - {*OTHERS, "coordinator", "open_updates"}
     assert flags | set(ELSEWHERE) == set(vars(experiment_parser("").parse_args([]))) - OTHERS
 
 

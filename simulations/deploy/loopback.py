@@ -22,7 +22,8 @@ from simulations.deploy.processes import CONNECTION, LoopbackDeployment
 from simulations.deploy.split import client_folder, coordinator_folder, split
 from simulations.flower.client import COORDINATOR
 from simulations.flower.commands import submit
-from simulations.flwr_run import run_config_of
+from simulations.flower.run_config import OPEN_UPDATES
+from simulations.flwr_run import add_open_updates, run_config_of
 
 METHODS = "coded"  # unless others are given
 
@@ -57,7 +58,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, set up, run, end."""
-    parsed = experiment_parser(__doc__ or "").parse_args(arguments)
+    parser = experiment_parser(__doc__ or "")
+    add_open_updates(parser)
+    parsed = parser.parse_args(arguments)
     parsed.methods = methods_of(parsed)
     experiment = read_experiment(parsed)
     signal.signal(signal.SIGTERM, _interrupt)  # a kind kill, too, ends the processes
@@ -70,7 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"starting a SuperLink and {experiment.clients} nodes", flush=True)
             start_all(deployment, experiment.clients, root)
             print(f"started in {time.monotonic() - began:.0f} s", flush=True)
-            run_config = run_config_of(parsed) | {COORDINATOR: str(coordinator_folder(root))}
+            run_config = run_config_of(parsed) | {
+                COORDINATOR: str(coordinator_folder(root)),
+                OPEN_UPDATES: parsed.open_updates,
+            }
             submit(run_config, CONNECTION, home=deployment.home)
 
 

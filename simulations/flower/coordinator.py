@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from flwr.serverapp import Grid
 
-from fl_tiprdc.config import Experiment
+from fl_tiprdc.config import Experiment, build_experiment, merge
 from fl_tiprdc.data.crowd import Crowd, Description, Population
 from fl_tiprdc.data.description_file import read_description, write_description
 from fl_tiprdc.data.population import hold_out
@@ -30,7 +30,7 @@ from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
 from simulations.command_line import given_experiment
 from simulations.flower.progress import Teller
-from simulations.flower.run_config import Value, given
+from simulations.flower.run_config import OPEN_UPDATES, Value, given
 from simulations.running.experiment import examine, untrained_jobs
 from simulations.running.federated_stage import describe, note_training, planned_exchanges, servers_for
 from simulations.running.further import Job, kept_groups
@@ -93,6 +93,7 @@ def read_deployment(run_config: Mapping[str, Value], folder: Path) -> tuple[Expe
     names = tuple(attribute.name for attribute in coordinator.description.attributes)
     if experiment.private and set(experiment.private) != set(names):
         raise InputError(f"the clients hide {', '.join(names)}: the run can't hide {', '.join(experiment.private)}")
+    experiment = protected(experiment, bool(run_config.get(OPEN_UPDATES)))
     check_ladders(named_ladders(experiment.audit.known), coordinator.description.columns)
     further = tuple(name for name in experiment.audit.further if name not in OF_CONTRIBUTORS)
     experiment = experiment.model_copy(
@@ -106,6 +107,22 @@ def read_deployment(run_config: Mapping[str, Value], folder: Path) -> tuple[Expe
         }
     )
     return experiment, coordinator, parsed.output or ROOT / "results" / f"deployment-{experiment.clients}"
+
+
+def protected(experiment: Experiment, openly: bool) -> Experiment:
+    """Return the experiment with secure aggregation, unless the server is to see single updates.
+
+    Raises:
+        InputError: other settings don't go with it.
+    """
+    if openly:
+        return experiment
+    try:
+        return build_experiment(merge(experiment.model_dump(), {"protection": {"secagg": True}}))
+    except InputError as error:
+        raise InputError(
+            f"{error} (real clients' updates are summed securely; --open-updates lets the server see each of them)"
+        ) from None
 
 
 def coordinate(

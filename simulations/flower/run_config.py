@@ -13,6 +13,8 @@ from simulations.running.results import ROOT, default_output
 
 Value = str | int | float | bool
 ELSEWHERE = ("runtime", "actors", "ray_address")  # how clients are run, Flower's federation config says
+OPEN_UPDATES = "open-updates"  # a deployment's server may see single updates
+OF_DEPLOYMENTS = (COORDINATOR, OPEN_UPDATES)  # what no flag of run.py says
 PATHS = ("data", "data-root", "output", "config")
 
 
@@ -24,7 +26,7 @@ def run_config_defaults() -> dict[str, Value]:
             value = flag.field.default
             text = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else value
             values[name.replace("_", "-")] = text if isinstance(text, int) else str(text)
-    return values | {"output": "", "quick": False, "resume": False, "config": "", COORDINATOR: ""}
+    return values | {"output": "", "quick": False, "resume": False, "config": "", COORDINATOR: "", OPEN_UPDATES: False}
 
 
 def flags_of(run_config: Mapping[str, Value]) -> list[str]:
@@ -36,7 +38,7 @@ def flags_of(run_config: Mapping[str, Value]) -> list[str]:
     arguments: list[str] = []
     for name, default in defaults.items():
         value = run_config.get(name, default)
-        if name == COORDINATOR or str(value) == str(default):
+        if name in OF_DEPLOYMENTS or str(value) == str(default):
             continue
         if isinstance(default, bool):
             arguments.append(f"--{name}")
