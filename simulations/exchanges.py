@@ -51,6 +51,7 @@ PLANS = {
     "tiprdc": Plan("tiprdc"),
     "tiprdc+": Plan("tiprdc+"),
     "tiprdc+-4-rounds": Plan("tiprdc+", {"federation": {"rounds": 4}}),
+    "tiprdc+-10-rounds": Plan("tiprdc+", {"federation": {"rounds": 10}, "method": {"tiprdc+": {"closing_steps": 0}}}),
 }
 
 

@@ -159,7 +159,8 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         settings = {**self._config, "phase": turn.phase, "exchange": number}
         if turn.rate != 1:
             settings["learning_rate"] *= turn.rate
-        settings["epochs"] *= turn.local_rounds
+        if turn.local_rounds != 1:
+            settings["epochs"] *= turn.local_rounds
         content = RecordDict({**records, CONFIG: ConfigRecord(settings)})
         self._asked = dict(self._choose(number, turn.draws, turn.sums))
         self._began = time.perf_counter()
