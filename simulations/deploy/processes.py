@@ -73,7 +73,7 @@ class LoopbackDeployment:
         """What a process has said."""
         return self.home / f"{name}.log"
 
-    def start_superlink(self) -> None:
+    def start_superlink(self) -> subprocess.Popen[bytes]:
         """Start the SuperLink and wait until it answers, over TLS.
 
         Raises:
@@ -88,7 +88,7 @@ class LoopbackDeployment:
         while process.poll() is None and time.monotonic() < end:
             try:
                 with urllib.request.urlopen(f"https://{HOST}:{self.port}/health", timeout=5, context=trust):
-                    return
+                    return process
             except (urllib.error.URLError, OSError):
                 time.sleep(0.2)
         raise RunFailedError(f"the SuperLink doesn't answer: {self._last_words('superlink')}")
