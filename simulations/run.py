@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -37,6 +38,9 @@ def closing_table(points: pd.DataFrame) -> Table:
         else "A: worst attack AUC (0.5 = chance); R: mean utility retention (raw = 1)\n"
         "cen: centralised; fed: federated; Δ: federated - centralised",
         title_justify="left",
+        box=box.SIMPLE_HEAD,  # ten columns fit into 80 characters without lines between them
+        pad_edge=False,
+        collapse_padding=True,
     )
     table.add_column("method", no_wrap=True)
     certified = "certified" in points

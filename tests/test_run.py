@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import simulations.running.federated_stage as federated_stage
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.frontier import VALIDATION
 from fl_tiprdc.federated.publication import read_store
-from simulations.run import main, run
+from simulations.run import closing_table, main, run
 from strategies.hybrid_strategy import TooManyFailuresError
 
 
@@ -202,3 +203,19 @@ def test_several_private_attributes_and_seeds(small, tmp_path, monkeypatch):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert [(row["lam"], row["seeds"]) for row in summary["equivalence"]] == [(0.5, 2), (None, 2)] * 2
     assert {row["attribute"] for row in summary["guarantees"]} == {"sex", "race"}
+
+
+def test_the_closing_table_fits_a_terminal_of_80_characters():
+    both = ("centralized", "federated")
+    rows = [("raw", "raw", 0.0), ("baseline", "gaussian-noise", 1.0), *((setting, "coded", 0.98) for setting in both)]
+    points = pd.DataFrame(
+        {"setting": setting, "method": method, "lam": lam, "seed": 0, "attack": 0.5, "attack_low": 0.5}
+        | {"attack_high": 0.5, "exact": 0.5, "certified": 0.575, "retention": 0.9}
+        for setting, method, lam in rows
+    )
+    screen = Console(file=StringIO(), width=80)
+    screen.print(closing_table(points))
+    text = screen.file.getvalue()
+    assert "…" not in text
+    assert "gaussian-noise" in text
+    assert text.count("0.575") == 2
