@@ -2,9 +2,9 @@
 
 python simulations/deploy/faults.py --output results/faults.csv
 
-Four clients train, each a node with a folder and a key of its own, all of them on 127.0.0.1 (loopback.py). The run is
-done once undisturbed, and once more for each fault, with copies of the same folders. Compared are the SHA-256 of all
-parts that are published: the same sums mean the same model, the same releases, and noise that wasn't drawn anew.
+Four clients train, each a node with a folder and a key of its own, all of them on 127.0.0.1 (as loopback.py's). The run
+is done once undisturbed, and once more for each fault, with the same folders. Compared are the SHA-256 of all parts that
+are published: the same sums mean the same model, the same releases, and noise that wasn't drawn anew.
 """
 
 import json
@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import psutil
-from rich.console import Console
 
 from fl_tiprdc.errors import InputError, RunFailedError
 from simulations.command_line import Parser, experiment_parser, guard, read_experiment
 from simulations.deploy.certificates import LOOPBACK, make_certificates, make_node_key, node_key
+from simulations.deploy.loopback import interrupt
 from simulations.deploy.processes import CONNECTION, LoopbackDeployment
 from simulations.deploy.split import client_folder, coordinator_folder, split
 from simulations.flower.commands import flower_environment
@@ -37,21 +37,23 @@ from simulations.running.results import ROOT, unfinished
 
 CLIENTS, ROWS = 4, 1500
 LAST = CLIENTS - 1  # the client to whom it happens
-ANSWER = 25  # seconds that the server waits for an exchange
+ANSWER = 30  # seconds that the server waits for an exchange
 PATIENCE = 300.0  # seconds after which a run hangs
 LATE = 10.0  # seconds that a late node comes late
+AGAIN = 15  # times that a node is started again: Flower takes it for there up to 60 s after it was killed
 CLOCK = 3600  # seconds that a clock is off
 COLUMNS = ("fault", "ended", "same_publication", "last_line", "seconds")
 COMPLETED, FAILED, HANGS, NOT_TRIED = "completed", "failed", "hangs", "not tried"
 TRAINED, PUBLISHED = "training.safetensors", "release.json"  # files that show how far a run is
+ACTIVE = "SuperNode ID"  # what a node says that was let in
 SETTINGS = """
 baselines = []
 lambdas = [0.2, 0.8]
 [federation]
-rounds = 3
+rounds = 1
 timeout = {timeout}
 allowed_failures = {allowed}
-updates_per_round = 2
+updates_per_round = 1
 [network]
 representation = 8
 extractor_hidden = [24]
@@ -62,50 +64,77 @@ critic_embedding = 8
 channel = true
 [method.coded.coding]
 codes = 8
-coupling_rounds = 4
+coupling_rounds = 2
 lloyd_rounds = 1
 """
+Setup = tuple[str, float]  # the method, and the share of the clients that may fail
+PLAIN, PATIENT, CODED = ("tiprdc", 0.0), ("tiprdc", 0.25), ("coded", 0.0)
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: its status, and the last line that it said."""
+    """How a run ended: its status, and the line that tells the operator."""
 
     ended: str
     line: str
 
 
 class Trial:
-    """One deployment, in a folder of its own.
+    """A deployment that is whole when a fault begins, and made whole again after it.
 
     Args:
         deployment: its processes.
-        root: clients' folders, keys, settings; the results come here.
-        methods: what is trained.
-        allowed: share of the clients that may fail.
+        root: clients' folders; the runs' results come here.
     """
 
-    def __init__(self, deployment: LoopbackDeployment, root: Path, methods: str = "tiprdc", allowed: float = 0) -> None:
-        self.deployment, self.root, self.methods = deployment, root, methods
-        self.output, self.config = root / "run", root / "settings.toml"
-        self.config.write_text(SETTINGS.format(timeout=ANSWER, allowed=allowed))
-
-    def node(self, client: int, key: Path | None = None, name: str = "") -> subprocess.Popen[bytes]:
-        """Start a client's node; with another key than its own, if one is given."""
-        folder = client_folder(self.root, client)
-        config: dict[str, str | int | float] = {"data": str(folder), "partition-id": client}
-        own = node_key(self.deployment.keys, client)
-        return self.deployment.start_node(name or f"node-{client}", key or own, config)
+    def __init__(self, deployment: LoopbackDeployment, root: Path) -> None:
+        self.deployment, self.root = deployment, root
+        self.superlink = deployment.start_superlink()
+        self.nodes: dict[int, subprocess.Popen[bytes]] = {}
+        self._count, self._setup = 0, PLAIN
+        self.register()
 
     def register(self) -> None:
         """Tell the SuperLink all clients' keys."""
         for client in range(CLIENTS):
             self.deployment.register(node_key(self.deployment.keys, client))
 
+    def start(self, client: int, key: Path | None = None, name: str = "") -> subprocess.Popen[bytes]:
+        """Start a node for a client's folder; with another key than its own, if one is given."""
+        folder = client_folder(self.root, client)
+        config: dict[str, str | int | float] = {"data": str(folder), "partition-id": client}
+        own = node_key(self.deployment.keys, client)
+        return self.deployment.start_node(name or f"node-{client}", key or own, config)
+
+    def bring(self, client: int) -> str:
+        """Start a client's node, again and again as a service manager does; what it said when it was turned away.
+
+        Raises:
+            RunFailedError: it never is let in.
+        """
+        said = ""
+        for _ in range(AGAIN):
+            node = self.nodes[client] = self.start(client)
+            log = self.deployment.log(f"node-{client}")
+            while node.poll() is None:
+                if ACTIVE in log.read_text(errors="replace"):
+                    return said
+                time.sleep(0.1)
+            said = refusal(log)
+        raise RunFailedError(f"node {client} isn't let in again: {said}")
+
+    def whole(self, setup: Setup) -> None:
+        """See that all nodes are there, and begin a new folder of results."""
+        self._count, self._setup = self._count + 1, setup
+        for client in range(CLIENTS):
+            if client not in self.nodes or self.nodes[client].poll() is not None:
+                self.bring(client)
+        self._config.write_text(SETTINGS.format(timeout=ANSWER, allowed=setup[1]))
+
     def submit(self, resume: bool = False) -> subprocess.Popen[bytes]:
         """Start the run, as the coordinator does."""
         flags = [f"--connection={CONNECTION}", f"--coordinator={coordinator_folder(self.root)}"]
-        flags += [f"--config={self.config}", f"--output={self.output}", f"--methods={self.methods}"]
+        flags += [f"--config={self._config}", f"--output={self.output}", f"--methods={self._setup[0]}"]
         flags += [f"--clients={CLIENTS}", *(["--resume"] if resume else [])]
         with self._said.open("wb") as said:
             return subprocess.Popen(
@@ -124,7 +153,7 @@ class Trial:
             run.kill()
             run.wait()
             ended = HANGS
-        return Ending(ended, last_line(self._said))
+        return Ending(ended, "" if ended == COMPLETED else last_line(self._said))
 
     def until(self, name: str, run: subprocess.Popen[bytes]) -> None:
         """Wait until the run has written a file of this name.
@@ -138,26 +167,40 @@ class Trial:
             time.sleep(0.02)
 
     def resumed(self, first: Ending) -> Ending:
-        """Go on with a run that has failed; the line is the failure's."""
+        """Go on with a run that has failed; the line is the first failure's, unless there is a second."""
         if first.ended != FAILED:
             return first
         second = self.end_of(self.submit(resume=True))
-        line = first.line if second.ended == COMPLETED else second.line
-        return Ending(f"{first.ended}, with --resume {second.ended}", line)
+        return Ending(f"{first.ended}, with --resume {second.ended}", second.line or first.line)
+
+    @property
+    def output(self) -> Path:
+        """The results of the run that is tried now."""
+        return self.root / f"run-{self._count}"
 
     @property
     def _said(self) -> Path:
-        return self.root / "run.log"
+        return self.root / f"run-{self._count}.log"
+
+    @property
+    def _config(self) -> Path:
+        return self.root / f"run-{self._count}.toml"
 
 
-Nodes = Sequence[subprocess.Popen[bytes]]
-Fault = Callable[[Trial, subprocess.Popen[bytes]], Ending]  # the trial has its SuperLink, no node and no run yet
+Fault = Callable[[Trial], Ending]
 
 
 def last_line(said: Path) -> str:
-    """The last line of a log, without the folders that only this trial had."""
+    """The last line of a log, without the folder that only this trial had."""
     lines = [line.strip() for line in said.read_text(errors="replace").splitlines() if line.strip()]
     return lines[-1].replace(str(said.parent), "…") if lines else ""
+
+
+def refusal(log: Path) -> str:
+    """What a node says that isn't let in: the line with the reason, or the last one."""
+    text = log.read_text(errors="replace")
+    found = [line.strip() for line in text.splitlines() if "Failed to" in line or "error" in line.lower()]
+    return found[0] if found else last_line(log)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -166,114 +209,121 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def all_nodes(trial: Trial) -> Nodes:
-    """Start all clients' nodes."""
-    return [trial.node(client) for client in range(CLIENTS)]
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process kindly: a node that ends so tells the SuperLink."""
+    process.terminate()
+    process.wait(30)
 
 
-def undisturbed(trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
+def undisturbed(trial: Trial) -> Ending:
     """Do nothing."""
-    all_nodes(trial)
     return trial.end_of(trial.submit())
 
 
-def killed_node(trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
+def killed_node(trial: Trial) -> Ending:
     """Kill a node in mid-training and start it again at once; the run may need --resume."""
-    nodes, run = all_nodes(trial), trial.submit()
+    run = trial.submit()
     trial.until(TRAINED, run)
-    kill(nodes[LAST])
-    trial.node(LAST)
-    return trial.resumed(trial.end_of(run))
+    kill(trial.nodes[LAST])
+    said = trial.bring(LAST)
+    first = trial.end_of(run)
+    ending = trial.resumed(first)
+    return Ending(ending.ended, " | ".join(filter(None, [said and f"node: {said}", ending.line])))
 
 
-def late_node(trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
+def late_node(trial: Trial) -> Ending:
     """Start a node after the run."""
-    for client in range(LAST):
-        trial.node(client)
+    end(trial.nodes[LAST])
     run = trial.submit()
     time.sleep(LATE)
-    trial.node(LAST)
+    trial.bring(LAST)
     return trial.end_of(run)
 
 
-def missing_node(trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
-    """Never start a node."""
-    for client in range(LAST):
-        trial.node(client)
-    return trial.end_of(trial.submit())
-
-
-def silent_node(trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
-    """Stop a node in mid-training: it is there, and never answers."""
-    nodes, run = all_nodes(trial), trial.submit()
+def silent_node(trial: Trial) -> Ending:
+    """Stop a node in mid-training: it is there, and doesn't answer. When the run has ended it wakes up."""
+    run = trial.submit()
     trial.until(TRAINED, run)
-    os.killpg(nodes[LAST].pid, signal.SIGSTOP)
-    try:
-        return trial.end_of(run)
-    finally:
-        kill(nodes[LAST])
-
-
-def wakes_up(trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
-    """Stop a node in mid-training until the run has failed; then it goes on, and so does the run."""
-    nodes, run = all_nodes(trial), trial.submit()
-    trial.until(TRAINED, run)
-    os.killpg(nodes[LAST].pid, signal.SIGSTOP)
+    os.killpg(trial.nodes[LAST].pid, signal.SIGSTOP)
     try:
         first = trial.end_of(run)
     finally:
-        os.killpg(nodes[LAST].pid, signal.SIGCONT)
+        os.killpg(trial.nodes[LAST].pid, signal.SIGCONT)
     return trial.resumed(first)
 
 
-def killed_server(trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
-    """Kill the ServerApp when the first of two releases is published and the second in training; then --resume."""
-    all_nodes(trial)
+def killed_server(trial: Trial) -> Ending:
+    """Kill the ServerApp when the first of two releases is published; then --resume."""
     run = trial.submit()
     trial.until(PUBLISHED, run)
-    for process in psutil.Process(superlink.pid).children(recursive=True):
+    for process in psutil.Process(trial.superlink.pid).children(recursive=True):
         if any("serverapp" in word for word in process.cmdline()):
             process.kill()
     return trial.resumed(trial.end_of(run))
 
 
-def restarted_superlink(trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
-    """Kill the SuperLink in mid-training, start it again, register the keys, --resume; nodes are left alone."""
-    all_nodes(trial)
+def restarted_superlink(trial: Trial) -> Ending:
+    """Kill the SuperLink in mid-training, start it again, register the keys, --resume; nodes that end are restarted."""
     run = trial.submit()
     trial.until(TRAINED, run)
-    kill(superlink)
-    trial.deployment.start_superlink()
+    kill(trial.superlink)
+    trial.superlink = trial.deployment.start_superlink()
     trial.register()
-    return trial.resumed(trial.end_of(run))
+    first = trial.end_of(run)
+    for client in range(CLIENTS):
+        if trial.nodes[client].poll() is not None:
+            trial.bring(client)
+    return trial.resumed(first)
 
 
-def stranger(trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
-    """Start a node with a key that nobody has registered, who says to be the last client."""
-    all_nodes(trial)
-    node = trial.node(LAST, make_node_key(trial.deployment.keys, "stranger"), "stranger")
-    ending = trial.end_of(trial.submit())
-    return Ending(ending.ended, turned_away(trial, node, "stranger"))
-
-
-def wrong_key(trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
-    """Start a client's node with a wrong key, then with its own."""
-    for client in range(LAST):
-        trial.node(client)
-    node = trial.node(LAST, make_node_key(trial.deployment.keys, "wrong"), "wrong")
+def stranger(trial: Trial) -> Ending:
+    """Start a node with a key that nobody has registered, which says to be the last client."""
     run = trial.submit()
-    line = turned_away(trial, node, "wrong")
-    trial.node(LAST)
-    return Ending(trial.end_of(run).ended, line)
+    node = trial.start(LAST, make_node_key(trial.deployment.keys, "stranger"), "stranger")
+    return turned_away(trial, node, "stranger", run)
 
 
-def turned_away(trial: Trial, node: subprocess.Popen[bytes], name: str) -> str:
-    """What a node says that has to end by itself."""
+def wrong_key(trial: Trial) -> Ending:
+    """Start a client's node with a key that isn't its own, then with its own."""
+    end(trial.nodes[LAST])
+    node = trial.start(LAST, make_node_key(trial.deployment.keys, "wrong"), "wrong")
+    return turned_away(trial, node, "wrong", trial.submit())
+
+
+def wrong_clock(seconds: int, trial: Trial) -> Ending:
+    """Start a node whose clock is off; if it is turned away, again with the right time.
+
+    Raises:
+        InputError: there is nothing to make a clock wrong with.
+    """
+    places = [os.environ.get("LIBFAKETIME", ""), *map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))]
+    found = next((place for place in places if place), None)
+    if found is None:
+        raise InputError("libfaketime isn't installed")
+    end(trial.nodes[LAST])
+    own = {"LD_PRELOAD": found, "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    os.environ.update(own)
+    try:
+        node = trial.nodes[LAST] = trial.start(LAST, name="clock")
+    finally:
+        for name in own:
+            del os.environ[name]
+    return turned_away(trial, node, "clock", trial.submit())
+
+
+def turned_away(trial: Trial, node: subprocess.Popen[bytes], name: str, run: subprocess.Popen[bytes]) -> Ending:
+    """How a run ends beside a node that should end by itself, with that node's line; its client's own comes then."""
     try:
         node.wait(60)
+        said = refusal(trial.deployment.log(name))
     except subprocess.TimeoutExpired:
-        return "the node isn't turned away"
-    return last_line(trial.deployment.log(name))
+        said = f"the node isn't turned away: {last_line(trial.deployment.log(name))}"
+        if trial.nodes[LAST] is not node:
+            kill(node)
+    if trial.nodes[LAST].poll() is not None:
+        trial.bring(LAST)
+    ending = trial.end_of(run)
+    return Ending(ending.ended, " | ".join(filter(None, [f"node: {said}", ending.line])))
 
 
 @contextmanager
@@ -294,51 +344,24 @@ def full(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def full_disk(trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
+def full_disk(trial: Trial) -> Ending:
     """Have no room in a client's folder for the extractors that a code fit asks about."""
     with full(client_folder(trial.root, LAST) / "extractors"):
-        all_nodes(trial)
-        ending = trial.end_of(trial.submit())
-    return ending
+        return undisturbed(trial)
 
 
-def wrong_clock(seconds: int, trial: Trial, superlink: subprocess.Popen[bytes]) -> Ending:
-    """Start a node whose clock is off; and, if it is turned away, again with the right time."""
-    found = os.environ.get("LIBFAKETIME") or next(map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), "")
-    if not found:
-        raise InputError("libfaketime isn't installed")
-    for client in range(LAST):
-        trial.node(client)
-    own = {"LD_PRELOAD": found, "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    os.environ.update(own)
-    try:
-        node = trial.node(LAST, name="clock")
-    finally:
-        for name in own:
-            del os.environ[name]
-    run = trial.submit()
-    line = turned_away(trial, node, "clock")
-    if node.poll() is None:
-        return trial.end_of(run)
-    trial.node(LAST)
-    return Ending(f"{trial.end_of(run).ended} with the right time", line)
-
-
-PLAIN, PATIENT, CODED = ("tiprdc", 0.0), ("tiprdc", 0.25), ("coded", 0.0)
-FAULTS: dict[str, tuple[Fault, tuple[str, float]]] = {  # by name, with the method and the failures that are allowed
+FAULTS: dict[str, tuple[Fault, Setup]] = {
     "a node is killed and comes back": (killed_node, PLAIN),
     "a node comes late": (late_node, PLAIN),
-    "a node never comes": (missing_node, PLAIN),
-    "a node stops answering": (silent_node, PLAIN),
-    "a node stops answering, a quarter may fail": (silent_node, PATIENT),
-    "a node stops answering and wakes up": (wakes_up, PLAIN),
     "the server is killed": (killed_server, PLAIN),
-    "the SuperLink is killed": (restarted_superlink, PLAIN),
     "a stranger": (stranger, PLAIN),
     "a wrong key": (wrong_key, PLAIN),
+    "a clock is an hour ahead": (partial(wrong_clock, CLOCK), PLAIN),
+    "a clock is an hour behind": (partial(wrong_clock, -CLOCK), PLAIN),
+    "a node stops answering": (silent_node, PLAIN),
+    "the SuperLink is killed": (restarted_superlink, PLAIN),
     "a client's disk is full": (full_disk, CODED),
-    "a clock an hour ahead": (partial(wrong_clock, CLOCK), PLAIN),
-    "a clock an hour behind": (partial(wrong_clock, -CLOCK), PLAIN),
+    "a node stops answering and a quarter may fail": (silent_node, PATIENT),
 }
 
 
@@ -357,6 +380,19 @@ def row_of(name: str, ending: Ending, parts: Mapping[str, str], wanted: Mapping[
     return [name, ending.ended, same, ending.line, f"{seconds:.0f}"]
 
 
+def chosen(words: str | None) -> list[str]:
+    """The faults whose names have one of these words in them; all without words.
+
+    Raises:
+        InputError: a word is in none.
+    """
+    wanted = [word.strip() for word in words.split(",")] if words else [""]
+    for word in wanted:
+        if not any(word in name for name in FAULTS):
+            raise InputError(f"no fault is called '{word}': choose from {', '.join(FAULTS)}")
+    return [name for name in FAULTS if any(word in name for word in wanted)]
+
+
 def write_people(path: Path) -> None:
     """Write a table of made-up people."""
     draw = np.random.default_rng(0)
@@ -367,36 +403,41 @@ def write_people(path: Path) -> None:
     pd.DataFrame(columns).to_csv(path, index=False)
 
 
-def attempt(fault: Fault, setup: tuple[str, float], folders: Path, root: Path) -> tuple[Ending, dict[str, str], float]:
-    """Try one fault: how it ended, what was published, and the seconds from the nodes' start."""
-    shutil.copytree(folders, root)
-    method, allowed = setup
-    with LoopbackDeployment(root / "flower", root / "keys") as deployment:
-        trial = Trial(deployment, root, method, allowed)
-        superlink = deployment.start_superlink()
-        trial.register()
+def write_folders(root: Path) -> None:
+    """Write the folders and keys of a small deployment, without people whom the server could audit."""
+    write_people(root / "people.csv")
+    flags = ["--dataset=table", f"--data={root / 'people.csv'}", "--private=sex", "--tasks=rich"]
+    split(read_experiment(experiment_parser("").parse_args([*flags, f"--clients={CLIENTS}"])), root)
+    (coordinator_folder(root) / PEOPLE).unlink()
+    make_certificates(root / "keys", LOOPBACK)
+    for client in range(CLIENTS):
+        make_node_key(root / "keys", client)
+
+
+def attempt(trial: Trial, fault: Fault, setup: Setup) -> tuple[Ending, dict[str, str], float]:
+    """Try one fault: how it ended, what was published, and how many seconds it took."""
+    began = time.monotonic()
+    try:
+        trial.whole(setup)
         began = time.monotonic()
-        try:
-            ending = fault(trial, superlink)
-        except InputError as error:
-            ending = Ending(NOT_TRIED, str(error))
-        except RunFailedError as error:
-            ending = Ending(FAILED, str(error))
-        seconds = time.monotonic() - began
-    return ending, published(trial.output), seconds
+        ending = fault(trial)
+    except InputError as error:
+        ending = Ending(NOT_TRIED, str(error))
+    except RunFailedError as error:
+        ending = Ending(FAILED, str(error))
+    return ending, published(trial.output), time.monotonic() - began
 
 
-def chosen(names: str | None) -> list[str]:
-    """The faults whose names have one of these words in them; all without words.
-
-    Raises:
-        InputError: a word is in none.
-    """
-    words = [word.strip() for word in names.split(",")] if names else [""]
-    for word in words:
-        if not any(word in name for name in FAULTS):
-            raise InputError(f"no fault is called '{word}': choose from {', '.join(FAULTS)}")
-    return [name for name in FAULTS if any(word in name for word in words)]
+def try_all(trial: Trial, names: Sequence[str], say: Callable[[list[str]], None]) -> None:
+    """Try faults, each method undisturbed first, and tell each one's line."""
+    wanted: dict[str, dict[str, str]] = {}
+    for name in names:
+        fault, setup = FAULTS[name]
+        if setup[0] not in wanted:
+            ending, wanted[setup[0]], seconds = attempt(trial, undisturbed, (setup[0], 0.0))
+            say(row_of(f"none ({setup[0]})", ending, wanted[setup[0]], wanted[setup[0]], seconds))
+        ending, parts, seconds = attempt(trial, fault, setup)
+        say(row_of(name, ending, parts, wanted[setup[0]], seconds))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -407,40 +448,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--logs", type=Path, help="folder that keeps the processes' logs (default: none)")
     parsed = parser.parse_args(arguments)
     names = chosen(parsed.only)
-    console = Console(width=160)
+    parsed.output.parent.mkdir(parents=True, exist_ok=True)
     rows: list[list[str]] = []
-    undisturbed_parts: dict[str, dict[str, str]] = {}
+
+    def say(row: list[str]) -> None:
+        rows.append(row)
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(parsed.output, index=False)
+        print(" ; ".join(row), flush=True)
+
+    signal.signal(signal.SIGTERM, interrupt)  # a kind kill, too, ends the processes
     with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
         root = Path(folder)
-        folders = root / "folders"
-        table, keys = root / "people.csv", folders / "keys"
-        write_people(table)
-        flags = ["--dataset=table", f"--data={table}", "--private=sex", "--tasks=rich", f"--clients={CLIENTS}"]
-        split(read_experiment(experiment_parser("").parse_args(flags)), folders)
-        (coordinator_folder(folders) / PEOPLE).unlink()  # without an audit
-        make_certificates(keys, LOOPBACK)
-        for client in range(CLIENTS):
-            make_node_key(keys, client)
-
-        def note(name: str, fault: Fault, setup: tuple[str, float]) -> None:
-            place = root / f"trial-{len(rows)}"
-            ending, parts, seconds = attempt(fault, setup, folders, place)
-            wanted = undisturbed_parts.setdefault(setup[0], parts)
-            rows.append(row_of(name, ending, parts, wanted, seconds))
-            parsed.output.parent.mkdir(parents=True, exist_ok=True)
-            pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(parsed.output, index=False)
-            if parsed.logs:
-                for log in (*place.glob("*.log"), *place.glob("flower/*.log")):
-                    target = parsed.logs / name.replace(" ", "-")
-                    target.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(log, target / log.name)
-            console.print(": ".join([name, *rows[-1][1:]]), highlight=False, markup=False)
-
-        for name in names:
-            fault, setup = FAULTS[name]
-            if setup[0] not in undisturbed_parts:
-                note(f"none ({setup[0]})", undisturbed, (setup[0], 0.0))
-            note(name, fault, setup)
+        write_folders(root)
+        with LoopbackDeployment(root / "flower", root / "keys") as deployment:
+            try:
+                try_all(Trial(deployment, root), names, say)
+            finally:
+                if parsed.logs:
+                    parsed.logs.mkdir(parents=True, exist_ok=True)
+                    for log in (*root.glob("*.log"), *root.glob("flower/*.log")):
+                        shutil.copy(log, parsed.logs / log.name)
 
 
 if __name__ == "__main__":

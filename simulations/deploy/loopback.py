@@ -52,7 +52,8 @@ def methods_of(parsed: argparse.Namespace) -> str | None:
     return parsed.methods or METHODS
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     parsed.methods = methods_of(parsed)
     experiment = read_experiment(parsed)
-    signal.signal(signal.SIGTERM, _interrupt)  # a kind kill, too, ends the processes
+    signal.signal(signal.SIGTERM, interrupt)  # a kind kill, too, ends the processes
     with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
         root = Path(folder)
         split(experiment, root)
