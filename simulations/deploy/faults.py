@@ -3,8 +3,8 @@
 python simulations/deploy/faults.py --output results/faults.csv
 
 Four clients train, each a node with a folder and a key of its own, all of them on 127.0.0.1 (as loopback.py's). The run
-is done once undisturbed, and once more for each fault, with the same folders. Compared are the SHA-256 of all parts that
-are published: the same sums mean the same model, the same releases, and noise that wasn't drawn anew.
+is done once undisturbed, and once more for each fault, with the same folders. Compared are the SHA-256 of all parts
+that are published: the same sums mean the same model, the same releases, and noise that wasn't drawn anew.
 """
 
 import json

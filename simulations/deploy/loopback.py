@@ -2,7 +2,7 @@
 
 python simulations/deploy/loopback.py --clients 10 --output results/deployed
 
-Takes the flags of run.py, but trains `coded` alone unless other methods are given: its 50 exchanges take minutes, the
+Takes the flags of run.py, but trains `coded` alone unless other methods are given: its 40 exchanges take minutes, the
 2,000 of `tiprdc+` an hour. Every client is a node of its own with a folder of its own, and talks to the server over TLS
 with its own key, as on ten machines (docs/deployment.md), but all of them listen on 127.0.0.1 only.
 """
