@@ -51,5 +51,5 @@ def test_what_can_not_be_tried_is_said_in_the_table(tmp_path, error, ended):
 
 def test_a_refusal_is_the_line_that_has_the_reason(tmp_path):
     log = tmp_path / "node.log"
-    log.write_text("Starting\nFailed to activate SuperNode\n\nbye\n")
+    log.write_text("Starting\n\x1b[91mERROR \x1b[0m: Exit Code: 305\nFailed to activate SuperNode\n\nbye\n")
     assert refusal(log) == "Failed to activate SuperNode"

@@ -9,6 +9,7 @@ that are published: the same sums mean the same model, the same releases, and no
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -198,8 +199,8 @@ def last_line(said: Path) -> str:
 
 def refusal(log: Path) -> str:
     """What a node says that isn't let in: the line with the reason, or the last one."""
-    text = log.read_text(errors="replace")
-    found = [line.strip() for line in text.splitlines() if "Failed to" in line or "error" in line.lower()]
+    lines = re.sub(r"\x1b\[\d*m", "", log.read_text(errors="replace")).splitlines()
+    found = [line.strip() for word in ("failed to", "error") for line in lines if word in line.lower()]
     return found[0] if found else last_line(log)
 
 
