@@ -200,7 +200,9 @@ def last_line(said: Path) -> str:
 def refusal(log: Path) -> str:
     """What a node says that isn't let in: the line with the reason, or the last one."""
     lines = re.sub(r"\x1b\[\d*m", "", log.read_text(errors="replace")).splitlines()
-    found = [line.strip() for word in ("failed to", "error") for line in lines if word in line.lower()]
+    found = [
+        line.strip() for word in ("failed to activate", "failed to", "error") for line in lines if word in line.lower()
+    ]
     return found[0] if found else last_line(log)
 
 
