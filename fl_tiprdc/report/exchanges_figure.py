@@ -20,15 +20,15 @@ def exchanges_figure(table: pd.DataFrame, level: float) -> Figure:
     axes = figure.subplots()
     colour = colours(list(plans["method"]))
     for i, (_, plan) in enumerate(plans.iterrows()):
+        reached = pd.notna(plan["retention_at"])
         axes.plot(
             plan["megabytes"],
-            max(0.0, plan["retention_at"]) if pd.notna(plan["retention_at"]) else 0.0,
+            max(0.0, plan["retention_at"]) if reached else 0.0,
             MARKERS[i % len(MARKERS)],
             color=colour[plan["method"]],
-            markerfacecolor=colour[plan["method"]] if pd.notna(plan["retention_at"]) else "none",
+            markerfacecolor=colour[plan["method"]] if reached else "none",
             clip_on=False,
-            label=f"{plan['plan']}: {plan['exchanges']:,.0f} exchanges"
-            + ("" if pd.notna(plan["retention_at"]) else ", never so safe"),
+            label=f"{plan['plan']}: {plan['exchanges']:,.0f} exchanges" + ("" if reached else ", never so safe"),
         )
     axes.set_xscale("log")
     axes.set_ylim(0, 1)

@@ -29,7 +29,7 @@ import psutil
 from fl_tiprdc.errors import InputError, RunFailedError
 from simulations.command_line import Parser, experiment_parser, guard, read_experiment
 from simulations.deploy.certificates import LOOPBACK, make_certificates, make_node_key, node_key
-from simulations.deploy.loopback import interrupt
+from simulations.deploy.loopback import interrupt, start_client
 from simulations.deploy.processes import CONNECTION, LoopbackDeployment
 from simulations.deploy.split import client_folder, coordinator_folder, split
 from simulations.flower.commands import flower_environment
@@ -102,10 +102,8 @@ class Trial:
 
     def start(self, client: int, key: Path | None = None, name: str = "") -> subprocess.Popen[bytes]:
         """Start a node for a client's folder; with another key than its own, if one is given."""
-        folder = client_folder(self.root, client)
-        config: dict[str, str | int | float] = {"data": str(folder), "partition-id": client}
         own = node_key(self.deployment.keys, client)
-        return self.deployment.start_node(name or f"node-{client}", key or own, config)
+        return start_client(self.deployment, self.root, client, key or own, name or f"node-{client}")
 
     def bring(self, client: int) -> str:
         """Start a client's node, again and again as a service manager does; what it said when it was turned away.

@@ -9,13 +9,15 @@ with its own key, as on ten machines (docs/deployment.md), but all of them liste
 
 import argparse
 import signal
+import subprocess
 import tempfile
 import time
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from fl_tiprdc.config import read_toml
+from fl_tiprdc.errors import InputError
 from simulations.command_line import experiment_parser, guard, read_experiment
 from simulations.deploy.certificates import LOOPBACK, make_certificates, make_node_key
 from simulations.deploy.processes import CONNECTION, LoopbackDeployment
@@ -28,27 +30,31 @@ from simulations.flwr_run import add_open_updates, run_config_of
 METHODS = "coded"  # unless others are given
 
 
+def start_client(
+    deployment: LoopbackDeployment, folders: Path, client: int, key: Path, name: str = ""
+) -> subprocess.Popen[bytes]:
+    """Start a node for a client's folder under `folders`; `name` is that of its log, the key's unless given."""
+    config: dict[str, str | int | float] = {"data": str(client_folder(folders, client)), "partition-id": client}
+    return deployment.start_node(name or key.name, key, config)
+
+
 def start_all(deployment: LoopbackDeployment, clients: int, folders: Path) -> None:
     """Start the SuperLink, and a node for each client's folder under `folders`."""
     deployment.start_superlink()
     for client in range(clients):
         key = make_node_key(deployment.keys, client)
         deployment.register(key)
-        node_config: dict[str, str | int | float] = {
-            "data": str(client_folder(folders, client)),
-            "partition-id": client,
-        }
-        deployment.start_node(key.name, key, node_config)
+        start_client(deployment, folders, client, key)
 
 
 def methods_of(parsed: argparse.Namespace) -> str | None:
     """The methods to train, as --methods has them; None: those that --config names."""
     if parsed.methods is None and parsed.config is not None and parsed.config.is_file():
         try:
-            if "methods" in tomllib.loads(parsed.config.read_text()):
+            if "methods" in read_toml(parsed.config):
                 return None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-            return None  # what is wrong with it, reading it says
+        except InputError:
+            return None  # what is wrong with it, reading the experiment says
     return parsed.methods or METHODS
 
 
