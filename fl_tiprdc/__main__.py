@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from fl_tiprdc.contents import contents
+from fl_tiprdc.catalogue import contents
 from fl_tiprdc.errors import InputError, choose
 
 NARROWEST = 60

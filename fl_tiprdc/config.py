@@ -4,6 +4,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -518,3 +519,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot read config '{path}': {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"config '{path}' is no valid TOML: {error}") from None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a sweep."""
+
+    method: str
+    lam: float
+    seed: int

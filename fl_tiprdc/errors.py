@@ -11,6 +11,10 @@ class RunFailedError(RuntimeError):
     """A process or a run that this one only watches has failed; the message is one line."""
 
 
+class TooManyFailuresError(RuntimeError):
+    """More clients failed in an exchange than the experiment allows."""
+
+
 def require_known(kind: str, names: Iterable[str], allowed: Collection[str]) -> None:
     """Check that all `names` of some `kind` are among those `allowed`.
 

@@ -22,23 +22,24 @@ import torch
 from flwr.serverapp import Grid
 from rich.console import Console
 
-from fl_tiprdc.config import Experiment, build_experiment, merge
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.command_line.parser import Parser
+from fl_tiprdc.config import Experiment, Point, build_experiment, merge
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Attribute, Column, Description, Records
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError, require_known, require_once
+from fl_tiprdc.experiment.run_folder import open_folder
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import RUNTIMES, launch
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.server_app import Point, instruction_for, train_point, turns_for
+from fl_tiprdc.federated.server_app import instruction_for, train_point, turns_for
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.whole_file import new_array, write_whole
-from simulations.command_line import Parser, guard
 from simulations.protection_cost import compare_protections
-from simulations.running.results import open_folder
 from simulations.tables import show
 from strategies.hybrid_strategy import Exchange
 from strategies.roster import take_roster

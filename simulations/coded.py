@@ -16,13 +16,15 @@ from typing import NamedTuple
 import pandas as pd
 from rich.console import Console
 
+from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.frontier import POINT, summarize_points
+from fl_tiprdc.experiment.run_folder import ROOT, open_folder
 from fl_tiprdc.whole_file import write_whole
-from simulations.command_line import Parser, experiment_parser, guard, read_experiment, some_words
 from simulations.partitions import run_or_take
-from simulations.running.results import ROOT, open_folder
 from simulations.tables import show
 
 COLUMNS = ["dataset", "private", "partition", "method", "setting", "seed", "lam"]

@@ -10,13 +10,15 @@ methods, attacks and so on (in lists with commas too), files. Make the file anew
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 
-from fl_tiprdc.contents import contents
+from fl_tiprdc.catalogue import contents
+from fl_tiprdc.command_line.flags import experiment_parser
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.command_line.help_topics import ALL, has_topics, topics_of
+from fl_tiprdc.command_line.parser import Parser
+from fl_tiprdc.commands.audit import audit_parser
+from fl_tiprdc.commands.compare import compare_parser
 from fl_tiprdc.errors import InputError
-from simulations.audit import audit_parser
 from simulations.benchmark import benchmark_parser
-from simulations.command_line import Parser, experiment_parser, guard
-from simulations.compare import compare_parser
-from simulations.help_topics import ALL, has_topics, topics_of
 from simulations.partitions import partitions_parser
 from simulations.updates import updates_parser
 

@@ -16,15 +16,17 @@ from typing import Any, NamedTuple
 import pandas as pd
 from rich.console import Console
 
+from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import Experiment, build_experiment, merge
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.frontier import over_seeds, retention_at
+from fl_tiprdc.experiment.run_folder import ROOT, open_folder
 from fl_tiprdc.report.exchanges_figure import exchanges_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.whole_file import write_whole
-from simulations.command_line import Parser, experiment_parser, guard, read_experiment, some_words
 from simulations.partitions import run_or_take
-from simulations.running.results import ROOT, open_folder
 from simulations.tables import show
 
 LEVEL = 0.6  # the attack at which methods are compared

@@ -16,19 +16,20 @@ import psutil
 from flwr.serverapp import Grid
 from rich.console import Console
 
-from fl_tiprdc.config import Experiment, build_experiment
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.command_line.parser import Parser
+from fl_tiprdc.config import Experiment, Point, build_experiment
 from fl_tiprdc.errors import InputError, require_known
+from fl_tiprdc.experiment.run_folder import open_folder
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.launch import RUNTIMES, launch
-from fl_tiprdc.federated.server_app import Point, train_point
+from fl_tiprdc.federated.server_app import train_point
 from fl_tiprdc.whole_file import write_whole
 from simulations.benchmark import synthetic_store
-from simulations.command_line import Parser, guard
-from simulations.running.results import open_folder
 from simulations.tables import show
+from strategies.exchange_plan import EXCHANGES
 from strategies.hybrid_strategy import Exchange
 from strategies.roster import take_roster
-from strategies.turns import EXCHANGES
 
 ROWS = 32  # records a client
 WARM_UP = 0.2  # share of the rounds that are left out of the slopes: caches fill, allocators settle

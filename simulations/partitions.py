@@ -13,15 +13,17 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError, require_once
 from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_at, summarize_points
+from fl_tiprdc.experiment.run import run_experiment
+from fl_tiprdc.experiment.run_folder import ROOT, config_text, open_folder
 from fl_tiprdc.report.partition_figure import partition_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.whole_file import write_whole
-from simulations.command_line import Parser, experiment_parser, guard, read_experiment, some_words
-from simulations.run import run
-from simulations.running.results import ROOT, config_text, open_folder
 from simulations.tables import show
 
 LEVEL = 0.6  # the attack at which settings are compared
@@ -34,7 +36,7 @@ def run_or_take(experiment: Experiment, folder: Path, console: Console, resume: 
         console.print(f"{folder.name}: taken from {folder}", highlight=False)
     else:
         console.print(f"{folder.name}:", highlight=False)
-        run(experiment, folder, console, resume)
+        run_experiment(experiment, None, folder, console, resume)
     return summarize_points(pd.read_csv(folder / "metrics.csv"))
 
 

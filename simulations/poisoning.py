@@ -18,7 +18,10 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge
+from fl_tiprdc.command_line.flags import FLAGS, read_experiment
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.command_line.parser import Parser, some_words
+from fl_tiprdc.config import QUICK, Experiment, Point, build_experiment, merge
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.partition import partition
@@ -26,17 +29,16 @@ from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.errors import InputError, require_known, require_once
 from fl_tiprdc.evaluation.audit import Release, audit, truth_of
 from fl_tiprdc.evaluation.frontier import summarize_points
+from fl_tiprdc.experiment.outcome import audited_release
+from fl_tiprdc.experiment.parallel import as_done
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.run_folder import ROOT, config_text, open_folder
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.hostile import KINDS, HostileGrid, hostile_clients
-from fl_tiprdc.federated.launch import serve_on
-from fl_tiprdc.federated.messages import GroupArrays, released_groups
-from fl_tiprdc.federated.server_app import Point, Trained, train_point
+from fl_tiprdc.federated.server_app import Trained, train_point
+from fl_tiprdc.federated.serving import serve_on
 from fl_tiprdc.whole_file import write_whole
-from simulations.command_line import FLAGS, Parser, guard, read_experiment, some_words
-from simulations.running.outcome import audited_release
-from simulations.running.parallel import as_done
-from simulations.running.results import ROOT, config_text, open_folder
-from simulations.running.stages import Stages
+from fl_tiprdc.wire.arrays import GroupArrays, released_groups
 from simulations.tables import show
 from strategies.robust import AGGREGATIONS, check_aggregation
 from strategies.roster import take_roster

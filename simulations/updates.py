@@ -6,7 +6,7 @@ python simulations/updates.py --partitions by-private --quick  # a small one
 The crowd is trained by the real strategy, once for each partition and kind of exchange ("gradients": hybrid-gradient
 and adversary-gradient; "weights": local-training). At the start, in the middle and at the end the parameters are taken,
 and every client answers the same message at them. The attacker makes shadow clients of held-out people, dealt like the
-crowd, lets them answer too, and learns from their answers; see fl_tiprdc/evaluation/update_attack.py. It is tried
+crowd, lets them answer too, and learns from their answers; see fl_tiprdc/evaluation/attacks/update_attack.py. Tried
 without defence, with clipping and noise on each client, and with sums of several clients (secure aggregation).
 """
 
@@ -21,12 +21,15 @@ import pandas as pd
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from fl_tiprdc.config import Experiment
+from fl_tiprdc.command_line.flags import FLAGS, read_experiment
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.command_line.parser import Parser
+from fl_tiprdc.config import Experiment, Point
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Floats, Population
 from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, choose, require_known, require_once
-from fl_tiprdc.evaluation.update_attack import (
+from fl_tiprdc.evaluation.attacks.update_attack import (
     NONE,
     Defence,
     Reading,
@@ -36,18 +39,18 @@ from fl_tiprdc.evaluation.update_attack import (
     read_features,
     read_head,
 )
-from fl_tiprdc.federated.messages import GroupArrays, Phase
-from fl_tiprdc.federated.server_app import Point, instruction_for
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.run_folder import ROOT, config_text, open_folder
+from fl_tiprdc.experiment.sent_updates import Attacked, answers, settle, shadow_crowd, snapshots, together
+from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.report.style import save
 from fl_tiprdc.report.update_figure import update_figure
 from fl_tiprdc.seeding import derive
 from fl_tiprdc.whole_file import write_whole
-from simulations.command_line import FLAGS, Parser, guard, read_experiment
-from simulations.running.results import ROOT, config_text, open_folder
-from simulations.running.stages import Stages
-from simulations.sent_updates import Attacked, answers, settle, shadow_crowd, snapshots, together
+from fl_tiprdc.wire.arrays import GroupArrays
+from fl_tiprdc.wire.phases import Phase
 from simulations.tables import show
-from strategies.turns import EXCHANGES
+from strategies.exchange_plan import EXCHANGES
 
 COLUMNS = (
     "partition",

@@ -7,15 +7,17 @@ from flwr.app import ConfigRecord
 from flwr.serverapp import Grid
 
 from fl_tiprdc.config import FederationConfig
-from fl_tiprdc.federated.messages import Arrays, GroupArrays, pack_arrays
+from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.release.codes import digest_of
 from fl_tiprdc.release.statistics import Request
+from fl_tiprdc.wire.arrays import Arrays, GroupArrays
+from fl_tiprdc.wire.messages import pack_arrays
 from strategies.aggregation import Total
-from strategies.hybrid_strategy import Exchange, HybridStrategy, TooManyFailuresError
-from strategies.protected_mean import ProtectedMean
+from strategies.exchange_plan import question_turn
+from strategies.hybrid_strategy import Exchange, HybridStrategy
 from strategies.reply_check import COUNTED, within
 from strategies.roster import Roster
-from strategies.turns import question_turn
+from strategies.update_protection import ProtectedMean
 
 
 class CodeQuestions:

@@ -10,23 +10,21 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fl_tiprdc.federated.closing import answered, losses_of, needed
-from fl_tiprdc.federated.local_work import WEIGHTS
-from fl_tiprdc.federated.messages import CONFIG, LOSSES, GroupArrays, Update, pack_arrays
+from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.seeding import numpy_generator
+from fl_tiprdc.wire.arrays import GroupArrays
+from fl_tiprdc.wire.messages import CONFIG, LOSSES, Update, pack_arrays
+from fl_tiprdc.wire.phases import WEIGHTS
+from fl_tiprdc.wire.replies import answered, losses_of, needed
 from strategies.aggregation import Arrays, Rule, State
-from strategies.protected_mean import ProtectedMean
+from strategies.exchange_plan import Turn
 from strategies.reply_check import Replies, ReplyCheck, sort_replies
 from strategies.roster import Roster
 from strategies.secagg_reply_check import MaskedReplyCheck
 from strategies.secure_sum import SecureSumError
-from strategies.turns import Turn
+from strategies.update_protection import ProtectedMean
 
 LEADER = "extractor"  # the group that Strategy.start threads from round to round; the others are kept here
-
-
-class TooManyFailuresError(RuntimeError):
-    """More clients failed in an exchange than the experiment allows."""
 
 
 @contextmanager
@@ -86,7 +84,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         on_exchange: told about each exchange when it is done.
         done: exchanges that took place before, whose outcome `restore` is given.
         protected: how clients' updates are kept from whom; None: the server sees them as they are.
-        quorum: share of those asked whose replies close an exchange; see `fl_tiprdc.federated.closing`.
+        quorum: share of those asked whose replies close an exchange; see `fl_tiprdc.federated.quorum`.
     """
 
     def __init__(

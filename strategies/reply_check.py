@@ -16,12 +16,12 @@ import numpy.typing as npt
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
 
-from fl_tiprdc.federated.messages import (
+from fl_tiprdc.wire.arrays import Arrays
+from fl_tiprdc.wire.messages import (
     EXCHANGE,
     LOSSES,
     METRICS,
     RECORDS,
-    Arrays,
     LocalArrays,
     Update,
     unpack_arrays,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fl_tiprdc.config import Experiment, FederationConfig
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.contributions import clip_factors
+from fl_tiprdc.wire.update_rows import clip_factors
 from strategies.aggregation import Aggregate, Arrays, weighted_mean
 
 

@@ -15,7 +15,7 @@ from flwr.serverapp import Grid
 
 from fl_tiprdc.data.crowd import Ints
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.messages import CONFIG, RECORDS, SEED, WHO
+from fl_tiprdc.wire.messages import CONFIG, RECORDS, SEED, WHO
 
 
 @runtime_checkable

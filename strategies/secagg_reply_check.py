@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar, get_args, get_origin
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from fl_tiprdc.federated.messages import EXCHANGE, METRICS, LocalArrays, unpack_arrays, unpack_strictly
-from fl_tiprdc.federated.secagg.masks import KEY, SEED
-from fl_tiprdc.federated.secagg.messages import MASKED, WORDS, MaskedUpdate, Opened, Session, Shares
-from fl_tiprdc.federated.secagg.sharing import SHARE
+from fl_tiprdc.secagg.masks import KEY, SEED
+from fl_tiprdc.secagg.messages import MASKED, WORDS, MaskedUpdate, Opened, Session, Shares
+from fl_tiprdc.secagg.sharing import SHARE
+from fl_tiprdc.wire.messages import EXCHANGE, METRICS, LocalArrays, unpack_arrays, unpack_strictly
 from strategies.reply_check import BadReplyError
 
 TAG = 16  # bytes that authenticate what is sealed

@@ -1,6 +1,6 @@
 """The server's side of secure aggregation: it deals out keys and shares, and opens the sum of those who stayed.
 
-See `fl_tiprdc.federated.secagg.member` for what clients do and refuse. Who doesn't answer the first step is out of the
+See `fl_tiprdc.secagg.member` for what clients do and refuse. Who doesn't answer the first step is out of the
 exchange; who doesn't send a masked update after that has dropped, and its masks are taken off with the key that
 the others open; who is lost in the last step is in the sum all the same, as long as enough others are there.
 """
@@ -14,13 +14,10 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fl_tiprdc.config import FEWEST_IN_SUM, FederationConfig, ProtectionConfig
-from fl_tiprdc.federated.closing import answered, needed
-from fl_tiprdc.federated.contributions import Rows
-from fl_tiprdc.federated.messages import SEED, GroupArrays, Instruction
-from fl_tiprdc.federated.secagg.fixed_point import MOST_CLIENTS, Words, decode
-from fl_tiprdc.federated.secagg.masks import MaskStream, public_key
-from fl_tiprdc.federated.secagg.member import pair_mask_seed, seed_check, self_mask_seed
-from fl_tiprdc.federated.secagg.messages import (
+from fl_tiprdc.secagg.fixed_point import MOST_CLIENTS, Words, decode
+from fl_tiprdc.secagg.masks import MaskStream, public_key
+from fl_tiprdc.secagg.member import pair_mask_seed, seed_check, self_mask_seed
+from fl_tiprdc.secagg.messages import (
     KEY,
     KEYS,
     OPEN,
@@ -35,8 +32,12 @@ from fl_tiprdc.federated.secagg.messages import (
     Session,
     Shares,
 )
-from fl_tiprdc.federated.secagg.sharing import combine
+from fl_tiprdc.secagg.sharing import combine
 from fl_tiprdc.seeding import numpy_generator
+from fl_tiprdc.wire.arrays import GroupArrays
+from fl_tiprdc.wire.messages import SEED, Instruction
+from fl_tiprdc.wire.replies import answered, needed
+from fl_tiprdc.wire.update_rows import Rows
 from strategies.reply_check import Refusal, Replies, sort_replies
 from strategies.roster import Roster
 from strategies.secagg_reply_check import KeyCheck, SecretsCheck, opened_fits, shares_fit

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from flwr.serverapp import Grid
 
-from fl_tiprdc.config import METHODS, Experiment, build_experiment, merge
+from fl_tiprdc.config import METHODS, Experiment, Point, build_experiment, merge
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Crowd, Population
 from fl_tiprdc.data.partition import partition
@@ -15,7 +15,7 @@ from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.inline_grid import InlineGrid
-from fl_tiprdc.federated.server_app import Point, Trained, serve_coded
+from fl_tiprdc.federated.server_app import Trained, serve_coded
 from tests.conftest import SMALL
 
 CODES, CLIENTS, LAMBDAS = 8, 6, (0.0, 1.0)

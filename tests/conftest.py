@@ -11,15 +11,15 @@ import torch
 from flwr.serverapp import Grid
 from hypothesis import settings
 
-from fl_tiprdc.config import Experiment, build_experiment, merge
+from fl_tiprdc.config import Experiment, Point, build_experiment, merge
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Description, Population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import start_ray
-from fl_tiprdc.federated.messages import GroupArrays
-from fl_tiprdc.federated.server_app import Point, Trained, serve_point
+from fl_tiprdc.federated.server_app import Trained, serve_point
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.wire.arrays import GroupArrays
 
 # the same examples each time, so that what passes here passes elsewhere; HYPOTHESIS_PROFILE=random looks for new ones
 settings.register_profile("project", deadline=None, derandomize=True, database=None)

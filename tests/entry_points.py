@@ -8,16 +8,20 @@ from types import ModuleType
 
 import pytest
 
+import fl_tiprdc.experiment.checking as checking
+import fl_tiprdc.experiment.run as run_module
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.commands import audit
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data import load_population
-from simulations import audit, benchmark, command_line, long_run, partitions, poisoning, run, updates
+from simulations import benchmark, long_run, partitions, poisoning, updates
 
 Call = Callable[..., tuple[int | str | None, list[str]]]
 
-# entry point -> the names in it with which its work begins
+# entry point -> the names with which its work begins, in it or, of run, in the module that does the work
 WORK: dict[ModuleType, tuple[str, ...]] = {
-    run: ("run_experiment",),
-    partitions: ("run",),
+    run_module: ("carry_out",),
+    partitions: ("run_experiment",),
     updates: ("attack_partition",),
     benchmark: ("compare_runtimes", "compare_scale"),
     audit: ("audit_published",),
@@ -55,7 +59,7 @@ def caller(monkeypatch, capsys, folder: Path) -> Call:
     for module, names in WORK.items():
         for name in names:
             monkeypatch.setattr(module, name, nothing_begins)
-    for module in (command_line, poisoning, updates):
+    for module in (checking, poisoning, updates):
         monkeypatch.setattr(module, "load_population", load_once)
     monkeypatch.chdir(folder)
 
@@ -63,7 +67,7 @@ def caller(monkeypatch, capsys, folder: Path) -> Call:
         monkeypatch.setattr(sys, "argv", [str(module.__file__), *map(str, flags)])
         before = tree(folder)
         with pytest.raises(SystemExit) as exit_:
-            command_line.guard(module.main)
+            guard(module.main)
         said = capsys.readouterr()
         assert said.out == ""
         assert tree(folder) == before, "something was written"

@@ -15,7 +15,7 @@ from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.messages import LocalArrays, Update, pack_arrays, unpack_arrays, unpack_strictly
+from fl_tiprdc.wire.messages import LocalArrays, Update, pack_arrays, unpack_arrays, unpack_strictly
 from strategies.reply_check import BadReplyError, ReplyCheck
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

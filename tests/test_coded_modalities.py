@@ -4,33 +4,29 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import simulations.running.experiment as experiment_module
-from fl_tiprdc.config import DataConfig
+from fl_tiprdc.config import DataConfig, Point
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.publication_store import read_published_codes
 from fl_tiprdc.evaluation.certified import KIND
-from fl_tiprdc.federated.publication import read_published_codes
-from fl_tiprdc.federated.server_app import Point
-from simulations.running.experiment import run_experiment
-from simulations.running.kept import Kept
-from simulations.running.outcome import Outcome, release_folder
-from simulations.running.stages import Stages
+from fl_tiprdc.experiment.carry_out import carry_out
+from fl_tiprdc.experiment.outcome import Outcome, release_folder
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.resume import Kept
 from tests.coded_crowd import CODES, adult, coded
 
 
-def run_on(population: Population, folder, monkeypatch, **changes) -> tuple[Outcome, dict]:
+def run_on(population: Population, folder, **changes) -> tuple[Outcome, dict]:
     """What a run finds on a population, and the experiment."""
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: population)
     experiment = coded(**changes)
     with Stages(Console(quiet=True)) as stages:
-        return run_experiment(experiment, folder / "publication", stages, Kept(folder / "kept")), experiment
+        kept = Kept(folder / "kept")
+        return carry_out(experiment, folder / "publication", stages, kept, population=population), experiment
 
 
-def test_two_attributes_are_coupled_together_and_certified_each(monkeypatch, tmp_path):
+def test_two_attributes_are_coupled_together_and_certified_each(tmp_path):
     population = adult(2200, 300, ("sex", "race"))
-    outcome, _ = run_on(
-        population, tmp_path, monkeypatch, private=("sex", "race"), settings=("federated",), lambdas=(1.0,)
-    )
+    outcome, _ = run_on(population, tmp_path, private=("sex", "race"), settings=("federated",), lambdas=(1.0,))
     (one,) = outcome.certified
     assert list(one.certificates) == ["sex", "race"]
     assert one.certificates["sex"].delta == pytest.approx(0.025)
@@ -70,10 +66,8 @@ def test_images_and_texts(dataset, settings, monkeypatch, tmp_path):
     assert set(tasks["target"]) == set(population.contributors.tasks)
 
 
-def test_codes_of_x_alone_run_too(monkeypatch, tmp_path):
-    outcome, _ = run_on(
-        adult(), tmp_path, monkeypatch, coding={"sees_private": False}, settings=("federated",), lambdas=(1.0,)
-    )
+def test_codes_of_x_alone_run_too(tmp_path):
+    outcome, _ = run_on(adult(), tmp_path, coding={"sees_private": False}, settings=("federated",), lambdas=(1.0,))
     groups = outcome.extractors["federated", Point("coded", 1.0, 0)]
     assert groups["codes"]["plan"].shape == (CODES, CODES)
     assert outcome.certified[0].bound < 1

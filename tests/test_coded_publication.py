@@ -9,16 +9,17 @@ import pytest
 from flwr.app import MetricRecord
 
 from fl_tiprdc.data.crowd import Population
-from fl_tiprdc.errors import InputError
+from fl_tiprdc.data.publication_store import read_published_codes, read_store, whole_parts
+from fl_tiprdc.errors import InputError, TooManyFailuresError
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_work import publication_of
-from fl_tiprdc.federated.messages import pack_arrays, released_groups
-from fl_tiprdc.federated.publication import publish, read_published_codes, read_store, whole_parts
+from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.release.codes import Codes
-from strategies.hybrid_strategy import TooManyFailuresError
+from fl_tiprdc.wire.arrays import released_groups
+from fl_tiprdc.wire.messages import pack_arrays
 from strategies.roster import take_roster
 from tests.coded_crowd import CLIENTS, CODES, adult, coded, grid_of, publication_at, server_of, store_of
 

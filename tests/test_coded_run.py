@@ -8,18 +8,17 @@ import pytest
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-import simulations.running.experiment as experiment_module
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.frontier import summarize_points
 from fl_tiprdc.evaluation.limits import MEAN, limit_table
 from fl_tiprdc.evaluation.posterior_risk import RISK_COLUMNS, risk_tables
+from fl_tiprdc.experiment.carry_out import carry_out
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.report.exact_figure import exact_figures
 from fl_tiprdc.report.figures import CERTIFIED, EXACT, frontier_figure, tasks_figure
-from simulations.running.experiment import run_experiment
-from simulations.running.kept import Kept
-from simulations.running.stages import Stages
 
 
 @pytest.fixture(autouse=True)
@@ -39,13 +38,13 @@ def people():
 
 
 @pytest.fixture
-def outcome_of(people, small, tmp_path, monkeypatch):
+def outcome_of(people, small, tmp_path):
     """Runs a small experiment on a slice of Adult: its outcome."""
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: people)
 
     def outcome_of(**changes):
         stages = Stages(Console(quiet=True))
-        return run_experiment(small(**changes), tmp_path / "publication", stages, Kept(tmp_path / "kept"))
+        kept = Kept(tmp_path / "kept")
+        return carry_out(small(**changes), tmp_path / "publication", stages, kept, population=people)
 
     return outcome_of
 

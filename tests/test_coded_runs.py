@@ -3,24 +3,23 @@
 import pytest
 from rich.console import Console
 
-import simulations.running.experiment as experiment_module
+from fl_tiprdc.config import Point
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.evaluation.certified import KIND
 from fl_tiprdc.evaluation.frontier import best_models, summarize_points
-from fl_tiprdc.federated.server_app import Point
-from simulations.running.experiment import run_experiment
-from simulations.running.kept import Kept
-from simulations.running.outcome import Outcome, release_folder
-from simulations.running.stages import Stages
+from fl_tiprdc.experiment.carry_out import carry_out
+from fl_tiprdc.experiment.outcome import Outcome, release_folder
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.resume import Kept
 from tests.coded_crowd import CODES, LAMBDAS, adult, coded
 
 
-def run_on(population: Population, folder, monkeypatch, **changes) -> tuple[Outcome, dict]:
+def run_on(population: Population, folder, **changes) -> tuple[Outcome, dict]:
     """What a run finds on a population, and the experiment."""
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: population)
     experiment = coded(**changes)
     with Stages(Console(quiet=True)) as stages:
-        return run_experiment(experiment, folder / "publication", stages, Kept(folder / "kept")), experiment
+        kept = Kept(folder / "kept")
+        return carry_out(experiment, folder / "publication", stages, kept, population=population), experiment
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +93,10 @@ def test_certifying_people_are_those_from_whom_the_table_is_learnt(found, people
     assert (exact[exact["model"] == "majority"]["value"] == 0.5).all()
 
 
-def test_a_run_resumed_after_its_trainings_finds_the_same(people, found, monkeypatch, tmp_path):
+def test_a_run_resumed_after_its_trainings_finds_the_same(people, found, tmp_path):
     """The centralised codes that were kept are used as they are: certificate and all."""
     outcome, experiment, folder = found
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: people)
     with Stages(Console(quiet=True)) as stages:
-        again = run_experiment(experiment, tmp_path / "publication", stages, Kept(folder / "kept"))
+        again = carry_out(experiment, tmp_path / "publication", stages, Kept(folder / "kept"), population=people)
     assert [one.as_record() for one in again.certified] == [one.as_record() for one in outcome.certified]
     assert again.metrics.equals(outcome.metrics)

@@ -5,17 +5,18 @@ import shutil
 import numpy as np
 import pytest
 
-from fl_tiprdc.config import FederationConfig
+from fl_tiprdc.config import FederationConfig, Point
+from fl_tiprdc.data.publication_store import read_published_codes
 from fl_tiprdc.evaluation.certified import certify_release
 from fl_tiprdc.federated.launch import launch
-from fl_tiprdc.federated.messages import GroupArrays, released_groups
-from fl_tiprdc.federated.publication import publish, read_published_codes
-from fl_tiprdc.federated.server_app import Point, Trained, instruction_for
+from fl_tiprdc.federated.publication import publish
+from fl_tiprdc.federated.server_app import Trained, instruction_for
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.statistics import Request, couplings_as_arrays
+from fl_tiprdc.wire.arrays import GroupArrays, released_groups
 from strategies.code_questions import CodeQuestions
-from strategies.protected_mean import protected_mean
 from strategies.roster import take_roster
+from strategies.update_protection import protected_mean
 from tests.coded_crowd import CODES, adult, coded, grid_of, publication_at, server_of, store_of
 from tests.test_runtimes import largest_difference
 

@@ -13,17 +13,19 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+import fl_tiprdc.experiment.checking as checking
+import fl_tiprdc.experiment.run as run_module
+from fl_tiprdc.command_line.flags import FLAGS, experiment_parser, read_experiment
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.commands import run
 from fl_tiprdc.config import DataConfig, Experiment, FederationConfig, build_experiment
 from fl_tiprdc.data.own_table import DataNotice
-from fl_tiprdc.errors import InputError
+from fl_tiprdc.errors import InputError, TooManyFailuresError
+from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.evaluation.audit import COLUMNS
-from fl_tiprdc.evaluation.further_attacks import FURTHER
-from simulations import command_line, run
-from simulations.command_line import FLAGS, experiment_parser, guard, read_experiment
-from simulations.running import results
-from simulations.running.outcome import Outcome
-from simulations.running.stages import Stages
-from strategies.hybrid_strategy import TooManyFailuresError
+from fl_tiprdc.experiment import results, run_folder
+from fl_tiprdc.experiment.outcome import Outcome
+from fl_tiprdc.experiment.progress import Stages
 from tests.entry_points import load_once, tree
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,17 +33,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def _load_once(monkeypatch):
-    monkeypatch.setattr(command_line, "load_population", load_once)
+    monkeypatch.setattr(checking, "load_population", load_once)
 
 
 @pytest.fixture
 def call(monkeypatch, capsys, tmp_path):
     """Runs the main job with the given flags up to where training would start: (status, stderr lines)."""
 
-    def nothing_trains(*_):
+    def nothing_trains(*_, **__):
         raise AssertionError("wrong input was accepted")
 
-    monkeypatch.setattr(run, "run_experiment", nothing_trains)
+    monkeypatch.setattr(run_module, "carry_out", nothing_trains)
     monkeypatch.chdir(tmp_path)
 
     def call(*flags, output=None):
@@ -258,17 +260,17 @@ def test_an_output_that_cannot_be_made(call, tmp_path):
 
 def earlier_run(folder: Path) -> Path:
     folder.mkdir(parents=True)
-    for name in results.MARKS:
+    for name in run_folder.MARKS:
         (folder / name).write_text("old")
     return folder
 
 
 def test_a_run_takes_its_place_when_it_is_whole(tmp_path):
     output = earlier_run(tmp_path / "results" / "run")
-    partial = results.prepare(output)
+    partial = run_folder.prepare(output)
     (partial / "new").touch()
     assert (output / "summary.json").read_text() == "old"
-    results.finish(partial, output)
+    run_folder.finish(partial, output)
     assert list(tree(tmp_path / "results")) == ["run", "run/new"]
 
 
@@ -276,17 +278,17 @@ def test_an_empty_folder_and_a_link_to_an_earlier_run_are_fine(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(earlier_run(tmp_path / "disk" / "run"))
     for output in (tmp_path / "empty", tmp_path / "link"):
-        partial = results.prepare(output)
+        partial = run_folder.prepare(output)
         (partial / "new").touch()
-        results.finish(partial, output)
+        run_folder.finish(partial, output)
         assert [path.name for path in output.iterdir()] == ["new"]
     assert (tmp_path / "link").is_symlink()
 
 
 def test_what_a_broken_run_leaves_is_cleared(tmp_path):
-    partial = results.prepare(tmp_path / "run")
+    partial = run_folder.prepare(tmp_path / "run")
     (partial / "half").touch()
-    assert list(results.prepare(tmp_path / "run").iterdir()) == []
+    assert list(run_folder.prepare(tmp_path / "run").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -299,12 +301,12 @@ def test_what_a_broken_run_leaves_is_cleared(tmp_path):
     ],
 )
 def test_a_run_that_breaks_off_ends_with_one_line(error, status, line, monkeypatch, capsys, tmp_path):
-    def breaks(experiment, publication, *_):
+    def breaks(experiment, publication, *_, **__):
         publication.mkdir()
         (publication / "part").touch()
         raise error
 
-    monkeypatch.setattr(run, "run_experiment", breaks)
+    monkeypatch.setattr(run_module, "carry_out", breaks)
     monkeypatch.setattr(sys, "argv", ["run.py", "--output", str(tmp_path / "out"), "--clients", "3"])
     with pytest.raises(SystemExit) as exit_:
         guard(run.main)
@@ -399,7 +401,7 @@ def test_flags_of_the_data_reach_the_experiment(tmp_path):
 
 
 def test_a_note_about_the_data_is_one_line(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(run, "run_experiment", lambda *_: pytest.fail("wrong input was accepted"))
+    monkeypatch.setattr(run_module, "carry_out", lambda *_, **__: pytest.fail("wrong input was accepted"))
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     path = tmp_path / "people.csv"
     rows = "".join(f"{'mf'[i % 2]},{i % 3},{i % 7},text {i}\n" for i in range(40))
@@ -459,7 +461,7 @@ def test_columns_that_attackers_know_are_named():
 
 def test_the_default_output_names_the_run():
     experiment = build_experiment({"private": ["race", "sex"], "partition": "dirichlet:0.3", "clients": 7})
-    assert results.default_output(experiment) == ROOT / "results" / "adult-race+sex-dirichlet-0.3-7"
+    assert run_folder.default_output(experiment) == Path.cwd() / "results" / "adult-race+sex-dirichlet-0.3-7"
 
 
 # ---- results
@@ -480,13 +482,13 @@ def test_results_are_whole_and_read_back(tmp_path):
     experiment = build_experiment(
         {"private": ["sex"], "lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0, "sigma_high": 0.5}}}
     )
-    (tmp_path / "config.toml").write_text(results.config_text(experiment))  # `run` does, before the work
+    (tmp_path / "config.toml").write_text(run_folder.config_text(experiment))  # `run` does, before the work
     with open(os.devnull, "w") as nowhere, Stages(Console(file=nowhere)) as stages:  # noqa: PTH123
         summary, _ = results.write_results(tmp_path, experiment, outcome, stages)
 
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"config.toml", "metrics.csv", "rounds.csv", "summary.json", "figures", "report.html"}
-    assert set(results.MARKS) < written
+    assert set(run_folder.MARKS) < written
 
     def refuse(text):
         raise AssertionError(f"{text} is no JSON")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from flwr.app import RecordDict
 
-from fl_tiprdc.federated.messages import Update
+from fl_tiprdc.errors import TooManyFailuresError
+from fl_tiprdc.wire.messages import Update
 from strategies.code_questions import check_sums
-from strategies.hybrid_strategy import TooManyFailuresError
 from strategies.reply_check import BadReplyError, ReplyCheck, within
 
 

@@ -14,27 +14,27 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key, l
 from flwr.app import Context, RecordDict
 from scipy import stats
 
-from fl_tiprdc.config import DataConfig
+from fl_tiprdc.config import DataConfig, Point
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Records
 from fl_tiprdc.data.described_table import records_of
+from fl_tiprdc.data.publication_store import read_store
+from fl_tiprdc.deploy.certificates import main as certificates_main
+from fl_tiprdc.deploy.describe import main as describe_main
+from fl_tiprdc.deploy.own_table import main as own_table_main
+from fl_tiprdc.deploy.split import client_folder, coordinator_folder
+from fl_tiprdc.deploy.split import main as split_main
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import require_noise
 from fl_tiprdc.federated.keyed_noise import KeyedNoise
 from fl_tiprdc.federated.local_work import publication_of
-from fl_tiprdc.federated.messages import released_groups
-from fl_tiprdc.federated.own_store import OwnStore, write_own_store
-from fl_tiprdc.federated.publication import read_store
-from fl_tiprdc.federated.server_app import Point, instruction_for
-from simulations.deploy.certificates import main as certificates_main
-from simulations.deploy.describe import main as describe_main
-from simulations.deploy.own_table import main as own_table_main
-from simulations.deploy.split import client_folder, coordinator_folder
-from simulations.deploy.split import main as split_main
-from simulations.flower.client import disk
-from simulations.flower.coordinator import read_coordinator, read_deployment
-from simulations.flower.run_config import run_config_defaults
-from simulations.flower.server import server_app
+from fl_tiprdc.federated.node_store import OwnStore, write_own_store
+from fl_tiprdc.federated.server_app import instruction_for
+from fl_tiprdc.flower.client import disk
+from fl_tiprdc.flower.coordinator import read_coordinator, read_deployment
+from fl_tiprdc.flower.run_config import run_config_defaults
+from fl_tiprdc.flower.server import server_app
+from fl_tiprdc.wire.arrays import released_groups
 from tests.conftest import initial_arrays
 from tests.test_flower_apps import TINY, NodesGrid, write_table
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fl_tiprdc.errors import InputError, RunFailedError
-from simulations.deploy.faults import FAULTS, PLAIN, Ending, attempt, chosen, published, refusal, row_of
+from simulations.faults import FAULTS, PLAIN, Ending, attempt, chosen, published, refusal, row_of
 
 
 class NoProcesses:

@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.config import FederationConfig, ProtectionConfig
+from fl_tiprdc.config import FederationConfig, Point, ProtectionConfig
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation import privacy_budget as budgets
 from fl_tiprdc.evaluation.privacy_budget import budget_lines, epsilon, privacy_budget
-from fl_tiprdc.federated.contributions import clip_factors, contributions, flatten, unflatten
 from fl_tiprdc.federated.local_grid import PartitionOf
-from fl_tiprdc.federated.server_app import Point, training_name, turns_for
-from strategies.private_mean import PrivateMean
-from strategies.protected_mean import protected_mean
+from fl_tiprdc.federated.server_app import training_name, turns_for
+from fl_tiprdc.wire.update_rows import clip_factors, contributions, flatten, unflatten
+from strategies.differential_privacy import PrivateMean
 from strategies.roster import Roster
 from strategies.server_draws import SecretDraws, SeededDraws, server_draws
+from strategies.update_protection import protected_mean
 from tests.test_secagg import Faulty, train
 
 EACH_DRAWS = pytest.mark.parametrize(

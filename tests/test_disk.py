@@ -13,15 +13,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import fl_tiprdc.experiment.run as run_module
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.commands import audit, run
+from fl_tiprdc.config import Point
 from fl_tiprdc.data.crowd import Attribute, Column, Description
 from fl_tiprdc.evaluation.audit import COLUMNS, Release
-from fl_tiprdc.federated.server_app import Point
+from fl_tiprdc.experiment import results
+from fl_tiprdc.experiment.on_disk import on_disk
+from fl_tiprdc.experiment.outcome import Outcome
 from fl_tiprdc.whole_file import reserve, write_whole
-from simulations import audit, benchmark, partitions, run, updates
-from simulations.command_line import guard
-from simulations.running import results
-from simulations.running.on_disk import on_disk
-from simulations.running.outcome import Outcome
+from simulations import benchmark, partitions, updates
 from tests.entry_points import caller, tree
 from tests.test_command_line import ROOT
 
@@ -76,7 +78,7 @@ def test_a_run_on_a_full_disk_leaves_the_earlier_one(files, monkeypatch, capsys,
     for name in results.MARKS:
         (tmp_path / "out" / name).write_text("earlier")
     before = tree(tmp_path)
-    monkeypatch.setattr(run, "run_experiment", lambda *_: outcome())
+    monkeypatch.setattr(run_module, "carry_out", lambda *_, **__: outcome())
     arguments = ["--clients", "3", "--methods", "tiprdc+", "--lambdas", "0.1,0.9", "--output", str(tmp_path / "out")]
     arguments += ["--track", "none"]
     with monkeypatch.context() as patch:

@@ -13,26 +13,26 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import fl_tiprdc
-import simulations.running.experiment as experiment_module
+import fl_tiprdc.experiment.carry_out as carry_out_module
 from fl_tiprdc.config import METHODS, DataConfig, MethodConfig, NetworkConfig
 from fl_tiprdc.data.adult import load_adult
 from fl_tiprdc.data.column_encoding import encode_frame, fit_columns
 from fl_tiprdc.data.crowd import Attribute, Column, Description
 from fl_tiprdc.data.description_file import read_description, write_description
 from fl_tiprdc.data.population import hold_out
+from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.experiment.carry_out import carry_out
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.results import extractor_card
+from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.extractor.card import ARRAYS, CARD, Card, write_extractor
 from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.extractor.transformer import TiprdcTransformer
-from fl_tiprdc.federated.publication import read_store
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.draws import draws_from
 from fl_tiprdc.release.noise import key_of, normal_of
 from fl_tiprdc.seeding import torch_generator
-from simulations.running.experiment import run_experiment
-from simulations.running.kept import Kept
-from simulations.running.results import extractor_card
-from simulations.running.stages import Stages
 
 HIDDEN = (Attribute("group", ("a", "b")),)
 HALVES = ((0.5, 0.5),)
@@ -258,9 +258,8 @@ def test_a_description_is_the_same_after_its_file(population, tmp_path):
 
 
 def test_a_runs_extractors_load_and_release_like_its_clients(small, population, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: population)
-    monkeypatch.setattr(experiment_module, "_audit", lambda *_: pd.DataFrame())
-    monkeypatch.setattr(experiment_module, "attack_further", lambda *_: pd.DataFrame())
+    monkeypatch.setattr(carry_out_module, "_audit", lambda *_: pd.DataFrame())
+    monkeypatch.setattr(carry_out_module, "attack_further", lambda *_: pd.DataFrame())
     experiment = small(
         methods=("tiprdc+",),
         settings=("federated", "centralized"),
@@ -268,7 +267,9 @@ def test_a_runs_extractors_load_and_release_like_its_clients(small, population, 
         centralized={"steps": 2},
     )
     with Stages(Console(quiet=True)) as stages:
-        outcome = run_experiment(experiment, tmp_path / "publication", stages, Kept(tmp_path / "kept"))
+        outcome = carry_out(
+            experiment, tmp_path / "publication", stages, Kept(tmp_path / "kept"), population=population
+        )
     for (setting, point), groups in outcome.extractors.items():
         write_extractor(tmp_path / setting, extractor_card(experiment, outcome, setting, point), groups)
     extractor = fl_tiprdc.Extractor.load(tmp_path / "federated")

@@ -16,21 +16,20 @@ from flwr.app import ConfigRecord, Error, Message, MessageType, RecordDict
 from rich.console import Console
 
 import fl_tiprdc.federated.cohort_grid as cohort_grid
-import simulations.running.experiment as experiment_module
-from fl_tiprdc.config import build_experiment
-from fl_tiprdc.errors import InputError
+from fl_tiprdc.config import Point, build_experiment
+from fl_tiprdc.errors import InputError, TooManyFailuresError
+from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.closing import QuorumGrid, closing, needed
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_grid import FIRST_NODE, LOST, RAISED, LocalGrid, answer, identify, node_context, stamp
-from fl_tiprdc.federated.messages import pack_arrays
-from fl_tiprdc.federated.server_app import Point, instruction_for, train_point
+from fl_tiprdc.federated.quorum import QuorumGrid, closing
+from fl_tiprdc.federated.server_app import instruction_for, train_point
 from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
-from simulations import run
-from strategies.hybrid_strategy import TooManyFailuresError
+from fl_tiprdc.wire.messages import pack_arrays
+from fl_tiprdc.wire.replies import needed
 from strategies.roster import take_roster
 from tests.conftest import initial_arrays
 from tests.test_strategy import AVERAGING, Clients, update
@@ -303,7 +302,6 @@ def test_flower_counts_clients_that_raise_too(small, make_store, population):
 
 
 def test_failures_end_up_in_rounds_in_the_summary_and_in_one_closing_line(small, population, monkeypatch, tmp_path):
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: population)
     answer_all = InlineGrid._answer
 
     def failing(grid, messages, timeout):
@@ -319,7 +317,7 @@ def test_failures_end_up_in_rounds_in_the_summary_and_in_one_closing_line(small,
     federation = {"rounds": 2, "allowed_failures": 0.4}
     experiment = small(settings=("federated",), methods=("tiprdc",), private=("sex",), federation=federation)
     said = io.StringIO()
-    run.run(experiment, tmp_path / "out", Console(file=said, width=200))
+    run_experiment(experiment, population, tmp_path / "out", Console(file=said, width=200))
     rounds = pd.read_csv(tmp_path / "out" / "rounds.csv")
     assert rounds["failure_kinds"].tolist() == ["error:1 silent:1"] * 2
     assert rounds["failures"].tolist() == [2, 2]

@@ -17,6 +17,8 @@ from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 import fl_tiprdc.federated.cohort_grid as cohort_grid
 import fl_tiprdc.federated.cohorts as cohorts
+from fl_tiprdc.config import Point
+from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
@@ -24,9 +26,8 @@ from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_grid import FIRST_NODE, LOST, RAISED
-from fl_tiprdc.federated.messages import pack_arrays, unpack_groups
-from fl_tiprdc.federated.server_app import Point, instruction_for
-from strategies.hybrid_strategy import TooManyFailuresError
+from fl_tiprdc.federated.server_app import instruction_for
+from fl_tiprdc.wire.messages import pack_arrays, unpack_groups
 from tests.conftest import initial_arrays, serve
 
 CLIENTS = 6
@@ -219,8 +220,8 @@ def joined(address: str, folder: str) -> None:
     from fl_tiprdc.config import build_experiment, merge
     from fl_tiprdc.data import load_population
     from fl_tiprdc.data.partition import partition
+    from fl_tiprdc.experiment.parallel import as_done
     from fl_tiprdc.federated.client_store import write_client_store
-    from simulations.running.parallel import as_done
     from tests.conftest import SMALL
 
     for _ in range(0 if address.startswith("ray://") else 60):  # until the cluster is there

@@ -8,14 +8,14 @@ import pytest
 
 from fl_tiprdc.__main__ import main as list_contents
 from fl_tiprdc.baselines import BASELINES
+from fl_tiprdc.catalogue import ROOT, contents
+from fl_tiprdc.command_line.help_topics import ALL, MAIN, TOPICS, has_topics, topics_of
 from fl_tiprdc.config import METHODS
-from fl_tiprdc.contents import ROOT, contents
 from fl_tiprdc.data import DATASETS
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.further_attacks import FURTHER
+from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.federated.launch import RUNTIMES
 from simulations.completion import FILES, KINDS, OTHERS, PARSERS, script
-from simulations.help_topics import ALL, MAIN, TOPICS, has_topics, topics_of
 from strategies.robust import AGGREGATIONS
 
 SCREEN = 40

@@ -9,19 +9,19 @@ import pytest
 from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid
 
-import simulations.flower.commands as flower_commands
+import fl_tiprdc.flower.commands as flower_commands
+from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.commands.run import main
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError, RunFailedError
+from fl_tiprdc.experiment.run_folder import ROOT
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.local_grid import FIRST_NODE, answer, identify, stamp
-from simulations.command_line import experiment_parser, read_experiment
-from simulations.flower.client import client_app
-from simulations.flower.run_config import ELSEWHERE, flags_of, read_run_config, run_config_defaults
-from simulations.flower.server import server_app
-from simulations.flower.simulated_clients import simulated_store
-from simulations.run import main
-from simulations.running.results import ROOT
+from fl_tiprdc.flower.client import client_app
+from fl_tiprdc.flower.run_config import ELSEWHERE, flags_of, read_run_config, run_config_defaults
+from fl_tiprdc.flower.server import server_app
+from fl_tiprdc.flower.simulated_clients import simulated_store
 
 TINY = """
 baselines = []
@@ -99,9 +99,7 @@ def run_config(tmp_path):
 
 def test_the_projects_run_config_is_the_flags_of_run_py():
     written = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
-    assert written["config"] == run_config_defaults(), (
-        "python -m simulations.flower.run_config prints what belongs there"
-    )
+    assert written["config"] == run_config_defaults(), "python -m fl_tiprdc.flower.run_config prints what belongs there"
     flags = {key.replace("-", "_") for key in written["config"]} - {*OTHERS, "coordinator", "open_updates"}
     assert flags | set(ELSEWHERE) == set(vars(experiment_parser("").parse_args([]))) - OTHERS
 
@@ -150,7 +148,7 @@ def test_the_server_app_leaves_what_run_py_leaves(run_config, tmp_path):
 
 @pytest.mark.parametrize("nodes", [2, 4])
 def test_a_federation_of_another_size_is_refused(nodes, run_config, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("simulations.flower.server.SETTLED", 0.1)
+    monkeypatch.setattr("fl_tiprdc.flower.server.SETTLED", 0.1)
     with pytest.raises(InputError, match=f"has {nodes} nodes and the run 3 clients: --federation-config 'num-super"):
         server_app(NodesGrid(run_config, nodes), Context(1, 1, {}, RecordDict(), run_config))
     assert capsys.readouterr().err.startswith(f"failed: the federation has {nodes} nodes")

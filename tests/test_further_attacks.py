@@ -9,11 +9,10 @@ import pytest
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-import simulations.running.experiment as experiment_module
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.attacks.registry import FURTHER, LEAST, Case, named_attacks
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
-from fl_tiprdc.evaluation.further_attacks import FURTHER, LEAST, Case, named_attacks
 from fl_tiprdc.evaluation.further_summary import (
     HEADINGS,
     KNOWN_HEADING,
@@ -23,10 +22,10 @@ from fl_tiprdc.evaluation.further_summary import (
     summarize_further,
     summarize_known,
 )
+from fl_tiprdc.experiment.further_attacks import Job, attacked_jobs
+from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.report.further_figures import PERSON, TITLES, further_figures
 from fl_tiprdc.report.known_record_figure import known_record_figures
-from simulations.run import run
-from simulations.running.further import Job, attacked_jobs
 
 PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=20)
 
@@ -89,13 +88,12 @@ def test_federated_releases_stand_for_centralised_ones():
 
 
 @pytest.fixture
-def attacked(population, small, tmp_path, monkeypatch):
+def attacked(population, small, tmp_path):
     """Runs an experiment on a slice of Adult with all attacks: (folder, metrics)."""
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: population)
 
     def attacked(name, **changes):
         audit = {"further": tuple(FURTHER), "known": ("age", "education")}
-        run(small(audit=audit, **changes), tmp_path / name, Console(quiet=True))
+        run_experiment(small(audit=audit, **changes), population, tmp_path / name, Console(quiet=True))
         return tmp_path / name, pd.read_csv(tmp_path / name / "metrics.csv")
 
     return attacked

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord
 
+from fl_tiprdc.config import Point
+from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_grid import FIRST_NODE, stamp
-from fl_tiprdc.federated.messages import LocalArrays, Update, pack_arrays
-from fl_tiprdc.federated.server_app import Point, Trained, train_point
-from strategies.hybrid_strategy import TooManyFailuresError
+from fl_tiprdc.federated.server_app import Trained, train_point
+from fl_tiprdc.wire.messages import LocalArrays, Update, pack_arrays
 from strategies.roster import take_roster
 from tests.conftest import initial_arrays
 from tests.test_strategy import AVERAGING, Clients, arrays, update

@@ -11,7 +11,7 @@ import pytest
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.adult import load_adult
-from fl_tiprdc.federated.publication import write_part
+from fl_tiprdc.data.publication_store import write_part
 from fl_tiprdc.federated.publication_card import PublicationFacts, write_card
 from tests.test_coded_extractor import SEX, any_codes
 from tests.test_extractor import built

@@ -5,9 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
+from fl_tiprdc.config import Point
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.kept_extractors import MOST, KeptExtractors
-from fl_tiprdc.federated.server_app import Point, instruction_for
+from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.codes import digest_of
 from fl_tiprdc.release.statistics import Request

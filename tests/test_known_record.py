@@ -6,8 +6,7 @@ import pytest
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Column
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
-from fl_tiprdc.evaluation.known_record import (
+from fl_tiprdc.evaluation.attacks.known_record import (
     CATEGORIES,
     column_knowledge,
     default_ladders,
@@ -18,6 +17,7 @@ from fl_tiprdc.evaluation.known_record import (
     short_rung_name,
     telling,
 )
+from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
 
 CONFIG = AuditConfig(bootstrap=40)
 TABLE = (

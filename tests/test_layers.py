@@ -2,6 +2,8 @@
 
 import ast
 import gc
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +19,27 @@ from fl_tiprdc.hybrid.step import HybridStep
 ROOT = Path(__file__).resolve().parent.parent
 # from the lowest layer up; a module may import its own layer and those before it
 LAYERS = (
-    ("fl_tiprdc.errors", "fl_tiprdc.seeding", "fl_tiprdc.whole_file"),
+    ("fl_tiprdc.errors",),
+    ("fl_tiprdc.seeding", "fl_tiprdc.whole_file"),
     ("fl_tiprdc.config",),
     ("fl_tiprdc.data",),
     ("fl_tiprdc.models",),
     ("fl_tiprdc.release",),
     ("fl_tiprdc.hybrid",),
     ("fl_tiprdc.baselines",),
-    ("strategies", "fl_tiprdc.federated"),
+    ("fl_tiprdc.wire",),
+    ("fl_tiprdc.secagg",),
+    ("strategies",),
+    ("fl_tiprdc.federated",),
     ("fl_tiprdc.evaluation",),
     ("fl_tiprdc.extractor",),
     ("fl_tiprdc.report",),
-    ("fl_tiprdc.contents",),
+    ("fl_tiprdc.experiment",),
+    ("fl_tiprdc.command_line",),
+    ("fl_tiprdc.flower",),
+    ("fl_tiprdc.catalogue",),
+    ("fl_tiprdc.commands",),
+    ("fl_tiprdc.deploy",),
     ("fl_tiprdc.__main__",),
     ("simulations",),
 )
@@ -74,12 +85,19 @@ def test_training_knows_nothing_of_flower_and_flower_code_nothing_of_losses():
         used = imports(path)
         if name.startswith(("fl_tiprdc.hybrid", "fl_tiprdc.models", "fl_tiprdc.data")):
             assert not [module for module in used if module.split(".")[0] in {"flwr", "ray"}], name
-        if name.startswith(("fl_tiprdc.federated", "strategies")):
+        if name.startswith(("fl_tiprdc.federated", "fl_tiprdc.wire", "fl_tiprdc.secagg", "strategies")):
             assert "fl_tiprdc.hybrid.bounds" not in used, name
             assert "torch.nn" not in used, name
         if name.startswith(("fl_tiprdc.federated", "strategies", "fl_tiprdc.hybrid")):
             # the type with task labels: training gets Records
             assert not {"fl_tiprdc.data.crowd.Crowd", "fl_tiprdc.data.crowd.Population"} & used, name
+
+
+def test_an_audit_of_somebodys_release_needs_neither_flower_nor_ray():
+    seen = "import sys, fl_tiprdc.commands.audit; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", seen], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "fl_tiprdc" in done.stdout.split()
+    assert not {"flwr", "ray", "strategies"} & set(done.stdout.split())
 
 
 def reachable_arrays(*roots: object) -> list[np.ndarray]:

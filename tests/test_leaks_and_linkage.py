@@ -7,12 +7,12 @@ from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.config import AuditConfig
-from fl_tiprdc.evaluation import leaks as leaks_module
+from fl_tiprdc.evaluation.attacks import leaks as leaks_module
+from fl_tiprdc.evaluation.attacks.leaks import leaks
+from fl_tiprdc.evaluation.attacks.linkage import LEAST, OWN, POOLED, bundle, linkage, pool
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import MAJORITY
-from fl_tiprdc.evaluation.leaks import leaks
 from fl_tiprdc.evaluation.levels import at_level, split_levels
-from fl_tiprdc.evaluation.linkage import LEAST, OWN, POOLED, bundle, linkage, pool
 
 PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bootstrap=60)
 ONE = PANEL.model_copy(update={"attackers": ("logistic",)})

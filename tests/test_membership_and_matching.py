@@ -9,10 +9,8 @@ from torch.nn import functional
 from fl_tiprdc.config import AuditConfig, CentralizedConfig
 from fl_tiprdc.data.crowd import Attribute, Column, Description, Records
 from fl_tiprdc.data.raw_features import raw_features
-from fl_tiprdc.evaluation.audit import COLUMNS, Release
-from fl_tiprdc.evaluation.averaging import averaging_attack, mean_release, noise_left
-from fl_tiprdc.evaluation.classifiers import MAJORITY
-from fl_tiprdc.evaluation.membership import (
+from fl_tiprdc.evaluation.attacks.averaging import averaging_attack, mean_release, noise_left
+from fl_tiprdc.evaluation.attacks.membership import (
     COMPANY,
     LOSSES,
     REPRESENTATIONS,
@@ -21,7 +19,9 @@ from fl_tiprdc.evaluation.membership import (
     sampled_losses,
     white_box_records,
 )
-from fl_tiprdc.evaluation.reidentification import reidentify, share_with_interval
+from fl_tiprdc.evaluation.attacks.reidentification import reidentify, share_with_interval
+from fl_tiprdc.evaluation.audit import COLUMNS, Release
+from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.draws import seeded_draws
@@ -242,7 +242,7 @@ def test_stacked_losses_are_those_of_one_record_after_the_other(task, small, mon
 
 def test_losses_of_some_records_only(task, small, monkeypatch):
     """Those drawn have their own losses, whichever rows are looked at; the others are left out of the attack."""
-    from fl_tiprdc.evaluation import membership as module
+    from fl_tiprdc.evaluation.attacks import membership as module
 
     _, members, others = task
     step, groups, (whole, whole_others) = losses_after(task, small, 2)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, RecordDict
 
-from fl_tiprdc.config import build_experiment
-from fl_tiprdc.federated.messages import (
+from fl_tiprdc.config import Point, build_experiment
+from fl_tiprdc.federated.server_app import instruction_for
+from fl_tiprdc.wire.messages import (
     CohortUpdate,
     Instruction,
     LocalArrays,
@@ -16,7 +17,6 @@ from fl_tiprdc.federated.messages import (
     unpack_array,
     unpack_arrays,
 )
-from fl_tiprdc.federated.server_app import Point, instruction_for
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (5,), (), (0, 7), (2, 3, 4)])

@@ -8,23 +8,20 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from fl_tiprdc.config import DataConfig, build_experiment, read_toml
+from fl_tiprdc.config import DataConfig, Point, build_experiment, read_toml
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Crowd, Description, Population
 from fl_tiprdc.data.partition import check_clients, partition
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.evaluation.audit import COMPONENTS, narrow
-from fl_tiprdc.evaluation.further_attacks import FURTHER
+from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
-from fl_tiprdc.federated.server_app import Point
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release import release
 from fl_tiprdc.release.draws import draws_from
 from fl_tiprdc.seeding import torch_generator
-from simulations import command_line
-from simulations.run import run
-from simulations.running import experiment as experiment_module
 from tests.test_networks import IMAGES, TEXTS, some
 from tests.test_runtimes import federate, largest_difference
 
@@ -41,10 +38,8 @@ def names(records=300) -> Population:
 
 
 @pytest.mark.parametrize("load", [avatars, names])
-def test_a_run_from_records_to_audit(load, small, tmp_path, monkeypatch):
+def test_a_run_from_records_to_audit(load, small, tmp_path):
     population = load()
-    for module in (experiment_module, command_line):
-        monkeypatch.setattr(module, "load_population", lambda *_: population)
     audit = {
         "reconstruct": "always",
         "reconstruction_steps": 5,
@@ -53,7 +48,7 @@ def test_a_run_from_records_to_audit(load, small, tmp_path, monkeypatch):
     }
     changes = {"audit": audit}
     experiment = small(methods=("tiprdc", "tiprdc+"), private=("u",), clients=5, **changes)
-    run(experiment, tmp_path / "run", Console(quiet=True))
+    run_experiment(experiment, population, tmp_path / "run", Console(quiet=True))
     metrics = pd.read_csv(tmp_path / "run" / "metrics.csv")
     assert set(metrics["setting"]) == {"raw", "baseline", "centralized", "federated"}
     assert set(metrics[metrics["kind"] == "task"]["target"]) == set(population.contributors.tasks)

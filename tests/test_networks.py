@@ -10,7 +10,7 @@ from fl_tiprdc.data.crowd import Attribute, Description, Records
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.hybrid.batches import Member
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
-from fl_tiprdc.hybrid.program import program_for
+from fl_tiprdc.hybrid.schedule import program_for
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Batch, HybridStep
 from fl_tiprdc.models.batch_norm import MOMENTUM, BatchNorm2d
 from fl_tiprdc.models.networks import build_networks, representation_shape

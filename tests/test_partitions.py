@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import simulations.command_line as command_line
-import simulations.running.experiment as experiment_module
+import fl_tiprdc.experiment.checking as checking
 from fl_tiprdc.report.partition_figure import partition_figure
 from simulations import partitions
 from simulations.partitions import compare_partitions
@@ -31,8 +30,7 @@ bootstrap = 5
 
 @pytest.fixture
 def arguments(population, monkeypatch, tmp_path):
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: population)
-    monkeypatch.setattr(command_line, "load_population", lambda *_: population)
+    monkeypatch.setattr(checking, "load_population", lambda *_: population)
     (tmp_path / "small.toml").write_text(CONFIG)
     return ["--config", str(tmp_path / "small.toml"), "--output", str(tmp_path / "study")]
 

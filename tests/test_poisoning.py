@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.config import build_experiment
+from fl_tiprdc.command_line import flags as command_line
+from fl_tiprdc.config import Point, build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.hostile import KINDS, LEAK, SCALE, Asked, HostileGrid, hostile_clients
 from fl_tiprdc.federated.local_grid import FIRST_NODE
-from fl_tiprdc.federated.server_app import Point, instruction_for, train_point
+from fl_tiprdc.federated.server_app import instruction_for, train_point
 from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
-from simulations import command_line, poisoning
+from simulations import poisoning
 from strategies.robust import AGGREGATIONS, check_aggregation
 from strategies.roster import take_roster
 from tests.conftest import initial_arrays

@@ -9,18 +9,18 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
+from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.config import Point
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.partition import partition
+from fl_tiprdc.data.publication_store import read_store
+from fl_tiprdc.deploy.certificates import LOOPBACK, make_certificates, make_node_key
+from fl_tiprdc.deploy.loopback import start_all
+from fl_tiprdc.deploy.processes import CONNECTION, LoopbackDeployment
+from fl_tiprdc.deploy.split import coordinator_folder, split
 from fl_tiprdc.federated.client_store import write_client_store
 from fl_tiprdc.federated.launch import launch
-from fl_tiprdc.federated.publication import read_store
-from fl_tiprdc.federated.server_app import Point
-from simulations.command_line import experiment_parser, read_experiment
-from simulations.deploy.certificates import LOOPBACK, make_certificates, make_node_key
-from simulations.deploy.loopback import start_all
-from simulations.deploy.processes import CONNECTION, LoopbackDeployment
-from simulations.deploy.split import coordinator_folder, split
-from simulations.flower.commands import submit
+from fl_tiprdc.flower.commands import submit
 from tests.conftest import serve
 from tests.test_flower_apps import TINY, write_table
 

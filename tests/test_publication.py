@@ -12,18 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 from flwr.app import Array, ArrayRecord, Message, MetricRecord
 
-from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.averaging import noise_left
+from fl_tiprdc.config import Point
+from fl_tiprdc.data.publication_store import read_store, write_part
+from fl_tiprdc.errors import InputError, TooManyFailuresError
+from fl_tiprdc.evaluation.attacks.averaging import noise_left
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_grid import stamp
 from fl_tiprdc.federated.local_work import publication_of
-from fl_tiprdc.federated.messages import pack_arrays, released_groups
-from fl_tiprdc.federated.part_check import check_part
-from fl_tiprdc.federated.publication import publish, read_store, write_part
-from fl_tiprdc.federated.server_app import Point, instruction_for
-from strategies.hybrid_strategy import TooManyFailuresError
+from fl_tiprdc.federated.publication import publish
+from fl_tiprdc.federated.publication_check import check_part
+from fl_tiprdc.federated.server_app import instruction_for
+from fl_tiprdc.wire.arrays import released_groups
+from fl_tiprdc.wire.messages import pack_arrays
 from strategies.roster import take_roster
 from tests.conftest import initial_arrays
 

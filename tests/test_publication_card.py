@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from fl_tiprdc.data.crowd import Attribute
+from fl_tiprdc.data.publication_store import clear, read_published_codes, read_store, write_part
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.certified import certify_release, sentence
 from fl_tiprdc.evaluation.publication_files import read_publication
-from fl_tiprdc.federated.publication import _clear, read_published_codes, read_store, write_part
 from fl_tiprdc.federated.publication_card import LARGER, SIZES, PublicationFacts, write_card
 from tests.test_coded_extractor import AGE, SEX, any_codes
 
@@ -119,7 +119,7 @@ def test_the_folder_is_still_read_and_a_new_release_takes_card_and_codebook_away
     assert len(read_publication(tmp_path).z) == len(codes)  # an audit takes the codebook for no part
     (tmp_path / ".codebook.parquet.partial").write_bytes(b"PAR1")
     (tmp_path / "notes.txt").write_text("somebody's")
-    _clear(tmp_path)
+    clear(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

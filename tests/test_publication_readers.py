@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fl_tiprdc.federated.publication import write_part
+from fl_tiprdc.data.publication_store import write_part
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "how-to" / "read-a-publication.md"
 PLACE = "results/adult-sex-iid-100/publication/federated/tiprdc+/lam-0.5/seed-0"

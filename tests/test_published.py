@@ -11,7 +11,10 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.commands import audit as command
 from fl_tiprdc.config import AuditConfig
+from fl_tiprdc.data.publication_store import read_store, write_part
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.classifiers import MAJORITY
@@ -23,9 +26,6 @@ from fl_tiprdc.evaluation.published import (
     summarize_published,
 )
 from fl_tiprdc.evaluation.record_keys import ROW_ORDER, join
-from fl_tiprdc.federated.publication import read_store, write_part
-from simulations import audit as command
-from simulations.command_line import guard
 from tests.entry_points import tree
 
 PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=50, further=())

@@ -9,17 +9,17 @@ import pytorch_msssim
 import torch
 from rich.console import Console
 
-import simulations.running.experiment as experiment_module
+import fl_tiprdc.experiment.carry_out as carry_out_module
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import PADDING, Attribute, Column, Crowd, Description, Population
+from fl_tiprdc.evaluation.attacks.reconstruction import Examples, is_wanted, reconstruct
 from fl_tiprdc.evaluation.audit import COLUMNS, Release
 from fl_tiprdc.evaluation.frontier import summarize_points
 from fl_tiprdc.evaluation.image_decoder import ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, psnr, scales_and_window, ssim
-from fl_tiprdc.evaluation.reconstruction import Examples, is_wanted, reconstruct
+from fl_tiprdc.experiment.further_attacks import Job
+from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
-from simulations.run import run
-from simulations.running.further import Job
 
 ATTRIBUTES = (Attribute("u", ("a", "b")),)
 CONFIG = AuditConfig(reconstruct="always", reconstruction_records=400, reconstruction_steps=100, bootstrap=50)
@@ -306,14 +306,13 @@ def test_images_keep_their_shape_in_narrow_figures():
 def test_a_run_on_images_leaves_rows_and_the_figure(small, tmp_path, monkeypatch):
     x, codes = some_images(300)
     parts = [crowd_of(x[:200], image_description(x), tasks=True), crowd_of(x[200:], image_description(x), tasks=True)]
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: Population(*parts))
 
     def trained(experiment, population, stages, outcome, rounds, kept):
         where = {"setting": "centralized", "method": "tiprdc+", "lam": 0.1, "seed": 0, "round": 1, "phase": "update"}
         rounds.append({**where, "privacy": 0.7, "information": 0.1, "adversary": 0.6})
         return [Job(release(codes, 200, setting="centralized", lam=lam)) for lam in experiment.lambdas]
 
-    monkeypatch.setattr(experiment_module, "train_at_one_place", trained)
+    monkeypatch.setattr(carry_out_module, "train_at_one_place", trained)
     experiment = small(
         settings=("centralized", "baseline"),
         methods=("tiprdc+",),
@@ -321,7 +320,7 @@ def test_a_run_on_images_leaves_rows_and_the_figure(small, tmp_path, monkeypatch
         lambdas=(0.1, 0.9),
         audit={"reconstruction_steps": 20},
     )
-    run(experiment, tmp_path / "run", Console(quiet=True))
+    run_experiment(experiment, Population(*parts), tmp_path / "run", Console(quiet=True))
     metrics = pd.read_csv(tmp_path / "run" / "metrics.csv")
     rows = metrics[metrics["kind"] == "reconstruction"]
     assert set(zip(rows["setting"], rows["lam"], strict=True)) == {

@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fl_tiprdc.commands.compare import main, read_runs
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.frontier import best_models, summarize_points
 from fl_tiprdc.report.page import render_page, write_page
 from fl_tiprdc.report.page_tables import attacker_rows, certificate_rows, page_tables, task_rows, together
 from fl_tiprdc.report.run_tables import read_run
 from fl_tiprdc.report.training_curves import MOST, training_curves
-from simulations.compare import main, read_runs
 from tests.report_folder import HOSTILE, TASKS, draw_pictures, make_run, some_metrics
 from tests.test_report import some_rounds
 

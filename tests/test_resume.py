@@ -13,14 +13,15 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-import simulations.run as run_module
+import fl_tiprdc.experiment.run as run_module
+from fl_tiprdc.config import Point
+from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.inline_grid import InlineGrid
-from fl_tiprdc.federated.publication import read_store
-from fl_tiprdc.federated.server_app import Point, train_point
-from simulations.running.kept import Kept
+from fl_tiprdc.federated.server_app import train_point
 from strategies.roster import take_roster
 
 ROOT = Path(__file__).parent.parent
@@ -206,21 +207,23 @@ def test_a_damaged_part_that_was_kept_is_refused_by_its_name(tmp_path):
                 read()
 
 
-def test_resuming_with_other_settings_is_refused_and_loses_nothing(small, tmp_path, monkeypatch):
+def test_resuming_with_other_settings_is_refused_and_loses_nothing(small, population, tmp_path, monkeypatch):
     from rich.console import Console
 
-    def fail(experiment, publication, stages, kept):
+    def fail(experiment, publication, stages, kept, **_):
         kept.keep("centralized/x", {"a": np.ones(1, np.float32)})
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "run_experiment", fail)
+    monkeypatch.setattr(run_module, "carry_out", fail)
     with pytest.raises(KeyboardInterrupt):
-        run_module.run(small(), tmp_path / "run", Console(quiet=True))
+        run_module.run_experiment(small(), population, tmp_path / "run", Console(quiet=True))
     made = tmp_path / ".run.partial" / "kept" / "centralized" / "x.safetensors"
     assert made.is_file()
     with pytest.raises(InputError, match="another 'lambdas'"):
-        run_module.run(small(lambdas=(0.3,)), tmp_path / "run", Console(quiet=True), resume=True)
+        run_module.run_experiment(small(lambdas=(0.3,)), population, tmp_path / "run", Console(quiet=True), resume=True)
     assert made.is_file()
     with pytest.raises(KeyboardInterrupt):  # where it takes place may change
-        run_module.run(small(runtime="inline"), tmp_path / "run", Console(quiet=True), resume=True)
+        run_module.run_experiment(
+            small(runtime="inline"), population, tmp_path / "run", Console(quiet=True), resume=True
+        )
     assert made.is_file()

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from fl_tiprdc.config import FederationConfig, MethodConfig, build_experiment
+from fl_tiprdc.config import FederationConfig, MethodConfig, Point, build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_grid import FIRST_NODE
-from fl_tiprdc.federated.messages import pack_arrays, unpack_arrays
-from fl_tiprdc.federated.server_app import Point, train_point
+from fl_tiprdc.federated.server_app import train_point
+from fl_tiprdc.wire.messages import pack_arrays, unpack_arrays
 from strategies.aggregation import Average, ServerAdam, weighted_mean
+from strategies.exchange_plan import gradient_turns, weight_turns
 from strategies.robust import (
     AGGREGATIONS,
     aggregate_for,
@@ -22,7 +23,6 @@ from strategies.robust import (
     trimmed_mean,
 )
 from strategies.roster import take_roster
-from strategies.turns import gradient_turns, weight_turns
 from tests.conftest import initial_arrays
 
 ROBUST = [name for name in AGGREGATIONS if name != "mean"]

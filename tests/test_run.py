@@ -9,14 +9,16 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-import simulations.command_line as command_line
-import simulations.running.experiment as experiment_module
-import simulations.running.federated_stage as federated_stage
+import fl_tiprdc.experiment.checking as checking
+import fl_tiprdc.experiment.federated_stage as federated_stage
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.commands.run import main
+from fl_tiprdc.data.publication_store import read_store
+from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.frontier import VALIDATION
-from fl_tiprdc.federated.publication import read_store
-from simulations.run import closing_table, main, run
-from strategies.hybrid_strategy import TooManyFailuresError
+from fl_tiprdc.experiment.closing_table import closing_table
+from fl_tiprdc.experiment.run import run_experiment
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,7 @@ def slice_of_adult(population):
         return population
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(experiment_module, "load_population", load)
-        monkeypatch.setattr(command_line, "load_population", load)
+        monkeypatch.setattr(checking, "load_population", load)
         yield
 
 
@@ -38,10 +39,10 @@ def quiet() -> Console:
 
 
 @pytest.fixture(scope="module")
-def finished(small, slice_of_adult, tmp_path_factory):
+def finished(small, population, tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("finished")
     experiment = small(lambdas=(0.1, 0.9), methods=("tiprdc", "tiprdc+"), dials={"gaussian-noise": (1.0, 2.0)})
-    return experiment, tmp_path / "run", run(experiment, tmp_path / "run", quiet())
+    return experiment, tmp_path / "run", run_experiment(experiment, population, tmp_path / "run", quiet())
 
 
 def test_a_run_leaves_every_file(finished, population):
@@ -120,27 +121,29 @@ def test_rounds_and_publication(finished):
 
 
 @pytest.mark.parametrize("runtime", ["inline", "ray-cohort"])
-def test_the_same_seed_gives_the_same_metrics(runtime, small, slice_of_adult, tmp_path, request):
+def test_the_same_seed_gives_the_same_metrics(runtime, small, population, tmp_path, request):
     if runtime == "ray-cohort":
         request.getfixturevalue("ray_session")
     texts = []
     for name in ("first", "second"):
-        run(small(runtime=runtime, seeds=(3,), methods=("tiprdc+",), actors=2), tmp_path / name, quiet())
+        run_experiment(
+            small(runtime=runtime, seeds=(3,), methods=("tiprdc+",), actors=2), population, tmp_path / name, quiet()
+        )
         texts.append((tmp_path / name / "metrics.csv").read_text())
     assert texts[0] == texts[1]
 
 
-def test_another_seed_gives_other_metrics(small, slice_of_adult, tmp_path):
-    run(small(seeds=(3, 4), methods=("tiprdc+",)), tmp_path / "run", quiet())
+def test_another_seed_gives_other_metrics(small, population, tmp_path):
+    run_experiment(small(seeds=(3, 4), methods=("tiprdc+",)), population, tmp_path / "run", quiet())
     metrics = pd.read_csv(tmp_path / "run" / "metrics.csv")
     mine, theirs = (metrics[(metrics["setting"] == "federated") & (metrics["seed"] == s)] for s in (3, 4))
     assert len(mine) == len(theirs) > 0
     assert not np.allclose(mine["value"], theirs["value"])
 
 
-def test_a_second_run_takes_the_place_of_the_first_only_when_it_is_whole(small, slice_of_adult, tmp_path, monkeypatch):
+def test_a_second_run_takes_the_place_of_the_first_only_when_it_is_whole(small, population, tmp_path, monkeypatch):
     folder = tmp_path / "run"
-    run(small(methods=("tiprdc+",)), folder, quiet())
+    run_experiment(small(methods=("tiprdc+",)), population, folder, quiet())
     before = (folder / "metrics.csv").read_text()
 
     def broken(*_, **__):
@@ -148,7 +151,7 @@ def test_a_second_run_takes_the_place_of_the_first_only_when_it_is_whole(small, 
 
     monkeypatch.setattr(federated_stage, "launch_all", broken)
     with pytest.raises(TooManyFailuresError):
-        run(small(seeds=(9,)), folder, quiet())
+        run_experiment(small(seeds=(9,)), population, folder, quiet())
     assert (folder / "metrics.csv").read_text() == before
     assert {path.name for path in tmp_path.iterdir()} == {"run", ".run.partial"}  # what was done is kept, out of sight
 
@@ -161,7 +164,7 @@ def test_a_run_in_which_clients_fail_ends_with_status_1_and_one_line(slice_of_ad
 
     monkeypatch.setattr(ClientStore, "records", raises)
     with pytest.raises(SystemExit) as ended:
-        command_line.guard(
+        guard(
             lambda _: main(
                 [
                     "--quick",
@@ -188,15 +191,14 @@ def test_a_run_in_which_clients_fail_ends_with_status_1_and_one_line(slice_of_ad
     assert [path.name for path in tmp_path.iterdir()] == [".run.partial"]  # the centralised part, for --resume
 
 
-def test_several_private_attributes_and_seeds(small, tmp_path, monkeypatch):
+def test_several_private_attributes_and_seeds(small, tmp_path):
     from fl_tiprdc.data import load_population
     from fl_tiprdc.data.crowd import Population
 
     whole = load_population("adult", ("sex", "race"), 0.2)
     part = Population(whole.contributors.take(np.arange(400)), whole.held_out.take(np.arange(300)))
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: part)
     experiment = small(private=("sex", "race"), seeds=(0, 1), methods=("tiprdc+",), partition="by-private", clients=10)
-    points = run(experiment, tmp_path / "run", quiet())
+    points = run_experiment(experiment, part, tmp_path / "run", quiet())
     assert set(points[points["setting"] == "federated"]["seed"]) == {0, 1}
     metrics = pd.read_csv(tmp_path / "run" / "metrics.csv")
     assert set(metrics[metrics["kind"] == "attack"]["target"]) == {"sex", "race"}

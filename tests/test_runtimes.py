@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from fl_tiprdc.config import Point
+from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.federated.launch import launch
-from fl_tiprdc.federated.publication import read_store
-from fl_tiprdc.federated.server_app import Point, Trained
+from fl_tiprdc.federated.server_app import Trained
 from tests.conftest import initial_arrays, serve
 from tests.sequential_reference import Reference
 

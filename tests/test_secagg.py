@@ -9,19 +9,20 @@ from cryptography.exceptions import InvalidTag
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord
 from scipy.stats import chisquare, kstest
 
+from fl_tiprdc.config import Point
+from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_grid import FIRST_NODE, stamp
-from fl_tiprdc.federated.messages import LocalArrays, pack_arrays
-from fl_tiprdc.federated.secagg.fixed_point import FRACTION_BITS, LARGEST, decode, encode
-from fl_tiprdc.federated.secagg.ledger import FileLedger
-from fl_tiprdc.federated.secagg.masks import MaskStream
-from fl_tiprdc.federated.secagg.member import Member
-from fl_tiprdc.federated.secagg.messages import OPEN, SHARES, MaskedUpdate, MaskRequest, OpenRequest, Session
-from fl_tiprdc.federated.secagg.sharing import COEFFICIENT, combine, split
-from fl_tiprdc.federated.server_app import Point, Trained, train_point
-from strategies.hybrid_strategy import TooManyFailuresError
+from fl_tiprdc.federated.server_app import Trained, train_point
+from fl_tiprdc.secagg.fixed_point import FRACTION_BITS, LARGEST, decode, encode
+from fl_tiprdc.secagg.ledger import FileLedger
+from fl_tiprdc.secagg.masks import MaskStream
+from fl_tiprdc.secagg.member import Member
+from fl_tiprdc.secagg.messages import OPEN, SHARES, MaskedUpdate, MaskRequest, OpenRequest, Session
+from fl_tiprdc.secagg.sharing import COEFFICIENT, combine, split
+from fl_tiprdc.wire.messages import LocalArrays, pack_arrays
 from strategies.roster import take_roster
 from tests.test_runtimes import largest_difference
 

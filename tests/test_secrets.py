@@ -16,22 +16,18 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from rich.console import Console
 from safetensors.numpy import load_file
 
+from fl_tiprdc.config import Point
 from fl_tiprdc.data.crowd import Description, Records
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.experiment.run import record_run
 from fl_tiprdc.federated.checkpoint import read_checkpoint
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore, Store, certifying_people, write_client_store
-from fl_tiprdc.federated.contributions import flatten, stack
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_work import publication_of
-from fl_tiprdc.federated.messages import released_groups
-from fl_tiprdc.federated.own_store import OwnStore, write_own_store
-from fl_tiprdc.federated.secagg.masks import MaskStream
-from fl_tiprdc.federated.secagg.member import Member
-from fl_tiprdc.federated.secagg.messages import MaskRequest, Session
+from fl_tiprdc.federated.node_store import OwnStore, write_own_store
 from fl_tiprdc.federated.server_app import (
-    Point,
     instruction_for,
     serve_point,
     settings_of,
@@ -39,11 +35,15 @@ from fl_tiprdc.federated.server_app import (
     training_name,
     turns_for,
 )
+from fl_tiprdc.flower.coordinator import coordinate, read_deployment, write_coordinator
+from fl_tiprdc.flower.run_config import run_config_defaults
+from fl_tiprdc.secagg.masks import MaskStream
+from fl_tiprdc.secagg.member import Member
+from fl_tiprdc.secagg.messages import MaskRequest, Session
 from fl_tiprdc.seeding import derive
-from simulations.flower.coordinator import coordinate, read_deployment, write_coordinator
-from simulations.flower.run_config import run_config_defaults
-from simulations.run import run
-from strategies.private_mean import PrivateMean
+from fl_tiprdc.wire.arrays import released_groups
+from fl_tiprdc.wire.update_rows import flatten, stack
+from strategies.differential_privacy import PrivateMean
 from strategies.roster import take_roster
 from strategies.server_draws import SECRET, SecretDraws, SeededDraws, server_draws
 from tests.conftest import initial_arrays
@@ -281,7 +281,7 @@ def test_a_server_of_real_clients_draws_from_its_system_and_keeps_no_secret(popu
         experiment, coordinator, output = read_deployment(run_config, tmp_path / "coordinator")
         assert isinstance(server_draws(experiment, "x", None), SecretDraws)
         grid = NodesGrid(run_config, clients, lambda client: {"data": str(tmp_path / f"client-{client}")})
-        run(experiment, output, Console(), False, partial(coordinate, grid=grid, coordinator=coordinator))
+        record_run(experiment, output, Console(), partial(coordinate, grid=grid, coordinator=coordinator))
         extractor = load_file(next((tmp_path / name).rglob("extractor.safetensors")))
         found.append(np.concatenate([value.ravel() for _, value in sorted(extractor.items())]))
     assert not np.allclose(*found)

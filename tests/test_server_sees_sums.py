@@ -8,14 +8,14 @@ from flwr.app import Context, RecordDict
 
 from fl_tiprdc.data.crowd import Records
 from fl_tiprdc.data.partition import partition
+from fl_tiprdc.experiment.run_folder import config_text
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.messages import CONFIG, Instruction, unpack_groups
-from fl_tiprdc.federated.own_store import OwnStore, write_own_store
-from simulations.flower.coordinator import write_coordinator
-from simulations.flower.packed import BYTES, PACKED, unpack
-from simulations.flower.run_config import run_config_defaults
-from simulations.flower.server import server_app
-from simulations.running.results import config_text
+from fl_tiprdc.federated.node_store import OwnStore, write_own_store
+from fl_tiprdc.flower.coordinator import write_coordinator
+from fl_tiprdc.flower.packed import BYTES, PACKED, unpack
+from fl_tiprdc.flower.run_config import run_config_defaults
+from fl_tiprdc.flower.server import server_app
+from fl_tiprdc.wire.messages import CONFIG, Instruction, unpack_groups
 from tests.coded_crowd import adult, coded
 from tests.test_flower_apps import FIRST_NODE, NodesGrid
 

@@ -14,15 +14,15 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from flwr.supernode import start_client_internal
 from rich.console import Console
 
+from fl_tiprdc.command_line.flags import experiment_parser
+from fl_tiprdc.deploy import patched_waits
+from fl_tiprdc.deploy.loopback import methods_of
+from fl_tiprdc.deploy.node import in_a_fork, run_node
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.local_grid import identify, stamp
-from fl_tiprdc.federated.messages import pack_arrays, unpack_arrays
-from simulations.command_line import experiment_parser
-from simulations.deploy import patched_waits
-from simulations.deploy.loopback import methods_of
-from simulations.deploy.node import in_a_fork, run_node
-from simulations.flower.packed import PackingGrid, pack, unpack, unpacking
-from simulations.flower.progress import Shown, Teller, in_words
+from fl_tiprdc.flower.packed import PackingGrid, pack, unpack, unpacking
+from fl_tiprdc.flower.progress import Shown, Teller, in_words
+from fl_tiprdc.wire.messages import pack_arrays, unpack_arrays
 
 
 @pytest.fixture

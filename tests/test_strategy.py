@@ -9,14 +9,14 @@ import torch
 from flwr.app import Error, Message
 
 from fl_tiprdc.config import FederationConfig, MethodConfig
-from fl_tiprdc.errors import InputError
+from fl_tiprdc.errors import InputError, TooManyFailuresError
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_grid import FIRST_NODE, PartitionOf, identify, stamp
-from fl_tiprdc.federated.messages import Update
+from fl_tiprdc.wire.messages import Update
 from strategies.aggregation import Average, ServerAdam, weighted_mean
-from strategies.hybrid_strategy import HybridStrategy, TooManyFailuresError
+from strategies.exchange_plan import Turn, gradient_turns, weight_turns
+from strategies.hybrid_strategy import HybridStrategy
 from strategies.roster import Roster, take_roster
-from strategies.turns import Turn, gradient_turns, weight_turns
 
 
 def arrays(*values: float) -> dict[str, np.ndarray]:

@@ -9,14 +9,14 @@ import pytest
 from rich.console import Console
 
 import fl_tiprdc  # noqa: F401  switches telemetry off
-import simulations.run as run_module
-import simulations.running.experiment as experiment_module
+import fl_tiprdc.experiment.carry_out as carry_out_module
+import fl_tiprdc.experiment.run as run_module
 from fl_tiprdc.errors import InputError
-from simulations.run import run
-from simulations.running.stages import Stages
-from simulations.tracking import trackers
-from simulations.tracking.tracker import Place, Tracker, curves, plain, point_metrics
-from simulations.tracking.trackers import TRACKERS, Trackers, named_trackers
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.run import run_experiment
+from fl_tiprdc.experiment.tracking import trackers
+from fl_tiprdc.experiment.tracking.tracker import Place, Tracker, curves, plain, point_metrics
+from fl_tiprdc.experiment.tracking.trackers import TRACKERS, Trackers, named_trackers
 
 POINTS = pd.DataFrame(
     {
@@ -146,22 +146,21 @@ def test_a_run_is_followed_from_start_to_end(small, population, tmp_path, monkey
         (folder / "report.html").touch()
         return SUMMARY, POINTS
 
-    monkeypatch.setattr(experiment_module, "load_population", lambda *_: population)
-    monkeypatch.setattr(experiment_module, "_audit", lambda *_: pd.DataFrame())
-    monkeypatch.setattr(experiment_module, "attack_further", lambda *_: pd.DataFrame())
+    monkeypatch.setattr(carry_out_module, "_audit", lambda *_: pd.DataFrame())
+    monkeypatch.setattr(carry_out_module, "attack_further", lambda *_: pd.DataFrame())
     monkeypatch.setattr(run_module, "write_results", write)
     monkeypatch.setattr(run_module, "closing_table", lambda _: "")
     experiment = small(settings=("centralized",), methods=("tiprdc+",), track=("mlflow",), private=("sex",))
-    run(experiment, tmp_path / "one", Console(quiet=True))
+    run_experiment(experiment, population, tmp_path / "one", Console(quiet=True))
     assert told == ["started", "exchanges", "points", "finished"]
     del told[:]
 
-    def breaks(*_):
+    def breaks(*_, **__):
         raise OSError("disk")
 
-    monkeypatch.setattr(run_module, "run_experiment", breaks)
+    monkeypatch.setattr(run_module, "carry_out", breaks)
     with pytest.raises(OSError, match="disk"):
-        run(experiment, tmp_path / "two", Console(quiet=True))
+        run_experiment(experiment, population, tmp_path / "two", Console(quiet=True))
     assert told == ["started", "failed"]
 
 

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-import simulations.command_line as command_line
+import fl_tiprdc.experiment.checking as checking
 import simulations.updates as updates_module
+from fl_tiprdc.config import Point
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.update_attack import (
+from fl_tiprdc.evaluation.attacks.update_attack import (
     NONE,
     Defence,
     Updates,
@@ -26,7 +27,7 @@ from fl_tiprdc.evaluation.update_attack import (
 )
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.server_app import Point, instruction_for
+from fl_tiprdc.federated.server_app import instruction_for
 from simulations import updates
 
 from .conftest import initial_arrays
@@ -229,7 +230,7 @@ def test_clients_of_equal_composition_cannot_be_told_apart(population, small, tm
 @pytest.fixture
 def arguments(population, monkeypatch, tmp_path):
     monkeypatch.setattr(updates_module, "load_population", lambda *_: population)
-    monkeypatch.setattr(command_line, "load_population", lambda *_: population)
+    monkeypatch.setattr(checking, "load_population", lambda *_: population)
     return [
         *("--clients", "6", "--rounds", "1", "--shadows", "2", "--noise", "0,1", "--members", "2,6"),
         *("--bootstrap", "10", "--partitions", "by-private", "--output", str(tmp_path / "u"), "--config"),

@@ -11,7 +11,7 @@ from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.frontier import summarize_points
-from fl_tiprdc.evaluation.shaped import shaped
+from fl_tiprdc.evaluation.shaped_classifiers import shaped
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
 
 SIGMA = 0.5

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fl_tiprdc.command_line.help_topics import ShowHelp
+from fl_tiprdc.commands import audit, run
 from fl_tiprdc.data import DATASETS
-from simulations import audit, benchmark, long_run, partitions, poisoning, run, updates
-from simulations.help_topics import ShowHelp
+from simulations import benchmark, long_run, partitions, poisoning, updates
 from tests.entry_points import caller
 from tests.test_command_line import BAD_FLAGS, ROOT
 from tests.test_official_data import WRITERS, change, remove, shorten

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from fl_tiprdc.config import METHODS, Experiment, MethodConfig, build_experiment, read_toml
 from fl_tiprdc.errors import InputError
-from simulations.running.results import config_text
+from fl_tiprdc.experiment.run_folder import config_text
 
 
 def model_of(annotation: object) -> type[BaseModel] | None:

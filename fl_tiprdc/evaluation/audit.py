@@ -15,7 +15,7 @@ from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, TAKE_WIDE, majority
 from fl_tiprdc.evaluation.frontier import VALIDATION
 from fl_tiprdc.evaluation.scores import Score, area, resample, score
-from fl_tiprdc.evaluation.shaped import SHAPED, fits, shaped
+from fl_tiprdc.evaluation.shaped_classifiers import SHAPED, fits, shaped
 from fl_tiprdc.evaluation.subgroups import accuracy_by_group, group_people
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
 from fl_tiprdc.seeding import derive, numpy_generator

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from fl_tiprdc.evaluation import averaging, known_record, leaks, linkage, membership, reidentification
+from fl_tiprdc.evaluation.attacks import averaging, known_record, leaks, linkage, membership, reidentification
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.frontier import CURVE, POINT
 from fl_tiprdc.evaluation.levels import split_levels

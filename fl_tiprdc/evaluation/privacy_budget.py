@@ -1,7 +1,8 @@
 """What differentially private training has cost: ε for a δ, by an accountant of opacus.
 
 Rényi differential privacy of the Poisson-subsampled Gaussian mechanism (Mironov et al. 2019, arXiv 1908.10530),
-composed over exchanges and turned into ε. What it assumes, and why that holds, is told in `strategies.private_mean`.
+composed over exchanges and turned into ε. What it assumes, and why that holds, is told in
+`strategies.differential_privacy`.
 
 The trainings of a sweep learn from the same clients, so that whoever sees several of their models has seen all of their
 exchanges: ε composes over points, seeds too. A sweep of ten points costs much more than one, whichever is kept.

@@ -23,10 +23,10 @@ import pyarrow.parquet as parquet
 
 from fl_tiprdc.data.crowd import Floats
 from fl_tiprdc.data.own_table import DataNotice, read_table
+from fl_tiprdc.data.publication_store import CODEBOOK, MANIFEST, whole_parts
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.finite_codes import MOST_CODES, RECORDS_PER_INTEGER
 from fl_tiprdc.evaluation.record_keys import KEYS, check_keys
-from fl_tiprdc.federated.publication import CODEBOOK, MANIFEST, whole_parts
 
 KINDS = (".parquet", ".npz")
 NUMBERS = "biuf"  # kinds of numpy type that are numbers

@@ -15,10 +15,10 @@ from fl_tiprdc.data.population import encode_private, hold_out
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.data.table import Table, encode
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
+from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
-from fl_tiprdc.evaluation.exact_attack import KIND as EXACT
-from fl_tiprdc.evaluation.exact_attack import exact_attack
 from fl_tiprdc.evaluation.frontier import best_models
 from fl_tiprdc.evaluation.publication_files import Publication
 from fl_tiprdc.evaluation.published_codes import PublishedCodes, published_codes

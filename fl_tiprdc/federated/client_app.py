@@ -14,7 +14,9 @@ from flwr.clientapp.typing import Mod
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.local_work import publication_of
-from fl_tiprdc.federated.messages import (
+from fl_tiprdc.federated.masked_work import answer_train, ledger_of, member_of
+from fl_tiprdc.secagg.messages import KEY, OPENING, SESSION, OpenRequest, SecureWork, Session
+from fl_tiprdc.wire.messages import (
     CONFIG,
     RECORDS,
     REPRESENTATIONS,
@@ -23,8 +25,6 @@ from fl_tiprdc.federated.messages import (
     pack_arrays,
     unpack_groups,
 )
-from fl_tiprdc.federated.secagg.messages import KEY, OPENING, SESSION, OpenRequest, SecureWork, Session
-from fl_tiprdc.federated.secagg.work import answer_train, ledger_of, member_of
 
 Disk = Callable[[Context, int], Store]  # from a node and an experiment seed to where its records are
 LEAST_SIGMA = "least-sigma"  # of a node's config: it publishes nothing with less noise

@@ -9,9 +9,10 @@ from flwr.app import Message
 from fl_tiprdc.federated.client_app import build_client_app, open_store
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_grid import answer, identify, node_context
-from fl_tiprdc.federated.messages import CohortUpdate, GroupArrays, Instruction
-from fl_tiprdc.federated.secagg.messages import MaskedCohort, SecureWork
-from fl_tiprdc.federated.secagg.work import answer_train
+from fl_tiprdc.federated.masked_work import answer_train
+from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
+from fl_tiprdc.wire.arrays import GroupArrays
+from fl_tiprdc.wire.messages import CohortUpdate, Instruction
 
 
 class CohortActor:

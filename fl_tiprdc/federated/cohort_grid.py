@@ -12,10 +12,10 @@ import ray
 from flwr.app import Error, Message
 
 from fl_tiprdc.federated.client_store import ClientStore
-from fl_tiprdc.federated.closing import Enough
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.cohorts import Job, deal, replies_to
 from fl_tiprdc.federated.local_grid import LOST, LocalGrid, stamp
+from fl_tiprdc.federated.quorum import Enough
 
 TRIES = 2
 TOGETHER, ALONE = 3 / 4, 1 / 16  # of an exchange's time: what a cohort may take, and then each of its clients

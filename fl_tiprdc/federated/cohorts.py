@@ -8,8 +8,8 @@ from typing import Any
 from flwr.app import Error, Message, MessageType
 
 from fl_tiprdc.federated.local_grid import RAISED, LocalGrid, stamp
-from fl_tiprdc.federated.messages import CONFIG, CohortUpdate, Instruction, LocalArrays, Update, unpack_groups
-from fl_tiprdc.federated.secagg.messages import MaskedCohort, MaskedUpdate, SecureWork
+from fl_tiprdc.secagg.messages import MaskedCohort, MaskedUpdate, SecureWork
+from fl_tiprdc.wire.messages import CONFIG, CohortUpdate, Instruction, LocalArrays, Update, unpack_groups
 
 LARGEST_COHORT = 64  # clients in one stacked program: beyond it, memory grows and speed doesn't
 LARGEST_BUNDLE = 64  # messages for the ClientApp that go to a worker together

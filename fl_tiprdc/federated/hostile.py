@@ -12,11 +12,13 @@ from flwr.app import Message
 from fl_tiprdc.data.crowd import Floats, Records
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohorts import as_it_is, deal, replies_to
-from fl_tiprdc.federated.local_work import WEIGHTS, perform
-from fl_tiprdc.federated.messages import Arrays, CohortUpdate, GroupArrays, Instruction, Phase
+from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 from fl_tiprdc.hybrid.step import PRETRAINED
 from fl_tiprdc.seeding import numpy_generator
+from fl_tiprdc.wire.arrays import Arrays, GroupArrays
+from fl_tiprdc.wire.messages import CohortUpdate, Instruction
+from fl_tiprdc.wire.phases import WEIGHTS, Phase
 
 SCALE = 10.0  # of a scaled update
 LEAK = 3.0  # norm of a leaking update, in norms of the honest one: no larger than what clipping lets pass unseen

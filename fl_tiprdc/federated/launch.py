@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flwr.app import Context, RecordDict
+from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from threadpoolctl import threadpool_limits
 
@@ -16,23 +16,9 @@ from fl_tiprdc.errors import choose
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.inline_grid import InlineGrid
+from fl_tiprdc.federated.serving import Server, Tell, one_after_the_other, serve_on, share_of
 
 T = TypeVar("T")
-Server = Callable[[Grid], Any]
-Tell = Callable[[int], None]  # told how many exchanges of a training are done
-
-
-def serve_on(grid: Grid, server: Server) -> Any:
-    """Run `server` as a Flower ServerApp on a grid of our own."""
-    results: list[Any] = []
-    app = ServerApp()
-
-    @app.main()
-    def main(grid: Grid, context: Context) -> None:
-        results.append(server(grid))
-
-    app(grid, Context(1, 1, {}, RecordDict(), {}))
-    return results[0]
 
 
 def _inline(server: Server, store: ClientStore, actors: int, address: str) -> Any:
@@ -80,11 +66,6 @@ def ray_session(actors: int, address: str) -> Iterator[tuple[int, float]]:
     finally:
         if started:
             ray.shutdown()
-
-
-def share_of(gpus: float, processes: int) -> float:
-    """What each of so many processes asks for of all GPUs."""
-    return round(gpus / processes - 5e-4, 3) if gpus else 0.0
 
 
 def _ray_cohort(server: Server, store: ClientStore, actors: int, address: str) -> Any:
@@ -198,22 +179,8 @@ def launch_all(
         InputError: unknown runtime.
     """
     if runtime == "ray-cohort" and len(servers) > 1:
-        from fl_tiprdc.federated.side_by_side import side_by_side
+        from fl_tiprdc.federated.ray_sweep import ray_sweep
 
         with ray_session(actors, address) as (processes, gpus):
-            return side_by_side(servers, store, processes, gpus, tell)
+            return ray_sweep(servers, store, processes, gpus, tell)
     return launch(runtime, lambda grid: one_after_the_other(grid, servers, tell), store, actors, address)
-
-
-def one_after_the_other(grid: Grid, servers: Sequence[Callable[[Grid, Tell], T]], tell: Tell) -> list[T]:
-    """Run trainings over the same clients; `tell` is told how many exchanges of all of them are done."""
-    counts = [0] * len(servers)
-
-    def teller(i: int) -> Tell:
-        def note(done: int) -> None:
-            counts[i] = done
-            tell(sum(counts))
-
-        return note
-
-    return [server(grid, teller(i)) for i, server in enumerate(servers)]

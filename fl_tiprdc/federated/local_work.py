@@ -11,26 +11,19 @@ from threadpoolctl import threadpool_limits
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.federated.client_store import Store
 from fl_tiprdc.federated.keyed_noise import KeyedNoise
-from fl_tiprdc.federated.messages import Arrays, CohortUpdate, GroupArrays, Instruction
 from fl_tiprdc.hybrid.batches import Member
 from fl_tiprdc.hybrid.coding import coded, fitting
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
 from fl_tiprdc.hybrid.privacy import balance
-from fl_tiprdc.hybrid.program import ADVERSARY, program_for
-from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Groups, HybridStep
+from fl_tiprdc.hybrid.schedule import program_for
+from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
 from fl_tiprdc.release.codes import Codes, digest_of
 from fl_tiprdc.release.draws import Draws, draws_from
 from fl_tiprdc.release.release import CodedRelease, Released
 from fl_tiprdc.release.statistics import answer
-
-# what comes back, by phase
-GRADIENTS: dict[str, tuple[str, ...]] = {
-    "hybrid-gradient": GROUPS,
-    "adversary-gradient": ADVERSARY,
-    "pretraining-gradient": PRETRAINED,
-}
-QUESTION = "codes."  # with which the phases begin that ask a question of a code fit
-WEIGHTS: dict[str, tuple[str, ...]] = {"local-training": GROUPS, "local-pretraining": PRETRAINED}
+from fl_tiprdc.wire.arrays import Arrays, GroupArrays
+from fl_tiprdc.wire.messages import CohortUpdate, Instruction
+from fl_tiprdc.wire.phases import GRADIENTS, QUESTION, WEIGHTS
 
 
 @lru_cache(maxsize=8)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fl_tiprdc.data.crowd import Attribute
-from fl_tiprdc.federated.publication import CODEBOOK, DATASET_CARD, MANIFEST, read_manifest
+from fl_tiprdc.data.publication_store import CODEBOOK, DATASET_CARD, MANIFEST, read_manifest
 from fl_tiprdc.release.channel import capacity_bits
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.whole_file import write_whole

@@ -11,30 +11,22 @@ from pathlib import Path
 from flwr.app import ConfigRecord
 from flwr.serverapp import Grid
 
-from fl_tiprdc.config import Experiment
+from fl_tiprdc.config import Experiment, Point
 from fl_tiprdc.data.crowd import Description, Ints
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
-from fl_tiprdc.federated.closing import closing
-from fl_tiprdc.federated.messages import GroupArrays, Instruction, pack_arrays, released_groups
 from fl_tiprdc.federated.publication import publish
+from fl_tiprdc.federated.quorum import closing
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
 from fl_tiprdc.release.codebook import Bears, ask_all, fit_codes, questions_in
+from fl_tiprdc.wire.arrays import GroupArrays, released_groups
+from fl_tiprdc.wire.messages import Instruction, pack_arrays
 from strategies.code_questions import CodeQuestions
+from strategies.exchange_plan import EXCHANGES, Turn
 from strategies.hybrid_strategy import Exchange, HybridStrategy
-from strategies.protected_mean import protected_mean
 from strategies.roster import Roster, take_roster
 from strategies.server_draws import SecretDraws, server_draws
-from strategies.turns import EXCHANGES, Turn
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a sweep."""
-
-    method: str
-    lam: float
-    seed: int
+from strategies.update_protection import protected_mean
 
 
 @dataclass

@@ -9,7 +9,7 @@ from fl_tiprdc.config import CentralizedConfig
 from fl_tiprdc.data.crowd import Records
 from fl_tiprdc.hybrid.batches import Member
 from fl_tiprdc.hybrid.cohort import CohortResult, LocalTraining, train_cohort
-from fl_tiprdc.hybrid.program import moves_extractor, pretraining_in, program_for
+from fl_tiprdc.hybrid.schedule import moves_extractor, pretraining_in, program_for
 from fl_tiprdc.hybrid.step import HybridStep
 
 ROWS = 40  # points of a training curve

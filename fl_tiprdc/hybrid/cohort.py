@@ -17,7 +17,7 @@ from torch.func import vmap
 from torch.optim.adam import adam
 
 from fl_tiprdc.hybrid.batches import CohortBatches, Member, batches_in
-from fl_tiprdc.hybrid.program import Program, moves_extractor, step_size
+from fl_tiprdc.hybrid.schedule import Program, moves_extractor, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Batch, Groups, HybridStep, Losses, Parameters
 from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
 from fl_tiprdc.seeding import layer_draws

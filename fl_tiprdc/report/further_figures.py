@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fl_tiprdc.evaluation import averaging, leaks, linkage, membership, reidentification
+from fl_tiprdc.evaluation.attacks import averaging, leaks, linkage, membership, reidentification
 from fl_tiprdc.evaluation.further_summary import mean_further
 from fl_tiprdc.report.figures import interval
 from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours

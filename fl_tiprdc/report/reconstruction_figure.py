@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fl_tiprdc.data.lazy_images import Pixels
-from fl_tiprdc.evaluation.reconstruction import Examples
+from fl_tiprdc.evaluation.attacks.reconstruction import Examples
 from fl_tiprdc.report.style import colours
 
 Curve = tuple[str, str, float, int]  # setting, method, λ or a baseline's dial, seed

@@ -1,35 +1,7 @@
-"""A client's own table, made ready for a deployment; it stays on the client's machine.
+"""A client's own table, made ready for a deployment; it stays on the client's machine."""
 
-python simulations/deploy/own_table.py patients.csv --description description.json --output client
-
-The description is the coordinator's (simulations/deploy/describe.py), the same for all clients: which columns there
-are, how they are scaled, and what is private. The table has these columns; others are not looked at.
-"""
-
-from collections.abc import Sequence
-from pathlib import Path
-
-from fl_tiprdc.data.described_table import records_of
-from fl_tiprdc.data.description_file import read_description
-from fl_tiprdc.data.own_table import read_table
-from fl_tiprdc.federated.own_store import write_own_store
-from simulations.command_line import Parser, guard
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, encode, write, say how much."""
-    parser = Parser(__doc__ or "")
-    parser.add_argument("table", type=Path, help="a .csv or .parquet file")
-    parser.add_argument("--description", type=Path, required=True, help="the coordinator's description.json")
-    parser.add_argument("--output", type=Path, required=True, help="the client's folder")
-    parsed = parser.parse_args(arguments)
-    description = read_description(parsed.description)
-    frame = read_table(parsed.table)
-    records = records_of(frame, description)
-    write_own_store(parsed.output, records, description)
-    left_out = len(frame) - len(records)
-    print(f"{parsed.output}: {len(records)} records, {left_out} rows without private values left out")
-
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.deploy.own_table import main
 
 if __name__ == "__main__":
     guard(main)

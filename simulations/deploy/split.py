@@ -1,61 +1,7 @@
-"""Split a data set into the folders of a deployment: one for each client, and the coordinator's.
+"""Split a data set into the folders of a deployment: one for each client, and the coordinator's."""
 
-python simulations/deploy/split.py --clients 3 --output deployment
-
-Takes the data flags of run.py. FOLDER/client-0 and so on have one client's records each, and a secret of its own;
-FOLDER/coordinator has what everybody may know, and the held-out people, on whom the server audits. Give each client
-its folder, and nobody else's.
-"""
-
-from collections.abc import Sequence
-from pathlib import Path
-
-from fl_tiprdc.config import Experiment
-from fl_tiprdc.data import load_population
-from fl_tiprdc.data.crowd import Records
-from fl_tiprdc.data.partition import partition
-from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.own_store import write_own_store
-from simulations.command_line import experiment_parser, guard, read_experiment
-from simulations.flower.coordinator import write_coordinator
-
-
-def client_folder(root: Path, client: int) -> Path:
-    """A client's folder."""
-    return root / f"client-{client}"
-
-
-def coordinator_folder(root: Path) -> Path:
-    """The coordinator's folder."""
-    return root / "coordinator"
-
-
-def split(experiment: Experiment, root: Path) -> None:
-    """Write the folders of an experiment's first seed.
-
-    Raises:
-        InputError: a client would have no records.
-    """
-    population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
-    crowd = population.contributors
-    parts = partition(crowd.private, experiment.clients, experiment.partition, experiment.seeds[0], crowd.participant)
-    for client, rows in enumerate(parts):
-        records = Records(crowd.x[rows], crowd.private[rows])
-        write_own_store(client_folder(root, client), records, crowd.description)
-    write_coordinator(coordinator_folder(root), crowd.description, population.held_out)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, split, say where."""
-    parsed = experiment_parser(__doc__ or "").parse_args(arguments)
-    experiment = read_experiment(parsed)
-    if parsed.output is None:
-        raise InputError("name the folder to write: --output FOLDER")
-    if parsed.output.exists() and any(parsed.output.iterdir()):
-        raise InputError(f"output '{parsed.output}' is not empty: name another folder")
-    split(experiment, parsed.output)
-    print(f"{experiment.clients} clients and their coordinator: {parsed.output}")
-
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.deploy.split import main
 
 if __name__ == "__main__":
     guard(main)

@@ -1,0 +1,164 @@
+"""The flags of an experiment: over a TOML file, over --quick, over defaults."""
+
+import argparse
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from fl_tiprdc.command_line.parser import Parser, some_words, words
+from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge, read_toml
+from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.experiment.checking import check_settings, load_checked
+
+
+def _numbers(kind: Callable[[str], Any], text: str, flag: str) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(word) for word in words(text))
+    except ValueError:
+        wanted = "whole numbers" if kind is int else "numbers"
+        raise InputError(f"--{flag} '{text}': give {wanted} with commas between them") from None
+
+
+def _height_width(text: str) -> tuple[int, int]:
+    sides = re.fullmatch(r"\s*(\d+)\s*(?:[xX,]\s*(\d+)\s*)?", text)
+    if not sides:
+        raise InputError(f"--size '{text}': give height and width in pixels, like 32x32")
+    return int(sides[1]), int(sides[2] or sides[1])
+
+
+def _file(text: str, flag: str) -> str:
+    if not text.strip():
+        raise InputError(f"--{flag} '{text}': give a path")
+    return text
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag of the command line; its help and default come from the setting.
+
+    Attributes:
+        setting: the setting it gives, as in a TOML file: the names of its tables and its own, with dots between.
+        read: how its text becomes the setting's value.
+        switch: it takes no text, and turns the setting on.
+    """
+
+    setting: str
+    read: Callable[[str], Any] = str
+    switch: bool = False
+
+    @property
+    def field(self) -> FieldInfo:
+        """The setting's description and default."""
+        *tables, name = self.setting.split(".")
+        fields = Experiment.model_fields
+        for table in tables:
+            fields = type(fields[table].default).model_fields
+        return fields[name]
+
+    @property
+    def help(self) -> str:
+        """What the setting is, and its default."""
+        value, text = self.field.default, self.field.description or ""
+        if value is None or value in ("", ()):
+            default = OWN if OWN in text else "none"
+        else:
+            default = ",".join(map(str, value)) if isinstance(value, tuple) else "off" if self.switch else str(value)
+        return f"{text} (default: {default})"
+
+    def nested(self, text: str) -> dict[str, Any]:
+        """The setting with its value, in the tables that it is in."""
+        *tables, name = self.setting.split(".")
+        values: dict[str, Any] = {name: self.read(text)}
+        for table in reversed(tables):
+            values = {table: values}
+        return values
+
+
+OWN = "the data set's own"  # how descriptions of settings say so
+FLAGS: dict[str, Flag] = {
+    "clients": Flag("clients"),
+    "dataset": Flag("dataset"),
+    "private": Flag("private", lambda text: some_words(text, "private")),
+    "tasks": Flag("data.tasks", lambda text: some_words(text, "tasks")),
+    "data": Flag("data.file", lambda text: _file(text, "data")),
+    "data_root": Flag("data.root", lambda text: _file(text, "data-root")),
+    "participant": Flag("data.participant"),
+    "records": Flag("data.records"),
+    "size": Flag("data.size", _height_width),
+    "partition": Flag("partition"),
+    "settings": Flag("settings", words),
+    "methods": Flag("methods", words),
+    "baselines": Flag("baselines", words),
+    "attacks": Flag("audit.further", lambda text: some_words(text, "attacks")),
+    "known": Flag("audit.known", lambda text: some_words(text, "known")),
+    "lambdas": Flag("lambdas", lambda text: _numbers(float, text, "lambdas")),
+    "seeds": Flag("seeds", lambda text: _numbers(int, text, "seeds")),
+    "runtime": Flag("runtime"),
+    "actors": Flag("actors"),
+    "ray_address": Flag("ray_address"),
+    "track": Flag("track", lambda text: some_words(text, "track")),
+    "rounds": Flag("federation.rounds"),
+    "aggregation": Flag("federation.aggregation"),
+    "dp_noise": Flag("protection.noise"),
+    "secagg": Flag("protection.secagg", switch=True),
+}
+
+
+def _require_text(text: str, flag: str) -> None:
+    """Check that a value can be written to a file again: bytes that are no UTF-8 can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"--{flag.replace('_', '-')} {text!a}: give text in UTF-8") from None
+
+
+def experiment_parser(description: str) -> Parser:
+    """A parser with a flag for each of the experiment's main settings."""
+    parser = Parser(description, [flag.setting for flag in FLAGS.values()])
+    for name, flag in FLAGS.items():
+        shape: dict[str, Any] = {"action": "store_const", "const": "true"} if flag.switch else {"metavar": name.upper()}
+        parser.add_argument(f"--{name.replace('_', '-')}", help=flag.help.replace("%", "%%"), **shape)
+    parser.add_argument("--output", type=Path, help="folder of the results (default: results/ and a name)")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run (default: start anew)")
+    parser.add_argument("--quick", action="store_true", help="a small run of a minute or two (default: off)")
+    parser.add_argument("--config", type=Path, help="a TOML file with any setting; flags win over it (default: none)")
+    return parser
+
+
+def given_experiment(arguments: argparse.Namespace) -> Experiment:
+    """Defaults, then --quick, then --config, then flags; checked as far as that goes without data.
+
+    Raises:
+        InputError: naming the value and what is allowed.
+    """
+    values: dict[str, Any] = dict(QUICK) if arguments.quick else {}
+    if arguments.config:
+        values = merge(values, read_toml(arguments.config))
+    for name, flag in FLAGS.items():
+        if (text := getattr(arguments, name)) is not None:
+            _require_text(text, name)
+            values = merge(values, flag.nested(text))
+    return check_settings(build_experiment(values))
+
+
+def read_experiment(arguments: argparse.Namespace) -> Experiment:
+    """The experiment that is given; checked as far as that goes without training.
+
+    Raises:
+        InputError: naming the value and what is allowed.
+    """
+    return read_run(arguments)[0]
+
+
+def read_run(arguments: argparse.Namespace) -> tuple[Experiment, Population]:
+    """Return the experiment that is given and its people, checked as far as that goes without training.
+
+    Raises:
+        InputError: naming the value and what is allowed.
+    """
+    return load_checked(given_experiment(arguments))

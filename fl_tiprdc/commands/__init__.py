@@ -1,0 +1,1 @@
+"""The commands of `fl-tiprdc`, one file each."""

@@ -1,0 +1,378 @@
+"""Audit published representations, this project's or anybody's: what they tell about a private attribute.
+
+python simulations/audit.py results/RUN/publication/federated/tiprdc+/lam-0.5/seed-0 --labels labels.csv --private sex
+
+Parts are Parquet files (columns client, record or id name a record, all other numbers are its representation) or .npz
+files (arrays z or code and, if you like, client, record, id). Labels are joined by client and record, else by id, else
+by the order of rows. Attackers learn from some people's representations and are tested on the others'.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tomli_w
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from fl_tiprdc.command_line.parser import Parser, some_words, words
+from fl_tiprdc.config import AuditConfig
+from fl_tiprdc.data.own_table import read_table
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
+from fl_tiprdc.evaluation.attacks.known_record import check_ladders, check_used, named_ladders
+from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case, named_attacks
+from fl_tiprdc.evaluation.certified import CertifiedRelease, sentence
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
+from fl_tiprdc.evaluation.further_summary import level_text, mean_known, summarize_further, summarize_known
+from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
+from fl_tiprdc.evaluation.publication_files import read_publication
+from fl_tiprdc.evaluation.published import (
+    Audited,
+    audit_published,
+    panel,
+    prepare_audit,
+    summarize_published,
+)
+from fl_tiprdc.evaluation.published_codes import certify_published, published_risk
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.run_folder import ROOT, finish, git_commit, prepare
+from fl_tiprdc.report.exact_figure import exact_figure
+from fl_tiprdc.report.style import save as save_figure
+
+# a publication comes without the networks that made it
+POSSIBLE = tuple(name for name, attack in FURTHER.items() if "networks" not in attack.needs)
+
+
+def audit_parser() -> Parser:
+    """The flags."""
+    parser = Parser(description=__doc__ or "")
+    parser.add_argument("publication", type=Path, help="folder of published parts, or a .parquet or .npz file")
+    parser.add_argument("--labels", type=Path, required=True, help="table of labels, .csv or .parquet")
+    parser.add_argument("--private", metavar="COL[,COL]", help="columns to attack (default: all that are left)")
+    parser.add_argument("--tasks", metavar="COL[,COL]", help="columns to predict (default: none)")
+    parser.add_argument(
+        "--participant",
+        metavar="COL",
+        help="column of the person a record belongs to (default: one record a person)",
+    )
+    parser.add_argument(
+        "--held-out", metavar="SHARE", default="0.2", help="share of the people to test on (default: %(default)s)"
+    )
+    parser.add_argument("--raw", type=Path, help="table of the raw features, to give retention (default: none)")
+    parser.add_argument(
+        "--attacks",
+        metavar="NAME[,NAME]",
+        help="further attacks: leaks, linkage, reidentification and known-record (both need --raw); or all, or none"
+        f" (default: {','.join(name for name in AuditConfig().further if name in POSSIBLE)})",
+    )
+    parser.add_argument(
+        "--known",
+        metavar="COL[,COL]",
+        help="columns of --raw that attackers of known-record are taken to know (default: the most telling ones)",
+    )
+    parser.add_argument(
+        "--certify",
+        action="store_true",
+        help="these people had no part in fitting the release: bound what anybody can tell from codes (default: off)",
+    )
+    parser.add_argument("--output", type=Path, help="folder of the results (default: results/audit- and a name)")
+    return parser
+
+
+def _columns(text: str | None, flag: str) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    if not (found := words(text)):
+        raise InputError(f"--{flag} '{text}': name at least one column, or leave the flag out")
+    return found
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = float("nan")
+    if not 0 < share < 1:
+        raise InputError(f"--held-out '{text}': give a share above 0 and below 1")
+    return share
+
+
+def _attacks(text: str | None, config: AuditConfig, raw: bool) -> tuple[str, ...]:
+    """Names of further attacks; those that aren't possible here are left out unless they were asked for by name."""
+    asked = config.further if text is None else some_words(text, "attacks")
+    names = named_attacks(asked)
+    for name in names if text is not None and asked == names else ():
+        if name not in POSSIBLE:
+            raise InputError(
+                f"attack '{name}' needs the networks, which a publication comes without: choose from"
+                f" {', '.join(POSSIBLE)}"
+            )
+        if not raw and "raw" in FURTHER[name].needs:
+            raise InputError(f"attack '{name}' needs raw features: --raw FILE")
+    return tuple(name for name in names if name in POSSIBLE)
+
+
+def _cases(audited: Audited, config: AuditConfig, metrics: pd.DataFrame) -> Iterator[Case]:
+    """The publication, preceded by raw features where there are some."""
+    first, *rest = audited.releases
+    raw = (first.contributors, first.held_out) if rest else None
+    for release in audited.releases:
+        found = metrics[metrics["setting"] == release.setting]
+        yield Case(release, audited.known, audited.unknown, config, None, raw, None, found, audited.columns)
+
+
+def attack_further(audited: Audited, config: AuditConfig, metrics: pd.DataFrame, stages: Stages) -> pd.DataFrame:
+    """Rows of metrics.csv: every further attack of the config that is possible.
+
+    Args:
+        audited: releases and labels.
+        config: names the attacks.
+        metrics: what the audit found.
+        stages: clock and progress display.
+    """
+    cases = [
+        (name, case)
+        for whole in _cases(audited, config, metrics)
+        for name in config.further
+        if (case := FURTHER[name].case(whole)) is not None
+    ]
+    tables = [pd.DataFrame(columns=metrics.columns)]
+    if cases:
+        with stages.stage("further attacks", len(cases)) as ticker:
+            for name, case in cases:
+                tables.append(FURTHER[name].find(case))
+                ticker.tick()
+    return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
+
+
+def read_audit(parsed: argparse.Namespace, config: AuditConfig, stages: Stages) -> Audited:
+    """Read and check everything that the flags name.
+
+    Args:
+        parsed: the flags.
+        config: names the attacks, and the columns that are taken to be known.
+        stages: clock and progress display.
+
+    Raises:
+        InputError: naming what is wrong and what is allowed.
+    """
+    private, tasks = _columns(parsed.private, "private"), _columns(parsed.tasks, "tasks")
+    share = _share(parsed.held_out)
+    if parsed.participant is not None and not parsed.participant.strip():
+        raise InputError(f"--participant '{parsed.participant}': name a column, or leave the flag out")
+    with stages.stage("read", 1) as ticker:
+        labels = read_table(parsed.labels)
+        raw = read_table(parsed.raw) if parsed.raw is not None else None
+        publication = read_publication(parsed.publication, ticker.of)
+        audited = prepare_audit(publication, labels, private, tasks, (parsed.participant or "").strip(), share, raw)
+    check_ladders(named_ladders(config.known), audited.columns)
+    if parsed.certify and audited.finite is None:
+        raise InputError(
+            f"--certify needs a release of codes: '{parsed.publication}' has too many different rows for its"
+            f" {len(publication.z):,} records"
+        )
+    return audited
+
+
+def certify_people(parsed: argparse.Namespace, audited: Audited) -> tuple[CertifiedRelease | None, list[str]]:
+    """Certify a release of codes if it is said that its people had no part in the fit; and tell of it, in lines.
+
+    No certificate and no line of a release that isn't finite.
+    """
+    if audited.finite is None:
+        return None, []
+    if not parsed.certify:
+        return None, [
+            "not certified: these people may have had a part in fitting the codes, and others may be told apart better;"
+            " if none of them had, say so with --certify, and what any attacker can tell is bounded"
+        ]
+    try:
+        certified = certify_published(audited.releases[-1], audited.finite, audited.unknown, audited.class_names)
+    except InputError as error:
+        return None, [f"not certified: {error}"]
+    told = [f"certified for {sentence(name, one)}" for name, one in certified.certificates.items()]
+    return certified, [*told, next(iter(certified.certificates.values())).note]
+
+
+def closing_table(summary: pd.DataFrame) -> Table:
+    """The worst attack on each private attribute and the best probe of each task, beside chance."""
+    exact = "; exact: the best possible attacker" if EXACT in set(summary["kind"]) else ""
+    table = Table(title=f"best of the panel on held-out people, AUC{exact}", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("", overflow="fold")
+    table.add_column("model", no_wrap=True)
+    compared = "raw_auc" in summary
+    for name in ["AUC", "95 %", "chance", *(["raw", "retained"] if compared else [])]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in summary.to_dict("records"):
+        table.add_row(
+            f"{row['kind']}: {row['target']}",
+            str(row["model"]),
+            f"{row['auc']:.3f}",
+            f"{row['low']:.3f}-{row['high']:.3f}",
+            f"{row['chance']:.1f}",
+            *([f"{row['raw_auc']:.3f}"] if compared else []),
+            *(["" if pd.isna(row["retention"]) else f"{row['retention']:.3f}"] if compared else []),
+        )
+    return table
+
+
+def further_table(further: pd.DataFrame) -> Table:
+    """The best of each further attack on the publication, beside chance and, where there are any, raw features."""
+    table = Table(title="further attacks: AUC, or share of people found", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("", overflow="fold")
+    table.add_column("model", no_wrap=True)
+    names = ["kind", "target", "level"]
+    by_raw = further["setting"] == "raw"
+    raw = further.loc[by_raw, [*names, "value"]].rename(columns={"value": "raw"})
+    for name in ["value", "95 %", "chance", *(["raw"] if len(raw) else [])]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in further[~by_raw].merge(raw, on=names, how="left").to_dict("records"):
+        table.add_row(
+            f"{row['kind']}: {level_text(row['target'], row['level'], row['unit'])}",
+            str(row["model"]),
+            f"{row['value']:.3f}",
+            f"{row['low']:.3f}-{row['high']:.3f}",
+            f"{row['chance']:.3g}",
+            *([f"{row['raw']:.3f}"] if len(raw) else []),
+        )
+    return table
+
+
+def known_table(known: pd.DataFrame) -> Table:
+    """What attackers tell who know some of a record, without and with its release."""
+    table = Table(title="attackers who know some of a record: AUC", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("", overflow="fold")
+    table.add_column("knows", overflow="fold")
+    for name in ("alone", "with release", "95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in known.to_dict("records"):
+        table.add_row(
+            str(row["target"]),
+            str(row["knows"]),
+            f"{row['alone']:.3f}",
+            f"{row['with_release']:.3f}",
+            f"{row['with_release_low']:.3f}-{row['with_release_high']:.3f}",
+        )
+    return table
+
+
+@dataclass(frozen=True)
+class Summaries:
+    """What was found, in short: the best models, the further attacks, and attackers who know some of a record."""
+
+    best: pd.DataFrame
+    further: pd.DataFrame
+    known: pd.DataFrame
+
+
+def _write(
+    folder: Path,
+    parsed: argparse.Namespace,
+    audited: Audited,
+    panel_rows: pd.DataFrame,
+    further_rows: pd.DataFrame,
+    certified: CertifiedRelease | None,
+) -> Summaries:
+    found = Summaries(
+        summarize_published(panel_rows), summarize_further(further_rows), mean_known(summarize_known(further_rows))
+    )
+    tables = [panel_rows, *([further_rows] if len(further_rows) else []), *([certified.rows()] if certified else [])]
+    metrics = pd.concat(tables, ignore_index=True)
+    flags = {name: str(value) for name, value in vars(parsed).items() if value not in (None, False)}
+    (folder / "config.toml").write_text(tomli_w.dumps(flags))
+    metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
+    facts = {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": git_commit(),
+        "joined_by": audited.joined,
+        "records": {"contributors": len(audited.known.participant), "held_out": len(audited.unknown.participant)},
+        "people": {
+            "contributors": len(set(audited.known.participant.tolist())),
+            "held_out": len(set(audited.unknown.participant.tolist())),
+        },
+        "numbers": audited.releases[-1].contributors.shape[1],
+        "classes": {name: list(attribute.classes) for name, attribute in audited.attributes.items()},
+        "best": _records(found.best),
+        "further_attacks": _records(found.further),
+        **({"known_record": _records(found.known)} if len(found.known) else {}),
+        **({"codes": len(audited.finite.names)} if audited.finite else {}),
+        **({"certificate": certified.as_record()} if certified else {}),
+    }
+    (folder / "summary.json").write_text(json.dumps(facts, indent=1))
+    if audited.finite is not None:
+        risk = published_risk(audited.finite, audited.known, audited.unknown, audited.class_names)
+        risk.to_csv(folder / "risk.csv", index=False, float_format="%.6f")
+        for attribute, rows in risk.groupby(ATTRIBUTE, sort=False):
+            name = re.sub(r"[^\w.+-]+", "-", f"exact-{attribute}")
+            save_figure(exact_figure(rows, str(attribute)), folder / "figures", name)
+    return found
+
+
+def _records(frame: pd.DataFrame) -> Any:
+    return json.loads(frame.to_json(orient="records", double_precision=6))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, read, audit, print, write."""
+    parsed = audit_parser().parse_args(arguments)
+    console, config = Console(), AuditConfig(attackers=tuple(CLASSIFIERS))
+    further = _attacks(parsed.attacks, config, parsed.raw is not None)
+    config = config.model_copy(update={"further": further, "known": _columns(parsed.known, "known")})
+    check_used(config)
+    quiet = Console(stderr=True)  # wrong input leaves nothing on stdout
+    with Stages(quiet if quiet.is_terminal else Console(quiet=True)) as stages:
+        audited = read_audit(parsed, config, stages)
+    name = re.sub(r"[^\w.+-]+", "-", parsed.publication.resolve().stem)
+    output = parsed.output or ROOT / "results" / f"audit-{name}"
+    partial = prepare(output)
+    try:
+        people = len(set(audited.known.participant.tolist())), len(set(audited.unknown.participant.tolist()))
+        console.print(
+            f"{len(audited.known.participant) + len(audited.unknown.participant)} records of"
+            f" {audited.releases[-1].contributors.shape[1]} numbers, labels joined by {audited.joined};"
+            f" attackers learn from {people[0]} people and are tested on {people[1]}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        with Stages(console) as stages, stages.stage("audit", len(audited.releases) * len(panel(config))) as ticker:
+            metrics = audit_published(audited, config, ticker.tick)
+        with Stages(console) as stages:
+            further_rows = attack_further(audited, config, metrics, stages)
+        certified, certificate_lines = certify_people(parsed, audited)
+        found = _write(partial, parsed, audited, metrics, further_rows, certified)
+        finish(partial, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    console.print(closing_table(found.best))
+    if len(found.further):
+        console.print(further_table(found.further))
+    if len(found.known):
+        console.print(known_table(found.known))
+    attacks = found.best[found.best["kind"] == "attack"]
+    worst = attacks.sort_values("auc").iloc[-1]
+    console.print(
+        f"worst attack: {worst['model']} on {worst['target']}, AUC {worst['auc']:.3f}"
+        f" ({worst['low']:.3f} to {worst['high']:.3f}; chance 0.5)",
+        highlight=False,
+    )
+    exact = found.best[found.best["kind"] == EXACT]
+    if audited.finite is not None:
+        best = exact.sort_values("auc").iloc[-1]
+        console.print(
+            f"best possible attacker, by the table of {len(audited.finite.names):,} codes: AUC {best['auc']:.3f} on"
+            f" {best['target']} ({best['low']:.3f} to {best['high']:.3f})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for line in certificate_lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    console.print(f"results: {output}", soft_wrap=True, highlight=False)

@@ -1,0 +1,51 @@
+"""`flwr run .` with run.py's flags, and an exit status: Flower's own is 0 even when a run failed.
+
+python simulations/flwr_run.py --clients 10 --quick
+
+Without --coordinator it is a simulation, with as many nodes as clients. With it, the SuperLink's nodes are real
+clients: see docs/deployment.md.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from fl_tiprdc.command_line.flags import FLAGS, experiment_parser, given_experiment, read_experiment
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.flower.commands import submit
+from fl_tiprdc.flower.config_keys import COORDINATOR, OPEN_UPDATES
+from fl_tiprdc.flower.run_config import ELSEWHERE, PATHS, Value
+
+
+def add_open_updates(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that turns a deployment's protection off."""
+    text = "the server may see the updates of single clients (default: secure aggregation hides them)"
+    parser.add_argument(f"--{OPEN_UPDATES}", action="store_true", help=text)
+
+
+def run_config_of(parsed: argparse.Namespace) -> dict[str, Value]:
+    """Flags as Flower's run config; paths made absolute."""
+    run_config: dict[str, Value] = {name: True for name in ("quick", "resume") if getattr(parsed, name)}
+    for name in (*FLAGS, "output", "config"):
+        value, key = getattr(parsed, name), name.replace("_", "-")
+        if value is not None and name not in ELSEWHERE:
+            run_config[key] = str(Path(value).resolve()) if key in PATHS else str(value)
+    return run_config
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, check, run."""
+    parser = experiment_parser(__doc__ or "")
+    parser.add_argument("--connection", default="", help="SuperLink, as Flower's config.toml names it (default: its)")
+    parser.add_argument("--coordinator", type=Path, help="folder of a deployment's server (default: none)")
+    add_open_updates(parser)
+    parsed = parser.parse_args(arguments)
+    if parsed.coordinator:
+        given_experiment(parsed)
+        deployed = {COORDINATOR: str(parsed.coordinator.resolve()), OPEN_UPDATES: parsed.open_updates}
+        submit(run_config_of(parsed) | deployed, parsed.connection)
+    elif parsed.open_updates:
+        raise InputError("--open-updates is for real clients: name the server's folder with --coordinator")
+    else:
+        experiment = read_experiment(parsed)
+        submit(run_config_of(parsed), parsed.connection, experiment.clients, experiment.actors)

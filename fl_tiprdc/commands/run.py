@@ -1,0 +1,16 @@
+"""The main job: train centralised and federated, publish, audit, plot the privacy-utility curves.
+
+python simulations/run.py --clients 100
+"""
+
+from collections.abc import Sequence
+
+from fl_tiprdc.command_line.flags import experiment_parser, read_run
+from fl_tiprdc.experiment.run import run_experiment
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse and run."""
+    parsed = experiment_parser(__doc__ or "").parse_args(arguments)
+    experiment, population = read_run(parsed)
+    run_experiment(experiment, population, parsed.output, resume=parsed.resume)

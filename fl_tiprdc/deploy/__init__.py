@@ -1,0 +1,1 @@
+"""A deployment with real clients: commands that set it up, and its processes."""

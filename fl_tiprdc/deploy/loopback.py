@@ -1,0 +1,86 @@
+"""A whole deployment on this machine: certificates, one SuperLink, a SuperNode a client, a run, an end.
+
+python simulations/deploy/loopback.py --clients 10 --output results/deployed
+
+Takes the flags of run.py, but trains `coded` alone unless other methods are given: its 40 exchanges take minutes, the
+2,000 of `tiprdc+` an hour. Every client is a node of its own with a folder of its own, and talks to the server over TLS
+with its own key, as on ten machines (docs/deployment.md), but all of them listen on 127.0.0.1 only.
+"""
+
+import argparse
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.commands.flwr_run import add_open_updates, run_config_of
+from fl_tiprdc.config import read_toml
+from fl_tiprdc.deploy.certificates import LOOPBACK, make_certificates, make_node_key
+from fl_tiprdc.deploy.processes import CONNECTION, LoopbackDeployment
+from fl_tiprdc.deploy.split import client_folder, coordinator_folder, split
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.flower.commands import submit
+from fl_tiprdc.flower.config_keys import COORDINATOR, OPEN_UPDATES
+
+METHODS = "coded"  # unless others are given
+
+
+def start_client(
+    deployment: LoopbackDeployment, folders: Path, client: int, key: Path, name: str = ""
+) -> subprocess.Popen[bytes]:
+    """Start a node for a client's folder under `folders`; `name` is that of its log, the key's unless given."""
+    config: dict[str, str | int | float] = {"data": str(client_folder(folders, client)), "partition-id": client}
+    return deployment.start_node(name or key.name, key, config)
+
+
+def start_all(deployment: LoopbackDeployment, clients: int, folders: Path) -> None:
+    """Start the SuperLink, and a node for each client's folder under `folders`."""
+    deployment.start_superlink()
+    for client in range(clients):
+        key = make_node_key(deployment.keys, client)
+        deployment.register(key)
+        start_client(deployment, folders, client, key)
+
+
+def methods_of(parsed: argparse.Namespace) -> str | None:
+    """The methods to train, as --methods has them; None: those that --config names."""
+    if parsed.methods is None and parsed.config is not None and parsed.config.is_file():
+        try:
+            if "methods" in read_toml(parsed.config):
+                return None
+        except InputError:
+            return None  # what is wrong with it, reading the experiment says
+    return parsed.methods or METHODS
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, set up, run, end."""
+    parser = experiment_parser(__doc__ or "")
+    add_open_updates(parser)
+    parsed = parser.parse_args(arguments)
+    parsed.methods = methods_of(parsed)
+    experiment = read_experiment(parsed)
+    signal.signal(signal.SIGTERM, interrupt)  # a kind kill, too, ends the processes
+    with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
+        root = Path(folder)
+        split(experiment, root)
+        make_certificates(root / "keys", LOOPBACK)
+        with LoopbackDeployment(root / "flower", root / "keys") as deployment:
+            began = time.monotonic()
+            print(f"starting a SuperLink and {experiment.clients} nodes", flush=True)
+            start_all(deployment, experiment.clients, root)
+            print(f"started in {time.monotonic() - began:.0f} s", flush=True)
+            run_config = run_config_of(parsed) | {
+                COORDINATOR: str(coordinator_folder(root)),
+                OPEN_UPDATES: parsed.open_updates,
+            }
+            submit(run_config, CONNECTION, home=deployment.home)

@@ -1,0 +1,212 @@
+"""The attacks beside the panel's: a registry of what else a release may give away."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fl_tiprdc.config import AuditConfig, MethodConfig, NetworkConfig
+from fl_tiprdc.data.crowd import Column, Crowd, Floats, Ints
+from fl_tiprdc.errors import InputError, require_known
+from fl_tiprdc.evaluation.attacks.averaging import averaging_attack
+from fl_tiprdc.evaluation.attacks.known_record import known_record, named_ladders
+from fl_tiprdc.evaluation.attacks.leaks import leaks
+from fl_tiprdc.evaluation.attacks.linkage import linkage
+from fl_tiprdc.evaluation.attacks.membership import membership, sampled_losses, white_box_records
+from fl_tiprdc.evaluation.attacks.reidentification import reidentify
+from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
+from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
+from fl_tiprdc.release.release import Release as ReleaseMaker
+from fl_tiprdc.wire.arrays import GroupArrays
+
+LEAST = 20  # people of each group; what is found on a handful means nothing
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What made a release, and of what.
+
+    Attributes:
+        network: widths of the layers.
+        method: the method's settings.
+        arrays: trained parameters: the extractor's, and the others' where they are at hand.
+        sigma: the channel's noise; 0: none.
+        contributors: raw records of all contributors.
+        held_out: raw records in the order of the release's held-out rows.
+        lam: λ.
+    """
+
+    network: NetworkConfig
+    method: MethodConfig
+    arrays: GroupArrays
+    sigma: float
+    contributors: Crowd
+    held_out: Crowd
+    lam: float = 0.0
+
+    def step(self) -> HybridStep:
+        """The networks, built anew: large ones don't travel to another process."""
+        return HybridStep(self.contributors.description, self.network, self.method)
+
+    def release(self) -> ReleaseMaker:
+        """What makes the release of a record, and another one each time that it draws anew."""
+        return self.step().release(self.groups(), self.lam)
+
+    @property
+    def draws(self) -> bool:
+        """Whether a release has draws that another publication would make anew."""
+        return bool(self.sigma) or self.method.coding is not None
+
+    def groups(self) -> Groups:
+        """The parameters as tensors."""
+        return {name: {key: torch.tensor(value) for key, value in of.items()} for name, of in self.arrays.items()}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A release, and all that an attack on it may need.
+
+    Attributes:
+        release: the representations.
+        known: ground truth of the contributors' rows.
+        unknown: ground truth of the held-out rows.
+        config: the panel, records, resamples.
+        rows: positions of the release's rows among all contributors; None: all in order.
+        raw: [n, k] all contributors' and [m, k] held-out people's raw records as numbers (`raw_features`); None: not
+            at hand.
+        networks: None: not at hand, or the release was made without.
+        audited: what the audit found of this release; None: not at hand.
+        columns: what the raw records' numbers are, of a table; none: images or texts.
+    """
+
+    release: Release
+    known: Truth
+    unknown: Truth
+    config: AuditConfig
+    rows: Ints | None = None
+    raw: tuple[Floats, Floats] | None = None
+    networks: Networks | None = None
+    audited: pd.DataFrame | None = None
+    columns: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True)
+class FurtherAttack:
+    """One attack.
+
+    Attributes:
+        find: from a case to rows of metrics.csv, of a kind of its own, with the level of chance among them. No rows
+            where there is nothing to attack.
+        needs: fields of a case without which there is no attack.
+        takes: fields of a case that it makes use of where they are at hand.
+    """
+
+    find: Callable[[Case], pd.DataFrame]
+    needs: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+
+    def case(self, case: Case) -> Case | None:
+        """What this attack uses of a case, so that no more travels to another process.
+
+        None: something that it needs isn't at hand, or there are fewer than `LEAST` contributors or held-out people.
+        """
+        people = [len(np.unique(truth.participant)) for truth in (case.known, case.unknown)]
+        if min(people) < LEAST or any(getattr(case, name) is None for name in self.needs):
+            return None
+        used = {*self.needs, *self.takes}
+        return replace(
+            case,
+            raw=case.raw if "raw" in used else None,
+            networks=case.networks if "networks" in used else None,
+            audited=case.audited if "audited" in used else None,
+        )
+
+
+def _membership(case: Case) -> pd.DataFrame:
+    """Who sees representations; and, with all three networks in hand, losses."""
+    made, release = case.networks, case.release
+    assert made is not None
+    step, losses = made.step(), None
+    if white_box_records(step) and set(made.arrays) >= set(GROUPS):
+        sides = made.contributors.records(), made.held_out.records()
+        losses = sampled_losses(step, made.groups(), *sides, made.sigma, release.seed, case.rows)
+    return membership(release, case.known.participant, case.unknown.participant, case.config, losses)
+
+
+def _reidentification(case: Case) -> pd.DataFrame:
+    """Who has raw records, and, where there is an extractor, who has that as well."""
+    assert case.raw is not None
+    release, made, clean = case.release, case.networks, None
+    if made is not None:
+        clean = made.release().apply_without_noise(made.held_out.x, made.held_out.private)
+    (x, tested_x), (z, tested_z) = case.raw, (release.contributors, release.held_out)
+    people = case.unknown.participant
+    return reidentify(x, z, tested_x, tested_z, people, release.seed, clean, rows=case.rows).metrics(release)
+
+
+def _averaging(case: Case) -> pd.DataFrame:
+    """Nothing where a release has no noise that could be averaged away."""
+    made = case.networks
+    assert made is not None
+    if not made.draws:
+        return pd.DataFrame(columns=COLUMNS)
+    crowd = made.contributors if case.rows is None else made.contributors.take(case.rows)
+    sigma = 0.0 if made.method.coding else made.sigma
+    return averaging_attack(made.release(), crowd, made.held_out, sigma, case.release, case.config)
+
+
+def _leaks(case: Case) -> pd.DataFrame:
+    return leaks(case.release, case.known, case.unknown, case.config, case.audited)
+
+
+def _linkage(case: Case) -> pd.DataFrame:
+    return linkage(case.release, case.known, case.unknown, case.config)
+
+
+def _known_record(case: Case) -> pd.DataFrame:
+    """Nothing where the records themselves are the release, of which everybody knows everything then."""
+    assert case.raw is not None
+    release, (x, tested_x) = case.release, case.raw
+    if release.setting == "raw":
+        return pd.DataFrame(columns=COLUMNS)
+    raw = x if case.rows is None else x[case.rows], tested_x
+    return known_record(
+        release,
+        raw,
+        case.known,
+        case.unknown,
+        case.config,
+        case.columns,
+        release.codes,
+        named_ladders(case.config.known) or None,
+        release.unfitted,
+    )
+
+
+FURTHER: Mapping[str, FurtherAttack] = {
+    "membership": FurtherAttack(_membership, needs=("networks",)),
+    "reidentification": FurtherAttack(_reidentification, needs=("raw",), takes=("networks",)),
+    "averaging": FurtherAttack(_averaging, needs=("networks",)),
+    "leaks": FurtherAttack(_leaks, takes=("audited",)),
+    "linkage": FurtherAttack(_linkage),
+    "known-record": FurtherAttack(_known_record, needs=("raw",)),
+}
+ALL, NONE = "all", "none"  # in place of names
+
+
+def named_attacks(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of attacks, checked; "all" and "none", alone, stand for all of them and none.
+
+    Raises:
+        InputError: unknown name, one twice, or "all" or "none" beside others.
+    """
+    whole: Mapping[str, tuple[str, ...]] = {ALL: tuple(FURTHER), NONE: ()}
+    require_known("attack", names, (*FURTHER, *whole))
+    for name in whole:
+        if name in names and len(names) > 1:
+            raise InputError(f"attack '{name}' stands alone, and not among {', '.join(names)}")
+    if len(set(names)) != len(names):
+        raise InputError(f"attacks have a value twice: {', '.join(names)}")
+    return whole[names[0]] if names and names[0] in whole else tuple(names)

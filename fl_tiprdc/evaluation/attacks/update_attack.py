@@ -1,0 +1,373 @@
+"""What a client's update gives away: a server that knows other people learns to read the private value from it.
+
+The attacker is the honest but curious server. It has people of its own with known private values, makes shadow clients
+of them, has those compute updates at the parameters that it sends to the real clients anyway, learns from shadow
+updates to tell the value, and then reads the real ones (Shokri et al. 2017 for shadows; Melis et al. 2019 for property
+inference from updates). Which classifier it uses it decides on shadows alone.
+
+Everything a server may see of an update here (scaled, with Gaussian noise, summed with others) is the same in any
+orthonormal basis, so updates of 100,000 numbers are first written in a basis of their own span, once and without loss.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
+
+from fl_tiprdc.data.crowd import Floats, Ints
+from fl_tiprdc.evaluation.scores import Score, Weights, interval, resample, weighted_auc
+from fl_tiprdc.seeding import derive, numpy_generator
+from fl_tiprdc.wire.update_rows import clip_factors
+
+Values = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+COMPONENTS = 64  # principal components of the shadows' updates that classifiers see
+VALIDATED = 3  # every third shadow decides which classifier is used
+SETS = 4  # sums in which each real client is attacked
+SHADOW_SUMS = 600  # the least number of sums to learn from
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Updates of some clients in one exchange, and what the attacker wants to know.
+
+    Attributes:
+        groups: what the clients sent: group -> [n, numbers], the same groups and numbers for everybody.
+        share: [n] share of the private value in a client's records: 0 or 1 for a client with one value.
+        records: [n] number of records; servers are told.
+    """
+
+    groups: Mapping[str, Floats]
+    share: Values
+    records: Ints
+
+
+@dataclass(frozen=True)
+class Defence:
+    """What happens to updates before the server sees them.
+
+    Attributes:
+        name: "none"; "noise": every client's update is clipped to the median norm of the shadows' and gets Gaussian
+            noise; "sum": secure aggregation, the server sees sums of several clients' updates alone.
+        level: "noise": the multiplier, standard deviation of each number in units of the clipping norm (0: clipping
+            alone); "sum": number of clients in a sum.
+    """
+
+    name: Literal["none", "noise", "sum"]
+    level: float = 0.0
+
+
+NONE = Defence("none")
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """Updates in an orthonormal basis of their own span.
+
+    Attributes:
+        shadow: [shadows, r].
+        real: [clients, r].
+        numbers: in an update; Gaussian noise fills all of them, not r alone.
+    """
+
+    shadow: Values
+    real: Values
+    numbers: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Result of one attack.
+
+    Attributes:
+        attacker: the classifier that did best on shadows.
+        auc: of telling clients with more of the value than the crowd from the others; chance is ½.
+        rank: Spearman's correlation of the attacker's score with the true share; chance is 0.
+        clients: number of real clients attacked.
+    """
+
+    attacker: str
+    auc: Score
+    rank: Score
+    clients: int
+
+
+def sketch(shadow: Floats, real: Floats) -> Sketch:
+    """Write updates [n, numbers] in a basis of their span; inner products, norms and sums stay what they are."""
+    mean = shadow.mean(0, dtype=np.float64).astype(np.float32)
+    # deviations apart from the mean they share, which would drown them in single precision
+    rows = np.concatenate([mean[None], shadow - mean, real - mean])
+    values, vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))
+    kept = values > values.max(initial=0.0) * 1e-10
+    found = vectors[:, kept] * np.sqrt(values[kept])
+    found = found[1:] + found[0]
+    return Sketch(found[: len(shadow)], found[len(shadow) :], shadow.shape[1])
+
+
+# ---- what the server sees
+
+
+def _noisy(x: Values, deviation: float, numbers: int, generator: np.random.Generator) -> Values:
+    """Rows [n, r] with Gaussian noise in all `numbers` dimensions; one more column has its length outside the span."""
+    inside = x + deviation * generator.standard_normal(x.shape)
+    rest = max(0, numbers - x.shape[1])
+    outside = deviation * np.sqrt(generator.chisquare(rest, len(x))) if rest and deviation else np.zeros(len(x))
+    return np.concatenate([inside, outside[:, None]], axis=1)
+
+
+def _sets(clients: int, size: int, each: int, generator: np.random.Generator) -> Values:
+    """`each` random sets of `size` clients around each client: [clients · each, clients], 1 for a member."""
+    keys = generator.random((clients * each, clients))
+    keys[np.arange(len(keys)), np.repeat(np.arange(clients), each)] = -1  # the target is in all of its sets
+    member = np.zeros_like(keys)
+    np.put_along_axis(member, np.argsort(keys, axis=1)[:, :size], 1, axis=1)
+    return member
+
+
+def _seen(
+    sketches: Mapping[str, Sketch], shadow: Updates, real: Updates, defence: Defence, weighted: bool, seed: int
+) -> tuple[dict[str, Values], dict[str, Values], Ints, Ints, Values | None]:
+    """Shadow and real updates under a defence by group, whose each row is, and the true share in each real sum."""
+    generator = numpy_generator(seed, "update-defence", defence.name, str(defence.level))
+    ours, theirs = np.arange(len(shadow.share)), np.arange(len(real.share))
+    if defence.name == "sum":
+        size = int(defence.level)
+        each = max(SETS, -(-SHADOW_SUMS // len(ours)))
+        sums = _sets(len(ours), size, each, generator), _sets(len(theirs), size, SETS, generator)
+        if weighted:  # clients multiply by their records first, in units that leave sums of the same order
+            sums = tuple(s * u.records / real.records.mean() for s, u in zip(sums, (shadow, real), strict=True))
+        return (
+            {name: _noisy(sums[0] @ s.shadow, 0, s.numbers, generator) for name, s in sketches.items()},
+            {name: _noisy(sums[1] @ s.real, 0, s.numbers, generator) for name, s in sketches.items()},
+            np.repeat(ours, each),
+            np.repeat(theirs, SETS),
+            sums[1] @ real.share,
+        )
+    if defence.name == "noise":
+        # a client clips its whole message, all groups together
+        norms = [
+            np.sqrt(sum(((s.shadow if side == "shadow" else s.real) ** 2).sum(1) for s in sketches.values()))
+            for side in ("shadow", "real")
+        ]
+        bound = float(np.median(norms[0]))
+        scales = [clip_factors(norm, bound)[:, None] for norm in norms]
+        deviation = defence.level * bound
+    else:
+        scales, deviation = [np.ones((len(ours), 1)), np.ones((len(theirs), 1))], 0.0
+    return (
+        {name: _noisy(s.shadow * scales[0], deviation, s.numbers, generator) for name, s in sketches.items()},
+        {name: _noisy(s.real * scales[1], deviation, s.numbers, generator) for name, s in sketches.items()},
+        ours,
+        theirs,
+        None,
+    )
+
+
+# ---- what the server makes of it
+
+
+def _axes(clean: Values) -> Values:
+    """Principal components [r, up to COMPONENTS] of shadows without any defence."""
+    axes: Values = np.linalg.svd(clean - clean.mean(0), full_matrices=False)[2][:COMPONENTS].T
+    return axes
+
+
+def _features(seen: Values, axes: Values) -> Values:
+    """Principal components and logarithm of the norm: [n, components + 1]."""
+    norm = np.log(np.linalg.norm(seen, axis=1) + 1e-12)
+    return np.concatenate([seen[:, : len(axes)] @ axes, norm[:, None]], axis=1)
+
+
+def _logistic(x: Values, label: Flags, share: Values, test: Values, seed: int) -> Values:
+    found: Values = LogisticRegression(C=0.1, max_iter=300).fit(x, label).decision_function(test)
+    return found
+
+
+def _ridge(x: Values, label: Flags, share: Values, test: Values, seed: int) -> Values:
+    found: Values = Ridge(alpha=0.1 * len(x)).fit(x, share).predict(test)
+    return found
+
+
+def _boosting(x: Values, label: Flags, share: Values, test: Values, seed: int) -> Values:
+    model = GradientBoostingClassifier(
+        n_estimators=60, max_depth=2, subsample=0.5, max_features="sqrt", random_state=seed % 2**32
+    )
+    found: Values = model.fit(x, label).decision_function(test)
+    return found
+
+
+# (features [n, f], label [n], share [n], test features [m, f], seed) -> scores [m], higher for more of the value
+ATTACKERS: Mapping[str, Callable[[Values, Flags, Values, Values, int], Values]] = {
+    "logistic": _logistic,
+    "ridge": _ridge,
+    "boosting": _boosting,
+}
+
+
+def rank_correlation(score: Values, share: Values, weights: Weights) -> Values:
+    """Spearman's correlation for each row of weights (whole numbers, [b, n]): [b]; 0 where one side is constant."""
+    found = np.zeros(len(weights))
+    for b, row in enumerate(weights.astype(np.int64)):
+        ranks = [_ranks(np.repeat(side, row)) for side in (score, share)]
+        if all(r.std() > 0 for r in ranks):
+            found[b] = np.corrcoef(ranks[0], ranks[1])[0, 1]
+    return found
+
+
+def _ranks(x: Values) -> Values:
+    """Ranks, ties at their mean: [n]."""
+    _, place, count = np.unique(x, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place.reshape(-1)], dtype=np.float64)
+
+
+def judge(score: Values, share: Values, client: Ints, crowd: float, bootstrap: int) -> tuple[Score, Score]:
+    """AUC and rank correlation of scores [n] for targets `client` [n] with `share` [n]; intervals over clients.
+
+    `crowd` is the crowd's share of the value: the AUC is of telling clients above it from the others.
+    """
+    weights = resample(client, bootstrap, 0)
+    spread = score.std()
+    # equal but for rounding is equal: whose sums are over the same clients must not be told apart
+    flat = spread <= 1e-9 * max(1.0, abs(score.mean()))
+    rounded = np.zeros(len(score)) if flat else np.round((score - score.mean()) / spread, 6)
+    values = (
+        weighted_auc(share > crowd, rounded.astype(np.float32), weights),
+        rank_correlation(rounded, share, weights),
+    )
+    return interval(values[0]), interval(values[1])
+
+
+def read_features(
+    x: Values,
+    test: Values,
+    shadow: Ints,
+    client: Ints,
+    shadow_share: Values,
+    share: Values,
+    crowd: float,
+    seed: int,
+    bootstrap: int,
+) -> Reading:
+    """Learn from features of shadows, attack with the best classifier of those tried on a third of the shadows.
+
+    Args:
+        x: [n, f] features of what the server saw of shadows.
+        test: [m, f] the same of real clients.
+        shadow: [n] whose row of x it is.
+        client: [m] whose row of `test`.
+        shadow_share: share of the value by shadow.
+        share: by client.
+        crowd: the crowd's share.
+        seed: of the classifiers.
+        bootstrap: resamples of the clients.
+    """
+    scaler = StandardScaler().fit(x)
+    x, test = np.clip(scaler.transform(x), -10, 10), np.clip(scaler.transform(test), -10, 10)
+    wanted = shadow_share[shadow]
+    label = wanted > crowd
+    held = shadow % VALIDATED == 0
+    if len(set(label[~held])) < 2:  # nothing to learn from
+        auc, rank = judge(np.zeros(len(test)), share[client], client, crowd, bootstrap)
+        return Reading("none", auc, rank, len(share))
+    one = np.ones((1, int(held.sum())), dtype=np.float32)
+
+    def trial(name: str) -> float:
+        tried = ATTACKERS[name](x[~held], label[~held], wanted[~held], x[held], seed)
+        return float(weighted_auc(label[held], tried.astype(np.float32), one)[0])
+
+    best = max(ATTACKERS, key=trial)
+    score = ATTACKERS[best](x, label, wanted, test, seed)
+    auc, rank = judge(score, share[client], client, crowd, bootstrap)
+    return Reading(best, auc, rank, len(share))
+
+
+def attack(
+    shadow: Updates,
+    real: Updates,
+    crowd: float,
+    defences: Sequence[Defence],
+    seed: int,
+    bootstrap: int = 200,
+    weighted: bool = False,
+    on_reading: Callable[[], None] | None = None,
+) -> dict[tuple[str, Defence], Reading]:
+    """Read the private value from real clients' updates, group by group and from all groups together.
+
+    Args:
+        shadow: updates of the attacker's own clients, at the same parameters.
+        real: those of the clients under attack.
+        crowd: the crowd's share of the value, public.
+        defences: what is tried, each on its own.
+        seed: of noise, sets and classifiers.
+        bootstrap: resamples of the clients for an interval.
+        weighted: clients in a sum count by their records.
+        on_reading: told when one attack is done.
+
+    Returns:
+        (group, defence) -> result; with several groups "all" is one more. For sums "exact" is what an attacker could
+        do who knew nothing but the exact share of the value in each sum: close to what any can.
+    """
+    sketches = {name: sketch(shadow.groups[name], real.groups[name]) for name in real.groups}
+    axes = {name: _axes(s.shadow) for name, s in sketches.items()}
+    readings: dict[tuple[str, Defence], Reading] = {}
+    for defence in defences:
+        ours, theirs, owner, target, exact = _seen(sketches, shadow, real, defence, weighted, seed)
+        for group in (*sketches, *(["all"] if len(sketches) > 1 else [])):
+            names = list(sketches) if group == "all" else [group]
+            few = COMPONENTS // len(names)
+            x, test = (
+                np.concatenate([_features(side[name], axes[name][:, :few]) for name in names], axis=1)
+                for side in (ours, theirs)
+            )
+            readings[group, defence] = read_features(
+                x, test, owner, target, shadow.share, real.share, crowd, derive(seed, "update-attack"), bootstrap
+            )
+            if on_reading is not None:
+                on_reading()
+        if exact is not None:
+            auc, rank = judge(exact, real.share[target], target, crowd, bootstrap)
+            readings["exact", defence] = Reading("exact", auc, rank, len(real.share))
+    return readings
+
+
+def head_place(shapes: Mapping[str, Sequence[int]], classes: Sequence[int], attribute: int, value: int) -> int | None:
+    """Where the adversary's last bias for one private value is among its flattened numbers; None: it has none.
+
+    `shapes` by name in the order in which they are flattened.
+    """
+    own, offset = f"each.{attribute}.", 0
+    separate = any(name.startswith(own) for name in shapes)
+    found = None
+    for name, shape in shapes.items():
+        if name.endswith("bias") and (name.startswith(own) or not separate):
+            if tuple(shape) == (classes[attribute],) and (separate or len(classes) == 1):
+                found = offset + value
+            elif not separate and tuple(shape) == (sum(classes),):
+                found = offset + sum(classes[:attribute]) + value
+        offset += int(np.prod(shape))
+    return found
+
+
+def read_head(real: Updates, place: int, crowd: float, sign: int, bootstrap: int) -> Reading:
+    """The attack without shadows: the last bias of the adversary is pushed towards the values that a client has.
+
+    A cross-entropy's gradient in the bias of value k is the mean of p_k - [u = k], so its sign alone tells which
+    value is more frequent than the adversary believes (as in iDLG, Zhao et al. 2020).
+
+    Args:
+        real: updates with a group "adversary".
+        place: of the bias; see `head_place`.
+        crowd: the crowd's share.
+        sign: -1 for gradients, 1 for changes of weights.
+        bootstrap: resamples of the clients.
+    """
+    score = sign * real.groups["adversary"][:, place].astype(np.float64)
+    clients = np.arange(len(score))
+    auc, rank = judge(score, real.share, clients, crowd, bootstrap)
+    return Reading("bias", auc, rank, len(score))

@@ -1,0 +1,62 @@
+"""Checks of an experiment before any work begins: its settings, and whether they fit the people."""
+
+from fl_tiprdc.baselines import BASELINES
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.data import DATASETS, load_population
+from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.partition import check_clients, parse_partition
+from fl_tiprdc.errors import InputError, require_known
+from fl_tiprdc.evaluation.attacks.known_record import check_ladders, check_used, named_ladders
+from fl_tiprdc.evaluation.attacks.registry import named_attacks
+from fl_tiprdc.evaluation.audit import check_panel
+from fl_tiprdc.evaluation.privacy_budget import check_accountant
+from fl_tiprdc.experiment.tracking.trackers import named_trackers
+from fl_tiprdc.federated.launch import RUNTIMES
+from strategies.robust import check_aggregation
+
+
+def check_settings(experiment: Experiment) -> Experiment:
+    """Return the experiment with its lists of names spelt out ("all"), if its settings go together.
+
+    Raises:
+        InputError: a name that is in no registry, or settings that contradict each other.
+    """
+    require_known("runtime", [experiment.runtime], RUNTIMES)
+    require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
+    check_panel(experiment.audit)
+    check_aggregation(experiment)
+    experiment.require_no_noise_on_counts()
+    if experiment.protection.noise:
+        check_accountant()
+    audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
+    check_used(audit)
+    parse_partition(experiment.partition)
+    return experiment.model_copy(update={"audit": audit, "track": named_trackers(experiment.track)})
+
+
+def load_checked(experiment: Experiment) -> tuple[Experiment, Population]:
+    """Load an experiment's people; return it with its private attributes named, if it fits them, and them.
+
+    Raises:
+        InputError: naming the value and what is allowed.
+    """
+    require_known("data set", [experiment.dataset], DATASETS)
+    if not experiment.private:
+        own = DATASETS[experiment.dataset].private
+        if not own:
+            raise InputError("name what to hide: --private COLUMN")
+        experiment = experiment.model_copy(update={"private": own})
+    population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
+    check_against(experiment, population)
+    return experiment, population
+
+
+def check_against(experiment: Experiment, population: Population) -> None:
+    """Check that an experiment can be carried out with these people.
+
+    Raises:
+        InputError: there are too few for its clients, or columns that they don't have.
+    """
+    crowd = population.contributors
+    check_clients(crowd.private, experiment.clients, experiment.partition, crowd.participant)
+    check_ladders(named_ladders(experiment.audit.known), crowd.description.columns)

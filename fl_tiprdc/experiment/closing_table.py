@@ -1,0 +1,40 @@
+"""The table with which a run ends on screen."""
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+
+from fl_tiprdc.evaluation.frontier import compare, over_seeds
+
+
+def closing_table(points: pd.DataFrame) -> Table:
+    """How federated compares with centralised at each λ, between what raw data gives and what noise gives."""
+    table = Table(
+        title="A: worst attack AUC (0.5 = chance), of codes the exact one; C: certified, no attacker has more (95 %)\n"
+        "R: mean utility retention (raw = 1); cen: centralised; fed: federated; Δ: federated - centralised"
+        if "certified" in points
+        else "A: worst attack AUC (0.5 = chance); R: mean utility retention (raw = 1)\n"
+        "cen: centralised; fed: federated; Δ: federated - centralised",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,  # ten columns fit into 80 characters without lines between them
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("method", no_wrap=True)
+    certified = "certified" in points
+    for name in ("λ", "A cen", "A fed", "ΔA", *(("C cen", "C fed") if certified else ()), "R cen", "R fed", "ΔR"):
+        table.add_column(name, justify="right")
+    mean = over_seeds(points)
+    empty = [""] * (2 * certified)
+    for row in mean[mean["setting"].isin(["raw", "baseline"])].itertuples():
+        dial = "" if row.setting == "raw" else f"σ {row.lam:g}"
+        table.add_row(str(row.method), dial, f"{row.attack:.3f}", "", "", *empty, f"{row.retention:.3f}", "", "")
+    for row in compare(points).itertuples():
+        numbers = [
+            f"{getattr(row, f'{value}_{side}'):{sign}.3f}"
+            for value in ("attack", *(("certified",) if certified else ()), "retention")
+            for side, sign in (("centralized", ""), ("federated", ""), ("difference", "+"))
+            if (value, side) != ("certified", "difference")
+        ]
+        table.add_row(str(row.method), f"{row.lam:g}", *("" if "nan" in number else number for number in numbers))
+    return table

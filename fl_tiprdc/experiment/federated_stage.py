@@ -1,0 +1,219 @@
+"""The stage of a run in which the crowd trains, and publishes."""
+
+import itertools
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.serverapp import Grid
+
+from fl_tiprdc.config import Experiment, Point
+from fl_tiprdc.data.crowd import Description, Ints, Population
+from fl_tiprdc.data.publication_store import read_published_codes, read_store
+from fl_tiprdc.evaluation.certificate import codes_for
+from fl_tiprdc.evaluation.certified import sentence
+from fl_tiprdc.experiment.further_attacks import Job, kept_groups
+from fl_tiprdc.experiment.outcome import Outcome, audited_release, certified, release_folder
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.resume import Kept
+from fl_tiprdc.federated.client_store import certifying_people, person_of, write_client_store
+from fl_tiprdc.federated.launch import launch_all
+from fl_tiprdc.federated.publication_card import PublicationFacts, write_card
+from fl_tiprdc.federated.server_app import Trained, exchanges_in, serve_coded, serve_point
+from fl_tiprdc.federated.serving import Tell, one_after_the_other
+from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.release.codes import Codes
+from fl_tiprdc.release.release import Released
+from fl_tiprdc.seeding import derive
+from fl_tiprdc.wire.arrays import released_groups
+
+
+def servers_for(
+    experiment: Experiment, description: Description, points: Sequence[Point], publication: Path, kept: Kept
+) -> list[Callable[[Grid, Tell], list[Trained]]]:
+    """What a ServerApp does for each point: train with a checkpoint in `kept`, then collect the publication.
+
+    All values of λ of a method with codes share one extractor and are served together.
+    """
+    servers: list[Callable[[Grid, Tell], list[Trained]]] = []
+    for _, group in itertools.groupby(points, key=lambda point: (point.method, point.seed)):
+        own = list(group)
+        if experiment.method_config(own[0].method).coding:
+            servers.append(
+                partial(
+                    serve_coded,
+                    experiment=experiment,
+                    description=description,
+                    points=own,
+                    publications=[release_folder(publication, "federated", point) for point in own],
+                    bears=codes_for,
+                    checkpoint=kept.root / "federated" / own[0].method / f"seed-{own[0].seed}" / "training.safetensors",
+                )
+            )
+            continue
+        for point in own:
+            servers.append(
+                partial(
+                    _serve_one,
+                    experiment=experiment,
+                    description=description,
+                    point=point,
+                    publication=release_folder(publication, "federated", point),
+                    checkpoint=release_folder(kept.root, "federated", point) / "training.safetensors",
+                )
+            )
+    return servers
+
+
+def _serve_one(grid: Grid, tell: Tell, **settings: Any) -> list[Trained]:
+    return [serve_point(grid, tell, **settings)]
+
+
+def planned_exchanges(experiment: Experiment) -> int:
+    """Return about how many exchanges the points of one seed have."""
+    return sum(
+        exchanges_in(experiment, method) * (1 if experiment.method_config(method).coding else len(experiment.lambdas))
+        for method in experiment.methods
+    )
+
+
+def train_federated(
+    experiment: Experiment,
+    population: Population,
+    parts: dict[int, list[Ints]],
+    publication: Path,
+    stages: Stages,
+    outcome: Outcome,
+    rounds: list[dict[str, object]],
+    kept: Kept,
+    grid: Grid | None = None,
+) -> list[Job]:
+    """Train and publish every point, over clients of the experiment's runtime or of `grid`; what is to be audited."""
+    jobs: list[Job] = []
+    description = population.contributors.description
+    of_one_seed = planned_exchanges(experiment)
+    total = len(experiment.seeds) * of_one_seed
+    with stages.stage("train federated", total) as ticker:
+        for number, seed in enumerate(experiment.seeds):
+            points = [Point(method, lam, seed) for method in experiment.methods for lam in experiment.lambdas]
+            servers = servers_for(experiment, description, points, publication, kept)
+            before = number * of_one_seed
+
+            def tell(done: int, before: int = before) -> None:
+                ticker.of(before + done, total)
+
+            if grid is not None:
+                trained = one_after_the_other(grid, servers, tell)
+            else:
+                with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as clients:
+                    store = Path(clients) / "clients"
+                    crowd = population.contributors
+                    write_client_store(store, crowd.records(), parts[seed], description, seed, crowd.participant)
+                    trained = launch_all(
+                        experiment.runtime, servers, store, experiment.actors, experiment.ray_address, tell
+                    )
+            for one in itertools.chain.from_iterable(trained):
+                jobs.append(_job(experiment, population, parts[seed], publication, one))
+                note_training(experiment, description, one, outcome, rounds)
+                people = len(np.unique(population.contributors.participant[jobs[-1].rows]))
+                describe(
+                    experiment, description, one, outcome, release_folder(publication, "federated", one.point), people
+                )
+    return jobs
+
+
+def _job(experiment: Experiment, population: Population, parts: list[Ints], publication: Path, one: Trained) -> Job:
+    """The audit of what was published: the store joined with the truth by client and record."""
+    point, crowd = one.point, population.contributors
+    folder = release_folder(publication, "federated", point)
+    client, record, z = read_store(folder)
+    starts = np.cumsum([0, *map(len, parts)])
+    rows = np.concatenate(parts)[starts[client] + record]
+    step = HybridStep(crowd.description, experiment.network, experiment.method_config(point.method))
+    codes, unfitted = None, None
+    if step.method.coding:
+        codes, share = read_published_codes(folder), step.method.coding.certifying
+        secrets = derive(point.seed, "client-secrets")
+        aside = [
+            part[certifying_people(person_of(crowd.participant, part), derive(secrets, "client", i), share)]
+            for i, part in enumerate(parts)
+        ]
+        unfitted = np.concatenate(aside)
+    published = rows, Released(z, codes)
+    made = released_groups(one.groups)
+    release = audited_release(experiment, "federated", point, made, crowd, population.held_out, published, unfitted)
+    return Job(release, rows, kept_groups(experiment, step, one.groups))
+
+
+def note_training(
+    experiment: Experiment, description: Description, one: Trained, outcome: Outcome, rounds: list[dict[str, object]]
+) -> None:
+    """Note what a training ended with: its extractor, its certificate, its exchanges."""
+    outcome.extractors["federated", one.point] = released_groups(one.groups)
+    if one.counts is not None:
+        outcome.certified.append(certified(experiment, "federated", one.point, one.counts, description, one.note))
+    note_exchanges(one, outcome, rounds)
+
+
+def describe(
+    experiment: Experiment, description: Description, one: Trained, outcome: Outcome, folder: Path, people: int | None
+) -> None:
+    """Write a publication's README.md, and the codebook beside it where it has one.
+
+    Args:
+        experiment: settings.
+        description: meaning of x and of the private labels.
+        one: what was trained.
+        outcome: has its certificate, the last so far.
+        folder: of the publication.
+        people: whose records were published; None: nobody knows.
+    """
+    certified = outcome.certified[-1] if one.counts is not None else None
+    certificates = certified.certificates if certified else {}
+    facts = PublicationFacts(
+        dataset=experiment.dataset,
+        method=one.point.method,
+        attributes=description.attributes,
+        codes=Codes.of_arrays(one.groups["codes"]) if "codes" in one.groups else None,
+        people=people,
+        certificate=[sentence(name, each) for name, each in certificates.items()],
+        conditions=next(iter(certificates.values())).note if certificates else "",
+        note=certified.note if certified else "",
+    )
+    write_card(folder, facts)
+
+
+def note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:
+    """What happened in a federated training: rows of rounds.csv, failures, traffic."""
+    for exchange in one.exchanges:
+        rounds.append(
+            {
+                "setting": "federated",
+                "method": one.point.method,
+                "lam": one.point.lam,
+                "seed": one.point.seed,
+                "round": exchange.round,
+                "phase": exchange.phase,
+                **exchange.losses,
+                "exchange": exchange.exchange,
+                "clients": exchange.clients,
+                "failures": exchange.failures,
+                "failure_kinds": " ".join(f"{kind}:{count}" for kind, count in exchange.failure_kinds.items()),
+                "seconds": round(exchange.seconds, 4),
+                "bytes_down": exchange.bytes_down,
+                "bytes_up": exchange.bytes_up,
+                **({"sampling": exchange.sampling} if exchange.sampling else {}),
+            }
+        )
+        for kind, times in exchange.failure_kinds.items():
+            outcome.failures[kind] = outcome.failures.get(kind, 0) + times
+    for name, count in {
+        "training_down": sum(e.bytes_down for e in one.exchanges),
+        "training_up": sum(e.bytes_up for e in one.exchanges),
+        "publication_down": one.release_bytes,
+        "publication": one.published_bytes,
+    }.items():
+        outcome.traffic[name] = outcome.traffic.get(name, 0) + count

@@ -1,0 +1,128 @@
+"""Writes a run's folder: tables, summary, figures, page; whole or not at all."""
+
+import json
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fl_tiprdc import __version__
+from fl_tiprdc.config import Experiment, Point
+from fl_tiprdc.evaluation.equivalence import equivalence
+from fl_tiprdc.evaluation.frontier import compare, frontier_area, summarize_points
+from fl_tiprdc.evaluation.further_summary import summarize_further, summarize_known
+from fl_tiprdc.evaluation.guarantees import channel_capacity, guarantees, trade_offs
+from fl_tiprdc.evaluation.limits import limit_table
+from fl_tiprdc.evaluation.privacy_budget import privacy_budget
+from fl_tiprdc.evaluation.subgroups import worst_groups
+from fl_tiprdc.experiment.outcome import Outcome, release_folder
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.run_folder import git_commit
+from fl_tiprdc.extractor.card import Card, write_extractor
+from fl_tiprdc.release.channel import capacity_bits
+from fl_tiprdc.report.bounds_figure import bounds_figure
+from fl_tiprdc.report.exact_figure import exact_figures
+from fl_tiprdc.report.figures import draw_all
+from fl_tiprdc.report.further_figures import further_figures
+from fl_tiprdc.report.known_record_figure import known_record_figures
+from fl_tiprdc.report.page import write_page
+from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
+from fl_tiprdc.report.run_tables import read_run
+from fl_tiprdc.report.style import save as save_figure
+
+PACKAGES = ("flwr", "flwr-datasets", "ray", "torch", "scikit-learn", "numpy", "pandas")
+
+
+def _records(frame: pd.DataFrame) -> Any:
+    return json.loads(frame.to_json(orient="records", double_precision=6))
+
+
+def extractor_card(experiment: Experiment, outcome: Outcome, setting: str, point: Point) -> Card:
+    """What is needed to use one of the run's extractors."""
+    assert outcome.description is not None
+    method = experiment.method_config(point.method)
+    return Card(
+        dataset=experiment.dataset,
+        setting=setting,
+        method=point.method,
+        lam=point.lam,
+        seed=point.seed,
+        sigma=method.sigma(point.lam),
+        method_config=method,
+        network=experiment.network,
+        description=outcome.description,
+    )
+
+
+def write_results(
+    folder: Path, experiment: Experiment, outcome: Outcome, stages: Stages
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Write everything but config.toml and the publication, which are there already.
+
+    Returns:
+        The summary, and the points.
+    """
+    outcome.metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
+    outcome.rounds.to_csv(folder / "rounds.csv", index=False)
+    for (setting, point), extractor in outcome.extractors.items():
+        card = extractor_card(experiment, outcome, setting, point)
+        write_extractor(release_folder(folder / "extractors", setting, point), card, extractor)
+    points = summarize_points(outcome.metrics)
+    trades = trade_offs(outcome.metrics)
+    further, known = summarize_further(outcome.metrics), summarize_known(outcome.metrics)
+    limits = limit_table(outcome.metrics)
+    if len(outcome.risk):
+        outcome.risk.to_csv(folder / "risk.csv", index=False, float_format="%.6f")
+    with stages.stage("figures and report", 1):
+        draw_all(folder / "figures", points, outcome.rounds, limits)
+        if len(trades):
+            save_figure(bounds_figure(trades), folder / "figures", "bounds")
+        if outcome.examples:
+            save_figure(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
+        named = further_figures(further) | known_record_figures(known) | exact_figures(outcome.risk)
+        for name, figure in named.items():
+            save_figure(figure, folder / "figures", name)
+    areas = {
+        f"{setting}/{method}": round(frontier_area(group), 4)
+        for (setting, method), group in points.groupby(["setting", "method"], sort=False)
+    }
+    capacity = {
+        method: {
+            f"{lam:g}": round(capacity_bits(outcome.representation, sigma), 2) if sigma else None
+            for lam in experiment.lambdas
+            for sigma in [config_.sigma(lam)]
+        }
+        for method in experiment.methods
+        if (config_ := experiment.method_config(method)).channel and config_.coding is None
+    }
+    bounds = guarantees(outcome.metrics, channel_capacity(capacity))
+    same = equivalence(points) if len(experiment.seeds) > 1 else pd.DataFrame()
+    worst = worst_groups(outcome.metrics)
+    summary = {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": git_commit(),
+        "versions": {"python": platform.python_version(), "fl-tiprdc": __version__}
+        | {name: metadata.version(name) for name in PACKAGES},
+        "seconds": {name: round(value, 2) for name, value in stages.seconds.items()},
+        "bytes": outcome.traffic,
+        "failures": dict(sorted(outcome.failures.items())),
+        **({"privacy": budget} if (budget := privacy_budget(experiment.protection, outcome.rounds)) else {}),
+        "frontier_area": areas,
+        "capacity_bits": capacity,
+        "comparison": _records(compare(points)),
+        **({"equivalence": _records(same)} if len(same) else {}),
+        "guarantees": _records(bounds),
+        **({"certificates": [one.as_record() for one in outcome.certified]} if outcome.certified else {}),
+        "worst_groups": _records(worst),
+        "further_attacks": _records(further),
+        **({"limits": _records(limits)} if len(limits) else {}),
+        **({"known_record": _records(known)} if len(known) else {}),
+        "points": _records(points),
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1))
+    if len(points):  # else nothing was audited, and there is nothing to explore
+        write_page(folder / "report.html", [read_run(folder, folder.name.removeprefix(".").removesuffix(".partial"))])
+    return summary, points

@@ -1,0 +1,123 @@
+"""A whole run: check, do the work, write the folder, say what came out."""
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.evaluation.certified import closing_lines
+from fl_tiprdc.evaluation.privacy_budget import budget_lines
+from fl_tiprdc.experiment.carry_out import carry_out
+from fl_tiprdc.experiment.checking import check_against, check_settings, load_checked
+from fl_tiprdc.experiment.closing_table import closing_table
+from fl_tiprdc.experiment.outcome import Outcome
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.results import write_results
+from fl_tiprdc.experiment.resume import Kept, check_same
+from fl_tiprdc.experiment.run_folder import config_text, default_output, finish, prepare
+from fl_tiprdc.experiment.tracking.tracker import Place
+from fl_tiprdc.experiment.tracking.trackers import Trackers
+from fl_tiprdc.whole_file import write_whole
+
+Work = Callable[[Experiment, Path, Stages, Kept], Outcome]  # from an experiment and its publication's folder
+
+
+def failures_line(outcome: Outcome) -> str:
+    """What went wrong with clients in federated training, by kind; empty if nothing did."""
+    if not outcome.failures:
+        return ""
+    asked = int((outcome.rounds["clients"] + outcome.rounds["failures"]).sum())
+    failed = int(outcome.rounds["failures"].sum())
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.failures.items()))
+    return f"failures: {failed} of {asked} requests to clients; {kinds}"
+
+
+def run_experiment(
+    experiment: Experiment,
+    population: Population | None = None,
+    output: Path | None = None,
+    console: Console | None = None,
+    resume: bool = False,
+) -> pd.DataFrame:
+    """Check an experiment, carry it out and write the folder of its results.
+
+    Args:
+        experiment: what to do.
+        population: the people; None: those that the experiment's data settings name.
+        output: the folder; None: results/ and a name that tells the run, in the current folder.
+        console: for progress and closing tables; None: the terminal.
+        resume: go on with what an interrupted run of the same settings left, if it left anything.
+
+    Returns:
+        The points of the audit: attack, retention, and the certified bound of codes, by setting, method, λ and seed.
+
+    Raises:
+        InputError: a wrong setting; settings that don't fit the people; a folder that can't be written.
+        TooManyFailuresError: more clients failed than allowed.
+    """
+    experiment = check_settings(experiment)
+    if population is None:
+        experiment, population = load_checked(experiment)
+    else:
+        check_against(experiment, population)
+    folder = output or default_output(experiment)
+    return record_run(experiment, folder, console or Console(), partial(carry_out, population=population), resume)
+
+
+def record_run(
+    experiment: Experiment, output: Path, console: Console, work: Work, resume: bool = False
+) -> pd.DataFrame:
+    """Do a checked experiment's work and write the folder of its results; return the points of the audit.
+
+    A run that ends early leaves its finished parts in a hidden folder beside `output`, if there are any.
+
+    Args:
+        experiment: what to do.
+        output: the run's folder.
+        console: for progress and closing tables.
+        work: trains, publishes and audits.
+        resume: go on with what an interrupted run of the same settings left, if it left anything.
+
+    Raises:
+        InputError: the interrupted run had other settings; or `output` can't be written.
+    """
+    partial = prepare(output, resume)
+    kept = Kept(partial / "kept")
+    if resume and (partial / "config.toml").is_file():
+        check_same(experiment, partial / "config.toml")
+    trackers = Trackers(experiment.track, lambda text: console.print(text, soft_wrap=True, highlight=False))
+    whole = False
+    try:
+        write_whole(partial / "config.toml", config_text(experiment).encode())
+        trackers.started(experiment, Place(output.name, partial, output.parent))
+        with Stages(console, trackers) as stages:
+            outcome = work(experiment, partial / "publication", stages, kept)
+            summary, points = write_results(partial, experiment, outcome, stages)
+        trackers.points(points)
+        trackers.finished(summary)
+        whole = True
+        kept.clear()
+        finish(partial, output)
+    finally:
+        if not whole:
+            trackers.failed()
+        if kept.root.exists():
+            console.print("unfinished: the same command with --resume goes on from here", highlight=False)
+        else:
+            shutil.rmtree(partial, ignore_errors=True)
+    console.print(stages.table())
+    if len(points):
+        console.print(closing_table(points))
+    for line in closing_lines(outcome.certified):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    for line in budget_lines(summary.get("privacy", {})):
+        console.print(line, soft_wrap=True, highlight=False)
+    if line := failures_line(outcome):
+        console.print(line, soft_wrap=True, highlight=False)
+    console.print(f"results: {output}", soft_wrap=True, highlight=False)
+    return points

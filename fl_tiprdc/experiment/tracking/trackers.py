@@ -1,0 +1,115 @@
+"""All trackers of a run as one; a tracker that breaks is left, not the run."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.errors import InputError, require_known
+from fl_tiprdc.experiment.tracking.mlflow_runs import MLflow
+from fl_tiprdc.experiment.tracking.tensorboard_files import TensorBoard
+from fl_tiprdc.experiment.tracking.tracker import Place, Tracker
+from fl_tiprdc.experiment.tracking.wandb_runs import WeightsAndBiases
+
+TRACKERS: Mapping[str, Callable[[], Tracker]] = {
+    "tensorboard": TensorBoard,
+    "mlflow": MLflow,
+    "wandb": WeightsAndBiases,
+}
+NONE = "none"  # stands for no tracker
+EVERY = 5.0  # seconds between two words on a stage's progress
+
+
+def named_trackers(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of trackers, checked; "none", alone, stands for none of them.
+
+    Raises:
+        InputError: unknown name, one twice, or "none" beside others.
+    """
+    require_known("tracker", names, (*TRACKERS, NONE))
+    if len(set(names)) != len(names):
+        raise InputError(f"trackers have a value twice: {', '.join(names)}")
+    if NONE in names and len(names) > 1:
+        raise InputError(f"tracker '{NONE}' stands alone, and not among {', '.join(names)}")
+    return tuple(name for name in names if name != NONE)
+
+
+class Trackers(Tracker):
+    """Tells each of some trackers.
+
+    One that can't start is wrong input, as the run hasn't begun. One that breaks later is told no more, with a note:
+    hours of training are worth more than its curves.
+
+    Args:
+        names: keys of `TRACKERS`.
+        note: takes one line of text.
+    """
+
+    def __init__(self, names: Sequence[str], note: Callable[[str], None]) -> None:
+        self._names = tuple(names)
+        self._trackers: dict[str, Tracker] = {}
+        self._note = note
+        self._said: dict[str, float] = {}
+        self._lock = threading.Lock()  # stages tick in threads
+
+    def started(self, experiment: Experiment, place: Place) -> None:
+        """All begin.
+
+        Raises:
+            InputError: one can't; the packages it needs are missing, or its server.
+        """
+        for name in self._names:
+            tracker = TRACKERS[name]()
+            try:
+                tracker.started(experiment, place)
+            except ModuleNotFoundError as error:
+                raise InputError(
+                    f"tracker '{name}' needs the package {error.name}: pip install 'fl-tiprdc[{name}]'"
+                ) from None
+            except Exception as error:
+                raise InputError(f"tracker '{name}' does not start: {_first_line(error)}") from None
+            self._trackers[name] = tracker
+
+    def _tell(self, tell: Callable[[Tracker], None]) -> None:
+        with self._lock:
+            for name, tracker in list(self._trackers.items()):
+                try:
+                    tell(tracker)
+                except Exception as error:  # whatever other people's servers and libraries do
+                    del self._trackers[name]
+                    self._note(f"note: tracker '{name}' broke and is left: {_first_line(error)}")
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Told now and then only, and at the end."""
+        now = time.monotonic()
+        if done < total and now < self._said.get(stage, 0.0) + EVERY:
+            return
+        self._said[stage] = now
+        self._tell(lambda tracker: tracker.progress(stage, done, total))
+
+    def stage_ended(self, stage: str, seconds: float) -> None:
+        """Told to all."""
+        self._tell(lambda tracker: tracker.stage_ended(stage, seconds))
+
+    def exchanges(self, rounds: pd.DataFrame) -> None:
+        """Told to all."""
+        self._tell(lambda tracker: tracker.exchanges(rounds))
+
+    def points(self, points: pd.DataFrame) -> None:
+        """Told to all."""
+        self._tell(lambda tracker: tracker.points(points))
+
+    def finished(self, summary: Mapping[str, Any]) -> None:
+        """Told to all."""
+        self._tell(lambda tracker: tracker.finished(summary))
+
+    def failed(self) -> None:
+        """Told to all."""
+        self._tell(lambda tracker: tracker.failed())
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,72 @@
+"""Local work whose results leave the clients masked: weighed, clipped, in fixed point."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from flwr.app import ConfigRecord, Context
+
+from fl_tiprdc.federated.client_store import ClientStore, Store
+from fl_tiprdc.federated.local_work import perform
+from fl_tiprdc.secagg.fixed_point import encode
+from fl_tiprdc.secagg.ledger import FileLedger
+from fl_tiprdc.secagg.masks import MaskStream
+from fl_tiprdc.secagg.member import Ledger, Member
+from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
+from fl_tiprdc.wire.arrays import GroupArrays
+from fl_tiprdc.wire.messages import CohortUpdate, Instruction
+from fl_tiprdc.wire.phases import WEIGHTS
+from fl_tiprdc.wire.update_rows import contributions
+
+LEDGER = "opened"
+
+
+def member_of(store: Store, partition: int) -> Member:
+    """A client of a store as a member of sums."""
+    return Member(partition, store.secret(partition))
+
+
+def ledger_of(store: Store, partition: int, context: Context) -> Ledger:
+    """Where a client keeps what it has opened: beside its records, or else in its node's state."""
+    if isinstance(store, ClientStore):
+        return FileLedger(store.root / "opened" / str(partition))
+    noted: Ledger = context.state.setdefault(LEDGER, ConfigRecord({}))
+    return noted
+
+
+def answer_train(
+    store: Store,
+    instruction: Instruction,
+    groups: GroupArrays,
+    partitions: Sequence[int],
+    secure: SecureWork | None = None,
+    device: torch.device | str = "cpu",
+) -> CohortUpdate | MaskedCohort:
+    """Carry out one instruction for clients that received the same message; see `local_work.perform`.
+
+    Args:
+        store: the clients' records.
+        instruction: what to do.
+        groups: parameters.
+        partitions: the clients.
+        secure: how to mask the results; None: they leave in the clear.
+        device: where to compute.
+
+    Raises:
+        InputError: a client's data can't be read.
+        ValueError: a sum that a client takes no part in.
+    """
+    update = perform(store, instruction, groups, partitions, device)
+    if secure is None:
+        return update
+    masks = secure.masks
+    weights = [masks.weights[masks.present.index(partition)] for partition in partitions]
+    origin = groups if instruction.phase in WEIGHTS else None
+    rows = contributions(update.groups, weights, origin, masks.clip or None)
+    if masks.losses:
+        rows = np.concatenate([rows, update.losses * np.array(weights)[:, None]], axis=1)
+    words, stream = encode(rows), MaskStream(rows.shape[1])
+    transcript = secure.transcript(instruction, groups)
+    for row, partition in zip(words, partitions, strict=True):
+        member_of(store, partition).mask(secure.session, masks, transcript, row, stream)
+    return MaskedCohort(words, instruction.exchange)

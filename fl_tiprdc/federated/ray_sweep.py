@@ -1,0 +1,92 @@
+"""Several trainings over the same clients at a time, each in a process of its own on Ray.
+
+A training's exchanges follow one another, and each is too small to keep several cores busy; trainings of a sweep have
+nothing to do with each other. So they, and not the clients of one exchange, are dealt to the processes.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+from flwr.serverapp import Grid
+from threadpoolctl import threadpool_limits
+
+from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.federated.cohort_grid import RayCohortGrid
+from fl_tiprdc.federated.progress import Progress
+from fl_tiprdc.federated.serving import Tell, serve_on, share_of
+from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
+
+T = TypeVar("T")
+EVERY = 0.5  # seconds between a training's words on how far it is
+RETRIES = 3  # of a training whose process died; it goes on from its checkpoint
+
+
+def _train(
+    number: int, server: Callable[[Grid, Tell], Any], store: Path, actors: int, threads: int, gpus: float, progress: Any
+) -> Any:
+    """One training, with its clients in this process, or with actors of its own where there are enough cores."""
+    said = 0.0
+
+    def tell(done: int) -> None:
+        nonlocal said
+        if time.monotonic() > said + EVERY:
+            said = time.monotonic()
+            progress.note.remote(number, done)
+
+    own = ClientStore(store)
+    with threadpool_limits(1, "blas"):
+        if actors == 1:
+            return serve_on(SingleProcessGrid(own, threads), lambda grid: server(grid, tell))
+        grid = RayCohortGrid(own, actors, threads, gpus)
+        try:
+            return serve_on(grid, lambda grid: server(grid, tell))
+        finally:
+            grid.close()
+
+
+def ray_sweep(
+    servers: Sequence[Callable[[Grid, Tell], T]], store: Path, processes: int, gpus: float, tell: Tell
+) -> list[T]:
+    """Run trainings on a Ray that has been started; see `launch.launch_all`.
+
+    Args:
+        servers: what each does with its grid.
+        store: folder of the client store; processes on other machines must see the same.
+        processes: to share among them.
+        gpus: all that there are.
+        tell: told how many exchanges are done.
+
+    Returns:
+        Their results, in order.
+    """
+    at_a_time = min(len(servers), processes)
+    actors = processes // at_a_time
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    share = share_of(gpus, processes)
+    alone = actors == 1
+    options = {"num_cpus": 1 if alone else 0, "num_gpus": share if alone else 0, "max_retries": RETRIES}
+    train = ray.remote(**options, scheduling_strategy="SPREAD")(_train)
+    progress = ray.remote(num_cpus=0)(Progress).remote()
+    waiting = list(range(len(servers)))[::-1]
+    running: dict[Any, int] = {}
+    results: dict[int, T] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_a_time:
+                i = waiting.pop()
+                running[train.remote(i, servers[i], store, actors, threads, share, progress)] = i
+            ready, _ = ray.wait(list(running), timeout=EVERY)
+            for done in ready:
+                results[running.pop(done)] = ray.get(done)
+            tell(ray.get(progress.all.remote()))
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    finally:
+        for task in running:
+            ray.cancel(task, force=True)
+        ray.kill(progress)
+    return [results[i] for i in range(len(servers))]

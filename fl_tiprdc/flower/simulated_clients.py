@@ -1,0 +1,90 @@
+"""The clients of Flower's own simulation: each takes its part of the data set by itself."""
+
+import getpass
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.data import load_population
+from fl_tiprdc.data.crowd import Description, Ints, Records
+from fl_tiprdc.data.partition import partition
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.federated.client_store import certifying_people, person_of
+from fl_tiprdc.federated.kept_extractors import KeptExtractors
+from fl_tiprdc.flower.run_config import Value, read_run_config
+from fl_tiprdc.seeding import derive
+
+
+class SimulatedStore:
+    """The records of a simulation's clients, dealt as run.py deals them: by data set, partition and seed.
+
+    Args:
+        records: of all contributors.
+        description: meaning of x and of the private labels.
+        parts: positions in `records`, one array a client.
+        seed: of the experiment; the clients' secrets derive from it.
+        participant: [n] the person that each record is of.
+    """
+
+    def __init__(
+        self, records: Records, description: Description, parts: Sequence[Ints], seed: int, participant: Ints
+    ) -> None:
+        self.description = description
+        # a client's next message may go to another process: what it keeps is on disk, where its user alone can write
+        self.extractors = KeptExtractors(Path(tempfile.gettempdir()) / f"fl-tiprdc-{getpass.getuser()}")
+        self._records, self._parts, self._seed, self._participant = records, parts, seed, participant
+
+    def size(self, partition: int) -> int:
+        """Number of records of one client."""
+        return len(self._parts[partition])
+
+    def records(self, partition: int) -> Records:
+        """The records of one client."""
+        rows = self._parts[partition]
+        return Records(self._records.x[rows], self._records.private[rows])
+
+    def certifying(self, partition: int, share: float) -> npt.NDArray[np.bool_]:
+        """As a client store has it."""
+        return certifying_people(person_of(self._participant, self._parts[partition]), self.secret(partition), share)
+
+    def secret(self, partition: int) -> int:
+        """As a client store has it."""
+        return derive(derive(self._seed, "client-secrets"), "client", partition)
+
+
+@lru_cache(maxsize=4)
+def _experiment(items: tuple[tuple[str, Value], ...]) -> Experiment:
+    return read_run_config(dict(items), "flower")[0]
+
+
+@lru_cache(maxsize=1)
+def _contributors(items: tuple[tuple[str, Value], ...]) -> tuple[Records, Description, Ints]:
+    one = _experiment(items)
+    crowd = load_population(one.dataset, one.private, one.held_out, one.data).contributors
+    return crowd.records(), crowd.description, crowd.participant
+
+
+@lru_cache(maxsize=4)
+def _store(items: tuple[tuple[str, Value], ...], seed: int) -> SimulatedStore:
+    one = _experiment(items)
+    records, description, participant = _contributors(items)
+    parts = partition(records.private, one.clients, one.partition, seed, participant)
+    return SimulatedStore(records, description, parts, seed, participant)
+
+
+def simulated_store(run_config: Mapping[str, Value], node_config: Mapping[str, Value], seed: int) -> SimulatedStore:
+    """The store of the experiment that a run config describes; made once in a process.
+
+    Raises:
+        InputError: there are more or fewer nodes than clients.
+    """
+    items = tuple(sorted(run_config.items()))
+    nodes, clients = int(node_config["num-partitions"]), _experiment(items).clients
+    if nodes != clients:
+        raise InputError(f"the federation has {nodes} nodes and the run {clients} clients: make them as many")
+    return _store(items, seed)

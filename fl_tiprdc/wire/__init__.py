@@ -1,0 +1,1 @@
+"""What crosses the wire: typed messages, their packing and checking."""

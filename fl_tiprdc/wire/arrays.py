@@ -1,0 +1,14 @@
+"""Parameters as numpy arrays, by group and name."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays = dict[str, npt.NDArray[np.float32]]  # one group's parameters by name
+GroupArrays = dict[str, Arrays]
+
+
+def released_groups(groups: Mapping[str, Arrays]) -> GroupArrays:
+    """Return of a training's arrays those that make releases: the extractor's, and codes where there are any."""
+    return {name: arrays for name, arrays in groups.items() if name in ("extractor", "codes")}

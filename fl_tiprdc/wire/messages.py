@@ -1,0 +1,234 @@
+"""What crosses the wire: typed records, packed and unpacked in this one place.
+
+No message has a field for x, a private label, a task label or a count of private labels.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.common.constant import SType
+
+from fl_tiprdc.config import MethodConfig, NetworkConfig
+from fl_tiprdc.wire.arrays import Arrays, GroupArrays
+from fl_tiprdc.wire.phases import Phase
+
+CONFIG, METRICS, REPRESENTATIONS = "config", "metrics", "representations"
+RECORDS, EXCHANGE, SEED = "num-examples", "exchange", "seed"
+LOSSES = ("privacy", "information", "adversary")
+WHO, PUBLISH = "query.who", "query.publish"
+
+
+@lru_cache(maxsize=1024)
+def _npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """The bytes before the numbers in numpy's file format, in which Flower sends arrays."""
+    file = BytesIO()
+    fields = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, fields)
+    return file.getvalue()
+
+
+def pack_array(value: npt.NDArray[Any]) -> Array:
+    """One array as Flower's: the bytes that `Array(value)` makes, without its cost for small arrays."""
+    header = _npy_header(value.dtype.name, value.shape)
+    data = b"".join((header, np.ascontiguousarray(value).data))
+    return Array(value.dtype.name, value.shape, SType.NUMPY, data)
+
+
+def pack_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
+    """Named arrays as Flower's record."""
+    return ArrayRecord({name: pack_array(value) for name, value in arrays.items()})
+
+
+class _PackedWhenAsked(dict[str, Any]):
+    """Numpy arrays by name that look like Flower's to who reads them."""
+
+    def __getitem__(self, name: str) -> Array:
+        return pack_array(super().__getitem__(name))
+
+    def values(self) -> Any:
+        return {name: self[name] for name in self}.values()
+
+    def items(self) -> Any:
+        return {name: self[name] for name in self}.items()
+
+
+class LocalArrays(ArrayRecord):  # type: ignore[misc]
+    """Flower's record of arrays that never leave this process: turned into bytes only when somebody reads those.
+
+    `unpack_arrays` takes the arrays as they are. Not to be sent: Flower knows its records by their class.
+    """
+
+    def __init__(self, arrays: Arrays) -> None:
+        super().__init__()
+        self.__dict__["_data"] = _PackedWhenAsked(arrays)
+        self.__dict__["arrays"] = arrays
+
+    def count_bytes(self) -> int:
+        """The number of bytes that the arrays would have in a message."""
+        return sum(
+            len(name) + len(_npy_header(value.dtype.name, value.shape)) + value.nbytes
+            for name, value in self.__dict__["arrays"].items()
+        )
+
+
+def unpack_array(array: Array) -> npt.NDArray[np.float32]:
+    """One array from Flower's; a read-only view of the message where it has the bytes that `pack_arrays` makes."""
+    shape = tuple(array.shape)
+    if array.dtype == "float32" and array.data.startswith(header := _npy_header("float32", shape)):
+        found: npt.NDArray[np.float32] = np.frombuffer(array.data, np.float32, offset=len(header)).reshape(shape)
+        return found
+    other: npt.NDArray[np.float32] = array.numpy()
+    return other
+
+
+def unpack_strictly(array: Array, dtype: str = "float32") -> npt.NDArray[Any]:
+    """One array from a sender who isn't trusted: its bytes are those that `pack_array` makes, or they aren't read.
+
+    Raises:
+        ValueError: other bytes, or more or fewer than the shape asks for.
+    """
+    shape = tuple(array.shape)
+    header = _npy_header(array.dtype, shape) if array.dtype == dtype else b""
+    if array.stype != SType.NUMPY or not header or not array.data.startswith(header):
+        raise ValueError(f"isn't a {dtype} array of shape {shape} in numpy's format")
+    if len(array.data) != (expected := len(header) + np.dtype(dtype).itemsize * math.prod(shape)):
+        raise ValueError(f"has {len(array.data)} bytes; expected {expected}")
+    found: npt.NDArray[Any] = np.frombuffer(array.data, dtype, offset=len(header)).reshape(shape)
+    return found
+
+
+def unpack_arrays(record: ArrayRecord) -> Arrays:
+    """Named arrays from Flower's record."""
+    if isinstance(record, LocalArrays):
+        arrays: Arrays = record.__dict__["arrays"]
+        return arrays
+    return {name: unpack_array(array) for name, array in record.items()}
+
+
+def unpack_groups(content: RecordDict) -> GroupArrays:
+    """All groups of arrays in a message."""
+    return {str(name): unpack_arrays(record) for name, record in content.array_records.items()}
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """What the server asks of a client in one exchange.
+
+    Attributes:
+        phase: "local-training" runs the method's program on the client and returns weights, "hybrid-gradient" returns
+            gradients of all three groups, "adversary-gradient" only the adversary's. "local-pretraining" and
+            "pretraining-gradient" train extractor and adversary together to tell the private value. "codes." and a
+            name ask for the sums of one step of a code fit (`release.statistics`).
+        exchange: number of the exchange, from 1.
+        seed: of the experiment.
+        lam: weight of privacy against information.
+        sigma: noise of the channel.
+        learning_rate: the client's Adam step size.
+        weight_decay: its L2 penalty.
+        batch_size: largest number of records in a batch.
+        epochs: passes over the records.
+        records: for a gradient, how many records to draw; 0: all.
+        extractor: for a question, the SHA-256 of the extractor that the client keeps from an earlier one; empty: it is
+            in the message.
+        method: JSON of a MethodConfig.
+        network: JSON of a NetworkConfig.
+    """
+
+    phase: Phase
+    exchange: int
+    seed: int
+    lam: float
+    sigma: float
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    records: int
+    method: str
+    network: str
+    extractor: str = ""
+
+    def pack(self) -> ConfigRecord:
+        """As Flower's record."""
+        return ConfigRecord(asdict(self))
+
+    @classmethod
+    def unpack(cls, record: ConfigRecord) -> "Instruction":
+        """From Flower's record."""
+        return cls(**{field.name: record[field.name] for field in fields(cls)})
+
+    def method_config(self) -> MethodConfig:
+        """The method."""
+        return MethodConfig.model_validate_json(self.method)
+
+    def network_config(self) -> NetworkConfig:
+        """The layer widths."""
+        return NetworkConfig.model_validate_json(self.network)
+
+
+@dataclass(frozen=True)
+class Update:
+    """A client's answer: new parameters or a gradient by group, the number of its records, mean losses.
+
+    It says which exchange it answers, so that nobody takes a late or repeated one for another's.
+    """
+
+    groups: GroupArrays
+    records: int
+    losses: tuple[float, float, float]
+    exchange: int
+
+    def pack(self, record: Callable[[Arrays], ArrayRecord] = pack_arrays) -> RecordDict:
+        """As Flower's records; `record` makes that of one group."""
+        content = RecordDict({name: record(arrays) for name, arrays in self.groups.items()})
+        content[METRICS] = MetricRecord(
+            {
+                RECORDS: self.records,
+                EXCHANGE: self.exchange,
+                **dict(zip(LOSSES, map(float, self.losses), strict=True)),
+            }
+        )
+        return content
+
+    @classmethod
+    def unpack(cls, content: RecordDict) -> "Update":
+        """From Flower's records."""
+        metrics = content.metric_records[METRICS]
+        privacy, information, adversary = (float(metrics[name]) for name in LOSSES)
+        losses = (privacy, information, adversary)
+        return cls(unpack_groups(content), int(metrics[RECORDS]), losses, int(metrics[EXCHANGE]))
+
+
+@dataclass(frozen=True)
+class CohortUpdate:
+    """Answers of clients that did the same work, stacked: a few large arrays cross processes, not many small ones.
+
+    Attributes:
+        groups: arrays with a leading client dimension.
+        records: number of records of each client.
+        losses: [clients, 3].
+        exchange: that is answered.
+    """
+
+    groups: GroupArrays
+    records: tuple[int, ...]
+    losses: npt.NDArray[np.float32]
+    exchange: int
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, i: int) -> Update:
+        """One client's answer; its arrays are views."""
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        own = {name: {key: value[i] for key, value in arrays.items()} for name, arrays in self.groups.items()}
+        privacy, information, adversary = self.losses[i].tolist()
+        return Update(own, self.records[i], (privacy, information, adversary), self.exchange)

@@ -1,0 +1,477 @@
+"""What goes wrong with real processes: each fault is tried in a small deployment on this machine, and told in a table.
+
+python simulations/faults.py --output results/faults.csv
+
+Four clients train, each a node with a folder and a key of its own, all of them on 127.0.0.1 (as loopback.py's). The run
+is done once undisturbed, and once more for each fault, with the same folders. Compared are the SHA-256 of all parts
+that are published: the same sums mean the same model, the same releases, and noise that wasn't drawn anew.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.command_line.parser import Parser
+from fl_tiprdc.deploy.certificates import LOOPBACK, make_certificates, make_node_key, node_key
+from fl_tiprdc.deploy.loopback import interrupt, start_client
+from fl_tiprdc.deploy.processes import CONNECTION, LoopbackDeployment
+from fl_tiprdc.deploy.split import client_folder, coordinator_folder, split
+from fl_tiprdc.errors import InputError, RunFailedError
+from fl_tiprdc.experiment.run_folder import ROOT, unfinished
+from fl_tiprdc.flower.commands import flower_environment
+from fl_tiprdc.flower.coordinator import PEOPLE
+
+CLIENTS, ROWS = 4, 1500
+LAST = CLIENTS - 1  # the client to whom it happens
+ANSWER = 30  # seconds that the server waits for an exchange
+PATIENCE = 300.0  # seconds after which a run hangs
+LATE = 10.0  # seconds that a late node comes late
+AGAIN = 15  # times that a node is started again: Flower takes it for there up to 60 s after it was killed
+CLOCK = 3600  # seconds that a clock is off
+COLUMNS = ("fault", "ended", "same_publication", "last_line", "seconds")
+COMPLETED, FAILED, HANGS, NOT_TRIED = "completed", "failed", "hangs", "not tried"
+TRAINED, PUBLISHED = "training.safetensors", "release.json"  # files that show how far a run is
+ACTIVE = "SuperNode ID"  # what a node says that was let in
+SETTINGS = """
+baselines = []
+lambdas = [0.2, 0.8]
+[federation]
+rounds = 1
+timeout = {timeout}
+allowed_failures = {allowed}
+updates_per_round = 1
+[network]
+representation = 8
+extractor_hidden = [24]
+adversary_hidden = [16]
+critic_hidden = [16]
+critic_embedding = 8
+[method.tiprdc]
+channel = true
+[method.coded.coding]
+codes = 8
+coupling_rounds = 2
+lloyd_rounds = 1
+"""
+Setup = tuple[str, float]  # the method, and the share of the clients that may fail
+PLAIN, PATIENT, CODED = ("tiprdc", 0.0), ("tiprdc", 0.25), ("coded", 0.0)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: its status, and the line that tells the operator."""
+
+    ended: str
+    line: str
+
+
+class Trial:
+    """A deployment that is whole when a fault begins, and made whole again after it.
+
+    Args:
+        deployment: its processes.
+        root: clients' folders; the runs' results come here.
+    """
+
+    def __init__(self, deployment: LoopbackDeployment, root: Path) -> None:
+        self.deployment, self.root = deployment, root
+        self.superlink = deployment.start_superlink()
+        self.nodes: dict[int, subprocess.Popen[bytes]] = {}
+        self._count, self._setup = 0, PLAIN
+        self.register()
+
+    def register(self) -> None:
+        """Tell the SuperLink all clients' keys."""
+        for client in range(CLIENTS):
+            self.deployment.register(node_key(self.deployment.keys, client))
+
+    def start(self, client: int, key: Path | None = None, name: str = "") -> subprocess.Popen[bytes]:
+        """Start a node for a client's folder; with another key than its own, if one is given."""
+        own = node_key(self.deployment.keys, client)
+        return start_client(self.deployment, self.root, client, key or own, name or f"node-{client}")
+
+    def bring(self, client: int) -> str:
+        """Start a client's node, again and again as a service manager does; what it said when it was turned away.
+
+        Raises:
+            RunFailedError: it never is let in.
+        """
+        said = ""
+        for _ in range(AGAIN):
+            node = self.nodes[client] = self.start(client)
+            log = self.deployment.log(f"node-{client}")
+            while node.poll() is None:
+                if ACTIVE in log.read_text(errors="replace"):
+                    return said
+                time.sleep(0.1)
+            said = refusal(log)
+        raise RunFailedError(f"node {client} isn't let in again: {said}")
+
+    def whole(self, setup: Setup) -> None:
+        """See that all nodes are there, and begin a new folder of results."""
+        self._count, self._setup = self._count + 1, setup
+        for client in range(CLIENTS):
+            if client not in self.nodes or self.nodes[client].poll() is not None:
+                self.bring(client)
+        self._config.write_text(SETTINGS.format(timeout=ANSWER, allowed=setup[1]))
+
+    def submit(self, resume: bool = False) -> subprocess.Popen[bytes]:
+        """Start the run, as the coordinator does."""
+        flags = [f"--connection={CONNECTION}", f"--coordinator={coordinator_folder(self.root)}"]
+        flags += [f"--config={self._config}", f"--output={self.output}", f"--methods={self._setup[0]}"]
+        flags += [f"--clients={CLIENTS}", *(["--resume"] if resume else [])]
+        with self._said.open("wb") as said:
+            return subprocess.Popen(
+                [sys.executable, str(ROOT / "simulations" / "flwr_run.py"), *flags],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                env=flower_environment(self.deployment.home),
+            )
+
+    def end_of(self, run: subprocess.Popen[bytes]) -> Ending:
+        """Wait until a run has ended, or hangs."""
+        try:
+            ended = FAILED if run.wait(PATIENCE) else COMPLETED
+        except subprocess.TimeoutExpired:
+            run.kill()
+            run.wait()
+            ended = HANGS
+        return Ending(ended, "" if ended == COMPLETED else last_line(self._said))
+
+    def until(self, name: str, run: subprocess.Popen[bytes]) -> None:
+        """Wait until the run has written a file of this name.
+
+        Raises:
+            RunFailedError: it ends before.
+        """
+        while not any(unfinished(self.output).rglob(name)):
+            if run.poll() is not None:
+                raise RunFailedError(f"the run ended before there was {name}: {last_line(self._said)}")
+            time.sleep(0.02)
+
+    def resumed(self, first: Ending) -> Ending:
+        """Go on with a run that has failed; the line is the first failure's, unless there is a second."""
+        if first.ended != FAILED:
+            return first
+        second = self.end_of(self.submit(resume=True))
+        return Ending(f"{first.ended}, with --resume {second.ended}", second.line or first.line)
+
+    @property
+    def output(self) -> Path:
+        """The results of the run that is tried now."""
+        return self.root / f"run-{self._count}"
+
+    @property
+    def _said(self) -> Path:
+        return self.root / f"run-{self._count}.log"
+
+    @property
+    def _config(self) -> Path:
+        return self.root / f"run-{self._count}.toml"
+
+
+Fault = Callable[[Trial], Ending]
+
+
+def last_line(said: Path) -> str:
+    """The last line of a log, without the folder that only this trial had."""
+    lines = [line.strip() for line in said.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1].replace(str(said.parent), "…") if lines else ""
+
+
+def refusal(log: Path) -> str:
+    """What a node says that isn't let in: the line with the reason, or the last one."""
+    lines = re.sub(r"\x1b\[\d*m", "", log.read_text(errors="replace")).splitlines()
+    found = [
+        line.strip() for word in ("failed to activate", "failed to", "error") for line in lines if word in line.lower()
+    ]
+    return found[0] if found else last_line(log)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process with all that it has started, as a power failure does."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process kindly: a node that ends so tells the SuperLink."""
+    process.terminate()
+    process.wait(30)
+
+
+def undisturbed(trial: Trial) -> Ending:
+    """Do nothing."""
+    return trial.end_of(trial.submit())
+
+
+def killed_node(trial: Trial) -> Ending:
+    """Kill a node in mid-training and start it again at once; the run may need --resume."""
+    run = trial.submit()
+    trial.until(TRAINED, run)
+    kill(trial.nodes[LAST])
+    said = trial.bring(LAST)
+    first = trial.end_of(run)
+    ending = trial.resumed(first)
+    return Ending(ending.ended, " | ".join(filter(None, [said and f"node: {said}", ending.line])))
+
+
+def late_node(trial: Trial) -> Ending:
+    """Start a node after the run."""
+    end(trial.nodes[LAST])
+    run = trial.submit()
+    time.sleep(LATE)
+    trial.bring(LAST)
+    return trial.end_of(run)
+
+
+def silent_node(trial: Trial) -> Ending:
+    """Stop a node in mid-training: it is there, and doesn't answer. When the run has ended it wakes up."""
+    run = trial.submit()
+    trial.until(TRAINED, run)
+    os.killpg(trial.nodes[LAST].pid, signal.SIGSTOP)
+    try:
+        first = trial.end_of(run)
+    finally:
+        os.killpg(trial.nodes[LAST].pid, signal.SIGCONT)
+    return trial.resumed(first)
+
+
+def killed_server(trial: Trial) -> Ending:
+    """Kill the ServerApp when the first of two releases is published; then --resume."""
+    run = trial.submit()
+    trial.until(PUBLISHED, run)
+    for process in psutil.Process(trial.superlink.pid).children(recursive=True):
+        if any("serverapp" in word for word in process.cmdline()):
+            process.kill()
+    return trial.resumed(trial.end_of(run))
+
+
+def restarted_superlink(trial: Trial) -> Ending:
+    """Kill the SuperLink in mid-training, start it again, register the keys, --resume; nodes that end are restarted."""
+    run = trial.submit()
+    trial.until(TRAINED, run)
+    kill(trial.superlink)
+    trial.superlink = trial.deployment.start_superlink()
+    trial.register()
+    first = trial.end_of(run)
+    for client in range(CLIENTS):
+        if trial.nodes[client].poll() is not None:
+            trial.bring(client)
+    return trial.resumed(first)
+
+
+def stranger(trial: Trial) -> Ending:
+    """Start a node with a key that nobody has registered, which says to be the last client."""
+    run = trial.submit()
+    node = trial.start(LAST, make_node_key(trial.deployment.keys, "stranger"), "stranger")
+    return turned_away(trial, node, "stranger", run)
+
+
+def wrong_key(trial: Trial) -> Ending:
+    """Start a client's node with a key that isn't its own, then with its own."""
+    end(trial.nodes[LAST])
+    node = trial.start(LAST, make_node_key(trial.deployment.keys, "wrong"), "wrong")
+    return turned_away(trial, node, "wrong", trial.submit())
+
+
+def wrong_clock(seconds: int, trial: Trial) -> Ending:
+    """Start a node whose clock is off; if it is turned away, again with the right time.
+
+    Raises:
+        InputError: there is nothing to make a clock wrong with.
+    """
+    places = [os.environ.get("LIBFAKETIME", ""), *map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))]
+    found = next((place for place in places if place), None)
+    if found is None:
+        raise InputError("libfaketime isn't installed")
+    end(trial.nodes[LAST])
+    own = {"LD_PRELOAD": found, "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    os.environ.update(own)
+    try:
+        node = trial.nodes[LAST] = trial.start(LAST, name="clock")
+    finally:
+        for name in own:
+            del os.environ[name]
+    return turned_away(trial, node, "clock", trial.submit())
+
+
+def turned_away(trial: Trial, node: subprocess.Popen[bytes], name: str, run: subprocess.Popen[bytes]) -> Ending:
+    """How a run ends beside a node that should end by itself, with that node's line; its client's own comes then."""
+    try:
+        node.wait(60)
+        said = refusal(trial.deployment.log(name))
+    except subprocess.TimeoutExpired:
+        said = f"the node isn't turned away: {last_line(trial.deployment.log(name))}"
+        if trial.nodes[LAST] is not node:
+            kill(node)
+    if trial.nodes[LAST].poll() is not None:
+        trial.bring(LAST)
+    ending = trial.end_of(run)
+    return Ending(ending.ended, " | ".join(filter(None, [f"node: {said}", ending.line])))
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """Put a disk that has no room there; needs root.
+
+    Raises:
+        InputError: it can't be put there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        raise InputError("a small disk can't be mounted: it needs root")
+    try:
+        (folder / "full").write_bytes(bytes(4096))
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def full_disk(trial: Trial) -> Ending:
+    """Have no room in a client's folder for the extractors that a code fit asks about."""
+    with full(client_folder(trial.root, LAST) / "extractors"):
+        return undisturbed(trial)
+
+
+FAULTS: dict[str, tuple[Fault, Setup]] = {
+    "a node is killed and comes back": (killed_node, PLAIN),
+    "a node comes late": (late_node, PLAIN),
+    "the server is killed": (killed_server, PLAIN),
+    "a stranger": (stranger, PLAIN),
+    "a wrong key": (wrong_key, PLAIN),
+    "a clock is an hour ahead": (partial(wrong_clock, CLOCK), PLAIN),
+    "a clock is an hour behind": (partial(wrong_clock, -CLOCK), PLAIN),
+    "a node stops answering": (silent_node, PLAIN),
+    "the SuperLink is killed": (restarted_superlink, PLAIN),
+    "a client's disk is full": (full_disk, CODED),
+    "a node stops answering and a quarter may fail": (silent_node, PATIENT),
+}
+
+
+def published(output: Path) -> dict[str, str]:
+    """The SHA-256 of each part of all releases in a folder of results; none if there is no such folder."""
+    return {
+        f"{manifest.parent.relative_to(output)}/{name}": part["sha256"]
+        for manifest in sorted(output.rglob(PUBLISHED))
+        for name, part in json.loads(manifest.read_text())["parts"].items()
+    }
+
+
+def row_of(name: str, ending: Ending, parts: Mapping[str, str], wanted: Mapping[str, str], seconds: float) -> list[str]:
+    """One line of the table."""
+    same = str(parts == wanted).lower() if parts else ""
+    return [name, ending.ended, same, ending.line, f"{seconds:.0f}"]
+
+
+def chosen(words: str | None) -> list[str]:
+    """The faults whose names have one of these words in them; all without words.
+
+    Raises:
+        InputError: a word is in none.
+    """
+    wanted = [word.strip() for word in words.split(",")] if words else [""]
+    for word in wanted:
+        if not any(word in name for name in FAULTS):
+            raise InputError(f"no fault is called '{word}': choose from {', '.join(FAULTS)}")
+    return [name for name in FAULTS if any(word in name for word in wanted)]
+
+
+def write_people(path: Path) -> None:
+    """Write a table of made-up people."""
+    draw = np.random.default_rng(0)
+    sex, age = draw.integers(0, 2, ROWS), draw.normal(40, 10, ROWS).round(1)
+    rich = (age + 8 * sex + draw.normal(0, 6, ROWS) > 45).astype(int)
+    hours = (draw.normal(30, 5, ROWS) + 4 * sex).round(1)
+    columns = {"age": age, "hours": hours, "sex": np.array(["f", "m"])[sex], "rich": rich}
+    pd.DataFrame(columns).to_csv(path, index=False)
+
+
+def write_folders(root: Path) -> None:
+    """Write the folders and keys of a small deployment, without people whom the server could audit."""
+    write_people(root / "people.csv")
+    flags = ["--dataset=table", f"--data={root / 'people.csv'}", "--private=sex", "--tasks=rich"]
+    split(read_experiment(experiment_parser("").parse_args([*flags, f"--clients={CLIENTS}"])), root)
+    (coordinator_folder(root) / PEOPLE).unlink()
+    make_certificates(root / "keys", LOOPBACK)
+    for client in range(CLIENTS):
+        make_node_key(root / "keys", client)
+
+
+def attempt(trial: Trial, fault: Fault, setup: Setup) -> tuple[Ending, dict[str, str], float]:
+    """Try one fault: how it ended, what was published, and how many seconds it took."""
+    began = time.monotonic()
+    try:
+        trial.whole(setup)
+        began = time.monotonic()
+        ending = fault(trial)
+    except InputError as error:
+        ending = Ending(NOT_TRIED, str(error))
+    except RunFailedError as error:
+        ending = Ending(FAILED, str(error))
+    return ending, published(trial.output), time.monotonic() - began
+
+
+def try_all(trial: Trial, names: Sequence[str], say: Callable[[list[str]], None]) -> None:
+    """Try faults, each method undisturbed first, and tell each one's line."""
+    wanted: dict[str, dict[str, str]] = {}
+    for name in names:
+        fault, setup = FAULTS[name]
+        if setup[0] not in wanted:
+            ending, wanted[setup[0]], seconds = attempt(trial, undisturbed, (setup[0], 0.0))
+            say(row_of(f"none ({setup[0]})", ending, wanted[setup[0]], wanted[setup[0]], seconds))
+        ending, parts, seconds = attempt(trial, fault, setup)
+        say(row_of(name, ending, parts, wanted[setup[0]], seconds))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, try one after the other, write the table after each."""
+    parser = Parser(__doc__ or "")
+    parser.add_argument("--output", type=Path, default=Path("faults.csv"), help="the table (default: %(default)s)")
+    parser.add_argument("--only", help="words in the names of faults to try, with commas (default: all)")
+    parser.add_argument("--logs", type=Path, help="folder that keeps the processes' logs (default: none)")
+    parsed = parser.parse_args(arguments)
+    names = chosen(parsed.only)
+    parsed.output.parent.mkdir(parents=True, exist_ok=True)
+    rows: list[list[str]] = []
+
+    def say(row: list[str]) -> None:
+        rows.append(row)
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(parsed.output, index=False)
+        print(" ; ".join(row), flush=True)
+
+    signal.signal(signal.SIGTERM, interrupt)  # a kind kill, too, ends the processes
+    with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
+        root = Path(folder)
+        write_folders(root)
+        with LoopbackDeployment(root / "flower", root / "keys") as deployment:
+            try:
+                try_all(Trial(deployment, root), names, say)
+            finally:
+                if parsed.logs:
+                    parsed.logs.mkdir(parents=True, exist_ok=True)
+                    for log in (*root.glob("*.log"), *root.glob("flower/*.log")):
+                        shutil.copy(log, parsed.logs / log.name)
+
+
+if __name__ == "__main__":
+    guard(main)

@@ -1,0 +1,133 @@
+"""The exchanges of a training, in order: what clients are asked for, and how what comes back is aggregated."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from fl_tiprdc.config import FederationConfig, MethodConfig
+from fl_tiprdc.hybrid.schedule import Program, moves_extractor, pretraining_in, program_for, step_size
+from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
+from fl_tiprdc.wire.phases import Phase
+from strategies.aggregation import Average, Rule, ServerAdam
+from strategies.robust import aggregate_for
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One exchange with the clients.
+
+    Attributes:
+        phase: what clients are asked to do.
+        round: the round that this exchange belongs to, from 1.
+        rules: for each group that comes back, how it is aggregated.
+        sends: the groups that clients need for it.
+        rate: factor of the clients' step size.
+        local_rounds: factor of the clients' epochs.
+        draws: how many clients are drawn in proportion to their records; 0: as many as the strategy asks, all alike.
+        sums: clients answer with sums over their records, which are added up; all of them are asked.
+    """
+
+    phase: Phase
+    round: int
+    rules: Mapping[str, Rule]
+    sends: tuple[str, ...] = ("extractor", "adversary", "critic")
+    rate: float = 1.0
+    local_rounds: int = 1
+    draws: int = 0
+    sums: bool = False
+
+
+def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
+    """Averaged gradients of the hybrid step, each with an Adam step on the server; adversary steps in between.
+
+    The crowd then takes the steps that a centralised trainer would take, whoever holds what, where local training
+    would pull clients with few private values apart. A few clients are enough for a gradient, and an adversary's
+    costs less: the critic stays at home.
+    """
+    total = federation.rounds * federation.updates_per_round
+
+    def adam(schedule: Callable[[int], float] = lambda step: 1.0) -> ServerAdam:
+        return ServerAdam(federation.server_learning_rate, method.beta1, schedule, aggregate_for(federation))
+
+    program = program_for(method, total)
+    rules: dict[str, Rule] = {}
+    for group in GROUPS:
+        updates = [done for done, names in _numbered(program) if group in names]  # before each of the group's steps
+
+        def schedule(step: int, group: str = group, updates: Sequence[int] = updates) -> float:
+            return step_size(method, group, updates[step], total)
+
+        rules[group] = adam(schedule)
+    clients = federation.gradient_clients
+    alone = {"adversary": rules["adversary"]}
+    together: dict[str, Rule] = {group: adam() for group in PRETRAINED}
+    turns = [
+        Turn("pretraining-gradient", 1, together, PRETRAINED, draws=clients)
+        for _ in range(pretraining_in(method, total))
+    ]
+    for done, names in _numbered(program):
+        number = done // federation.updates_per_round + 1
+        if moves_extractor(names):
+            turns.append(Turn("hybrid-gradient", number, {name: rules[name] for name in names}, draws=clients))
+        else:
+            turns.append(Turn("adversary-gradient", number, alone, ("extractor", "adversary"), draws=clients))
+    return turns
+
+
+def _numbered(program: Program) -> list[tuple[int, tuple[str, ...]]]:
+    """The program's batches, each with the number of updates of the extractor before it."""
+    done = accumulate((moves_extractor(names) for names in program), initial=0)
+    return list(zip(done, program, strict=False))
+
+
+def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
+    """The method's training on the clients, all three groups averaged, each by its own rule."""
+    aggregate = aggregate_for(federation)
+    rules: dict[str, Rule] = {
+        "extractor": Average(aggregate),
+        "critic": Average(aggregate),
+        # clients send this update balanced over private values already: no message may tell who holds which
+        "adversary": Average(aggregate),
+    }
+    total, longest = federation.rounds, method.local_rounds
+    pretraining = [
+        Turn("local-pretraining", 1, {group: rules[group] for group in PRETRAINED}, PRETRAINED)
+        for _ in range(pretraining_in(method, total))
+    ]
+    return pretraining + [
+        Turn(
+            "local-training",
+            number + 1,
+            {name: rules[name] for name in method.groups},
+            method.groups,
+            rate=step_size(method, "critic", number, total),
+            local_rounds=min(longest, total - number),
+        )
+        for number in range(0, total, longest)
+    ]
+
+
+# what a method exchanges -> its turns
+EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], list[Turn]]] = {
+    "gradients": gradient_turns,
+    "weights": weight_turns,
+}
+
+
+def question_turn(name: str, rules: Mapping[str, Rule], round_number: int, kept: bool = False) -> Turn:
+    """Return the exchange that asks all clients one question of a code fit.
+
+    Args:
+        name: a key of `release.statistics.STATISTICS`.
+        rules: how the sums are added up.
+        round_number: the round that it belongs to.
+        kept: clients have the extractor from an earlier question, so that it needn't be sent.
+    """
+    phases: Mapping[str, Phase] = {
+        "class-counts": "codes.class-counts",
+        "cells": "codes.cells",
+        "shares": "codes.shares",
+        "code-counts": "codes.code-counts",
+    }
+    sends = ("question",) if kept else ("extractor", "question")
+    return Turn(phases[name], round_number, rules, sends, sums=True)
