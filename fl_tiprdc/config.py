@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fl_tiprdc.errors import InputError
+from fl_tiprdc.errors import InputError, require_known
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -406,8 +406,13 @@ class Experiment(_Frozen):
         return coded * trained * len(self.lambdas) * len(self.seeds)
 
     def method_config(self, name: str) -> MethodConfig:
-        """The method `name` with this experiment's changes."""
-        return self.method.get(name, METHODS.get(name, MethodConfig()))
+        """Return the method `name` with this experiment's changes.
+
+        Raises:
+            InputError: there is no such method.
+        """
+        require_known("method", [name], {**METHODS, **self.method})
+        return self.method.get(name) or METHODS[name]
 
 
 QUICK: Mapping[str, Any] = {

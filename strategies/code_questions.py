@@ -12,12 +12,11 @@ from fl_tiprdc.release.codes import digest_of
 from fl_tiprdc.release.statistics import Request
 from fl_tiprdc.wire.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.messages import pack_arrays
-from strategies.aggregation import Total
-from strategies.exchange_plan import question_turn
+from strategies.exchange_plan import ExchangePlan, question_exchange
 from strategies.hybrid_strategy import Exchange, HybridStrategy
 from strategies.reply_check import COUNTED, within
 from strategies.roster import Roster
-from strategies.update_protection import ProtectedMean
+from strategies.update_protection import UpdateProtection
 
 
 class CodeQuestions:
@@ -35,7 +34,7 @@ class CodeQuestions:
         federation: how many may fail, and how long to wait.
         done: exchanges that took place before.
         on_exchange: told about each exchange when it is done.
-        protected: how clients' sums are kept from whom; None: the server sees them as they are.
+        protection: keeps single clients' sums from the server; None: it sees them as they are.
     """
 
     def __init__(
@@ -48,11 +47,11 @@ class CodeQuestions:
         federation: FederationConfig,
         done: int,
         on_exchange: Callable[[Exchange], None],
-        protected: ProtectedMean | None,
+        protection: UpdateProtection | None,
     ) -> None:
         self._grid, self._roster, self._extractor, self._config = grid, roster, extractor, dict(config)
         self._seed, self._federation, self._done = seed, federation, done
-        self._on_exchange, self._protected = on_exchange, protected
+        self._on_exchange, self._protection = on_exchange, protection
         self._digest, self._kept = digest_of(extractor), False
 
     def answer(self, request: Request) -> Arrays:
@@ -69,23 +68,17 @@ class CodeQuestions:
         return self._ask(request)
 
     def _ask(self, request: Request) -> Arrays:
-        federation, done, kept = self._federation, self._done, self._kept
+        federation, kept = self._federation, self._kept
         self._done += 1  # whether it succeeds or not: no two exchanges share masks
-        turn = question_turn(request.name, {"sums": Total()}, federation.rounds + 1, kept)
-        groups: GroupArrays = {"extractor": self._extractor, "question": request.arrays, "sums": request.zeros()}
-        strategy = HybridStrategy(
-            [turn] * (done + 1),
-            groups,
-            self._roster,
+        plan = ExchangePlan(
+            question_exchange(request.name, self._done, federation.rounds + 1, kept),
             self._config | ({"extractor": self._digest} if kept else {}),
             self._seed,
-            0,
-            federation.allowed_failures,
-            self._note,
-            done,
-            federation.quorum,
-            self._protected,
+            allowed_failures=federation.allowed_failures,
+            quorum=federation.quorum,
         )
+        groups: GroupArrays = {"extractor": self._extractor, "question": request.arrays, "sums": request.zeros()}
+        strategy = HybridStrategy(plan, groups, self._roster, self._note, protection=self._protection)
         settings, first = ConfigRecord({}), pack_arrays(self._extractor)
         strategy.start(self._grid, first, num_rounds=1, timeout=federation.timeout, train_config=settings)
         sums = strategy.groups["sums"]

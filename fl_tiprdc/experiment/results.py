@@ -40,6 +40,11 @@ def _records(frame: pd.DataFrame) -> Any:
     return json.loads(frame.to_json(orient="records", double_precision=6))
 
 
+def _capacity(width: int, sigma: float) -> float | None:
+    """Bits that a representation can hold at most; None: without noise there is no limit."""
+    return round(capacity_bits(width, sigma), 2) if sigma else None
+
+
 def extractor_card(experiment: Experiment, outcome: Outcome, setting: str, point: Point) -> Card:
     """What is needed to use one of the run's extractors."""
     assert outcome.description is not None
@@ -90,11 +95,7 @@ def write_results(
         for (setting, method), group in points.groupby(["setting", "method"], sort=False)
     }
     capacity = {
-        method: {
-            f"{lam:g}": round(capacity_bits(outcome.representation, sigma), 2) if sigma else None
-            for lam in experiment.lambdas
-            for sigma in [config_.sigma(lam)]
-        }
+        method: {f"{lam:g}": _capacity(outcome.representation, config_.sigma(lam)) for lam in experiment.lambdas}
         for method in experiment.methods
         if (config_ := experiment.method_config(method)).channel and config_.coding is None
     }

@@ -161,44 +161,54 @@ class HybridStep:
     def _surrogate(
         self, trained: Groups, frozen: Mapping[str, Parameters], batch: Batch, lam: Tensor, sigma: Tensor
     ) -> tuple[Tensor, Losses]:
-        """A scalar whose gradient in each group is that group's own descent direction.
+        """Return a scalar whose gradient in each trained group is that group's own descent direction, and the losses.
 
         extractor: λ·privacy - (1-λ)·information, or one term alone;  critic: -information;  adversary: cross-entropy.
         One forward pass of extractor and critic serves all; gradients are scaled or stopped on the way back.
         """
         groups = {**frozen, **trained}
-        weight_privacy, weight_information = self._weights(lam)
         z = self.represent(groups["extractor"], batch.x, batch.noise, sigma)
-        total = torch.zeros((), device=z.device)
         if set(trained) == set(PRETRAINED):
-            logits = functional_call(self._modules["adversary"], groups["adversary"], (z,))
-            adversary = balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
-            return adversary, Losses(total, total, adversary.detach())
+            return self._pretraining_loss(groups, batch, z)
+        if set(trained) == {"adversary"}:
+            return self._adversary_loss(groups, batch, z)
+        return self._hybrid_loss(groups, set(trained), batch, z, lam)
 
-        u = self._one_hot(batch.u)
-        information = privacy = adversary = total
+    def _cross_entropy(self, adversary: Parameters, batch: Batch, z: Tensor) -> Tensor:
+        logits = functional_call(self._modules["adversary"], adversary, (z,))
+        return balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
 
-        if not trained or "critic" in trained or "extractor" in trained:
-            scores = self._scores(groups["critic"], batch, scale_gradient(z, weight_information), u)
-            information = self._bound(scores, batch.x, u, batch.mask, self.description)
-            total = total - information
+    def _pretraining_loss(self, groups: Groups, batch: Batch, z: Tensor) -> tuple[Tensor, Losses]:
+        """Extractor and adversary learn together to tell the private value."""
+        nothing, loss = torch.zeros((), device=z.device), self._cross_entropy(groups["adversary"], batch, z)
+        return loss, Losses(nothing, nothing, loss.detach())
 
-        if "extractor" in trained and "adversary" in trained and self._reverses:
+    def _adversary_loss(self, groups: Groups, batch: Batch, z: Tensor) -> tuple[Tensor, Losses]:
+        """The adversary learns alone; the extractor stands still."""
+        nothing, loss = torch.zeros((), device=z.device), self._cross_entropy(groups["adversary"], batch, z.detach())
+        return loss, Losses(nothing, nothing, loss.detach())
+
+    def _hybrid_loss(
+        self, groups: Groups, trained: set[str], batch: Batch, z: Tensor, lam: Tensor
+    ) -> tuple[Tensor, Losses]:
+        """Extractor and critic learn, and the adversary where the method has one; with nothing trained: all losses."""
+        weight_privacy, weight_information = self._weights(lam)
+        total, u = torch.zeros((), device=z.device), self._one_hot(batch.u)
+        privacy = adversary = total
+        scores = self._scores(groups["critic"], batch, scale_gradient(z, weight_information), u)
+        information = self._bound(scores, batch.x, u, batch.mask, self.description)
+        total = total - information
+        if self._reverses and {"extractor", "adversary"} <= trained:
             # minus the adversary's loss: one pass serves both, its gradient reversed on the way to the extractor
-            against = scale_gradient(z, -weight_privacy)
-            logits = functional_call(self._modules["adversary"], groups["adversary"], (against,))
-            adversary = balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
+            adversary = self._cross_entropy(groups["adversary"], batch, scale_gradient(z, -weight_privacy))
             return total + adversary, Losses(-adversary.detach(), information.detach(), adversary.detach())
-
         if "adversary" in groups and (not trained or "extractor" in trained):
             still = {name: value.detach() for name, value in groups["adversary"].items()}
             logits = functional_call(self._modules["adversary"], still, (z,))
             privacy = self._privacy(logits, batch.u, batch.mask, self.description)
             total = total + weight_privacy * privacy
-
         if "adversary" in groups and (not trained or "adversary" in trained):
-            logits = functional_call(self._modules["adversary"], groups["adversary"], (z.detach(),))
-            adversary = balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
+            adversary = self._cross_entropy(groups["adversary"], batch, z.detach())
             total = total + adversary
         return total, Losses(privacy.detach(), information.detach(), adversary.detach())
 
