@@ -83,6 +83,12 @@ class CodesConfig(_Frozen):
     adversarial: Share = Field(
         0.0, description="terms = both: weight of the privacy term while the extractor is trained"
     )
+    extractor: Literal["auto", "trained", "components"] = Field(
+        "auto",
+        description="what is coded: the output of a trained extractor, or principal components, which a crowd sums up "
+        "in a few exchanges; auto: components of pictures, unless network.architecture is set",
+    )
+    component_rounds: Positive = Field(8, description="exchanges in which principal components are found")
     fewest: int = Field(32, ge=2, description="codes that are made even where the crowd can't certify so many")
     target: float = Field(0.57, gt=0.5, lt=1, description="certified attack for which the number of codes is chosen")
     certifying: float = Field(

@@ -20,7 +20,9 @@ from strategies.update_protection import UpdateProtection
 
 
 class CodeQuestions:
-    """Asks the crowd about one extractor, which is sent with the first question and kept by clients for the others.
+    """Asks the crowd about its records, or about one extractor's output for them.
+
+    The extractor is sent with the first question and kept by clients for the others.
 
     It is sent again where not everybody has answered the last question, and where a question without it fails: a client
     may have come late, or lost its disk.
@@ -28,7 +30,7 @@ class CodeQuestions:
     Args:
         grid: the clients.
         roster: who they are.
-        extractor: trained.
+        extractor: trained; None: there is none yet.
         config: settings sent in every exchange.
         seed: of the experiment.
         federation: how many may fail, and how long to wait.
@@ -41,7 +43,7 @@ class CodeQuestions:
         self,
         grid: Grid,
         roster: Roster,
-        extractor: Arrays,
+        extractor: Arrays | None,
         config: Mapping[str, Any],
         seed: int,
         federation: FederationConfig,
@@ -52,7 +54,7 @@ class CodeQuestions:
         self._grid, self._roster, self._extractor, self._config = grid, roster, extractor, dict(config)
         self._seed, self._federation, self._done = seed, federation, done
         self._on_exchange, self._protection = on_exchange, protection
-        self._digest, self._kept = digest_of(extractor), False
+        self._digest, self._kept = digest_of(extractor) if extractor else "", extractor is None
 
     def answer(self, request: Request) -> Arrays:
         """Return the sums over all clients' records that a request asks for.
@@ -64,6 +66,8 @@ class CodeQuestions:
             try:
                 return self._ask(request)
             except TooManyFailuresError:
+                if self._extractor is None:
+                    raise
                 self._kept = False
         return self._ask(request)
 
@@ -77,16 +81,16 @@ class CodeQuestions:
             allowed_failures=federation.allowed_failures,
             quorum=federation.quorum,
         )
-        groups: GroupArrays = {"extractor": self._extractor, "question": request.arrays, "sums": request.zeros()}
+        groups: GroupArrays = {"extractor": self._extractor or {}, "question": request.arrays, "sums": request.zeros()}
         strategy = HybridStrategy(plan, groups, self._roster, self._note, protection=self._protection)
-        settings, first = ConfigRecord({}), pack_arrays(self._extractor)
+        settings, first = ConfigRecord({}), pack_arrays(self._extractor or {})
         strategy.start(self._grid, first, num_rounds=1, timeout=federation.timeout, train_config=settings)
         sums = strategy.groups["sums"]
         check_sums(sums, sum(self._roster.size(partition) for partition in self._roster.partitions))
         return sums
 
     def _note(self, exchange: Exchange) -> None:
-        self._kept = exchange.clients == len(self._roster.partitions)
+        self._kept = self._extractor is None or exchange.clients == len(self._roster.partitions)
         self._on_exchange(exchange)
 
 

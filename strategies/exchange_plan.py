@@ -163,12 +163,14 @@ def question_exchange(name: str, number: int, round_number: int, kept: bool = Fa
     """Return the one exchange that asks all clients one question of a code fit.
 
     Args:
-        name: a key of `release.statistics.STATISTICS`.
+        name: a key of `release.statistics.STATISTICS` or `release.components.COMPONENT_STATISTICS`.
         number: of the exchange.
         round_number: the round that it belongs to.
         kept: clients have the extractor from an earlier question, so that it needn't be sent.
     """
     phases: Mapping[str, Phase] = {
+        "center": "codes.center",
+        "scatter": "codes.scatter",
         "class-counts": "codes.class-counts",
         "cells": "codes.cells",
         "shares": "codes.shares",

@@ -22,6 +22,7 @@ from fl_tiprdc.experiment.outcome import Outcome, release_folder
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.run_folder import git_commit
 from fl_tiprdc.extractor.card import Card, write_extractor
+from fl_tiprdc.models.networks import network_for
 from fl_tiprdc.release.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
 from fl_tiprdc.report.exact_figure import exact_figures
@@ -57,7 +58,7 @@ def extractor_card(experiment: Experiment, outcome: Outcome, setting: str, point
         seed=point.seed,
         sigma=method.sigma(point.lam),
         method_config=method,
-        network=experiment.network,
+        network=network_for(outcome.description, experiment.network, method),
         description=outcome.description,
     )
 

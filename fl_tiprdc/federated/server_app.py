@@ -16,9 +16,11 @@ from fl_tiprdc.data.crowd import Description, Ints
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.quorum import closing
+from fl_tiprdc.hybrid.components import component_questions
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
-from fl_tiprdc.release.codebook import Bears, ask_all, fit_codes, questions_in
+from fl_tiprdc.release.codebook import Bears, fit_codes, questions_in
+from fl_tiprdc.release.statistics import ask_all
 from fl_tiprdc.wire.arrays import GroupArrays, released_groups
 from fl_tiprdc.wire.messages import Instruction, pack_arrays
 from strategies.code_questions import CodeQuestions
@@ -135,6 +137,8 @@ def train_point(
     initial = {
         name: {key: value.numpy() for key, value in group.items()} for name, group in step.initial(point.seed).items()
     }
+    if step.components:
+        return _sum_up_components(grid, roster, experiment, step, point, on_exchange)
     exchanges = exchanges_for(experiment, point.method)
     trained = Trained(point, initial)
     if 0 in keep:
@@ -180,6 +184,32 @@ def train_point(
         train_config=ConfigRecord({}),
     )
     trained.groups = strategy.groups
+    trained.seconds = (time.perf_counter() - began, 0.0)
+    return trained
+
+
+def _sum_up_components(
+    grid: Grid,
+    roster: Roster,
+    experiment: Experiment,
+    step: HybridStep,
+    point: Point,
+    on_exchange: Callable[[Point, Exchange], None] | None,
+) -> Trained:
+    """Find the extractor that is principal components; an interrupted fit begins anew."""
+    began, trained = time.perf_counter(), Trained(point, {})
+
+    def note(exchange: Exchange) -> None:
+        trained.exchanges.append(exchange)
+        if on_exchange is not None:
+            on_exchange(point, exchange)
+
+    name = training_name(experiment, point)
+    protection = update_protection(experiment.protection, roster, name, point.seed, experiment.federation)
+    config = dict(instruction_for(experiment, point).pack())
+    crowd = CodeQuestions(grid, roster, None, config, point.seed, experiment.federation, 0, note, protection)
+    parameters = ask_all(component_questions(step, point.seed), crowd.answer)
+    trained.groups = {"extractor": {key: value.numpy() for key, value in parameters.items()}}
     trained.seconds = (time.perf_counter() - began, 0.0)
     return trained
 

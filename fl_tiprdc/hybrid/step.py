@@ -1,8 +1,9 @@
 """The hybrid step: gradients of extractor, critic and adversary on one batch, for any subset of the three."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
@@ -13,10 +14,16 @@ from fl_tiprdc.hybrid.bounds import INFORMATION, next_record
 from fl_tiprdc.hybrid.privacy import PRIVACY, balanced_cross_entropy, negated_cross_entropy
 from fl_tiprdc.models.batch_norm import BatchNorm2d
 from fl_tiprdc.models.critics import JointCritic
-from fl_tiprdc.models.networks import architecture_for, build_networks, representation_width
+from fl_tiprdc.models.networks import (
+    architecture_for,
+    build_networks,
+    has_components,
+    network_for,
+    representation_width,
+)
 from fl_tiprdc.release.channel import release
 from fl_tiprdc.release.codes import Codes
-from fl_tiprdc.release.release import ChannelRelease, CodedRelease, Release, unit_features
+from fl_tiprdc.release.release import PIECE, ChannelRelease, CodedRelease, Release, unit_features
 from fl_tiprdc.seeding import derive
 
 Parameters = dict[str, Tensor]
@@ -64,6 +71,7 @@ class HybridStep:
 
     Attributes:
         d: numbers in a representation.
+        components: whether the extractor is principal components, which are summed up and not trained.
         stacks: when it is to be mapped over clients, see `Architecture`.
 
     Raises:
@@ -71,6 +79,8 @@ class HybridStep:
     """
 
     def __init__(self, description: Description, network: NetworkConfig, method: MethodConfig) -> None:
+        self.components = has_components(description, network, method)
+        network = network_for(description, network, method)
         self.description, self.network, self.method = description, network, method
         self._critic, self._bound = INFORMATION[method.information]
         self._privacy = PRIVACY[method.privacy]
@@ -123,6 +133,15 @@ class HybridStep:
     def code_space(self, extractor: Parameters, x: X) -> Floats:
         """Return the points [n, d] of the representation space at which records x [n, *shape] are coded."""
         return unit_features(lambda part: functional_call(self._modules["extractor"], extractor, (part,)), x, self.d)
+
+    def inputs(self, x: X) -> Iterator[Floats]:
+        """Yield the flattened records [m, D] that a linear extractor's layer sees, some of x [n, *shape] at a time."""
+        layers = self._modules["extractor"]
+        assert isinstance(layers, nn.Sequential), "only a linear extractor has flattened inputs"
+        for begin in range(0, len(x), PIECE):
+            part = torch.from_numpy(np.ascontiguousarray(x[begin : begin + PIECE]))
+            flat: Floats = layers[:-1](part).numpy()
+            yield flat
 
     def needed(self, groups: Groups) -> Groups:
         """Return the groups that a training of the method needs."""
