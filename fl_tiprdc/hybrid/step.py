@@ -246,6 +246,18 @@ class HybridStep:
             module.eval()
         return total, losses
 
+    def gradients_of_one(
+        self, trained: Groups, frozen: Groups, batch: Batch, lam: Tensor, sigma: Tensor
+    ) -> tuple[Groups, Losses]:
+        """Return what `gradients` returns, by plain autograd: twice as fast, and not to be mapped over clients."""
+        leaves = {
+            name: {key: v.detach().requires_grad_() for key, v in group.items()} for name, group in trained.items()
+        }
+        total, losses = self._training(leaves, frozen, batch, lam, sigma)
+        inputs = [value for group in leaves.values() for value in group.values()]
+        gradients = iter(torch.autograd.grad(total, inputs, allow_unused=True, materialize_grads=True))
+        return {name: {key: next(gradients) for key in group} for name, group in leaves.items()}, losses
+
     def gradients(
         self, trained: Groups, frozen: Groups, batch: Batch, lam: Tensor, sigma: Tensor
     ) -> tuple[Groups, Losses]:
