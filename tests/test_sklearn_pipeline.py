@@ -135,7 +135,7 @@ def test_codes_take_the_private_column_of_a_data_frame_that_has_it(crowd):
 def test_a_pipeline_names_and_shows_its_step():
     pipeline = make_pipeline(TiprdcTransformer(**TINY), StandardScaler()).set_output(transform="pandas")
     people = pd.DataFrame(X, columns=["a", "b", "c"], index=range(500, 700))
-    z = pipeline.fit(people, private_of(people), tiprdctransformer__private=SEX).transform(people)
+    z = pipeline.fit(people, INCOME, tiprdctransformer__private=SEX).transform(people)
     assert list(z.columns) == [f"tiprdctransformer{i}" for i in range(4)] == list(pipeline.get_feature_names_out())
     assert list(z.index) == list(people.index)
     assert pipeline.n_features_in_ == 3
@@ -143,7 +143,3 @@ def test_a_pipeline_names_and_shows_its_step():
     page = pipeline._repr_html_()
     assert "TiprdcTransformer" in page
     assert "lam" in page
-
-
-def private_of(people: pd.DataFrame) -> np.ndarray:
-    return (people["a"] > 0).to_numpy()
