@@ -118,8 +118,20 @@ def _is_numbering(values: pd.Series) -> bool:
 # ---- the parts of the table
 
 
-def feature_columns(frame: pd.DataFrame, kinds: Mapping[str, str], known: np.ndarray) -> pd.DataFrame:
-    """The columns that become x: float64 numbers and texts; what cannot be used is left out with a notice."""
+def feature_columns(
+    frame: pd.DataFrame,
+    kinds: Mapping[str, str],
+    known: np.ndarray,
+    keep: str = 'set data.columns.NAME to "category" or "number"',
+) -> pd.DataFrame:
+    """The columns that become x: float64 numbers and texts; what cannot be used is left out with a notice.
+
+    Args:
+        frame: the table.
+        kinds: of columns, "category", "number" or "ignore"; of others the values tell.
+        known: [n] true for contributors.
+        keep: how to keep a column that would be left out, in the words of the notice.
+    """
     kept: dict[str, pd.Series] = {}
     crowded: list[str] = []
     for name in frame.columns:
@@ -141,10 +153,7 @@ def feature_columns(frame: pd.DataFrame, kinds: Mapping[str, str], known: np.nda
         else:
             kept[name] = text
     if crowded:
-        _notice(
-            f"left out, as identifiers or free text: {', '.join(crowded)}; "
-            'to keep one, set data.columns.NAME to "category" or "number"'
-        )
+        _notice(f"left out, as identifiers or free text: {', '.join(crowded)}; to keep one, {keep}")
     return pd.DataFrame(kept, index=frame.index)
 
 
