@@ -33,11 +33,11 @@ PARSERS: Mapping[str, Callable[[], Parser]] = {
 }
 # flag -> what there is to choose from
 KINDS: Mapping[str, str] = {
-    "dataset": "data sets",
+    "dataset": "data-sets",
     "methods": "methods",
     "method": "methods",
     "baselines": "baselines",
-    "attacks": "further attacks",
+    "attacks": "further-attacks",
     "partition": "partitions",
     "partitions": "partitions",
     "exchanges": "exchanges",

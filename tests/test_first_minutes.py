@@ -1,19 +1,24 @@
 """What somebody new meets: what there is, help that fits a screen, a word on a mistyped flag, completion by TAB."""
 
+import importlib
 import re
 import shutil
 import subprocess
 
 import pytest
 
-from fl_tiprdc.__main__ import main as list_contents
+from fl_tiprdc.__main__ import subcommand_of
 from fl_tiprdc.baselines import BASELINES
-from fl_tiprdc.catalogue import ROOT, contents
+from fl_tiprdc.catalogue import contents
 from fl_tiprdc.command_line.help_topics import ALL, MAIN, TOPICS, has_topics, topics_of
+from fl_tiprdc.command_line.presets import PRESETS
+from fl_tiprdc.command_line.subcommands import SUBCOMMANDS
+from fl_tiprdc.commands.catalogue import main as list_contents
 from fl_tiprdc.config import METHODS
 from fl_tiprdc.data import DATASETS
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.registry import FURTHER
+from fl_tiprdc.experiment.run_folder import ROOT
 from fl_tiprdc.federated.launch import RUNTIMES
 from simulations.completion import FILES, KINDS, OTHERS, PARSERS, script
 from strategies.robust import AGGREGATIONS
@@ -24,12 +29,14 @@ SCREEN = 40
 def test_everything_that_is_registered_is_listed_with_a_line(capsys):
     sections = contents()
     for heading, registry in {
-        "data sets": DATASETS,
+        "commands": SUBCOMMANDS,
+        "data-sets": DATASETS,
         "methods": METHODS,
         "baselines": BASELINES,
-        "further attacks": FURTHER,
+        "further-attacks": FURTHER,
         "runtimes": RUNTIMES,
         "aggregations": AGGREGATIONS,
+        "presets": PRESETS,
     }.items():
         assert list(sections[heading].lines) == list(registry)
     for heading, section in sections.items():
@@ -37,10 +44,10 @@ def test_everything_that_is_registered_is_listed_with_a_line(capsys):
         for name, text in section.lines.items():
             assert len(text) > 5, f"{heading}: {name} has no description"
             assert "\n" not in text
-    assert {"simulations/run.py", "simulations/audit.py"} <= set(sections["programs"].lines)
-    assert "simulations/presets/paper-lfw.toml" in sections["presets"].lines
+    assert "simulations/partitions.py" in sections["studies"].lines
     list_contents([])
     shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
     for heading, section in sections.items():
         assert f"\n{heading} (" in shown
         for name in section.lines:
@@ -54,6 +61,37 @@ def test_one_kind_can_be_listed_alone(capsys):
     assert "multi-krum" not in shown
     with pytest.raises(InputError, match="unknown kind 'colours'"):
         list_contents(["colours"])
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "own"),
+    [
+        (["run", "--clients", "3"], "run", ["--clients", "3"]),
+        (["deploy", "own-table", "people.csv"], "deploy own-table", ["people.csv"]),
+        (["methods"], "catalogue", ["methods"]),  # as python -m fl_tiprdc once took it
+    ],
+)
+def test_the_command_finds_its_subcommand(words, name, own):
+    assert subcommand_of(words) == (name, own)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["rum"], "unknown command 'rum': did you mean run?"),
+        (["deploy", "slpit", "-x"], "unknown command 'deploy slpit': did you mean deploy split?"),
+        (["colours"], "unknown command 'colours': choose one of run, audit, compare, catalogue, flwr-run, deploy"),
+    ],
+)
+def test_an_unknown_command_is_told_what_there_is(words, meant):
+    with pytest.raises(InputError) as error:
+        subcommand_of(words)
+    assert str(error.value).startswith(meant)
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_subcommand_can_be_called(name):
+    assert callable(importlib.import_module(SUBCOMMANDS[name].module).main)
 
 
 @pytest.mark.parametrize("name", PARSERS)

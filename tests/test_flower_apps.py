@@ -18,6 +18,7 @@ from fl_tiprdc.errors import InputError, RunFailedError
 from fl_tiprdc.experiment.run_folder import ROOT
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.local_grid import FIRST_NODE, answer, identify, stamp
+from fl_tiprdc.flower.app_folder import app_table
 from fl_tiprdc.flower.client import client_app
 from fl_tiprdc.flower.run_config import ELSEWHERE, flags_of, read_run_config, run_config_defaults
 from fl_tiprdc.flower.server import server_app
@@ -99,7 +100,7 @@ def run_config(tmp_path):
 
 def test_the_projects_run_config_is_the_flags_of_run_py():
     written = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
-    assert written["config"] == run_config_defaults(), "python -m fl_tiprdc.flower.run_config prints what belongs there"
+    assert written == app_table(), "python -m fl_tiprdc.flower.app_folder prints what belongs there"
     flags = {key.replace("-", "_") for key in written["config"]} - {*OTHERS, "coordinator", "open_updates"}
     assert flags | set(ELSEWHERE) == set(vars(experiment_parser("").parse_args([]))) - OTHERS
 

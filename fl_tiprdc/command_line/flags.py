@@ -10,6 +10,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from fl_tiprdc.command_line.parser import Parser, some_words, words
+from fl_tiprdc.command_line.presets import config_file
 from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge, read_toml
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.errors import InputError
@@ -126,7 +127,8 @@ def experiment_parser(description: str) -> Parser:
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/ and a name)")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run (default: start anew)")
     parser.add_argument("--quick", action="store_true", help="a small run of a minute or two (default: off)")
-    parser.add_argument("--config", type=Path, help="a TOML file with any setting; flags win over it (default: none)")
+    text = "a TOML file with any setting, or the name of a preset; flags win over it (default: none)"
+    parser.add_argument("--config", help=text)
     return parser
 
 
@@ -138,7 +140,7 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
     """
     values: dict[str, Any] = dict(QUICK) if arguments.quick else {}
     if arguments.config:
-        values = merge(values, read_toml(arguments.config))
+        values = merge(values, read_toml(config_file(arguments.config)))
     for name, flag in FLAGS.items():
         if (text := getattr(arguments, name)) is not None:
             _require_text(text, name)

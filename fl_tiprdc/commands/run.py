@@ -1,6 +1,6 @@
 """The main job: train centralised and federated, publish, audit, plot the privacy-utility curves.
 
-python simulations/run.py --clients 100
+fl-tiprdc run --clients 100
 """
 
 from collections.abc import Sequence

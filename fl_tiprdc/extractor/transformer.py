@@ -31,7 +31,7 @@ from fl_tiprdc.release.noise import fresh_noise, key_of, record_noise
 class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Representations of numeric records that hide a private attribute and keep what else they tell.
 
-    Trains with all records in one place (a crowd that keeps its records is what `simulations/run.py` is for).
+    Trains with all records in one place (a crowd that keeps its records is what `fl-tiprdc run` is for).
 
     Args:
         lam: λ, weight of privacy against information, 0 to 1; of "tiprdc+" it sets the channel's noise too.
