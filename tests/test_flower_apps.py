@@ -108,18 +108,18 @@ def test_the_projects_run_config_is_the_flags_of_run_py():
 def test_defaults_give_way_and_what_is_given_wins(tmp_path):
     defaults = run_config_defaults()
     assert flags_of(defaults) == []
-    experiment, output = read_run_config(defaults | {"quick": True, "lambdas": 0.5, "clients": 7}, "flower")
+    experiment, _, output = read_run_config(defaults | {"quick": True, "lambdas": 0.5, "clients": 7}, "flower")
     same = read_experiment(experiment_parser("").parse_args(["--quick", "--lambdas=0.5", "--clients=7"]))
     assert experiment == same.model_copy(update={"runtime": "flower"})
     assert experiment.federation.rounds == 4  # of --quick
     assert output == ROOT / "results" / "adult-sex-iid-7"
-    assert read_run_config(defaults | {"output": "results/mine"}, "flower")[1] == ROOT / "results" / "mine"
+    assert read_run_config(defaults | {"output": "results/mine"}, "flower")[2] == ROOT / "results" / "mine"
     with pytest.raises(InputError, match="unknown method"):
         read_run_config(defaults | {"methods": "tiprdc,magic"}, "flower")
 
 
 def test_simulated_clients_hold_what_run_py_gives_them(run_config, tmp_path):
-    experiment, _ = read_run_config(run_config, "flower")
+    experiment, _, _ = read_run_config(run_config, "flower")
     crowd = load_population("table", ("sex",), experiment.held_out, experiment.data).contributors
     for seed in (0, 4):  # a run of several seeds asks for both
         parts = partition(crowd.private, 3, "by-private", seed)

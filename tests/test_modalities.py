@@ -134,11 +134,9 @@ def test_wide_representations_are_narrowed_by_what_contributors_know():
     np.testing.assert_allclose(again[0], low, atol=1e-4)  # who is tested has no say
 
 
-@pytest.mark.parametrize(
-    "path", [path for name, path in PRESETS.items() if name.startswith("paper-")], ids=lambda p: p.stem
-)
-def test_presets_are_experiments(path):
-    experiment = build_experiment(read_toml(path))
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("paper-")])
+def test_presets_are_experiments(name):
+    experiment = build_experiment(read_toml(PRESETS[name]))
     assert experiment.method_config("tiprdc").information == "jsd-joint"
     assert experiment.centralized.learning_rate == 1e-4
     assert 0.66 in experiment.lambdas
