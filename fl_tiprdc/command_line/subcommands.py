@@ -25,6 +25,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "compare": Subcommand("fl_tiprdc.commands.compare", "one page across runs"),
     "catalogue": Subcommand("fl_tiprdc.commands.catalogue", "data sets, methods, attackers, presets, ..."),
     "flwr-run": Subcommand("fl_tiprdc.commands.flwr_run", "run by Flower's own engine, or with real clients"),
+    "completion": Subcommand("fl_tiprdc.commands.completion", "completion by TAB, for bash"),
     "deploy certificates": Subcommand("fl_tiprdc.deploy.certificates", "certificates and keys"),
     "deploy describe": Subcommand("fl_tiprdc.deploy.describe", "the coordinator's folder, from a sample"),
     "deploy loopback": Subcommand("fl_tiprdc.deploy.loopback", "a whole deployment on this machine"),

@@ -27,12 +27,17 @@ def folded(kind: str, section: Section, width: int) -> Iterator[str]:
     yield ""
 
 
+def catalogue_parser() -> Parser:
+    """The flags."""
+    parser = Parser(__doc__ or "")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(contents())} (default: all)")
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse and print."""
     sections = contents()
-    parser = Parser(__doc__ or "")
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(sections)} (default: all)")
-    asked = parser.parse_args(arguments).kinds
+    asked = catalogue_parser().parse_args(arguments).kinds
     require_known("kind", asked, sections)
     width = max(NARROWEST, shutil.get_terminal_size().columns)
     try:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fl_tiprdc.command_line.flags import FLAGS, experiment_parser, given_experiment, read_experiment
+from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.command_line.presets import config_file
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.run_folder import default_output
@@ -38,13 +39,18 @@ def run_config_of(parsed: argparse.Namespace) -> dict[str, Value]:
     return run_config
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, check, run."""
+def flwr_run_parser() -> Parser:
+    """The flags."""
     parser = experiment_parser(__doc__ or "")
     parser.add_argument("--connection", default="", help="SuperLink, as Flower's config.toml names it (default: its)")
     parser.add_argument("--coordinator", type=Path, help="folder of a deployment's server (default: none)")
     add_open_updates(parser)
-    parsed = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, check, run."""
+    parsed = flwr_run_parser().parse_args(arguments)
     if parsed.coordinator:
         parsed.output = parsed.output or deployment_output(given_experiment(parsed))
         deployed = {COORDINATOR: str(parsed.coordinator.resolve()), OPEN_UPDATES: parsed.open_updates}
