@@ -29,7 +29,7 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # imported when first asked for, so that the package itself needs no torch
 _LAZY = {

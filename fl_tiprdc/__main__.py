@@ -1,44 +1,75 @@
-"""What there is, a line each: python -m fl_tiprdc, or of one kind: python -m fl_tiprdc methods."""
+"""The command `fl-tiprdc`, also as python -m fl_tiprdc: finds the subcommand and calls its `main`."""
 
-import shutil
+import difflib
+import importlib
 import sys
 from collections.abc import Sequence
 
-from fl_tiprdc.catalogue import contents
-from fl_tiprdc.errors import InputError, choose
+from fl_tiprdc import __version__
+from fl_tiprdc.command_line.subcommands import GROUP, PROGRAM, SUBCOMMANDS
+from fl_tiprdc.errors import InputError
 
-NARROWEST = 60
+
+def overview(group: str = "") -> str:
+    """Return the help: all commands with a line each, or those of a group."""
+    shown = {name: subcommand.summary for name, subcommand in SUBCOMMANDS.items() if name.startswith(group)}
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} {group or 'COMMAND'} ...",
+            "",
+            "Federated TIPRDC: train a crowd's anonymising feature extractor, publish, audit.",
+            "",
+            *(f"  {name:<21}{summary}" for name, summary in shown.items()),
+            "",
+            f"{PROGRAM} COMMAND --help has a command's flags, {PROGRAM} --version the version.",
+            "Exit status: 0 done, 1 the run failed, 2 wrong input, 130 interrupted.",
+        ]
+    )
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print; lines are cut to a terminal's width, and whole in a file or pipe.
+def subcommand_of(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the subcommand that is called, and its arguments; a kind of the catalogue alone calls the catalogue.
 
     Raises:
-        InputError: there is no such kind.
+        InputError: there is no such subcommand.
     """
-    sections = contents()
-    asked = [word for word in arguments if word not in ("-h", "--help")]
-    known = {name.replace(" ", "-"): name for name in sections}
-    for word in asked:
-        if word not in known:
-            raise choose("kind", word, known)
-    width = max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
-    if not asked:
-        print("Federated TIPRDC: what there is. One kind alone: python -m fl_tiprdc KIND")
-    for heading in [known[word] for word in asked] or sections:
-        section = sections[heading]
-        print(f"\n{heading} ({section.chosen_by})")
-        space = max(map(len, section.lines)) + 2
-        for name, text in section.lines.items():
-            line = f"  {name:<{space}}{text}"
-            print(line if width is None or len(line) <= width else f"{line[: width - 1]}…")
+    size = 2 if words[0] == GROUP else 1
+    name = " ".join(words[:size])
+    if name in SUBCOMMANDS:
+        return name, words[size:]
+    from fl_tiprdc.catalogue import contents
+
+    if name in contents():
+        return "catalogue", words
+    near = difflib.get_close_matches(name, SUBCOMMANDS, 1)
+    meant = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(SUBCOMMANDS)}"
+    raise InputError(f"unknown command '{name}': {meant}")
+
+
+def call(arguments: Sequence[str]) -> None:
+    """Call the subcommand.
+
+    Raises:
+        InputError: there is no such subcommand.
+    """
+    name, own = subcommand_of(arguments)
+    sys.argv = [f"{PROGRAM} {name}", *own]  # as its usage and a run's summary say it
+    importlib.import_module(SUBCOMMANDS[name].module).main(own)
+
+
+def main() -> None:
+    """Be the command: print the help or the version, or call the subcommand."""
+    words = sys.argv[1:]
+    group, rest = (GROUP, words[1:]) if words[:1] == [GROUP] else ("", words)
+    if not rest or rest[0] in ("-h", "--help"):
+        print(overview(group))
+    elif words[0] == "--version":
+        print(f"{PROGRAM} {__version__}")
+    else:
+        from fl_tiprdc.command_line.guard import guard  # takes seconds, which the help needn't
+
+        guard(lambda _: call(words))
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # into head
-        sys.stderr.close()
+    main()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fl_tiprdc.baselines import BASELINES
+from fl_tiprdc.command_line.presets import PRESETS
+from fl_tiprdc.command_line.subcommands import PROGRAM, SUBCOMMANDS
 from fl_tiprdc.config import METHODS
 from fl_tiprdc.data import DATASETS
 from fl_tiprdc.data.partition import NATURAL, PARTITIONERS
@@ -13,12 +15,11 @@ from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.shaped_classifiers import SHAPED
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
+from fl_tiprdc.experiment.run_folder import CHECKOUT
 from fl_tiprdc.federated.launch import RUNTIMES
 from fl_tiprdc.models.networks import ARCHITECTURES
 from strategies.exchange_plan import EXCHANGES
 from strategies.robust import AGGREGATIONS
-
-ROOT = Path(__file__).resolve().parent.parent
 
 # of what is registered without a docstring of its own
 SAID: Mapping[str, Mapping[str, str]] = {
@@ -48,7 +49,7 @@ SAID: Mapping[str, Mapping[str, str]] = {
         "perceptron": "fully connected layers; for tables",
         "convolutional": "a small convolutional trunk; for images and texts",
     },
-    "further attacks": {
+    "further-attacks": {
         "membership": "was a person among those who trained the extractor?",
         "reidentification": "which of a thousand people's raw records does a representation belong to?",
         "averaging": "what several releases of one record tell together",
@@ -89,34 +90,31 @@ def _said(kind: str, names: Iterable[str], otherwise: Callable[[str], str] = lam
     return {name: SAID[kind].get(name) or otherwise(name) for name in names}
 
 
-def _comment(path: Path) -> str:
-    """The first line of a TOML file, which says what it is for."""
-    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").partition(": python")[0].strip()
+def _preset(path: Path) -> str:
+    """Return the first line of a TOML file, which says what it is for."""
+    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
 
 
-def _presets() -> dict[str, str]:
-    folder = ROOT / "simulations"
-    paths = [*sorted(folder.glob("*.toml")), *sorted(folder.glob("presets/*.toml"))]
-    return {path.relative_to(ROOT).as_posix(): _comment(path) for path in paths}
-
-
-def _programs() -> dict[str, str]:
-    """Files of simulations/ that are run, not imported."""
-    found: dict[str, str] = {}
-    for path in sorted((ROOT / "simulations").glob("*.py")):
+def _studies() -> dict[str, str]:
+    """Return the files of a checkout's simulations/ that are run and are no commands: its studies."""
+    studies: dict[str, str] = {}
+    for path in sorted((CHECKOUT / "simulations").glob("*.py")) if CHECKOUT else ():
         text = path.read_text(encoding="utf-8")
-        if '__name__ == "__main__"' in text:
-            found[path.relative_to(ROOT).as_posix()] = text.removeprefix('"""').partition("\n")[0].rstrip('".')
-    return found
+        if '__name__ == "__main__"' in text and path.stem.replace("_", "-") not in SUBCOMMANDS:
+            studies[f"simulations/{path.name}"] = text.removeprefix('"""').partition("\n")[0].rstrip('".')
+    return studies
 
 
 def contents() -> dict[str, Section]:
-    """Heading -> what there is."""
+    """Return what there is, by its kind."""
     seeing = {**CLASSIFIERS, **{name: build for name, (_, build) in SHAPED.items()}}
     attackers = {name: _first_line(one) for name, one in {**seeing, **WHITE_BOX}.items()}
+    commands = {name: subcommand.summary for name, subcommand in SUBCOMMANDS.items()}
+    studies = _studies()
     return {
-        "programs": Section("python PROGRAM --help", _programs()),
-        "data sets": Section("--dataset", {name: _of_module(source.load) for name, source in DATASETS.items()}),
+        "commands": Section(f"{PROGRAM} COMMAND --help", commands),
+        **({"studies": Section("python STUDY --help", studies)} if studies else {}),
+        "data-sets": Section("--dataset", {name: _of_module(source.load) for name, source in DATASETS.items()}),
         "partitions": Section("--partition", _said("partitions", [*PARTITIONERS, NATURAL])),
         "methods": Section("--methods", _said("methods", METHODS)),
         "exchanges": Section("[method.NAME] exchange", {name: _first_line(one) for name, one in EXCHANGES.items()}),
@@ -128,7 +126,7 @@ def contents() -> dict[str, Section]:
         "baselines": Section("--baselines", {name: _of_module(one.fit) for name, one in BASELINES.items()}),
         "attackers": Section("[audit] attackers", attackers),
         "probes": Section("[audit] probes", {name: attackers[name] for name in seeing}),
-        "further attacks": Section("--attacks", _said("further attacks", FURTHER)),
+        "further-attacks": Section("--attacks", _said("further-attacks", FURTHER)),
         "runtimes": Section("--runtime", _said("runtimes", RUNTIMES)),
-        "presets": Section("--config", _presets()),
+        "presets": Section("--config", {name: _preset(path) for name, path in PRESETS.items()}),
     }

@@ -22,7 +22,7 @@ from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.frontier import POINT, summarize_points
-from fl_tiprdc.experiment.run_folder import ROOT, open_folder
+from fl_tiprdc.experiment.run_folder import open_folder
 from fl_tiprdc.whole_file import write_whole
 from simulations.partitions import run_or_take
 from simulations.tables import show
@@ -114,9 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, run or take every cell, print, save."""
     parsed = coded_parser().parse_args(arguments)
     if parsed.config is None:
-        parsed.config = Path(__file__).with_suffix(".toml")
+        parsed.config = "coded"
     console = Console()
-    output = parsed.output or ROOT / "results" / "coded"
+    output = parsed.output or Path.cwd() / "results" / "coded"
     names = some_words(parsed.cells, "cells")
     require_known("cell", names, CELLS)
     open_folder(output)

@@ -22,7 +22,7 @@ from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import Experiment, build_experiment, merge
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.frontier import over_seeds, retention_at
-from fl_tiprdc.experiment.run_folder import ROOT, open_folder
+from fl_tiprdc.experiment.run_folder import open_folder
 from fl_tiprdc.report.exchanges_figure import exchanges_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.whole_file import write_whole
@@ -89,9 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, run or take every plan, print, draw, save."""
     parsed = exchanges_parser().parse_args(arguments)
     if parsed.config is None:
-        parsed.config = Path(__file__).with_suffix(".toml")
+        parsed.config = "exchanges"
     console = Console()
-    output = parsed.output or ROOT / "results" / "exchanges"
+    output = parsed.output or Path.cwd() / "results" / "exchanges"
     names = some_words(parsed.plans, "plans")
     require_known("plan", names, PLANS)
     open_folder(output)

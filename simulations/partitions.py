@@ -20,7 +20,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError, require_once
 from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_at, summarize_points
 from fl_tiprdc.experiment.run import run_experiment
-from fl_tiprdc.experiment.run_folder import ROOT, config_text, open_folder
+from fl_tiprdc.experiment.run_folder import config_text, open_folder
 from fl_tiprdc.report.partition_figure import partition_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.whole_file import write_whole
@@ -91,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             one.settings = "federated"
         experiments.append(read_experiment(one))
     first = experiments[0]
-    output = parsed.output or ROOT / "results" / f"{first.dataset}-{'+'.join(first.private)}-partitions-{first.clients}"
+    name = f"{first.dataset}-{'+'.join(first.private)}-partitions-{first.clients}"
+    output = parsed.output or Path.cwd() / "results" / name
     open_folder(output)
     console = Console()
     frames: list[pd.DataFrame] = []

@@ -32,7 +32,7 @@ from fl_tiprdc.evaluation.frontier import summarize_points
 from fl_tiprdc.experiment.outcome import audited_release
 from fl_tiprdc.experiment.parallel import as_done
 from fl_tiprdc.experiment.progress import Stages
-from fl_tiprdc.experiment.run_folder import ROOT, config_text, open_folder
+from fl_tiprdc.experiment.run_folder import config_text, open_folder
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.hostile import KINDS, HostileGrid, hostile_clients
 from fl_tiprdc.federated.server_app import Trained, train_point
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     require_once("rule", rules)
     share = _share(parsed.share)
     experiment = _experiment(parsed, rules, share)
-    output = parsed.output or ROOT / "results" / f"{experiment.dataset}-poisoning-{experiment.clients}"
+    output = parsed.output or Path.cwd() / "results" / f"{experiment.dataset}-poisoning-{experiment.clients}"
     open_folder(output)
     config = f"# hostile share: {share:g}\n{config_text(experiment)}"
     table = taken(output, config, kinds, rules)

@@ -40,7 +40,7 @@ from fl_tiprdc.evaluation.attacks.update_attack import (
     read_head,
 )
 from fl_tiprdc.experiment.progress import Stages
-from fl_tiprdc.experiment.run_folder import ROOT, config_text, open_folder
+from fl_tiprdc.experiment.run_folder import config_text, open_folder
 from fl_tiprdc.experiment.sent_updates import Attacked, answers, settle, shadow_crowd, snapshots, together
 from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.report.style import save
@@ -331,7 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     value, share = _value(population, parsed.value)
     shadows = 1 if parsed.quick else parsed.shadows
     plan = Plan(value, share, shadows, defences, parsed.bootstrap, moments)
-    output = parsed.output or ROOT / "results" / f"{first.dataset}-updates-{first.clients}"
+    output = parsed.output or Path.cwd() / "results" / f"{first.dataset}-updates-{first.clients}"
     open_folder(output)
     console = Console()
     tables: list[pd.DataFrame] = []

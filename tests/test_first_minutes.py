@@ -1,35 +1,45 @@
 """What somebody new meets: what there is, help that fits a screen, a word on a mistyped flag, completion by TAB."""
 
+import importlib
 import re
 import shutil
 import subprocess
 
 import pytest
 
-from fl_tiprdc.__main__ import main as list_contents
+from fl_tiprdc.__main__ import subcommand_of
 from fl_tiprdc.baselines import BASELINES
-from fl_tiprdc.catalogue import ROOT, contents
+from fl_tiprdc.catalogue import contents
 from fl_tiprdc.command_line.help_topics import ALL, MAIN, TOPICS, has_topics, topics_of
+from fl_tiprdc.command_line.presets import PRESETS
+from fl_tiprdc.command_line.subcommands import SUBCOMMANDS
+from fl_tiprdc.commands.catalogue import main as list_contents
+from fl_tiprdc.commands.completion import FILES, KINDS, OTHERS, PARSERS, script
 from fl_tiprdc.config import METHODS
 from fl_tiprdc.data import DATASETS
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.federated.launch import RUNTIMES
-from simulations.completion import FILES, KINDS, OTHERS, PARSERS, script
+from simulations.benchmark import benchmark_parser
+from simulations.partitions import partitions_parser
+from simulations.updates import updates_parser
 from strategies.robust import AGGREGATIONS
 
-SCREEN = 40
+# with those of studies
+ALL_PARSERS = {**PARSERS, "partitions": partitions_parser, "updates": updates_parser, "benchmark": benchmark_parser}
 
 
 def test_everything_that_is_registered_is_listed_with_a_line(capsys):
     sections = contents()
     for heading, registry in {
-        "data sets": DATASETS,
+        "commands": SUBCOMMANDS,
+        "data-sets": DATASETS,
         "methods": METHODS,
         "baselines": BASELINES,
-        "further attacks": FURTHER,
+        "further-attacks": FURTHER,
         "runtimes": RUNTIMES,
         "aggregations": AGGREGATIONS,
+        "presets": PRESETS,
     }.items():
         assert list(sections[heading].lines) == list(registry)
     for heading, section in sections.items():
@@ -37,10 +47,10 @@ def test_everything_that_is_registered_is_listed_with_a_line(capsys):
         for name, text in section.lines.items():
             assert len(text) > 5, f"{heading}: {name} has no description"
             assert "\n" not in text
-    assert {"simulations/run.py", "simulations/audit.py"} <= set(sections["programs"].lines)
-    assert "simulations/presets/paper-lfw.toml" in sections["presets"].lines
+    assert "simulations/partitions.py" in sections["studies"].lines
     list_contents([])
     shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
     for heading, section in sections.items():
         assert f"\n{heading} (" in shown
         for name in section.lines:
@@ -56,10 +66,44 @@ def test_one_kind_can_be_listed_alone(capsys):
         list_contents(["colours"])
 
 
-@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize(
+    ("words", "name", "own"),
+    [
+        (["run", "--clients", "3"], "run", ["--clients", "3"]),
+        (["deploy", "own-table", "people.csv"], "deploy own-table", ["people.csv"]),
+        (["methods"], "catalogue", ["methods"]),  # as python -m fl_tiprdc once took it
+    ],
+)
+def test_the_command_finds_its_subcommand(words, name, own):
+    assert subcommand_of(words) == (name, own)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["rum"], "unknown command 'rum': did you mean run?"),
+        (["deploy", "slpit", "-x"], "unknown command 'deploy slpit': did you mean deploy split?"),
+        (
+            ["colours"],
+            "unknown command 'colours': choose one of run, audit, compare, catalogue, flwr-run, completion, deploy",
+        ),
+    ],
+)
+def test_an_unknown_command_is_told_what_there_is(words, meant):
+    with pytest.raises(InputError) as error:
+        subcommand_of(words)
+    assert str(error.value).startswith(meant)
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_subcommand_can_be_called(name):
+    assert callable(importlib.import_module(SUBCOMMANDS[name].module).main)
+
+
+@pytest.mark.parametrize("name", ALL_PARSERS)
 def test_help_fits_a_screen_and_topics_have_every_flag(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    build = PARSERS[name]
+    build = ALL_PARSERS[name]
 
     def lines(*words: str) -> list[str]:
         with pytest.raises(SystemExit) as stop:
@@ -68,26 +112,28 @@ def test_help_fits_a_screen_and_topics_have_every_flag(name, capsys, monkeypatch
         return capsys.readouterr().out.splitlines()
 
     first = lines()
-    screen = SCREEN if name != "updates" else 55  # it has a dozen flags of its own
-    assert len(first) <= screen
+    assert len(first) <= {"run": 24, "updates": 46}.get(name, 40)  # updates has a dozen flags of its own
+    assert max(map(len, first)) <= 80 or name != "run"
     parser = build()
-    assert has_topics(parser._actions) == any("more help" in line for line in first)
-    if not has_topics(parser._actions):
+    assert has_topics(parser.actions) == any("--help TOPIC has more" in line for line in first)
+    if not has_topics(parser.actions):
         return
     shown = "\n".join(first)
-    for topic in topics_of(parser._actions):
-        assert f"--help {topic} " in shown
+    topics = shown.partition("Topics are")[2].replace(".", "").replace(",", "").split()
+    assert topics == [*topics_of(parser.actions), ALL]
+    for topic in topics_of(parser.actions):
         of_topic = lines(topic)
         assert len(of_topic) <= 24
         shown += "\n".join(of_topic)
-    for action in parser._actions:
+    everything = "\n".join(lines(ALL))
+    for action in parser.actions:
         for option in action.option_strings:
-            assert option in shown, option
-    assert len(lines(ALL)) > len(parser._actions)
+            assert option in everything, option
+            assert option in shown or action.dest == "help", option
 
 
 def test_topics_name_flags_that_there_are():
-    flags = {action.dest for action in PARSERS["run"]()._actions}
+    flags = {action.dest for action in PARSERS["run"]().actions}
     for name, topic in TOPICS.items():
         assert set(topic.flags) <= flags, name
     assert set(MAIN) <= flags
@@ -115,11 +161,10 @@ def test_a_wrong_flag_gets_one_line_and_status_2(flags, message, capsys):
 
 
 def test_completed_flags_exist():
-    flags = {action.dest for build in PARSERS.values() for action in build()._actions}
+    flags = {action.dest for build in PARSERS.values() for action in build().actions}
     assert {*KINDS, *FILES, *OTHERS} <= flags
     assert set(KINDS.values()) <= set(contents())
-    programs = {name for name in contents()["programs"].lines if "completion" not in name}
-    assert {f"simulations/{name}.py" for name in PARSERS} <= programs
+    assert set(PARSERS) <= set(SUBCOMMANDS)
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +178,10 @@ def complete(tmp_path_factory):
     path.write_text(script())
 
     def run(*command: str) -> list[str]:
-        text = 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); COMPREPLY=(); _fl_tiprdc_python "$1"'
+        text = 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); COMPREPLY=(); _shtab_fl_tiprdc "$1"'
         text += '; printf "%s\\n" "${COMPREPLY[@]}"'
         done = subprocess.run(
-            [bash, "-c", text, str(path), *command], capture_output=True, text=True, check=True, cwd=ROOT
+            [bash, "-c", text, str(path), *command], capture_output=True, text=True, check=True, cwd=path.parent
         )
         assert done.stderr == ""
         return done.stdout.split()
@@ -147,14 +192,16 @@ def complete(tmp_path_factory):
 @pytest.mark.parametrize(
     ("command", "wanted"),
     [
-        (("python", "simulations/run.py", "--data"), ["--dataset", "--data", "--data-root"]),
-        (("python", "simulations/run.py", "--dataset", "ad"), ["adult"]),
-        (("python3", "/elsewhere/simulations/run.py", "--methods", "tiprdc,pa"), ["tiprdc,pat"]),
-        (("python", "simulations/run.py", "--clients", "3", "--help", "fed"), ["federation"]),
-        (("python", "simulations/run.py", "--config", "simulations/bas"), ["simulations/baselines.toml"]),
-        (("python", "simulations/audit.py", "--attacks", "le"), ["leaks"]),
-        (("python", "other.py", "--data"), []),
-        (("python", "simul"), []),
+        (("fl-tiprdc", "comp"), ["compare", "completion"]),
+        (("fl-tiprdc", "deploy", "own"), ["own-table"]),
+        (("fl-tiprdc", "run", "--data"), ["--dataset", "--data", "--data-root"]),
+        (("fl-tiprdc", "run", "--dataset", "ad"), ["adult"]),
+        (("fl-tiprdc", "run", "--methods", "tiprdc,pa"), ["tiprdc,pat"]),
+        (("fl-tiprdc", "run", "--clients", "3", "--help", "fed"), ["federation"]),
+        (("fl-tiprdc", "run", "--config", "base"), ["baselines"]),
+        (("fl-tiprdc", "run", "--config", "compl"), ["completion.bash"]),  # a file
+        (("fl-tiprdc", "audit", "--attacks", "le"), ["leaks"]),
+        (("fl-tiprdc", "catalogue", "run"), ["runtimes"]),
     ],
 )
 def test_tab_completes(complete, command, wanted):

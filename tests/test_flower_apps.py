@@ -18,6 +18,7 @@ from fl_tiprdc.errors import InputError, RunFailedError
 from fl_tiprdc.experiment.run_folder import ROOT
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.local_grid import FIRST_NODE, answer, identify, stamp
+from fl_tiprdc.flower.app_folder import app_table
 from fl_tiprdc.flower.client import client_app
 from fl_tiprdc.flower.run_config import ELSEWHERE, flags_of, read_run_config, run_config_defaults
 from fl_tiprdc.flower.server import server_app
@@ -99,7 +100,7 @@ def run_config(tmp_path):
 
 def test_the_projects_run_config_is_the_flags_of_run_py():
     written = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
-    assert written["config"] == run_config_defaults(), "python -m fl_tiprdc.flower.run_config prints what belongs there"
+    assert written == app_table(), "python -m fl_tiprdc.flower.app_folder prints what belongs there"
     flags = {key.replace("-", "_") for key in written["config"]} - {*OTHERS, "coordinator", "open_updates"}
     assert flags | set(ELSEWHERE) == set(vars(experiment_parser("").parse_args([]))) - OTHERS
 
@@ -107,18 +108,18 @@ def test_the_projects_run_config_is_the_flags_of_run_py():
 def test_defaults_give_way_and_what_is_given_wins(tmp_path):
     defaults = run_config_defaults()
     assert flags_of(defaults) == []
-    experiment, output = read_run_config(defaults | {"quick": True, "lambdas": 0.5, "clients": 7}, "flower")
+    experiment, _, output = read_run_config(defaults | {"quick": True, "lambdas": 0.5, "clients": 7}, "flower")
     same = read_experiment(experiment_parser("").parse_args(["--quick", "--lambdas=0.5", "--clients=7"]))
     assert experiment == same.model_copy(update={"runtime": "flower"})
     assert experiment.federation.rounds == 4  # of --quick
     assert output == ROOT / "results" / "adult-sex-iid-7"
-    assert read_run_config(defaults | {"output": "results/mine"}, "flower")[1] == ROOT / "results" / "mine"
+    assert read_run_config(defaults | {"output": "results/mine"}, "flower")[2] == ROOT / "results" / "mine"
     with pytest.raises(InputError, match="unknown method"):
         read_run_config(defaults | {"methods": "tiprdc,magic"}, "flower")
 
 
 def test_simulated_clients_hold_what_run_py_gives_them(run_config, tmp_path):
-    experiment, _ = read_run_config(run_config, "flower")
+    experiment, _, _ = read_run_config(run_config, "flower")
     crowd = load_population("table", ("sex",), experiment.held_out, experiment.data).contributors
     for seed in (0, 4):  # a run of several seeds asks for both
         parts = partition(crowd.private, 3, "by-private", seed)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.command_line.help_topics import ShowHelp
+from fl_tiprdc.command_line.parser import Parser, ShowHelp
 from fl_tiprdc.commands import audit, run
 from fl_tiprdc.data import DATASETS
 from simulations import benchmark, long_run, partitions, poisoning, updates
@@ -168,7 +168,7 @@ ELSEWHERE = [(run, row[0]) for row in BAD_FLAGS] + [(audit, flags) for flags, _ 
 
 def flags_of(module, monkeypatch) -> tuple[list[str], list[str]]:
     """Flags (and arguments) of an entry point: those that take a value, and those that take none."""
-    parsers: list[argparse.ArgumentParser] = []
+    parsers: list[Parser] = []
 
     def stop(self, *_):
         parsers.append(self)
@@ -179,7 +179,7 @@ def flags_of(module, monkeypatch) -> tuple[list[str], list[str]]:
         with pytest.raises(SystemExit):
             module.main([])
     valued, none = [], []
-    for action in parsers[0]._actions:
+    for action in parsers[0].actions:
         if not isinstance(action, ShowHelp):
             (none if action.nargs == 0 else valued).append((action.option_strings or [action.dest])[0])
     return valued, none

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from fl_tiprdc.command_line.parser import Parser, some_words, words
+from fl_tiprdc.command_line.presets import config_file
 from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge, read_toml
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.errors import InputError
@@ -45,11 +46,13 @@ class Flag:
         setting: the setting it gives, as in a TOML file: the names of its tables and its own, with dots between.
         read: how its text becomes the setting's value.
         switch: it takes no text, and turns the setting on.
+        value: what the help has in the value's place; empty: by its type.
     """
 
     setting: str
     read: Callable[[str], Any] = str
     switch: bool = False
+    value: str = ""
 
     @property
     def field(self) -> FieldInfo:
@@ -59,6 +62,13 @@ class Flag:
         for table in tables:
             fields = type(fields[table].default).model_fields
         return fields[name]
+
+    @property
+    def metavar(self) -> str:
+        """What the help has in the value's place."""
+        kind = str(self.field.annotation)
+        named = (("tuple", "LIST"), ("int", "N"), ("float", "X"), ("", "NAME"))
+        return self.value or next(value for part, value in named if part in kind)
 
     @property
     def help(self) -> str:
@@ -85,11 +95,11 @@ FLAGS: dict[str, Flag] = {
     "dataset": Flag("dataset"),
     "private": Flag("private", lambda text: some_words(text, "private")),
     "tasks": Flag("data.tasks", lambda text: some_words(text, "tasks")),
-    "data": Flag("data.file", lambda text: _file(text, "data")),
-    "data_root": Flag("data.root", lambda text: _file(text, "data-root")),
+    "data": Flag("data.file", lambda text: _file(text, "data"), value="FILE"),
+    "data_root": Flag("data.root", lambda text: _file(text, "data-root"), value="FOLDER"),
     "participant": Flag("data.participant"),
     "records": Flag("data.records"),
-    "size": Flag("data.size", _height_width),
+    "size": Flag("data.size", _height_width, value="HxW"),
     "partition": Flag("partition"),
     "settings": Flag("settings", words),
     "methods": Flag("methods", words),
@@ -100,7 +110,7 @@ FLAGS: dict[str, Flag] = {
     "seeds": Flag("seeds", lambda text: _numbers(int, text, "seeds")),
     "runtime": Flag("runtime"),
     "actors": Flag("actors"),
-    "ray_address": Flag("ray_address"),
+    "ray_address": Flag("ray_address", value="ADDRESS"),
     "track": Flag("track", lambda text: some_words(text, "track")),
     "rounds": Flag("federation.rounds"),
     "aggregation": Flag("federation.aggregation"),
@@ -121,12 +131,14 @@ def experiment_parser(description: str) -> Parser:
     """A parser with a flag for each of the experiment's main settings."""
     parser = Parser(description, [flag.setting for flag in FLAGS.values()])
     for name, flag in FLAGS.items():
-        shape: dict[str, Any] = {"action": "store_const", "const": "true"} if flag.switch else {"metavar": name.upper()}
+        shape: dict[str, Any] = {"action": "store_const", "const": "true"} if flag.switch else {"metavar": flag.metavar}
         parser.add_argument(f"--{name.replace('_', '-')}", help=flag.help.replace("%", "%%"), **shape)
-    parser.add_argument("--output", type=Path, help="folder of the results (default: results/ and a name)")
+    text = "folder of the results (default: results/ and a name)"
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help=text)
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run (default: start anew)")
     parser.add_argument("--quick", action="store_true", help="a small run of a minute or two (default: off)")
-    parser.add_argument("--config", type=Path, help="a TOML file with any setting; flags win over it (default: none)")
+    text = "a TOML file with any setting, or the name of a preset; flags win over it (default: none)"
+    parser.add_argument("--config", metavar="FILE", help=text)
     return parser
 
 
@@ -138,7 +150,7 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
     """
     values: dict[str, Any] = dict(QUICK) if arguments.quick else {}
     if arguments.config:
-        values = merge(values, read_toml(arguments.config))
+        values = merge(values, read_toml(config_file(arguments.config)))
     for name, flag in FLAGS.items():
         if (text := getattr(arguments, name)) is not None:
             _require_text(text, name)

@@ -5,6 +5,7 @@ import difflib
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fl_tiprdc.config import Experiment, MethodConfig
 
@@ -43,7 +44,7 @@ TOPICS: Mapping[str, Topic] = {
         ("federation",),
     ),
     "protection": Topic(
-        "what guards the crowd from hostile clients, and clients from the server",
+        "guards against hostile clients and a curious server",
         ("aggregation", "dp_noise", "secagg"),
         ("protection",),
     ),
@@ -68,7 +69,7 @@ def _shown(actions: Sequence[argparse.Action], topic: str) -> list[argparse.Acti
     if topic:
         return [action for action in actions if action.dest in TOPICS[topic].flags]
     elsewhere = {flag for one in TOPICS.values() for flag in one.flags} - set(MAIN)
-    return [action for action in actions if action.dest not in elsewhere]
+    return [action for action in actions if action.dest not in {*elsewhere, "help"}]
 
 
 def topics_of(actions: Iterable[argparse.Action]) -> dict[str, Topic]:
@@ -88,52 +89,36 @@ def _settings(topic: Topic, flagged: Iterable[str]) -> list[str]:
     return lines
 
 
-def format_topic(parser: argparse.ArgumentParser, topic: str, flagged: Iterable[str]) -> str:
-    """The help text.
+def _flagless(topic: Topic, flagged: Iterable[str]) -> str:
+    """Return the list of a topic's settings that have no flag; empty: it has none."""
+    lines = [
+        textwrap.fill(line, 78, initial_indent="  ", subsequent_indent="    ") for line in _settings(topic, flagged)
+    ]
+    return "\n".join(["settings without a flag, in a file for --config:", *lines]) if lines else ""
+
+
+def screen_of(
+    prog: str, description: str | None, actions: Sequence[argparse.Action], topic: str, flagged: Iterable[str]
+) -> tuple[argparse.ArgumentParser, list[argparse.Action]]:
+    """Return a parser whose help is one screen of a larger parser's, still without flags, and the flags it shows.
 
     Args:
-        parser: whose flags to show.
+        prog: name of the program.
+        description: what it does.
+        actions: its flags.
         topic: one of its topics, or "all"; empty: the first screen.
         flagged: settings that have a flag, as "table.name".
     """
-    actions = parser._actions
-    formatter = argparse.RawDescriptionHelpFormatter(parser.prog, max_help_position=22)
-    formatter.add_usage("%(prog)s [FLAGS]", actions, [])
-    formatter.add_text(TOPICS[topic].summary.capitalize() + "." if topic in TOPICS else parser.description)
-    formatter.start_section("flags")
-    formatter.add_arguments(_shown(actions, topic))
-    formatter.end_section()
-    if topic in TOPICS and (settings := _settings(TOPICS[topic], flagged)):
-        formatter.start_section("settings without a flag, in a file for --config")
-        folded = [textwrap.fill(line, 76, subsequent_indent="  ") for line in settings]
-        formatter.add_text("\n".join(folded))
-        formatter.end_section()
-    if not topic:
-        formatter.start_section("more help")
-        lines = [f"--help {name:<12} {one.summary}" for name, one in topics_of(actions).items()]
-        formatter.add_text("\n".join([*lines, f"--help {ALL:<12} every flag"]))
-        formatter.end_section()
-    return formatter.format_help()
-
-
-class ShowHelp(argparse.Action):
-    """--help, or --help TOPIC."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        """Print and exit."""
-        topic = str(values or "")
-        known = (*topics_of(parser._actions), ALL) if has_topics(parser._actions) else (ALL,)
-        if topic and topic not in known:
-            parser.error(f"no help on '{topic}': choose from {', '.join(known)}")
-        parser.topic = topic  # type: ignore[attr-defined]
-        parser.print_help()
-        parser.exit()
+    if found := TOPICS.get(topic):
+        description, epilog = f"{found.summary.capitalize()}.", _flagless(found, flagged)
+    else:
+        names = f"{', '.join(topics_of(actions))}, {ALL}"
+        epilog = "" if topic else textwrap.fill(f"--help TOPIC has more. Topics are {names}.", 80)
+    layout = partial(argparse.RawDescriptionHelpFormatter, max_help_position=22)
+    parser = argparse.ArgumentParser(
+        prog, "%(prog)s [FLAGS]", description, epilog, formatter_class=layout, add_help=False
+    )
+    return parser, _shown(actions, topic)
 
 
 def meant(message: str, actions: Iterable[argparse.Action]) -> str:

@@ -2,12 +2,44 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fl_tiprdc.command_line.guard import WRONG_INPUT, one_line
-from fl_tiprdc.command_line.help_topics import ShowHelp, format_topic, has_topics, meant
+from fl_tiprdc.command_line.help_topics import ALL, has_topics, meant, screen_of, topics_of
 from fl_tiprdc.errors import InputError
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """Return arguments in which a value like "-0.5,1", which argparse would take for a flag, is joined to its flag."""
+    together: list[str] = []
+    for argument in arguments:
+        if together and re.fullmatch(r"--[^=]+", together[-1]) and re.match(r"-[\d.]", argument):
+            together[-1] += f"={argument}"
+        else:
+            together.append(argument)
+    return together
+
+
+class ShowHelp(argparse.Action):
+    """--help, or --help TOPIC."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Print and exit."""
+        assert isinstance(parser, Parser)
+        topic = str(values or "")
+        known = (*topics_of(parser.actions), ALL) if has_topics(parser.actions) else (ALL,)
+        if topic and topic not in known:
+            parser.error(f"no help on '{topic}': choose from {', '.join(known)}")
+        print(parser.help_on(topic), end="")
+        parser.exit()
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,28 +48,53 @@ class Parser(argparse.ArgumentParser):
     Args:
         description: what the program does.
         settings: of an experiment that have flags of their own; the help on a topic lists the others.
+
+    Attributes:
+        actions: the flags, as they were added.
     """
 
     def __init__(self, description: str, settings: Sequence[str] = ()) -> None:
+        self.actions: list[argparse.Action] = []
+        self._settings = settings
+        self._added: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}  # what was added, by name
         formatter = argparse.RawDescriptionHelpFormatter
         super().__init__(description=description, formatter_class=formatter, add_help=False)
-        self._negative_number_matcher = re.compile(r"-[\d.]")  # "-0.5,1" is a value too, not a flag
-        self._settings = settings
-        self.topic = ""  # of the help
         text = "show this help, or that on a topic, and exit"
         self.add_argument(
             "-h", "--help", action=ShowHelp, nargs="?", metavar="TOPIC", default=argparse.SUPPRESS, help=text
         )
 
-    def format_help(self) -> str:
-        """Everything if it fits a screen, else main flags and topics, or the topic that was asked for."""
-        if not has_topics(self._actions):
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
+        """Add a flag, as argparse does."""
+        action = super().add_argument(*names, **options)
+        self.actions.append(action)
+        self._added[action.dest] = names, options
+        return action
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse, as argparse does; "-0.5,1" is a value too."""
+        return super().parse_args(joined(sys.argv[1:] if args is None else args), namespace)
+
+    def help_on(self, topic: str) -> str:
+        """Return everything if it is little, else main flags and topics, or the topic that was asked for."""
+        if not has_topics(self.actions):
             return super().format_help()
-        return format_topic(self, self.topic, self._settings)
+        screen, shown = screen_of(self.prog, self.description, self.actions, topic, self._settings)
+        group = screen.add_argument_group("flags")
+        for action in shown:
+            names, options = self._added[action.dest]
+            group.add_argument(*names, **options)
+        return screen.format_help()
+
+    def format_help(self) -> str:
+        """Return the first screen of the help."""
+        return self.help_on("")
 
     def error(self, message: str) -> NoReturn:
         """One line on stderr, exit status 2."""
-        text = f"{message}{meant(message, self._actions)} (--help lists the flags)"
+        text = f"{message}{meant(message, self.actions)} (--help lists the flags)"
         self.exit(WRONG_INPUT, f"error: {one_line(text)}\n")
 
 

@@ -1,6 +1,6 @@
 """Audit published representations, this project's or anybody's: what they tell about a private attribute.
 
-python simulations/audit.py results/RUN/publication/federated/tiprdc+/lam-0.5/seed-0 --labels labels.csv --private sex
+fl-tiprdc audit results/RUN/publication/federated/tiprdc+/lam-0.5/seed-0 --labels labels.csv --private sex
 
 Parts are Parquet files (columns client, record or id name a record, all other numbers are its representation) or .npz
 files (arrays z or code and, if you like, client, record, id). Labels are joined by client and record, else by id, else
@@ -11,7 +11,6 @@ import argparse
 import json
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,7 @@ from fl_tiprdc.evaluation.published import (
 )
 from fl_tiprdc.evaluation.published_codes import certify_published, published_risk
 from fl_tiprdc.experiment.progress import Stages
-from fl_tiprdc.experiment.run_folder import ROOT, finish, git_commit, prepare
+from fl_tiprdc.experiment.run_folder import called, finish, git_commit, prepare
 from fl_tiprdc.report.exact_figure import exact_figure
 from fl_tiprdc.report.style import save as save_figure
 
@@ -291,7 +290,7 @@ def _write(
     (folder / "config.toml").write_text(tomli_w.dumps(flags))
     metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
     facts = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": called(),
         "commit": git_commit(),
         "joined_by": audited.joined,
         "records": {"contributors": len(audited.known.participant), "held_out": len(audited.unknown.participant)},
@@ -332,7 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with Stages(quiet if quiet.is_terminal else Console(quiet=True)) as stages:
         audited = read_audit(parsed, config, stages)
     name = re.sub(r"[^\w.+-]+", "-", parsed.publication.resolve().stem)
-    output = parsed.output or ROOT / "results" / f"audit-{name}"
+    output = parsed.output or Path.cwd() / "results" / f"audit-{name}"
     partial = prepare(output)
     try:
         people = len(set(audited.known.participant.tolist())), len(set(audited.unknown.participant.tolist()))

@@ -1,6 +1,6 @@
 """One page across runs: their frontiers in one figure, two of them side by side, all tables together.
 
-python simulations/compare.py results/RUN results/RUN ... --output page.html
+fl-tiprdc compare results/RUN results/RUN ... --output page.html
 
 A run is a folder with metrics.csv at least; rounds.csv, summary.json, config.toml, figures/ and publication/ are taken
 where they are. Of a single run, its own page is made anew. The page needs no network and no other file.

@@ -1,16 +1,22 @@
-"""The main job: train centralised and federated, publish, audit, plot the privacy-utility curves.
+"""The main job: train centralised and federated, publish, audit, plot curves.
 
-python simulations/run.py --clients 100
+fl-tiprdc run --clients 100
 """
 
 from collections.abc import Sequence
 
 from fl_tiprdc.command_line.flags import experiment_parser, read_run
+from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.experiment.run import run_experiment
+
+
+def run_parser() -> Parser:
+    """The flags."""
+    return experiment_parser(__doc__ or "")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse and run."""
-    parsed = experiment_parser(__doc__ or "").parse_args(arguments)
+    parsed = run_parser().parse_args(arguments)
     experiment, population = read_run(parsed)
     run_experiment(experiment, population, parsed.output, resume=parsed.resume)

@@ -1,6 +1,6 @@
 """Certificates and keys of a deployment: one authority, the server's certificate, a key for each client's node.
 
-python simulations/deploy/certificates.py keys --host superlink.example.org --nodes 3
+fl-tiprdc deploy certificates keys --host superlink.example.org --nodes 3
 
 keys/ca.pem goes to everybody; server.pem and server.key stay with the server; node-0 goes to the first client's node,
 and nobody else gets it; node-0.pub stays with the server. ca.key is needed for further certificates only: put it away.

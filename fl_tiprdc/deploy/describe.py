@@ -1,8 +1,8 @@
 """The coordinator's folder of a deployment whose clients have tables of their own.
 
-python simulations/deploy/describe.py --dataset table --data sample.csv --private sex --tasks rich --output coordinator
+fl-tiprdc deploy describe --dataset table --data sample.csv --private sex --tasks rich --output coordinator
 
-Takes the data flags of run.py. The sample is the coordinator's: its columns, their means and categories make the
+Takes the data flags of fl-tiprdc run. The sample is the coordinator's: its columns, their means and categories make the
 description, and its people are those on whom the server audits. Clients get coordinator/description.json, which has no
 record; people.npz stays here.
 """

@@ -1,10 +1,10 @@
 """A whole deployment on this machine: certificates, one SuperLink, a SuperNode a client, a run, an end.
 
-python simulations/deploy/loopback.py --clients 10 --output results/deployed
+fl-tiprdc deploy loopback --clients 10 --output results/deployed
 
-Takes the flags of run.py, but trains `coded` alone unless other methods are given: its 40 exchanges take minutes, the
-2,000 of `tiprdc+` an hour. Every client is a node of its own with a folder of its own, and talks to the server over TLS
-with its own key, as on ten machines (docs/deployment.md), but all of them listen on 127.0.0.1 only.
+Takes the flags of fl-tiprdc run, but trains `coded` alone unless other methods are given: its 40 exchanges take
+minutes, the 2,000 of `tiprdc+` an hour. Every client is a node of its own with a folder of its own, and talks to the
+server over TLS with its own key, as on ten machines (docs/deployment.md), but all of them listen on 127.0.0.1 only.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.command_line.presets import config_file
 from fl_tiprdc.commands.flwr_run import add_open_updates, run_config_of
 from fl_tiprdc.config import read_toml
 from fl_tiprdc.deploy.certificates import LOOPBACK, make_certificates, make_node_key
@@ -25,6 +26,7 @@ from fl_tiprdc.deploy.split import client_folder, coordinator_folder, split
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.flower.commands import submit
 from fl_tiprdc.flower.config_keys import COORDINATOR, OPEN_UPDATES
+from fl_tiprdc.flower.coordinator import deployment_output
 
 METHODS = "coded"  # unless others are given
 
@@ -48,9 +50,10 @@ def start_all(deployment: LoopbackDeployment, clients: int, folders: Path) -> No
 
 def methods_of(parsed: argparse.Namespace) -> str | None:
     """The methods to train, as --methods has them; None: those that --config names."""
-    if parsed.methods is None and parsed.config is not None and parsed.config.is_file():
+    if parsed.methods is None and parsed.config is not None:
         try:
-            if "methods" in read_toml(parsed.config):
+            path = config_file(parsed.config)
+            if path.is_file() and "methods" in read_toml(path):
                 return None
         except InputError:
             return None  # what is wrong with it, reading the experiment says
@@ -69,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     parsed.methods = methods_of(parsed)
     experiment = read_experiment(parsed)
+    parsed.output = parsed.output or deployment_output(experiment)
     signal.signal(signal.SIGTERM, interrupt)  # a kind kill, too, ends the processes
     with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
         root = Path(folder)

@@ -1,6 +1,6 @@
 """A client's SuperNode with a client process that stays.
 
-python simulations/deploy/node.py --superlink HOST:PORT --root-certificates ca.pem --node-config '…'
+fl-tiprdc deploy node --superlink HOST:PORT --root-certificates ca.pem --node-config '…'
 
 Takes the flags of flower-supernode, and does the same. Flower's own starts a process for each message, which imports
 torch, Flower and this project anew: seconds of work for each message. Here they are imported once. Each message is

@@ -1,8 +1,8 @@
 """A client's own table, made ready for a deployment; it stays on the client's machine.
 
-python simulations/deploy/own_table.py patients.csv --description description.json --output client
+fl-tiprdc deploy own-table patients.csv --description description.json --output client
 
-The description is the coordinator's (simulations/deploy/describe.py), the same for all clients: which columns there
+The description is the coordinator's (fl-tiprdc deploy describe), the same for all clients: which columns there
 are, how they are scaled, and what is private. The table has these columns; others are not looked at.
 """
 

@@ -1,10 +1,10 @@
 """Split a data set into the folders of a deployment: one for each client, and the coordinator's.
 
-python simulations/deploy/split.py --clients 3 --output deployment
+fl-tiprdc deploy split --clients 3 --output deployment
 
-Takes the data flags of run.py. FOLDER/client-0 and so on have one client's records each, and a secret of its own;
-FOLDER/coordinator has what everybody may know, and the held-out people, on whom the server audits. Give each client
-its folder, and nobody else's.
+Takes the data flags of fl-tiprdc run. FOLDER/client-0 and so on have one client's records each, and a secret of its
+own; FOLDER/coordinator has what everybody may know, and the held-out people, on whom the server audits. Give each
+client its folder, and nobody else's.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,6 @@
 
 import json
 import platform
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from fl_tiprdc.evaluation.privacy_budget import privacy_budget
 from fl_tiprdc.evaluation.subgroups import worst_groups
 from fl_tiprdc.experiment.outcome import Outcome, release_folder
 from fl_tiprdc.experiment.progress import Stages
-from fl_tiprdc.experiment.run_folder import git_commit
+from fl_tiprdc.experiment.run_folder import called, git_commit
 from fl_tiprdc.extractor.card import Card, write_extractor
 from fl_tiprdc.models.networks import network_for
 from fl_tiprdc.release.channel import capacity_bits
@@ -104,7 +103,7 @@ def write_results(
     same = equivalence(points) if len(experiment.seeds) > 1 else pd.DataFrame()
     worst = worst_groups(outcome.metrics)
     summary = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": called(),
         "commit": git_commit(),
         "versions": {"python": platform.python_version(), "fl-tiprdc": __version__}
         | {name: metadata.version(name) for name in PACKAGES},

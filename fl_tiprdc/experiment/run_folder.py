@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import tomli_w
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError
 
-ROOT = Path(__file__).resolve().parent.parent.parent  # of the checkout, if the library runs from one
+ROOT = Path(__file__).resolve().parent.parent.parent  # from which the library is imported
+CHECKOUT = ROOT if (ROOT / "pyproject.toml").is_file() else None  # None: it is installed
 MARKS = ("config.toml", "metrics.csv", "summary.json")  # a folder that has these is an earlier run's
 
 
@@ -80,12 +82,19 @@ def open_folder(output: Path) -> None:
         raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
 
 
+def called() -> str:
+    """Return the command line with which this process was called."""
+    return " ".join([*(["python"] if sys.argv[0].endswith(".py") else []), *sys.argv])
+
+
 def git_commit() -> str:
     """The commit of this checkout, with "+" for uncommitted changes; "unknown" outside of one."""
+    if CHECKOUT is None:  # what git says there is of somebody else's
+        return "unknown"
     try:
         found = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--match="],
-            cwd=ROOT,
+            cwd=CHECKOUT,
             capture_output=True,
             text=True,
             check=True,

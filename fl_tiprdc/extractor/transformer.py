@@ -34,7 +34,7 @@ ROUTING = "sklearn.set_config(enable_metadata_routing=True)"
 class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Representations of records that hide a private attribute and keep what else they tell.
 
-    Trains with all records in one place (a crowd that keeps its records is what `simulations/run.py` is for).
+    Trains with all records in one place (a crowd that keeps its records is what `fl-tiprdc run` is for).
 
     What it hides is `private`, or y where there is no `private`: then y has to be the private labels, not a task's.
     A Pipeline gives each step the y of its last one, so there the private labels go by `private`:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fl_tiprdc.errors import RunFailedError
 from fl_tiprdc.experiment.run_folder import ROOT
+from fl_tiprdc.flower.app_folder import write_app
 from fl_tiprdc.flower.progress import Shown
 from fl_tiprdc.flower.run_config import Value
 
@@ -46,7 +47,6 @@ def ask_flower(*arguments: str, home: Path | None = None, timeout: float = 60.0)
     done = subprocess.run(
         ["flwr", *arguments],
         env=flower_environment(home),
-        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -81,9 +81,11 @@ def submit(
         RunFailedError: the run didn't start, or failed; with the server's last word.
     """
     with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
-        settings = Path(folder) / "run-config.toml"
+        app, settings = Path(folder) / "app", Path(folder) / "run-config.toml"
+        app.mkdir()
+        write_app(app)
         settings.write_text(tomli_w.dumps(dict(run_config)))
-        command = ["flwr", "run", str(ROOT), *([connection] if connection else []), "--stream"]
+        command = ["flwr", "run", str(app), *([connection] if connection else []), "--stream"]
         if run_config:
             command += ["--run-config", str(settings)]
         if simulated:

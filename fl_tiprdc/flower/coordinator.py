@@ -30,12 +30,11 @@ from fl_tiprdc.experiment.further_attacks import Job, kept_groups
 from fl_tiprdc.experiment.outcome import Outcome, audited_release, release_folder
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
-from fl_tiprdc.experiment.run_folder import ROOT
 from fl_tiprdc.federated.server_app import Trained
 from fl_tiprdc.federated.serving import one_after_the_other
 from fl_tiprdc.flower.config_keys import OPEN_UPDATES
 from fl_tiprdc.flower.progress import Teller
-from fl_tiprdc.flower.run_config import Value, given
+from fl_tiprdc.flower.run_config import Value, base_folder, given
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
 from fl_tiprdc.wire.arrays import released_groups
@@ -82,6 +81,11 @@ def read_coordinator(folder: Path) -> Coordinator:
     return Coordinator(description, Population(*(crowd.take(np.flatnonzero(side)) for side in (~tested, tested))))
 
 
+def deployment_output(experiment: Experiment) -> Path:
+    """Return results/deployment-CLIENTS in the current folder."""
+    return Path.cwd() / "results" / f"deployment-{experiment.clients}"
+
+
 def read_deployment(run_config: Mapping[str, Value], folder: Path) -> tuple[Experiment, Coordinator, Path]:
     """The experiment, the coordinator, and the folder of the results.
 
@@ -107,7 +111,11 @@ def read_deployment(run_config: Mapping[str, Value], folder: Path) -> tuple[Expe
             "audit": experiment.audit.model_copy(update={"further": further}),
         }
     )
-    return experiment, coordinator, parsed.output or ROOT / "results" / f"deployment-{experiment.clients}"
+    return (
+        experiment,
+        coordinator,
+        parsed.output or base_folder() / "results" / deployment_output(experiment).name,
+    )
 
 
 def protected(experiment: Experiment, openly: bool) -> Experiment:

@@ -4,12 +4,11 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-import tomli_w
-
 from fl_tiprdc.command_line.flags import FLAGS, experiment_parser, read_run
+from fl_tiprdc.command_line.presets import PRESETS
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Population
-from fl_tiprdc.experiment.run_folder import ROOT, default_output
+from fl_tiprdc.experiment.run_folder import CHECKOUT, default_output
 from fl_tiprdc.flower.config_keys import COORDINATOR, OPEN_UPDATES
 
 Value = str | int | float | bool
@@ -29,10 +28,15 @@ def run_config_defaults() -> dict[str, Value]:
     return values | {"output": "", "quick": False, "resume": False, "config": "", COORDINATOR: "", OPEN_UPDATES: False}
 
 
+def base_folder() -> Path:
+    """Return where relative paths of a run config begin: in the checkout, or without one in the current folder."""
+    return CHECKOUT or Path.cwd()
+
+
 def flags_of(run_config: Mapping[str, Value]) -> list[str]:
     """The run config as arguments of run.py. A value equal to the default is as good as not given.
 
-    Paths that aren't absolute begin at the project's root, wherever Flower has started this process.
+    Paths that aren't absolute begin in `base_folder()`, wherever Flower has started this process.
     """
     defaults = run_config_defaults()
     arguments: list[str] = []
@@ -43,7 +47,8 @@ def flags_of(run_config: Mapping[str, Value]) -> list[str]:
         if isinstance(default, bool):
             arguments.append(f"--{name}")
         else:
-            arguments.append(f"--{name}={ROOT / str(value) if name in PATHS else value}")
+            path = name in PATHS and not (name == "config" and value in PRESETS)
+            arguments.append(f"--{name}={base_folder() / str(value) if path else value}")
     return arguments
 
 
@@ -61,8 +66,4 @@ def read_run_config(run_config: Mapping[str, Value], runtime: str) -> tuple[Expe
     parsed = given(run_config)
     experiment, population = read_run(parsed)
     experiment = experiment.model_copy(update={"runtime": runtime})
-    return experiment, population, parsed.output or default_output(experiment)
-
-
-if __name__ == "__main__":  # for [tool.flwr.app.config], when a flag is new
-    print(tomli_w.dumps(run_config_defaults()))
+    return experiment, population, parsed.output or base_folder() / "results" / default_output(experiment).name

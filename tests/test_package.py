@@ -1,0 +1,135 @@
+"""The wheel: what it holds, and that it works where there is no checkout."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import fl_tiprdc
+from fl_tiprdc.command_line.presets import PRESETS
+
+CHECKOUT = Path(fl_tiprdc.__file__).resolve().parent.parent
+CONFIG = """
+settings = ["federated"]
+methods = ["tiprdc"]
+baselines = []
+lambdas = [0.5]
+track = []
+runtime = "inline"
+federation.rounds = 1
+[network]
+representation = 8
+extractor_hidden = [24]
+adversary_hidden = [16]
+critic_hidden = [16]
+critic_embedding = 8
+[audit]
+attackers = ["logistic"]
+probes = ["logistic"]
+bootstrap = 20
+further = []
+"""
+# calls the console command as the shell does, and then writes down where each module came from
+TRACED = """
+import json, pathlib, runpy, sys
+listing, command, *arguments = sys.argv[1:]
+sys.argv = [command, *arguments]
+try:
+    runpy.run_path(command, run_name="__main__")
+finally:
+    places = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    pathlib.Path(listing).write_text(json.dumps(places))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built of a copy of the tracked folders."""
+    pytest.importorskip("setuptools")
+    folder = tmp_path_factory.mktemp("source")
+    for name in ("fl_tiprdc", "strategies", "simulations"):
+        shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, folder / name)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
+    subprocess.run([*pip, "--no-build-isolation", "-w", "dist", "."], cwd=folder, check=True)
+    return next((folder / "dist").glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """A folder with the package alone; what it depends on is this interpreter's."""
+    target = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-compile"]
+    subprocess.run([*pip, "--no-deps", "--no-index", "--target", target, wheel], check=True)
+    return target
+
+
+@pytest.fixture
+def call(installed, tmp_path):
+    """Calls `fl-tiprdc` in an empty folder; asserts that no module is the checkout's."""
+    folder = tmp_path / "empty"
+    folder.mkdir()
+
+    def run(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", TRACED, str(tmp_path / "modules.json"), str(installed / "bin" / "fl-tiprdc")]
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(installed), "COLUMNS": "80"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        places = json.loads((tmp_path / "modules.json").read_text())
+        ours = {name: place for name, place in places.items() if name.split(".")[0] in ("fl_tiprdc", "strategies")}
+        assert "fl_tiprdc" in ours
+        assert all(str(place).startswith(str(installed)) for place in ours.values() if place), ours
+        assert not [place for place in places.values() if place and place.startswith(f"{CHECKOUT}/fl_tiprdc/")]
+        return done
+
+    return run
+
+
+def test_the_wheel_has_the_library_the_strategies_the_presets_and_nothing_else(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"fl_tiprdc", "strategies"}
+    assert {f"fl_tiprdc/presets/{path.name}" for path in PRESETS.values()} <= set(names)
+    assert {"fl_tiprdc/data/adult.parquet", "fl_tiprdc/py.typed", "fl_tiprdc/report/web/page.html.j2"} <= set(names)
+
+
+def test_the_help_fits_a_screen_and_the_version_is_told(call):
+    for arguments in ((), ("--help",), ("deploy",)):
+        lines = call(*arguments).stdout.splitlines()
+        assert len(lines) <= 24
+        assert max(map(len, lines)) <= 80
+    assert call("--version").stdout == f"fl-tiprdc {fl_tiprdc.__version__}\n"
+
+
+def test_the_catalogue_lists_what_is_installed(call):
+    lines = call("catalogue").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "\n  paper-lfw " in text
+    assert "simulations/" not in text.partition("presets (")[0]  # studies are a checkout's
+
+
+def test_a_run_leaves_its_results_in_the_folder_where_it_was_called(call, tmp_path):
+    (tmp_path / "small.toml").write_text(CONFIG)
+    table = tmp_path / "people.csv"
+    rows = [f"{20 + i % 50},{i % 7},{'mf'[i % 2]},{int(i % 50 > 25)}" for i in range(240)]
+    table.write_text("\n".join(["age,hours,sex,rich", *rows]))
+    data = ["--dataset", "table", "--data", str(table), "--private", "sex", "--tasks", "rich", "--clients", "3"]
+    call("run", *data, "--config", str(tmp_path / "small.toml"))
+    results = tmp_path / "empty" / "results" / "table-sex-iid-3"
+    assert {"metrics.csv", "summary.json", "config.toml", "report.html"} <= {path.name for path in results.iterdir()}
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["command"].startswith("fl-tiprdc run --dataset table")
+    assert summary["commit"] == "unknown"
+    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["results"]
