@@ -100,4 +100,10 @@ def require_columns(frame: pd.DataFrame, names: Sequence[str], what: str) -> Non
     """
     for name in names:
         if name not in frame.columns:
-            raise InputError(f"unknown {what} '{name}': choose from {', '.join(map(str, frame.columns))}")
+            raise InputError(f"unknown {what} '{name}': choose from {', '.join(map(_quoted, frame.columns))}")
+
+
+def _quoted(name: object) -> str:
+    """Return a column's name as it is written between commas: in quotes if it has a comma."""
+    text = str(name)
+    return '"' + text.replace('"', '""') + '"' if "," in text else text
