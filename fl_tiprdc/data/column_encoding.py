@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fl_tiprdc.data.column_values import as_number, as_text
+from fl_tiprdc.data.column_values import as_number, as_text, without_words
 from fl_tiprdc.data.crowd import Column, Floats
 from fl_tiprdc.errors import InputError
 
@@ -61,7 +61,7 @@ def _categorical(name: str, values: npt.NDArray[np.str_], missing_in: str = "") 
 
 
 def _texts(values: pd.Series) -> npt.NDArray[np.str_]:
-    text = as_text(values)
+    text = without_words(as_text(values))
     return text.where(text.notna(), MISSING).to_numpy().astype(str)
 
 

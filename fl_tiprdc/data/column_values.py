@@ -60,6 +60,12 @@ def as_text(values: pd.Series) -> pd.Series:
     return pd.Series(out, index=values.index, dtype=object)
 
 
+def without_words(text: pd.Series) -> pd.Series:
+    """Return texts of x with `WORDS_FOR_NOTHING` as missing."""
+    words = text.isin(WORDS_FOR_NOTHING)
+    return text.mask(words, None) if words.any() else text
+
+
 def is_number(values: pd.Series) -> bool:
     """Whether the values tell that a column has numbers, dates or spans of time; booleans are categories."""
     if pd.api.types.is_bool_dtype(values):

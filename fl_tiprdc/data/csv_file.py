@@ -14,6 +14,7 @@ import pandas as pd
 
 from fl_tiprdc.data.column_values import WORDS_FOR_NOTHING, as_text
 from fl_tiprdc.data.notices import count_rows, give_notice
+from fl_tiprdc.data.number_texts import PLAIN
 from fl_tiprdc.errors import InputError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}  # the first of equally good ones is taken
@@ -183,13 +184,21 @@ def _header(sample: Sequence[tuple[int, list[str]]]) -> int:
     width = _usual([len(cells) for _, cells in sample])
     for i, (_, cells) in enumerate(sample):
         filled = sum(map(bool, cells))
-        comment = cells[0].startswith("#") and len(cells) != width
+        comment = cells[0].startswith("#") and (
+            len(cells) != width or _names_follow([c for _, c in sample[i + 1 : i + 3]])
+        )
         alone = filled == 1 and len(cells) < width
         followed = i + 1 < len(sample) and sum(map(bool, sample[i + 1][1])) > 1
         title = filled == 1 and bool(cells[0]) and width > 2 and followed
         if filled and not (width > 1 and (comment or alone or title)):
             return i
     raise pd.errors.EmptyDataError
+
+
+def _names_follow(records: Sequence[list[str]]) -> bool:
+    """Return whether a record without numbers comes next, and after it one with some: names and values."""
+    numbers = [any(re.fullmatch(PLAIN, cell) for cell in cells) for cells in records]
+    return numbers == [False, True]
 
 
 def _split(path: Path, text: str, separator: str) -> tuple[list[str], str]:
@@ -211,6 +220,7 @@ def _split(path: Path, text: str, separator: str) -> tuple[list[str], str]:
     writer = csv.writer(body)
     left_out: dict[str, list[int]] = {"the header once more": [], "empty": [], "comments": []}
     short: list[int] = []
+    named = max(i for i, name in enumerate(header, 1) if name)
     line = first
     for line, cells in chain(sample[place + 1 :], records):
         if cells == header:
@@ -227,7 +237,7 @@ def _split(path: Path, text: str, separator: str) -> tuple[list[str], str]:
                 "before the header"
             )
         else:
-            if len(cells) < len(header):
+            if len(cells) < named:
                 short.append(line)
             writer.writerow(cells[: len(header)])
     _check_quotes(path, text, separator, line)

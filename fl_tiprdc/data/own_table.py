@@ -13,7 +13,7 @@ from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.attributes import drawn_rows
 from fl_tiprdc.data.class_spellings import spelt_alike, unite_spellings
 from fl_tiprdc.data.column_encoding import require_columns
-from fl_tiprdc.data.column_values import WORDS_FOR_NOTHING, as_number, as_text, is_number
+from fl_tiprdc.data.column_values import WORDS_FOR_NOTHING, as_number, as_text, is_number, without_words
 from fl_tiprdc.data.crowd import Ints, Population
 from fl_tiprdc.data.csv_file import NAMELESS, read_csv, unrepeated
 from fl_tiprdc.data.notices import DataNotice as DataNotice
@@ -181,7 +181,7 @@ def feature_columns(
     """
     people = np.arange(len(frame)) if people is None else people
     texts = {
-        str(name): _no_words(as_text(frame[name]))
+        str(name): without_words(as_text(frame[name]))
         for name in frame.columns
         if kinds.get(name, "") != "number" and (kinds.get(name) == "category" or not is_number(frame[name]))
     }
@@ -220,11 +220,6 @@ def feature_columns(
             'data.columns.NAME to "ignore"'
         )
     return pd.DataFrame(kept, index=frame.index)
-
-
-def _no_words(text: pd.Series) -> pd.Series:
-    words = text.isin(WORDS_FOR_NOTHING)
-    return text.mask(words, None) if words.any() else text
 
 
 def label_values(
