@@ -12,6 +12,9 @@ ADULT = PackagedTable(
     "adult",
     {
         "income": Derived(("income",), lambda rows: rows["income"].astype(str).str.startswith(">50K")),
+        "married": Derived(
+            ("marital-status",), lambda rows: rows["marital-status"].astype(str).str.startswith("Married")
+        ),
         "college": Derived(("education", "education-num"), lambda rows: rows["education-num"] >= 10),
         "white-collar": Derived(("occupation",), lambda rows: rows["occupation"].isin(WHITE_COLLAR)),
     },

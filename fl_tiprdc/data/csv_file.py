@@ -184,12 +184,10 @@ def _header(sample: Sequence[tuple[int, list[str]]]) -> int:
     width = _usual([len(cells) for _, cells in sample])
     for i, (_, cells) in enumerate(sample):
         filled = sum(map(bool, cells))
-        comment = cells[0].startswith("#") and (
-            len(cells) != width or _names_follow([c for _, c in sample[i + 1 : i + 3]])
-        )
+        following = [others for _, others in sample[i + 1 :] if not others[0].startswith("#")][:2]
+        comment = cells[0].startswith("#") and (len(cells) != width or _names_follow(following))
         alone = filled == 1 and len(cells) < width
-        followed = i + 1 < len(sample) and sum(map(bool, sample[i + 1][1])) > 1
-        title = filled == 1 and bool(cells[0]) and width > 2 and followed
+        title = width > 2 and filled == 1 and bool(cells[0]) and any(sum(map(bool, c)) > 1 for c in following[:1])
         if filled and not (width > 1 and (comment or alone or title)):
             return i
     raise pd.errors.EmptyDataError
