@@ -3,12 +3,14 @@
 import codecs
 import warnings
 
+import pandas as pd
 import pytest
 
 from fl_tiprdc.data.csv_file import read_csv
 from fl_tiprdc.data.notices import DataNotice
 from fl_tiprdc.data.own_table import read_table
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.record_keys import join
 
 ROWS = [f"{'mf'[i % 2]},{30 + i % 7},{['Ulm', 'Bern', 'Graz'][i % 3]}" for i in range(30)]
 PLAIN = "\n".join(["sex,age,town", *ROWS]) + "\n"
@@ -135,6 +137,14 @@ def test_codes_keep_their_zeros_and_digits(read):
     assert said == [
         "numbers with leading zeros, or of many digits, are codes, kept as they are written: 'id', 'account'"
     ]
+
+
+def test_records_join_labels_whose_ids_have_leading_zeros(read):
+    labels, _ = read("id,sex\n" + "".join(f"{i:05d},{'fm'[i % 2]}\n" for i in range(60)))
+    published = pd.DataFrame({"id": [f"{i:05d}" for i in reversed(range(60))]})
+    joined, how = join(published, labels, "label table")
+    assert how == "id"
+    assert joined["sex"].tolist() == ["fm"[i % 2] for i in reversed(range(60))]
 
 
 def test_words_that_mean_nothing_elsewhere_stay_in_texts_and_not_among_numbers(read):

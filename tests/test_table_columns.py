@@ -8,8 +8,10 @@ import pytest
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data import load_population
+from fl_tiprdc.data.described_table import records_of
 from fl_tiprdc.data.notices import DataNotice
 from fl_tiprdc.data.number_texts import read_numbers
+from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.data.telling_columns import is_copy, share_told
 from fl_tiprdc.errors import InputError
 
@@ -139,20 +141,19 @@ def test_amounts_and_decimal_commas_of_a_file_are_numbers_with_a_notice(load):
     assert any("'fee' (currency signs, thousands separators), 'weight' (decimal commas)" in notice for notice in said)
 
 
-def test_numbers_with_strays_drop_nobody_as_a_label(load):
-    frame = FRAME.assign(height=with_strays(FRAME["height"], "?", 12))
-    population, said = load(frame, private=("height",))
+@pytest.mark.parametrize("role", ["private", "tasks"])
+def test_numbers_with_strays_drop_nobody_as_a_label(role, load):
+    few = FRAME.assign(grade=with_strays(1 + FRAME["height"] % 5, "?", 12))
+    population, said = load(few, **{role: ("grade",)})
     assert people(population) == N
-    assert any(
-        "private attribute 'height' has numbers, and '?' in 12 rows: all are classes" in notice for notice in said
-    )
-    population, said = load(frame, private=("height",), missing=("?",))
+    assert any("'grade' has numbers, and '?' in 12 rows: all are classes; list words" in notice for notice in said)
+    many = FRAME.assign(height=with_strays(FRAME["height"], "?", 12))
+    with pytest.raises(InputError, match=r"'height' has numbers, and '\?' in 12 rows: list the words .* data\.missing"):
+        load(many, **{role: ("height",)})
+    population, said = load(many, **{role: ("height",)}, missing=("?",))
     assert people(population) == N - 12
-    assert any("left out 12 of 240 rows" in notice for notice in said)
-    assert len(classes(population)) == 2
-    many = FRAME.assign(pay=with_strays(1000 + 3 * np.arange(N), "?", 12))
-    with pytest.raises(InputError, match=r"has \d+ values: at most 100 .*'\?' in 12 rows: list words .* data.missing"):
-        load(many, private=("pay",))
+    assert said[0] == "left out 12 of 240 rows, where a value is missing: 'height' (12)"
+    assert "split at the median" in said[1]
 
 
 def test_a_column_that_must_be_numbers_names_the_remedy(load):
@@ -276,8 +277,6 @@ def test_columns_that_tell_a_label_are_named(load):
 
 
 def test_held_out_people_have_no_say_in_what_is_a_copy(load):
-    from fl_tiprdc.data.population import hold_out
-
     out = hold_out(np.arange(N), 0.2)
     frame = FRAME.assign(gender=np.where(out, "M", np.where(SEX == "male", "M", "F")))
     population, said = load(frame)
@@ -306,3 +305,13 @@ def test_a_name_with_a_comma_is_listed_as_it_must_be_written(load):
         load(frame)
     population, _ = load(frame, private=("sex, at birth",))
     assert classes(population) == ("female", "male")
+
+
+def test_a_clients_own_table_is_read_as_the_coordinators(load):
+    frame = FRAME.assign(height=with_strays(FRAME["height"], "?", 12), town=with_strays(FRAME["town"], "NA", 9))
+    population, _ = load(frame)
+    description = population.contributors.description
+    with pytest.warns(DataNotice, match=r"'height' \('\?' in 12\)"):
+        records = records_of(frame, description)
+    mine = {row.tobytes() for row in records.x}
+    assert {row.tobytes() for crowd in (population.contributors, population.held_out) for row in crowd.x} == mine

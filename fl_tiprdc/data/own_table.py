@@ -239,7 +239,7 @@ def label_values(
         unite: whether classes that differ in case, spaces or a final dot only are one.
 
     Raises:
-        InputError: there is a single value, or more classes than can be told apart.
+        InputError: there is a single value, more classes than can be told apart, or many numbers beside other values.
     """
     strays = ""
     if not kind and not is_number(values) and not has_codes(as_text(values)):
@@ -248,7 +248,12 @@ def label_values(
             give_notice(f"{what} '{name}' is read as numbers: {reading.told}")
             values = reading.values
         elif reading.are_most and len(reading.strays):
-            strays = reading.told
+            strays = f"numbers, and {reading.told} rows"
+            if reading.values.nunique() > FEW:
+                raise InputError(
+                    f"{what} '{name}' has {strays}: list the words that mean missing in data.missing, such as "
+                    'missing = ["?"], or leave these cells empty; with data.columns.NAME = "category" all are classes'
+                )
     number = kind == "number" or (not kind and is_number(values))
     count = values[known].astype(str).nunique()
     if count < 2:
@@ -269,14 +274,12 @@ def _class_names(what: str, text: pd.Series, known: np.ndarray, unite: bool, str
     alike = spelt_alike(text, known)
     text = unite_spellings(text, known) if unite else text
     count = text[known].nunique()
-    listing = 'list words that mean missing in data.missing, such as missing = ["?"]'
     if count > MANY:
-        among = f"; among numbers it has {strays} rows: {listing}" if strays else ""
-        raise InputError(f"{what} has {count} values: at most {MANY} classes can be told apart{among}")
+        raise InputError(f"{what} has {count} values: at most {MANY} classes can be told apart")
     if count < 2:
         raise InputError(f"{what} has a single value, '{text.iloc[0]}', in several spellings: nothing to learn")
     if strays:
-        give_notice(f"{what} has numbers, and {strays} rows: all are classes; {listing}")
+        give_notice(f"{what} has {strays}: all are classes; list words that mean missing in data.missing")
     for word in WORDS_FOR_NOTHING:
         rows = int((text == word).sum())
         if rows:
