@@ -46,6 +46,10 @@ class DataConfig(_Frozen):
     columns: dict[str, Literal["number", "category", "ignore"]] = Field(
         {}, description="table: kinds of columns that are not told rightly by their values"
     )
+    missing: tuple[str, ...] = Field((), description="table: words that mean missing, such as ? or unknown")
+    unite_spellings: bool = Field(
+        False, description="table: whether classes that differ in case, spaces or a final dot only are one"
+    )
     size: tuple[Positive, Positive] | None = Field(
         None, description="images: height and width; empty: the data set's own"
     )

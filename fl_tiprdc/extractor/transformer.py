@@ -253,9 +253,8 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             return table
         kinds = {str(name): "category" for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)}
         everyone = np.ones(len(table), dtype=bool)
-        return feature_columns(
-            without_private(table, private), kinds, everyone, 'give it the dtype "category" or float'
-        )
+        keep = 'give it the dtype "category" or float'
+        return feature_columns(without_private(table, private), kinds, everyone, keep=keep)
 
     def _seed(self) -> int:
         if self.random_state is None:
