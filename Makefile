@@ -17,7 +17,12 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 
 pytest: $(VENV)/.installed
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 # torch first and alone: its CPU wheel, before anything else can ask for another build
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -34,6 +34,8 @@ from strategies.roster import take_roster
 from tests.conftest import initial_arrays
 from tests.test_strategy import AVERAGING, Clients, update
 
+pytestmark = pytest.mark.alone  # it measures time
+
 CLIENTS = 10
 RAISE, HANG = (1, 4, 8), (6,)  # 30 % and 10 %
 

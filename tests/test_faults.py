@@ -30,6 +30,8 @@ from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.wire.messages import pack_arrays, unpack_groups
 from tests.conftest import initial_arrays, serve
 
+pytestmark = pytest.mark.alone  # it measures time
+
 CLIENTS = 6
 
 

@@ -24,7 +24,7 @@ from fl_tiprdc.flower.commands import submit
 from tests.conftest import serve
 from tests.test_flower_apps import TINY, write_table
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]  # a busy machine takes minutes
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]  # a busy machine takes minutes
 
 
 def processes_of(home: Path) -> list[psutil.Process]:

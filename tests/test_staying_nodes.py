@@ -24,6 +24,8 @@ from fl_tiprdc.flower.packed import PackingGrid, pack, unpack, unpacking
 from fl_tiprdc.flower.progress import Shown, Teller, in_words
 from fl_tiprdc.wire.messages import pack_arrays, unpack_arrays
 
+pytestmark = pytest.mark.alone  # it measures time
+
 
 @pytest.fixture
 def slept(monkeypatch):
