@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from fl_tiprdc.config import CentralizedConfig
+from fl_tiprdc.environment import SILENT
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.hybrid.centralized import train_centralized
@@ -19,7 +21,7 @@ from fl_tiprdc.hybrid.step import HybridStep
 ROOT = Path(__file__).resolve().parent.parent
 # from the lowest layer up; a module may import its own layer and those before it
 LAYERS = (
-    ("fl_tiprdc.errors",),
+    ("fl_tiprdc.errors", "fl_tiprdc.environment"),
     ("fl_tiprdc.seeding", "fl_tiprdc.whole_file"),
     ("fl_tiprdc.config",),
     ("fl_tiprdc.data",),
@@ -98,6 +100,23 @@ def test_an_audit_of_somebodys_release_needs_neither_flower_nor_ray():
     done = subprocess.run([sys.executable, "-c", seen], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "fl_tiprdc" in done.stdout.split()
     assert not {"flwr", "ray", "strategies"} & set(done.stdout.split())
+
+
+def test_importing_the_library_changes_nothing_of_its_surroundings():
+    code = """
+import os
+import torch, sklearn  # which set some for themselves
+before = dict(os.environ)
+import fl_tiprdc, fl_tiprdc.config, fl_tiprdc.extractor.transformer, fl_tiprdc.commands.audit
+print(dict(os.environ) == before)
+import fl_tiprdc.federated.launch
+print(os.environ["FLWR_TELEMETRY_ENABLED"], os.environ["RAY_USAGE_STATS_ENABLED"])
+"""
+    environment = {name: value for name, value in os.environ.items() if name not in SILENT}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "0", "0"]
 
 
 def reachable_arrays(*roots: object) -> list[np.ndarray]:

@@ -38,11 +38,15 @@ def parse_partition(spec: str) -> tuple[str, float]:
 def _iid(clients: int, alpha: float, seed: int, codes: Ints) -> object:
     from flwr_datasets.partitioner import IidPartitioner
 
+    import fl_tiprdc.environment  # noqa: F401  before flwr_datasets
+
     return IidPartitioner(num_partitions=clients)
 
 
 def _dirichlet(clients: int, alpha: float, seed: int, codes: Ints) -> object:
     from flwr_datasets.partitioner import DirichletPartitioner
+
+    import fl_tiprdc.environment  # noqa: F401  before flwr_datasets
 
     # Small alphas leave some clients without a record; such a client simply has nothing to say.
     return DirichletPartitioner(
@@ -52,6 +56,8 @@ def _dirichlet(clients: int, alpha: float, seed: int, codes: Ints) -> object:
 
 def _by_private(clients: int, alpha: float, seed: int, codes: Ints) -> object:
     from flwr_datasets.partitioner import PathologicalPartitioner
+
+    import fl_tiprdc.environment  # noqa: F401  before flwr_datasets
 
     return PathologicalPartitioner(
         num_partitions=clients,
