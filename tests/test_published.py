@@ -240,7 +240,7 @@ def test_raw_features_give_retention(ours, truth, z):
 
 def test_a_rare_class_that_only_held_out_people_have(ours, truth):
     """It merges into "(other)", a class that attackers have never seen: no crash, no gain."""
-    some = audited(ours, truth, private=["sex"]).unknown.participant[:3]
+    some = audited(ours, truth, private=["sex"]).unknown.participant[:1]
     labels = truth.assign(colour=truth["colour"].where(~truth.index.isin(some), "pink"))
     audit = audited(ours, labels, private=["sex"], tasks=["colour"])
     assert audit.attributes["colour"].classes[-1] == "(other)"
@@ -364,7 +364,8 @@ def wrong(tmp_path, ours, truth, z):
     (tmp_path / "pickle.npz").write_bytes(pickle.dumps(Bomb()))
     (tmp_path / "broken.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:300])
     np.savez(tmp_path / "nameless.npz", x=z)
-    np.savez(tmp_path / "cube.npz", z=z.reshape(N, 2, 3))
+    np.savez(tmp_path / "scalar.npz", z=np.float64(3))
+    np.savez(tmp_path / "beside.npz", z=z, embedding=np.ones((3, 4)))
     np.savez(tmp_path / "words.npz", z=np.array([["a"]]))
     np.savez(tmp_path / "short.npz", z=z, client=np.arange(3))
     np.savez(tmp_path / "bytes.npz", z=z, id=np.array([b"r"] * N))
@@ -406,13 +407,14 @@ WRONG = [
     (["unlike", *LABELS], "part-000001.parquet' does not fit the parts before it: it has 6 columns"),
     (["nan", *LABELS], "numbers that are missing, infinite or too large"),
     (["twice", *LABELS], "the publication has client 0, record 0 twice"),
-    (["words.parquet", *LABELS], "no column of numbers beside client, record, id"),
+    (["words.parquet", *LABELS], "can't be read as numbers, and is too varied for codes: 'name' (2 different texts)"),
     (["broken.parquet", *LABELS], "cannot read table 'broken.parquet'"),
     (["objects.npz", *LABELS], "pickled objects, which are never loaded"),
     (["pickle.npz", *LABELS], "pickled objects, which are never loaded"),
     (["broken.npz", *LABELS], "cannot read 'broken.npz'"),
     (["nameless.npz", *LABELS], "no array 'z': it has x"),
-    (["cube.npz", *LABELS], "shape (400, 2, 3): expected (records, numbers)"),
+    (["scalar.npz", *LABELS], "shape (): expected (records, numbers)"),
+    (["beside.npz", *LABELS], "array 'embedding' of 'beside.npz' has shape (3, 4): expected (400,)"),
     (["words.npz", *LABELS], "type <U1: expected numbers"),
     (["short.npz", *LABELS], "'client' of 'short.npz' has shape (3,): expected (400,)"),
     (["bytes.npz", *LABELS], "'id' of 'bytes.npz' has type |S1: expected numbers or text"),

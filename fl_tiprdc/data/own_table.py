@@ -2,7 +2,7 @@
 
 import csv
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,10 @@ def _notice(text: str) -> None:
 # ---- reading
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, categories: Collection[str]) -> pd.DataFrame:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        header = [name.strip() for name in next(csv.reader(file, skipinitialspace=True), [])]
+        written = next(csv.reader(file, skipinitialspace=True), [])
+    header = [name.strip() for name in written]
     if not header:
         raise pd.errors.EmptyDataError
     if len(header) == 1 and any(sign in header[0] for sign in ";\t"):
@@ -45,12 +46,19 @@ def _read_csv(path: Path) -> pd.DataFrame:
     _no_repeats(path, header)
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
-        frame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, index_col=False, low_memory=False)
+        frame = pd.read_csv(
+            path,
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+            index_col=False,
+            low_memory=False,
+            dtype=dict.fromkeys((name for name in written if name.strip() in categories), "str"),
+        )
     frame.columns = pd.Index([name or f"{NAMELESS} {i})" for i, name in enumerate(header, 1)])
     return frame
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path, categories: Collection[str]) -> pd.DataFrame:
     import pyarrow.parquet as parquet
 
     _no_repeats(path, [str(name) for name in parquet.read_schema(path).names])
@@ -67,13 +75,17 @@ def _no_repeats(path: Path, names: Sequence[str]) -> None:
             raise InputError(f"table '{path}' has two columns '{name}': give each a name of its own")
 
 
-READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {".csv": _read_csv, ".parquet": _read_parquet}
+READERS: Mapping[str, Callable[[Path, Collection[str]], pd.DataFrame]] = {".csv": _read_csv, ".parquet": _read_parquet}
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, categories: Collection[str] = ()) -> pd.DataFrame:
     """Read a file as it is; in a CSV, empty cells and the usual words for nothing (NA, null, NaN, ...) are missing.
 
     Infinite numbers are missing too.
+
+    Args:
+        path: the file.
+        categories: columns that are no numbers, whatever their values are: in a CSV their texts stay as they are.
 
     Raises:
         InputError: the file is missing, unreadable, empty, neither .csv nor .parquet, or repeats a column's name.
@@ -82,7 +94,7 @@ def read_table(path: Path) -> pd.DataFrame:
         raise InputError(f"table '{path}' is of an unknown kind: name a file that ends in {' or '.join(READERS)}")
     try:
         path.open("rb").close()  # so that both readers fail in the same words
-        frame = READERS[path.suffix.lower()](path)
+        frame = READERS[path.suffix.lower()](path, categories)
     except InputError:
         raise
     except pd.errors.EmptyDataError:
@@ -146,6 +158,11 @@ def feature_columns(frame: pd.DataFrame, kinds: Mapping[str, str], known: np.nda
             'to keep one, set data.columns.NAME to "category" or "number"'
         )
     return pd.DataFrame(kept, index=frame.index)
+
+
+def classes_of(values: pd.Series) -> pd.Series:
+    """Return labels as `hold_out` takes them: texts are classes, and so are few numbers."""
+    return values if is_number(values) and values.nunique() > FEW else as_text(values)
 
 
 def label_values(name: str, values: pd.Series, kind: str, known: np.ndarray, what: str) -> pd.Series:
@@ -226,7 +243,8 @@ def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> P
         participant = np.asarray(pd.factorize(frame[owner[0]].astype(str))[0], dtype=np.int64)
     if participant.max() < 1:
         raise InputError("the table has fewer than two people: nobody could be held out")
-    known = ~hold_out(participant, held_out)
+    tested = hold_out(participant, held_out, [classes_of(frame[name]) for name in (*private, *config.tasks)])
+    known = ~tested
     labels: dict[str, Any] = {
         name: label_values(name, frame[name], config.columns.get(name, ""), known, what)
         for what, names in (("private attribute", private), ("task", config.tasks))
@@ -240,6 +258,7 @@ def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> P
             pd.DataFrame({name: labels[name] for name in private}),
             {name: codes[:, i] for i, name in enumerate(config.tasks)},
             participant,
+            tested,
         ),
         held_out,
     )

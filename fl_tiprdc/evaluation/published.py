@@ -1,5 +1,6 @@
 """Audit of representations that anybody published: joined with a table of labels."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ import pandas as pd
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.column_encoding import require_columns
 from fl_tiprdc.data.crowd import Attribute, Column, Ints
-from fl_tiprdc.data.own_table import feature_columns, label_values
+from fl_tiprdc.data.own_table import DataNotice, classes_of, feature_columns, label_values
 from fl_tiprdc.data.population import encode_private, hold_out
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.data.table import Table, encode
@@ -20,10 +21,12 @@ from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
 from fl_tiprdc.evaluation.frontier import best_models
+from fl_tiprdc.evaluation.measurable import check_measurable
 from fl_tiprdc.evaluation.publication_files import Publication
 from fl_tiprdc.evaluation.published_codes import PublishedCodes, published_codes
 from fl_tiprdc.evaluation.record_keys import KEYS, join, key_text
 from fl_tiprdc.evaluation.scores import resample
+from fl_tiprdc.evaluation.spread_columns import is_index
 
 SETTING = "publication"  # in metrics.csv
 
@@ -96,9 +99,9 @@ def prepare_audit(
     people = _participants(publication.keys, joined, participant)
     if len(np.unique(people)) < 2:
         raise InputError("the publication has fewer than two people: nobody could be held out")
-    tested = hold_out(people, held_out)
-    private = list(private) or [str(name) for name in joined.columns if name not in (*tasks, participant, *KEYS)]
+    private = list(private) or _attackable(joined, (*tasks, participant, *KEYS))
     _check_names(joined, private, tasks, participant)
+    tested = hold_out(people, held_out, [classes_of(joined[name]) for name in (*private, *tasks)])
     attributes: dict[str, Attribute] = {}
     codes: dict[str, Ints] = {}
     texts: dict[str, pd.Series] = {}
@@ -129,14 +132,26 @@ def prepare_audit(
     if raw is not None:
         frame, _ = join(publication.keys, raw, "table of raw features")
         frame = frame.drop(columns=[n for n in (*private, *tasks, participant, *KEYS) if n in frame.columns])
-        table = Table(
-            feature_columns(frame, {}, ~tested), pd.DataFrame({n: texts[n] for n in private}), {}, people
-        )  # encoded with the contributors' statistics, and split as above: `hold_out` depends on the people alone
+        hidden = pd.DataFrame({n: texts[n] for n in private})
+        table = Table(feature_columns(frame, {}, ~tested), hidden, {}, people, tested)
         population = encode(table, held_out)
         sides = raw_features(population.contributors), raw_features(population.held_out)
         columns = population.contributors.description.columns
         releases.insert(0, Release("raw", "raw", 0.0, 0, *sides))
-    return Audited(tuple(releases), truth(~tested), truth(tested), attributes, how, columns, finite)
+    known, unknown = truth(~tested), truth(tested)
+    class_names = {name: attribute.classes for name, attribute in attributes.items()}
+    check_measurable(replace(known, class_names=class_names), unknown)
+    return Audited(tuple(releases), known, unknown, attributes, how, columns, finite)
+
+
+def _attackable(labels: pd.DataFrame, others: Sequence[str]) -> list[str]:
+    """Return the columns of a label table that are left to attack; a `DataNotice` tells of an index without a name."""
+    names = [str(name) for name in labels.columns if name not in others]
+    indices = [name for name in names if is_index(name, labels[name])]
+    if indices:
+        told = ", ".join(f"'{name}'" for name in indices)
+        warnings.warn(f"left out of the labels, as they number the rows: {told}", DataNotice, stacklevel=3)
+    return [name for name in names if name not in indices]
 
 
 def _check_names(labels: pd.DataFrame, private: Sequence[str], tasks: Sequence[str], participant: str) -> None:

@@ -16,7 +16,17 @@ from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.posterior_risk import posterior_risk
-from fl_tiprdc.evaluation.scores import Score, Values, Weights, interval, score, weighted_auc
+from fl_tiprdc.evaluation.scores import (
+    NO_CLASS,
+    UNMEASURED,
+    Score,
+    Values,
+    Weights,
+    countable_classes,
+    interval,
+    score,
+    weighted_auc,
+)
 
 KIND, MODEL = "exact", "table"  # in metrics.csv; the target is the private attribute
 PAIR_MARK = "auc|"
@@ -68,10 +78,13 @@ def exact_attack(
         classes = known.classes[target]
         names = known.class_names.get(target) or [str(k) for k in range(classes)]
         risk = posterior_risk(codes[rows], labels[rows], classes, size)
+        counted = countable_classes(labels, unknown.attacks[target])
+        if len(np.unique(labels[rows])) < 2:
+            counted = NO_CLASS  # there was nothing to learn
         answers = {MAJORITY: np.tile(risk.prior, (size, 1)), MODEL: risk.posterior(smoothing)}
         for model, by_code in answers.items():
             probabilities = by_code.astype(np.float32)[held_out_codes]
-            results = measure_table(unknown.attacks[target], probabilities, risk.prior, weights, names)
+            results = measure_table(unknown.attacks[target], probabilities, risk.prior, weights, names, counted)
             for metric, result in results.items():
                 where = (release.setting, release.method, release.lam, release.seed, KIND, target, model, metric)
                 table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
@@ -79,13 +92,23 @@ def exact_attack(
 
 
 def measure_table(
-    labels: Ints, probabilities: Floats, prior: Values, weights: Weights, names: Sequence[str]
+    labels: Ints,
+    probabilities: Floats,
+    prior: Values,
+    weights: Weights,
+    names: Sequence[str],
+    counted: Ints | None = None,
 ) -> dict[str, Score]:
-    """Return every metric of `exact_attack` of P(u | code) [m, classes] for records with these labels [m]."""
-    results = score(labels, probabilities, weights) | found_at(labels, probabilities, weights)
+    """Return every metric of `exact_attack` of P(u | code) [m, classes] for records with these labels [m].
+
+    `counted` are the classes that can be told from the rest, see `scores.countable_classes`; None: all that are there.
+    """
+    counted = countable_classes(labels, labels) if counted is None else counted
+    results = score(labels, probabilities, weights, counted) | found_at(labels, probabilities, weights, counted)
     for first, second in combinations(range(len(names)), 2) if len(names) > 2 else ():
-        area = pair_area(labels, probabilities, prior, weights, (first, second))
-        results[pair_metric(names[first], names[second])] = interval(area)
+        measured = first in counted and second in counted
+        area = pair_area(labels, probabilities, prior, weights, (first, second)) if measured else None
+        results[pair_metric(names[first], names[second])] = UNMEASURED if area is None else interval(area)
     return results
 
 
@@ -103,20 +126,17 @@ def pair_area(labels: Ints, probabilities: Floats, prior: Values, weights: Weigh
     return weighted_auc(labels[members] == first, odds, weights[:, members])
 
 
-def found_at(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Score]:
+def found_at(labels: Ints, probabilities: Floats, weights: Weights, counted: Ints | None = None) -> dict[str, Score]:
     """Return how many people of a class are found at each of `FALSE_POSITIVE_RATES` among the others.
 
     Every class is looked for against the rest, and the value is that of the class of which most are found: whoever is
     sure of some women only is as dangerous to them as if he were sure of some men too. Resamples take their largest as
-    well.
+    well. `counted` are the classes that are looked for; None: all that are there.
     """
-    curves = [
-        roc_points(labels == k, probabilities[:, k], weights)
-        for k in range(probabilities.shape[1])
-        if 0 < (labels == k).sum() < len(labels)
-    ]
+    counted = countable_classes(labels, labels) if counted is None else counted
+    curves = [roc_points(labels == k, probabilities[:, k], weights) for k in counted]
     if not curves:
-        return {}
+        return dict.fromkeys(FALSE_POSITIVE_RATES, UNMEASURED)
     return {
         metric: interval(np.max([read_roc(*curve, rate) for curve in curves], axis=0))
         for metric, rate in FALSE_POSITIVE_RATES.items()
