@@ -3,6 +3,7 @@
 import json
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,14 +180,20 @@ def test_an_audit_finds_what_the_publication_tells(ours, truth):
     assert set(metrics["setting"]) == {"publication"}
     assert set(metrics["lam"]) == {0.7}
     assert len(ticks) == len(panel(PANEL)) == 1
-    # targets: models (with the majority) by scores and private groups (two sexes, three colours), and a validation
-    assert len(metrics) == 3 * (2 * (5 + 5) + 1)
+    # targets: models (with the majority) by scores and private groups (two sexes, three colours), and a validation;
+    # attacks by two false positive rates, and by three pairs of colours
+    assert len(metrics) == 3 * (2 * (5 + 5) + 1) + 2 * 2 * 2 + 2 * 3
     found = {row["target"]: row for row in summarize_published(metrics).to_dict("records")}
     assert [found[name]["kind"] for name in ("sex", "colour", "rich")] == ["attack", "attack", "task"]
     # two normal distributions 3 and 2 apart: AUC Φ(3/√2) = .983 and Φ(2/√2) = .921; 80 records are tested
     assert found["sex"]["auc"] == pytest.approx(0.983, abs=0.03)
     assert found["rich"]["auc"] == pytest.approx(0.921, abs=0.07)
     assert found["colour"]["low"] <= 0.5 <= found["colour"]["high"]
+    # at 1 % of false alarms: Φ(3 - 2.33) = .75 for two normal distributions 3 apart, of 40 women or men
+    assert 0.4 < found["sex"]["tpr-at-1%-fpr"] <= found["sex"]["tpr-at-5%-fpr"] <= 1
+    assert found["colour"]["worst_pair"] in {"blue vs green", "blue vs red", "green vs red"}
+    assert pd.isna(found["rich"]["tpr-at-1%-fpr"])
+    assert pd.isna(found["sex"]["worst_pair"])
     for row in found.values():
         assert row["low"] <= row["auc"] <= row["high"]
         assert row["chance"] == 0.5
@@ -199,7 +206,9 @@ def test_one_panel_or_one_model_after_the_other_is_the_same(ours, truth):
     config = PANEL.model_copy(update={"attackers": ("logistic", "forest"), "probes": ("forest",)})
     audit = audited(ours, truth, private=["sex"], tasks=["rich"])
     order = ["kind", "target", "model", "metric"]
-    expected = whole(audit.releases[0], audit.known, audit.unknown, config).sort_values(order, ignore_index=True)
+    known = replace(audit.known, class_names=audit.class_names)
+    expected = whole(audit.releases[0], known, audit.unknown, config, detailed=True)
+    expected = expected.sort_values(order, ignore_index=True)
     found = audit_published(audit, config).sort_values(order, ignore_index=True)
     pd.testing.assert_frame_equal(found, expected)
 

@@ -31,8 +31,9 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, check_used, named_ladders
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case, named_attacks
+from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.certified import CertifiedRelease, sentence
-from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
+from fl_tiprdc.evaluation.classifiers import BUILT_IN, OF_PACKAGES
 from fl_tiprdc.evaluation.further_summary import level_text, mean_known, summarize_further, summarize_known
 from fl_tiprdc.evaluation.measurable import unmeasured, unmeasured_lines
 from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
@@ -76,6 +77,11 @@ def audit_parser() -> Parser:
         metavar="NAME[,NAME]",
         help="further attacks: leaks, linkage, reidentification and known-record (both need --raw); or all, or none"
         f" (default: {','.join(name for name in AuditConfig().further if name in POSSIBLE)})",
+    )
+    parser.add_argument(
+        "--attackers",
+        metavar="NAME[,NAME]",
+        help=f"more attackers, {', '.join(OF_PACKAGES)}: pip install 'fl-tiprdc[attackers]' (default: none)",
     )
     parser.add_argument(
         "--known",
@@ -353,7 +359,9 @@ def _require_an_attack(metrics: pd.DataFrame) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, audit, print, write."""
     parsed = audit_parser().parse_args(arguments)
-    console, config = Console(), AuditConfig(attackers=tuple(CLASSIFIERS))
+    attackers = (*BUILT_IN, *_columns(parsed.attackers, "attackers"))
+    console, config = Console(), AuditConfig(attackers=tuple(dict.fromkeys(attackers)))
+    check_panel(config)
     further = _attacks(parsed.attacks, config, parsed.raw is not None)
     config = config.model_copy(update={"further": further, "known": _columns(parsed.known, "known")})
     check_used(config)

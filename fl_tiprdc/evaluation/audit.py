@@ -14,10 +14,12 @@ from fl_tiprdc.data.population import draw_people
 from fl_tiprdc.data.principal_components import fit_components
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, TAKE_WIDE, majority
+from fl_tiprdc.evaluation.detection import detection
 from fl_tiprdc.evaluation.frontier import VALIDATION
 from fl_tiprdc.evaluation.scores import NO_CLASS, Score, area, countable_classes, resample, score
 from fl_tiprdc.evaluation.shaped_classifiers import SHAPED, fits, shaped
 from fl_tiprdc.evaluation.subgroups import accuracy_by_group, group_people
+from fl_tiprdc.evaluation.todays_classifiers import check_installed
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
 from fl_tiprdc.seeding import derive, numpy_generator
 
@@ -102,10 +104,11 @@ def check_panel(config: AuditConfig) -> None:
     """Check the names of attackers and probes.
 
     Raises:
-        InputError: unknown name.
+        InputError: unknown name, or one whose package isn't installed.
     """
     require_known("attacker", config.attackers, {**CLASSIFIERS, **SHAPED, **WHITE_BOX})
     require_known("probe", config.probes, {**CLASSIFIERS, **SHAPED})
+    check_installed((*config.attackers, *config.probes))
 
 
 def narrow(x: Floats, test: Floats, seed: int) -> tuple[Floats, Floats]:
@@ -132,7 +135,12 @@ def _validate(participant: Ints, labels: Sequence[Ints], share: float, seed: int
 
 
 def audit(
-    release: Release, known: Truth, unknown: Truth, config: AuditConfig, everybody: Truth | None = None
+    release: Release,
+    known: Truth,
+    unknown: Truth,
+    config: AuditConfig,
+    everybody: Truth | None = None,
+    detailed: bool = False,
 ) -> pd.DataFrame:
     """Train every attacker and probe on contributors, test them on held-out people.
 
@@ -142,6 +150,7 @@ def audit(
         unknown: ground truth of the held-out rows.
         config: the panel.
         everybody: all contributors, where `known` are some of them: a class that none of them has isn't counted.
+        detailed: whether attackers get the metrics of `detection` as well.
 
     Returns:
         Rows of metrics.csv (see `COLUMNS`). `kind` is attack or task; the model "majority" answers the most
@@ -192,6 +201,10 @@ def audit(
                     ones = np.ones((1, len(chosen)), np.float32)
                     value = float(area(labels[target][chosen_by], chosen, ones)[0])
                     results[VALIDATION] = Score(value, math.nan, math.nan)
+                if detailed and kind == "attack":
+                    prior = np.bincount(labels[target][rows], minlength=known.classes[target]) / len(rows)
+                    names_of = known.class_names.get(target) or [str(k) for k in range(known.classes[target])]
+                    results |= detection(answers[target], tested, prior, weights, names_of, measured)
                 for metric, result in results.items():
                     where = (release.setting, release.method, release.lam, release.seed, kind, target, name, metric)
                     table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})

@@ -20,6 +20,7 @@ from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
+from fl_tiprdc.evaluation.detection import FALSE_POSITIVE_RATES, PAIR_MARK
 from fl_tiprdc.evaluation.frontier import best_models
 from fl_tiprdc.evaluation.measurable import check_measurable
 from fl_tiprdc.evaluation.publication_files import Publication
@@ -188,7 +189,8 @@ def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[]
                 "attackers": tuple(n for n in config.attackers if n == name),
                 "probes": tuple(n for n in config.probes if n == name),
             }
-            table = audit(release, audited.known, audited.unknown, config.model_copy(update=chosen))
+            known = replace(audited.known, class_names=audited.class_names)
+            table = audit(release, known, audited.unknown, config.model_copy(update=chosen), detailed=True)
             tables.append(table if number == 0 else table[table["model"] != MAJORITY])
             if on_model is not None:
                 on_model()
@@ -212,7 +214,8 @@ def panel(config: AuditConfig) -> list[str]:
 def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
     """One row a private attribute and task: its best model by AUC, beside chance and, if audited, raw features.
 
-    A finite release has another row for each private attribute, of kind "exact": the best possible attacker.
+    A finite release has another row for each private attribute, of kind "exact": the best possible attacker. Attacks
+    have "tpr-at-1%-fpr" and "tpr-at-5%-fpr" too, and of more than two classes worst_pair and worst_pair_auc.
     Columns: kind, target, model, auc, low, high (95 % interval), chance (AUC of the majority), accuracy and
     chance_accuracy; with raw features also raw_auc and, of tasks, retention = (AUC - ½) / (AUC(raw) - ½).
     """
@@ -229,6 +232,7 @@ def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
         )
         .merge(right.rename(columns={"value": "accuracy"}), on=[*keys, "model"])
     )
+    table = _with_detection(table, own)
     raw = metrics[metrics["setting"] == "raw"]
     if len(raw):
         compared = best_models(raw)[[*keys, "value"]].rename(columns={"value": "raw_auc"})
@@ -237,4 +241,18 @@ def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
         retained = (table["auc"] - 0.5) / (table["raw_auc"] - 0.5)
         # a task that raw features can't tell has nothing to retain
         table["retention"] = retained.where((table["kind"] == "task") & (table["raw_auc"] > 0.5))
+    return table
+
+
+def _with_detection(table: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    """Add what `detection` says of each attack in the table: a column a false positive rate, and the worst pair."""
+    keys = ["kind", "target", "model"]
+    for metric in FALSE_POSITIVE_RATES:
+        found = metrics.loc[metrics["metric"] == metric, [*keys, "value"]].rename(columns={"value": metric})
+        table = table.merge(found, on=keys, how="left")
+    pairs = metrics[metrics["metric"].str.startswith(PAIR_MARK) & metrics["value"].notna()]
+    if len(pairs):
+        pairs = pairs.assign(worst_pair=pairs["metric"].str.removeprefix(PAIR_MARK), apart=(pairs["value"] - 0.5).abs())
+        worst = pairs.loc[pairs.groupby(keys, sort=False)["apart"].idxmax(), [*keys, "worst_pair", "value"]]
+        table = table.merge(worst.rename(columns={"value": "worst_pair_auc"}), on=keys, how="left")
     return table

@@ -26,7 +26,8 @@ def key_text(values: pd.Series) -> pd.Series:
 
 def _without_zeros(keys: pd.MultiIndex) -> pd.MultiIndex | None:
     """Return keys without leading zeros; None: two of them would be the same then."""
-    columns = [keys.get_level_values(level).str.replace(rf"^{_ZEROS.pattern}", "", regex=True) for level in range(keys.nlevels)]
+    levels = [keys.get_level_values(level) for level in range(keys.nlevels)]
+    columns = [level.str.replace(rf"^{_ZEROS.pattern}", "", regex=True) for level in levels]
     shorter = pd.MultiIndex.from_arrays(columns, names=keys.names)
     return shorter if shorter.is_unique else None
 

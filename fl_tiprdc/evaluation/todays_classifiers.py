@@ -1,6 +1,7 @@
 """Attackers of packages that are no part of this one: CatBoost, LightGBM and TabM, imported only when asked for.
 
-They take and return what every classifier of the registry does, see `classifiers`. Their packages: the extra `attackers`.
+They take and return what every classifier of the registry does, see `classifiers`. Their packages are in the extra
+`attackers`.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.errors import InputError
@@ -16,7 +18,7 @@ from fl_tiprdc.evaluation.mlp import Perceptron
 from fl_tiprdc.seeding import derive
 
 PACKAGES = {"catboost": "catboost", "lightgbm": "lightgbm", "tabm": "tabm"}  # attacker -> what it imports
-TABM_BLOCKS, TABM_WIDTH, TABM_NETWORKS = 2, 256, 16
+TABM_BLOCKS, TABM_WIDTH, TABM_NETWORKS = 2, 128, 16
 THREADS = 1  # audits of several releases run side by side
 
 
@@ -35,7 +37,7 @@ def _trees(model: Any, x: Floats, labels: Ints, classes: int, test: Floats) -> F
     """Return probabilities [m, classes] of a model with scikit-learn's methods, fitted to labels [n]."""
     full = np.zeros((len(test), classes), dtype=np.float32)
     seen, codes = np.unique(labels, return_inverse=True)
-    if len(seen) == 1:
+    if len(seen) == 1:  # there is nothing to tell apart
         full[:, seen] = 1
         return full
     model.fit(x, codes.reshape(-1))
@@ -92,28 +94,19 @@ def lightgbm(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed
     ]
 
 
-def _tabm_network(width: int, outputs: int) -> Any:
+def _tabm_network(width: int, outputs: int) -> nn.Module:
     from tabm import TabM
-    from torch import nn
 
-    class MeanOfNetworks(nn.Module):
-        """TabM's answer [b, outputs]: the mean over its networks."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.networks = TabM.make(
-                n_num_features=width,
-                d_out=outputs,
-                k=TABM_NETWORKS,
-                n_blocks=TABM_BLOCKS,
-                d_block=TABM_WIDTH,
-                start_scaling_init="random-signs",
-            )
-
-        def forward(self, x: Any) -> Any:
-            return self.networks(x).mean(1)
-
-    return MeanOfNetworks()
+    network: nn.Module = TabM.make(
+        n_num_features=width,
+        d_out=outputs,
+        k=TABM_NETWORKS,
+        n_blocks=TABM_BLOCKS,
+        d_block=TABM_WIDTH,
+        dropout=0.0,  # early stopping is the only regulariser here, as of the perceptrons
+        start_scaling_init="random-signs",
+    )
+    return network
 
 
 def tabm(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
