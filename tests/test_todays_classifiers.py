@@ -1,4 +1,4 @@
-"""Attackers of other packages: refused kindly where a package is missing, and never imported without being asked for."""
+"""Attackers of other packages: refused kindly where a package is missing, and never imported without being asked."""
 
 import subprocess
 import sys

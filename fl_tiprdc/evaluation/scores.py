@@ -110,7 +110,7 @@ def score(labels: Ints, probabilities: Floats, weights: Weights, counted: Ints |
         labels: [n].
         probabilities: [n, classes].
         weights: as `resample` gives them.
-        counted: classes over which AUC and balanced accuracies are means, see `area`.
+        counted: classes over which AUC and balanced accuracies are means, see `area`; None: those that the labels have.
 
     Returns:
         `METRICS`, all of them `UNMEASURED` where no class is counted. "accuracy" and "balanced-accuracy" are those of
@@ -120,9 +120,9 @@ def score(labels: Ints, probabilities: Floats, weights: Weights, counted: Ints |
         tell); "auc" is the mean of one against the rest where there are more than two classes; "cross-entropy" the mean
         -ln p of the true class in nats, p at least `LEAST_PROBABILITY`.
     """
-    counted = countable_classes(labels, labels) if counted is None else counted
-    if not len(counted):
+    if counted is not None and not len(counted):
         return dict.fromkeys(METRICS, UNMEASURED)
+    counted = countable_classes(labels, labels) if counted is None else counted
     right = probabilities.argmax(1) == labels
     even = (probabilities / np.maximum(probabilities.mean(0), 1e-12)).argmax(1) == labels
     nats = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), LEAST_PROBABILITY))
@@ -135,10 +135,16 @@ def score(labels: Ints, probabilities: Floats, weights: Weights, counted: Ints |
     loss = sums[:, -1] / total.sum(1)
     loss[0] = weights[0] @ nats / weights[0].sum()  # the value itself: no rounding
     balanced = np.isin(present, counted)
+
+    def mean_recall(found: Values) -> Values:
+        """[1 + resamples]; NaN where all labels are the same: the recall of one class says nothing."""
+        recalls = (found / np.maximum(total, 1e-12))[:, balanced]
+        return np.asarray(recalls.mean(1) if balanced.any() else np.full(len(found), np.nan))
+
     values = {
         "accuracy": hits.sum(1) / total.sum(1),
-        "balanced-accuracy": (hits / np.maximum(total, 1e-12))[:, balanced].mean(1),
-        "even-odds-accuracy": (even_hits / np.maximum(total, 1e-12))[:, balanced].mean(1),
+        "balanced-accuracy": mean_recall(hits),
+        "even-odds-accuracy": mean_recall(even_hits),
         "auc": area(labels, probabilities, weights, counted),
         "cross-entropy": loss,
     }
