@@ -1,6 +1,6 @@
 """Adult, the encoding of tables, and the record type."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from importlib import resources
 
 import numpy as np
@@ -194,9 +194,9 @@ def test_scaling_and_categories_come_from_contributors_only():
 def test_a_private_median_comes_from_contributors_only():
     out = hold_out(np.arange(40), 0.25)
     number = np.arange(40.0)
-    before = encode(a_table(private=pd.DataFrame({"age": number})), 0.25).contributors
+    before = encode(replace(a_table(private=pd.DataFrame({"age": number})), tested=out), 0.25).contributors
     changed = np.where(out, 1e6, number)
-    after = encode(a_table(private=pd.DataFrame({"age": changed})), 0.25).contributors
+    after = encode(replace(a_table(private=pd.DataFrame({"age": changed})), tested=out), 0.25).contributors
     assert np.array_equal(before.private, after.private)
     assert before.description == after.description
 
@@ -204,7 +204,7 @@ def test_a_private_median_comes_from_contributors_only():
 def test_private_classes_come_from_contributors_only():
     out = hold_out(np.arange(40), 0.25)
     flag = np.where(out, 2, np.arange(40) % 2)  # contributors have 0 and 1: a flag, no number to split
-    population = encode(a_table(private=pd.DataFrame({"flag": flag})), 0.25)
+    population = encode(replace(a_table(private=pd.DataFrame({"flag": flag})), tested=out), 0.25)
     assert population.contributors.description.attributes[0].classes == ("0", "1", OTHER)
     assert (population.held_out.private == 2).all()
 

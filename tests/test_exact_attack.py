@@ -5,9 +5,10 @@ import pytest
 from scipy.stats import beta
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from fl_tiprdc.evaluation.attacks.exact_attack import MODEL, exact_attack, found_at, pair_area, read_roc, roc_points
+from fl_tiprdc.evaluation.attacks.exact_attack import MODEL, exact_attack
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
 from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.detection import found_at, pair_area, read_roc, roc_points
 from fl_tiprdc.evaluation.finite_codes import MOST_CODES, finite_codes
 from fl_tiprdc.evaluation.posterior_risk import RISK_COLUMNS, posterior_risk
 from fl_tiprdc.evaluation.scores import resample

@@ -12,6 +12,7 @@ from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.commands import audit as command
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.own_table import DataNotice
+from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.evaluation.published import audit_published, prepare_audit, summarize_published
 from fl_tiprdc.evaluation.published_codes import certify_published, published_risk
@@ -96,12 +97,15 @@ def test_text_is_numbered_over_all_parts(tmp_path):
     assert found.z[:, 0].tolist() == [2, 1, 2, 3, 0, 3, 1, 2, 3]
 
 
-def test_text_that_is_no_code_is_left_out_with_a_notice(tmp_path, people):
-    frame = people[["id", "code"]].assign(note="x", remark=[f"remark {i}" for i in range(N)])
+def test_text_of_one_value_is_left_out_with_a_notice_and_free_text_is_refused(tmp_path, people):
+    frame = people[["id", "code"]].assign(note="x")
     frame.to_parquet(tmp_path / "p.parquet")
-    with pytest.warns(DataNotice, match=r"as no numbers: note \(1 value\), remark \(4,000 values\)"):
+    with pytest.warns(DataNotice, match=r"as no numbers: note \(1 value\)"):
         found = read_publication(tmp_path / "p.parquet")
     assert found.z.shape == (N, 1)
+    frame.assign(remark=[f"remark {i}" for i in range(N)]).to_parquet(tmp_path / "p.parquet")
+    with pytest.raises(InputError, match=r"can't be read as numbers.*'remark' \(4,000 different texts\)"):
+        read_publication(tmp_path / "p.parquet")
 
 
 # ---- what is found
@@ -227,7 +231,7 @@ def test_wrong_input_gets_one_line(call, people, tmp_path):
         (("square.npz",), "array 'code' of 'square.npz' has shape (4000, 2): expected (records,)"),
         (("short.npz",), "array 'code' of 'short.npz' has shape (3,): expected (4000,)"),
         (("odd.npz",), "array 'code' of 'odd.npz' has type |S1: expected numbers or text"),
-        (("many.parquet",), "no column of numbers beside client, record, id, and no text with few values"),
+        (("many.parquet",), "can't be read as numbers, and is too varied for codes: 'code' (4,000 different texts)"),
         (("good.parquet", "--known", "key"), "isn't asked for: name it in --attacks"),
         (("good.parquet", "--attacks", "known-record"), "attack 'known-record' needs raw features: --raw FILE"),
     ):

@@ -10,7 +10,7 @@ import pytest
 from fl_tiprdc.config import AuditConfig, DataConfig
 from fl_tiprdc.data.avatars import VALUES, information_bits, joint_distribution
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, audit
-from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
+from fl_tiprdc.evaluation.classifiers import BUILT_IN, MAJORITY
 from fl_tiprdc.evaluation.guarantees import (
     channel_capacity,
     entropy_bits,
@@ -260,7 +260,7 @@ def test_false_alarms_are_as_rare_as_the_interval_says():
     assert above <= 4
 
 
-@pytest.mark.parametrize("attacker", CLASSIFIERS)
+@pytest.mark.parametrize("attacker", BUILT_IN)
 def test_every_attacker_finds_a_coordinate_that_is_u(attacker):
     generator = np.random.default_rng(0)
     u, t = generator.integers(0, 2, (2, 3000))

@@ -3,6 +3,7 @@
 import json
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,14 +180,20 @@ def test_an_audit_finds_what_the_publication_tells(ours, truth):
     assert set(metrics["setting"]) == {"publication"}
     assert set(metrics["lam"]) == {0.7}
     assert len(ticks) == len(panel(PANEL)) == 1
-    # targets: models (with the majority) by scores and private groups (two sexes, three colours), and a validation
-    assert len(metrics) == 3 * (2 * (5 + 5) + 1)
+    # targets: models (with the majority) by scores and private groups (two sexes, three colours), and a validation;
+    # attacks by two false positive rates, and by three pairs of colours
+    assert len(metrics) == 3 * (2 * (5 + 5) + 1) + 2 * 2 * 2 + 2 * 3
     found = {row["target"]: row for row in summarize_published(metrics).to_dict("records")}
     assert [found[name]["kind"] for name in ("sex", "colour", "rich")] == ["attack", "attack", "task"]
     # two normal distributions 3 and 2 apart: AUC Φ(3/√2) = .983 and Φ(2/√2) = .921; 80 records are tested
     assert found["sex"]["auc"] == pytest.approx(0.983, abs=0.03)
     assert found["rich"]["auc"] == pytest.approx(0.921, abs=0.07)
     assert found["colour"]["low"] <= 0.5 <= found["colour"]["high"]
+    # at 1 % of false alarms: Φ(3 - 2.33) = .75 for two normal distributions 3 apart, of 40 women or men
+    assert 0.4 < found["sex"]["tpr-at-1%-fpr"] <= found["sex"]["tpr-at-5%-fpr"] <= 1
+    assert found["colour"]["worst_pair"] in {"blue vs green", "blue vs red", "green vs red"}
+    assert pd.isna(found["rich"]["tpr-at-1%-fpr"])
+    assert pd.isna(found["sex"]["worst_pair"])
     for row in found.values():
         assert row["low"] <= row["auc"] <= row["high"]
         assert row["chance"] == 0.5
@@ -199,7 +206,9 @@ def test_one_panel_or_one_model_after_the_other_is_the_same(ours, truth):
     config = PANEL.model_copy(update={"attackers": ("logistic", "forest"), "probes": ("forest",)})
     audit = audited(ours, truth, private=["sex"], tasks=["rich"])
     order = ["kind", "target", "model", "metric"]
-    expected = whole(audit.releases[0], audit.known, audit.unknown, config).sort_values(order, ignore_index=True)
+    known = replace(audit.known, class_names=audit.class_names)
+    expected = whole(audit.releases[0], known, audit.unknown, config, detailed=True)
+    expected = expected.sort_values(order, ignore_index=True)
     found = audit_published(audit, config).sort_values(order, ignore_index=True)
     pd.testing.assert_frame_equal(found, expected)
 
@@ -240,7 +249,7 @@ def test_raw_features_give_retention(ours, truth, z):
 
 def test_a_rare_class_that_only_held_out_people_have(ours, truth):
     """It merges into "(other)", a class that attackers have never seen: no crash, no gain."""
-    some = audited(ours, truth, private=["sex"]).unknown.participant[:3]
+    some = audited(ours, truth, private=["sex"]).unknown.participant[:1]
     labels = truth.assign(colour=truth["colour"].where(~truth.index.isin(some), "pink"))
     audit = audited(ours, labels, private=["sex"], tasks=["colour"])
     assert audit.attributes["colour"].classes[-1] == "(other)"
@@ -364,7 +373,8 @@ def wrong(tmp_path, ours, truth, z):
     (tmp_path / "pickle.npz").write_bytes(pickle.dumps(Bomb()))
     (tmp_path / "broken.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:300])
     np.savez(tmp_path / "nameless.npz", x=z)
-    np.savez(tmp_path / "cube.npz", z=z.reshape(N, 2, 3))
+    np.savez(tmp_path / "scalar.npz", z=np.float64(3))
+    np.savez(tmp_path / "beside.npz", z=z, embedding=np.ones((3, 4)))
     np.savez(tmp_path / "words.npz", z=np.array([["a"]]))
     np.savez(tmp_path / "short.npz", z=z, client=np.arange(3))
     np.savez(tmp_path / "bytes.npz", z=z, id=np.array([b"r"] * N))
@@ -406,13 +416,14 @@ WRONG = [
     (["unlike", *LABELS], "part-000001.parquet' does not fit the parts before it: it has 6 columns"),
     (["nan", *LABELS], "numbers that are missing, infinite or too large"),
     (["twice", *LABELS], "the publication has client 0, record 0 twice"),
-    (["words.parquet", *LABELS], "no column of numbers beside client, record, id"),
+    (["words.parquet", *LABELS], "can't be read as numbers, and is too varied for codes: 'name' (2 different texts)"),
     (["broken.parquet", *LABELS], "cannot read table 'broken.parquet'"),
     (["objects.npz", *LABELS], "pickled objects, which are never loaded"),
     (["pickle.npz", *LABELS], "pickled objects, which are never loaded"),
     (["broken.npz", *LABELS], "cannot read 'broken.npz'"),
     (["nameless.npz", *LABELS], "no array 'z': it has x"),
-    (["cube.npz", *LABELS], "shape (400, 2, 3): expected (records, numbers)"),
+    (["scalar.npz", *LABELS], "shape (): expected (records, numbers)"),
+    (["beside.npz", *LABELS], "array 'embedding' of 'beside.npz' has shape (3, 4): expected (400,)"),
     (["words.npz", *LABELS], "type <U1: expected numbers"),
     (["short.npz", *LABELS], "'client' of 'short.npz' has shape (3,): expected (400,)"),
     (["bytes.npz", *LABELS], "'id' of 'bytes.npz' has type |S1: expected numbers or text"),

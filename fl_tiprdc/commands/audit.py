@@ -20,6 +20,7 @@ import pandas as pd
 import tomli_w
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fl_tiprdc.command_line.parser import Parser, some_words, words
@@ -29,9 +30,11 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, check_used, named_ladders
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case, named_attacks
+from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.certified import CertifiedRelease, sentence
-from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
+from fl_tiprdc.evaluation.classifiers import BUILT_IN, OF_PACKAGES
 from fl_tiprdc.evaluation.further_summary import level_text, mean_known, summarize_further, summarize_known
+from fl_tiprdc.evaluation.measurable import unmeasured, unmeasured_lines
 from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.evaluation.published import (
@@ -73,6 +76,11 @@ def audit_parser() -> Parser:
         metavar="NAME[,NAME]",
         help="further attacks: leaks, linkage, reidentification and known-record (both need --raw); or all, or none"
         f" (default: {','.join(name for name in AuditConfig().further if name in POSSIBLE)})",
+    )
+    parser.add_argument(
+        "--attackers",
+        metavar="NAME[,NAME]",
+        help=f"more attackers, {', '.join(OF_PACKAGES)}: pip install 'fl-tiprdc[attackers]' (default: none)",
     )
     parser.add_argument(
         "--known",
@@ -170,11 +178,13 @@ def read_audit(parsed: argparse.Namespace, config: AuditConfig, stages: Stages) 
     if parsed.participant is not None and not parsed.participant.strip():
         raise InputError(f"--participant '{parsed.participant}': name a column, or leave the flag out")
     with stages.stage("read", 1) as ticker:
-        used = (*KEYS, *private, *tasks, (parsed.participant or "").strip()) if private else None
-        labels = read_table(parsed.labels, wanted=used)
-        raw = read_table(parsed.raw, wanted=KEYS) if parsed.raw is not None else None
+        participant = (parsed.participant or "").strip()
+        keys = (*KEYS, *([participant] if participant else []))  # "007" stays "007"
+        used = (*keys, *private, *tasks) if private else None
+        labels = read_table(parsed.labels, wanted=used, categories=keys)
+        raw = read_table(parsed.raw, wanted=KEYS, categories=keys) if parsed.raw is not None else None
         publication = read_publication(parsed.publication, ticker.of)
-        audited = prepare_audit(publication, labels, private, tasks, (parsed.participant or "").strip(), share, raw)
+        audited = prepare_audit(publication, labels, private, tasks, participant, share, raw)
     check_ladders(named_ladders(config.known), audited.columns)
     if parsed.certify and audited.finite is None:
         raise InputError(
@@ -215,7 +225,7 @@ def closing_table(summary: pd.DataFrame) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in summary.to_dict("records"):
         table.add_row(
-            f"{row['kind']}: {row['target']}",
+            escape(f"{row['kind']}: {row['target']}"),
             str(row["model"]),
             f"{row['auc']:.3f}",
             f"{row['low']:.3f}-{row['high']:.3f}",
@@ -238,7 +248,7 @@ def further_table(further: pd.DataFrame) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in further[~by_raw].merge(raw, on=names, how="left").to_dict("records"):
         table.add_row(
-            f"{row['kind']}: {level_text(row['target'], row['level'], row['unit'])}",
+            escape(f"{row['kind']}: {level_text(row['target'], row['level'], row['unit'])}"),
             str(row["model"]),
             f"{row['value']:.3f}",
             f"{row['low']:.3f}-{row['high']:.3f}",
@@ -257,8 +267,8 @@ def known_table(known: pd.DataFrame) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in known.to_dict("records"):
         table.add_row(
-            str(row["target"]),
-            str(row["knows"]),
+            escape(str(row["target"])),
+            escape(str(row["knows"])),
             f"{row['alone']:.3f}",
             f"{row['with_release']:.3f}",
             f"{row['with_release_low']:.3f}-{row['with_release_high']:.3f}",
@@ -268,11 +278,19 @@ def known_table(known: pd.DataFrame) -> Table:
 
 @dataclass(frozen=True)
 class Summaries:
-    """What was found, in short: the best models, the further attacks, and attackers who know some of a record."""
+    """What was found, in short.
+
+    Attributes:
+        best: the best models.
+        further: the further attacks.
+        known: attackers who know some of a record.
+        unmeasured: what was tried and couldn't be measured.
+    """
 
     best: pd.DataFrame
     further: pd.DataFrame
     known: pd.DataFrame
+    unmeasured: pd.DataFrame
 
 
 def _write(
@@ -284,7 +302,10 @@ def _write(
     certified: CertifiedRelease | None,
 ) -> Summaries:
     found = Summaries(
-        summarize_published(panel_rows), summarize_further(further_rows), mean_known(summarize_known(further_rows))
+        summarize_published(panel_rows),
+        summarize_further(further_rows),
+        mean_known(summarize_known(further_rows)),
+        unmeasured(pd.concat([panel_rows, *([further_rows] if len(further_rows) else [])], ignore_index=True)),
     )
     tables = [panel_rows, *([further_rows] if len(further_rows) else []), *([certified.rows()] if certified else [])]
     metrics = pd.concat(tables, ignore_index=True)
@@ -305,6 +326,7 @@ def _write(
         "best": _records(found.best),
         "further_attacks": _records(found.further),
         **({"known_record": _records(found.known)} if len(found.known) else {}),
+        **({"unmeasured": _records(found.unmeasured)} if len(found.unmeasured) else {}),
         **({"codes": len(audited.finite.names)} if audited.finite else {}),
         **({"certificate": certified.as_record()} if certified else {}),
     }
@@ -322,10 +344,24 @@ def _records(frame: pd.DataFrame) -> Any:
     return json.loads(frame.to_json(orient="records", double_precision=6))
 
 
+def _require_an_attack(metrics: pd.DataFrame) -> None:
+    """Check that some attack was measured.
+
+    Raises:
+        InputError: none was, as none of the attackers could be fitted: this must not look safe.
+    """
+    if "attack" not in set(summarize_published(metrics)["kind"]):
+        raise InputError(
+            "no attack could be measured: the people from whom attackers learn are all of one class; have more people"
+        )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, audit, print, write."""
     parsed = audit_parser().parse_args(arguments)
-    console, config = Console(), AuditConfig(attackers=tuple(CLASSIFIERS))
+    attackers = (*BUILT_IN, *_columns(parsed.attackers, "attackers"))
+    console, config = Console(), AuditConfig(attackers=tuple(dict.fromkeys(attackers)))
+    check_panel(config)
     further = _attacks(parsed.attacks, config, parsed.raw is not None)
     config = config.model_copy(update={"further": further, "known": _columns(parsed.known, "known")})
     check_used(config)
@@ -343,9 +379,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f" attackers learn from {people[0]} people and are tested on {people[1]}",
             highlight=False,
             soft_wrap=True,
+            markup=False,
         )
         with Stages(console) as stages, stages.stage("audit", len(audited.releases) * len(panel(config))) as ticker:
             metrics = audit_published(audited, config, ticker.tick)
+        _require_an_attack(metrics)
         with Stages(console) as stages:
             further_rows = attack_further(audited, config, metrics, stages)
         certified, certificate_lines = certify_people(parsed, audited)
@@ -364,16 +402,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"worst attack: {worst['model']} on {worst['target']}, AUC {worst['auc']:.3f}"
         f" ({worst['low']:.3f} to {worst['high']:.3f}; chance 0.5)",
         highlight=False,
+        markup=False,
     )
     exact = found.best[found.best["kind"] == EXACT]
-    if audited.finite is not None:
+    if audited.finite is not None and len(exact):
         best = exact.sort_values("auc").iloc[-1]
         console.print(
             f"best possible attacker, by the table of {len(audited.finite.names):,} codes: AUC {best['auc']:.3f} on"
             f" {best['target']} ({best['low']:.3f} to {best['high']:.3f})",
             highlight=False,
             soft_wrap=True,
+            markup=False,
         )
-    for line in certificate_lines:
+    for line in [*unmeasured_lines(found.unmeasured), *certificate_lines, f"results: {output}"]:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
-    console.print(f"results: {output}", soft_wrap=True, highlight=False)

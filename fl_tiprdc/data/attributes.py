@@ -26,6 +26,10 @@ class Attributes:
     tasks: tuple[str, ...]
     tied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def columns(self) -> list[pd.Series]:
+        """All attributes, each of which may be private or a task."""
+        return [self.frame[name] for name in self.frame.columns]
+
     def private(self, names: Sequence[str]) -> pd.DataFrame:
         """The private columns.
 

@@ -95,6 +95,7 @@ def load_digits(config: DataConfig, private: Sequence[str], held_out: float) -> 
         TIED,
     )
     hidden = attributes.private(private)
-    tasks = attributes.labels(private, config, ~hold_out(np.arange(len(rows)), held_out))
+    tested = hold_out(np.arange(len(rows)), held_out, attributes.columns())
+    tasks = attributes.labels(private, config, ~tested)
     x = _scaled(images, config.size or (SIDE, SIDE))
-    return build_population(lambda _: (x, ()), hidden, tasks, None, held_out, "image")
+    return build_population(lambda _: (x, ()), hidden, tasks, None, held_out, "image", tested=tested)

@@ -187,7 +187,8 @@ def load_names(config: DataConfig, private: Sequence[str], held_out: float) -> P
     frame = frame.iloc[drawn_rows(len(frame), config)].reset_index(drop=True)
     attributes = Attributes(frame[["gender", "region", "frequency"]], ("region", "frequency", "gender"))
     hidden = attributes.private(private)
-    known = ~hold_out(np.arange(len(frame)), held_out)
+    tested = hold_out(np.arange(len(frame)), held_out, attributes.columns())
+    known = ~tested
     tasks = attributes.labels(private, config, known)
     x, vocabulary = tokens(frame["name"].tolist(), known)
-    return build_population(lambda _: (x, ()), hidden, tasks, None, held_out, "text", vocabulary)
+    return build_population(lambda _: (x, ()), hidden, tasks, None, held_out, "text", vocabulary, tested)

@@ -221,6 +221,11 @@ def feature_columns(
     return pd.DataFrame(kept, index=frame.index)
 
 
+def classes_of(values: pd.Series) -> pd.Series:
+    """Return labels as `hold_out` takes them: texts are classes, and so are few numbers."""
+    return values if is_number(values) and values.nunique() > FEW else as_text(values)
+
+
 def label_values(
     name: str, values: pd.Series, kind: str, known: np.ndarray, what: str, unite: bool = False
 ) -> pd.Series:
@@ -347,7 +352,8 @@ def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> P
         participant = np.asarray(pd.factorize(frame[owner[0]].astype(str))[0], dtype=np.int64)
     if participant.max() < 1:
         raise InputError("the table has fewer than two people: nobody could be held out")
-    known = ~hold_out(participant, held_out)
+    tested = hold_out(participant, held_out, [classes_of(frame[name]) for name in (*private, *config.tasks)])
+    known = ~tested
     labels: dict[str, Any] = {
         name: label_values(name, frame[name], config.columns.get(name, ""), known, what, config.unite_spellings)
         for what, names in (("private attribute", private), ("task", config.tasks))
@@ -361,7 +367,7 @@ def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> P
     )
     features = leave_out_copies(features, hidden, predicted, known, config.columns)
     tasks = {name: codes[:, i] for i, name in enumerate(config.tasks)}
-    return encode(Table(features, hidden, tasks, participant), held_out)
+    return encode(Table(features, hidden, tasks, participant, tested), held_out)
 
 
 def _complete(frame: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from fl_tiprdc.data.column_encoding import encode_frame, fit_columns
@@ -21,12 +22,14 @@ class Table:
         private: the private columns; numeric ones are split at the contributors' median.
         tasks: name -> [n] integer labels.
         participant: [n] the person a row belongs to; None: every row is a person.
+        tested: [n] true for rows of held-out people; None: they are drawn.
     """
 
     features: pd.DataFrame
     private: pd.DataFrame
     tasks: Mapping[str, Ints]
     participant: Ints | None = None
+    tested: npt.NDArray[np.bool_] | None = None
 
 
 def encode(table: Table, held_out: float) -> Population:
@@ -47,4 +50,5 @@ def encode(table: Table, held_out: float) -> Population:
         table.participant,
         held_out,
         "table",
+        tested=table.tested,
     )

@@ -10,13 +10,16 @@ import pandas as pd
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Attribute, Crowd, Floats, Ints
+from fl_tiprdc.data.population import draw_people
 from fl_tiprdc.data.principal_components import fit_components
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, TAKE_WIDE, majority
+from fl_tiprdc.evaluation.detection import detection
 from fl_tiprdc.evaluation.frontier import VALIDATION
-from fl_tiprdc.evaluation.scores import Score, area, resample, score
+from fl_tiprdc.evaluation.scores import NO_CLASS, Score, area, countable_classes, resample, score
 from fl_tiprdc.evaluation.shaped_classifiers import SHAPED, fits, shaped
 from fl_tiprdc.evaluation.subgroups import accuracy_by_group, group_people
+from fl_tiprdc.evaluation.todays_classifiers import check_installed
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
 from fl_tiprdc.seeding import derive, numpy_generator
 
@@ -101,10 +104,11 @@ def check_panel(config: AuditConfig) -> None:
     """Check the names of attackers and probes.
 
     Raises:
-        InputError: unknown name.
+        InputError: unknown name, or one whose package isn't installed.
     """
     require_known("attacker", config.attackers, {**CLASSIFIERS, **SHAPED, **WHITE_BOX})
     require_known("probe", config.probes, {**CLASSIFIERS, **SHAPED})
+    check_installed((*config.attackers, *config.probes))
 
 
 def narrow(x: Floats, test: Floats, seed: int) -> tuple[Floats, Floats]:
@@ -113,14 +117,31 @@ def narrow(x: Floats, test: Floats, seed: int) -> tuple[Floats, Floats]:
     return components.transform(x).astype(np.float32), components.transform(test).astype(np.float32)
 
 
-def _validate(participant: Ints, share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """[n] true for the records of a share of the people, drawn at random."""
-    people = np.unique(participant)
-    drawn = numpy_generator(seed, "audit-validation").permutation(people)[: int(share * len(people))]
-    return np.isin(participant, drawn)
+def _validate(participant: Ints, labels: Sequence[Ints], share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Return the records of a share of the people, drawn at random, [n].
+
+    Args:
+        participant: [n].
+        labels: [n] each; the other records have somebody of every class.
+        share: of the people.
+        seed: of the draw.
+    """
+    count = int(share * len(np.unique(participant)))
+    drawn = draw_people(participant, count, numpy_generator(seed, "audit-validation"))
+    missed = [codes for codes in labels if len(np.unique(codes[~drawn])) < len(np.unique(codes))]
+    if not missed:
+        return drawn
+    return draw_people(participant, count, numpy_generator(seed, "audit-validation"), missed, keep_single=True)
 
 
-def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -> pd.DataFrame:
+def audit(
+    release: Release,
+    known: Truth,
+    unknown: Truth,
+    config: AuditConfig,
+    everybody: Truth | None = None,
+    detailed: bool = False,
+) -> pd.DataFrame:
     """Train every attacker and probe on contributors, test them on held-out people.
 
     Args:
@@ -128,6 +149,8 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
         known: ground truth of the contributors' rows.
         unknown: ground truth of the held-out rows.
         config: the panel.
+        everybody: all contributors, where `known` are some of them: a class that none of them has isn't counted.
+        detailed: whether attackers get the metrics of `detection` as well.
 
     Returns:
         Rows of metrics.csv (see `COLUMNS`). `kind` is attack or task; the model "majority" answers the most
@@ -135,19 +158,22 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
         for every private group: the accuracy among these people; and "validation-auc", of contributors whom the model
         didn't learn from: the one to choose a model by. Of representations wider than `NARROW`, models that are not in
         `TAKE_WIDE` see principal components.
+        A target that can't be measured, since contributors or held-out people are all of one class, has the metrics of
+        `score` alone, and these are NaN.
     """
     seed = derive(release.seed, "audit", release.setting, release.method, str(release.lam))
     weights = resample(unknown.participant, config.bootstrap, 0)
     groups = group_people(unknown.attacks, unknown.class_names, weights)
-    validating = _validate(known.participant, config.validation, release.seed)
+    to_learn = [*known.attacks.values(), *known.tasks.values()] if everybody is None else []
+    validating = _validate(known.participant, to_learn, config.validation, release.seed)
     shuffled = numpy_generator(release.seed, "audit-records").permutation(len(release.contributors))
     learning, chosen_by = shuffled[~validating[shuffled]], np.flatnonzero(validating)
     table: list[dict[str, object]] = []
     panels = (
-        ("attack", config.attackers, known.attacks, config.attack_records),
-        ("task", config.probes, known.tasks, config.probe_records),
+        ("attack", config.attackers, known.attacks, (everybody or known).attacks, config.attack_records),
+        ("task", config.probes, known.tasks, (everybody or known).tasks, config.probe_records),
     )
-    for kind, names, labels, most in panels:
+    for kind, names, labels, all_labels, most in panels:
         if not labels:
             continue
         rows = np.sort(learning[: most or None])
@@ -157,17 +183,28 @@ def audit(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -
         answers_known = np.stack([labels[target][rows] for target in targets], axis=1)
         answers = unknown.attacks if kind == "attack" else unknown.tasks
         classes = [known.classes[target] for target in targets]
+        counted = {
+            target: countable_classes(all_labels[target], answers[target])
+            for i, target in enumerate(targets)
+            if len(np.unique(answers_known[:, i])) > 1  # else there was nothing to learn
+        }
         for name in (MAJORITY, *names):
             if (found := model_answers(name, release, inputs, answers_known, classes, seed)) is None:
                 continue
             for target, probabilities in zip(targets, found, strict=True):
                 chosen, tested = np.split(probabilities, [len(chosen_by)])
-                results = score(answers[target], tested, weights)
-                results |= accuracy_by_group(answers[target], tested, weights, groups)
-                if len(chosen) and name != MAJORITY:
+                measured = counted.get(target, NO_CLASS)
+                results = score(answers[target], tested, weights, measured)
+                if len(measured):
+                    results |= accuracy_by_group(answers[target], tested, weights, groups)
+                if len(measured) and len(chosen) and name != MAJORITY:
                     ones = np.ones((1, len(chosen)), np.float32)
                     value = float(area(labels[target][chosen_by], chosen, ones)[0])
                     results[VALIDATION] = Score(value, math.nan, math.nan)
+                if detailed and kind == "attack":
+                    prior = np.bincount(labels[target][rows], minlength=known.classes[target]) / len(rows)
+                    names_of = known.class_names.get(target) or [str(k) for k in range(known.classes[target])]
+                    results |= detection(answers[target], tested, prior, weights, names_of, measured)
                 for metric, result in results.items():
                     where = (release.setting, release.method, release.lam, release.seed, kind, target, name, metric)
                     table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})

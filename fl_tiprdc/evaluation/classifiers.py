@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.mlp import Perceptron
+from fl_tiprdc.evaluation.todays_classifiers import catboost, lightgbm, tabm
 from fl_tiprdc.seeding import numpy_generator
 
 Classifier = Callable[[Floats, Ints, Sequence[int], Floats, int], list[Floats]]
@@ -131,7 +132,7 @@ def mlp_tuned(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, see
     return [np.mean(each, axis=0, dtype=np.float32) for each in zip(*best, strict=True)]
 
 
-CLASSIFIERS: Mapping[str, Classifier] = {
+BUILT_IN: Mapping[str, Classifier] = {
     "logistic": logistic,
     "boosting": boosting,
     "forest": forest,
@@ -139,5 +140,7 @@ CLASSIFIERS: Mapping[str, Classifier] = {
     "nearest": nearest,
     "mlp-tuned": mlp_tuned,
 }
+OF_PACKAGES: Mapping[str, Classifier] = {"catboost": catboost, "lightgbm": lightgbm, "tabm": tabm}  # the extra
+CLASSIFIERS: Mapping[str, Classifier] = {**BUILT_IN, **OF_PACKAGES}
 
-TAKE_WIDE = ("mlp", "mlp-tuned")  # models that cope with thousands of inputs
+TAKE_WIDE = ("mlp", "mlp-tuned", "tabm")  # models that cope with thousands of inputs

@@ -18,11 +18,11 @@ def best_models(metrics: pd.DataFrame) -> pd.DataFrame:
     """The AUC row of the best model for every point, kind and target.
 
     The best on validation people, so that its AUC on held-out people is no maximum of several noisy ones; tables
-    without validation rows give the maximum.
+    without validation rows give the maximum. What couldn't be measured has no row.
     """
     metrics = metrics.reset_index(drop=True)  # tables that were put together may repeat an index
     key = [*POINT, "kind", "target"]
-    areas = metrics[(metrics["metric"] == "auc") & (metrics["model"] != MAJORITY)]
+    areas = metrics[(metrics["metric"] == "auc") & (metrics["model"] != MAJORITY) & metrics["value"].notna()]
     chosen_by = metrics.loc[metrics["metric"] == VALIDATION, [*key, "model", "value"]]
     areas = areas.merge(chosen_by.rename(columns={"value": "chosen_by"}), on=[*key, "model"], how="left")
     areas["chosen_by"] = areas["chosen_by"].fillna(areas["value"])
@@ -36,6 +36,7 @@ def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
     Worst attack is the panel's best attacker, over all private attributes, see `best_models`; `attack_most` is the
     largest AUC that any of them has on held-out people, an upper bound that grows with the panel by chance alone;
     `attack_outside` the AUC of the best attacker without the released extractor.
+    What couldn't be measured isn't counted; where that is every attack or every task of a point, it has NaN.
     Retention of a task is (AUC(z̃) - ½) / (AUC(raw) - ½), AUC(raw) being the best probe on raw x.
     """
     best = best_models(metrics)
@@ -53,9 +54,16 @@ def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
     outside = best_models(metrics[(metrics["kind"] == "attack") & ~metrics["model"].isin(WHITE_BOX)])
     outside = outside.groupby(POINT)["value"].max().rename("attack_outside").reset_index()
     points = points.merge(most, on=POINT).merge(outside, on=POINT, how="left")
-    wide = tasks.pivot(index=POINT, columns="target", values="retention").add_prefix("retention:")
+    attacked = metrics.loc[metrics["kind"] == "attack", POINT].drop_duplicates()
+    points = attacked.merge(points, on=POINT, how="left").fillna({"attacker": "", "target": ""})
+    of_tasks = metrics[metrics["kind"] == "task"]
+    wide = tasks.pivot(index=POINT, columns="target", values="retention").reindex(
+        columns=sorted(of_tasks["target"].unique())
+    )
+    wide = wide.astype(float).add_prefix("retention:")
     wide.insert(0, "retention", wide.mean(axis=1))
-    points = points.merge(wide.reset_index(), on=POINT).rename(columns={"target": "attribute"})
+    points = points.merge(of_tasks[POINT].drop_duplicates(), on=POINT).merge(wide.reset_index(), on=POINT, how="left")
+    points = points.rename(columns={"target": "attribute"})
     return _with_exact(points, metrics, best)
 
 
@@ -76,7 +84,7 @@ def _with_exact(points: pd.DataFrame, metrics: pd.DataFrame, best: pd.DataFrame)
     points = points.merge(certified.reset_index(), on=POINT, how="left")
     points["panel"] = points["attack"]
     # a panel that learns from more people than the table may find more where much leaks: the larger is what is known
-    known = points["exact"] >= points["panel"]
+    known = (points["exact"] >= points["panel"]) | (points["panel"].isna() & points["exact"].notna())
     for column, source in (("attack", "exact"), ("attack_low", "exact_low"), ("attack_high", "exact_high")):
         points.loc[known, column] = points.loc[known, source]
     points.loc[known, "attribute"] = points.loc[known, "exact_of"]
@@ -104,9 +112,9 @@ def retention_at(points: pd.DataFrame, level: float) -> float:
 
     NaN where the curve doesn't reach down to `level`.
     """
-    curve = points.groupby("lam")[["attack", "retention"]].mean().sort_values(["attack", "retention"])
+    curve = points.groupby("lam")[["attack", "retention"]].mean().dropna().sort_values(["attack", "retention"])
     best = np.maximum.accumulate(curve["retention"].to_numpy())  # nobody takes a point that a safer one beats
-    inside = curve["attack"].min() <= level
+    inside = len(curve) and curve["attack"].min() <= level
     return float(np.interp(level, curve["attack"], best)) if inside else float("nan")
 
 

@@ -19,8 +19,8 @@ HEADINGS: Mapping[str, str] = {
     reidentification.KIND: "Re-identification: share of people whose raw record x is the first match",
     averaging.KIND: "AUC of the best attacker by number of independent releases that it averages",
 }
-_CHANCE = (MAJORITY, reidentification.CHANCE)
-_METRICS = ("auc", reidentification.METRIC)
+CHANCES = (MAJORITY, reidentification.CHANCE)  # models that stand for chance
+SCORES = ("auc", reidentification.METRIC)
 KNOWN_HEADING = "AUC of attackers who know some of a record or all of it, without and with its release"
 # metric in metrics.csv -> column
 _KNOWN = {known_record.ALONE: "alone", known_record.WITH_RELEASE: "with_release", known_record.GAIN: "gain"}
@@ -30,15 +30,15 @@ _CASE = [*POINT, "kind", "target", "level", "unit"]
 
 
 def summarize_further(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The best attacker of every further attack, target and level of each point.
+    """The best attacker of every further attack, target and level of each point, as far as they were measured.
 
     Returns:
         Columns of a point, kind, target, level (number of leaks, records or draws; NaN where the attack has none),
         unit (of the level), model (the best), metric ("auc" or "top-1"), value, low, high (95 % interval), chance.
     """
-    rows = metrics[metrics["kind"].isin(list(HEADINGS)) & metrics["metric"].isin(_METRICS)]
+    rows = metrics[metrics["kind"].isin(list(HEADINGS)) & metrics["metric"].isin(SCORES) & metrics["value"].notna()]
     rows = rows.drop(columns="model").join(split_levels(rows["model"]))
-    by_chance = rows["model"].isin(_CHANCE)
+    by_chance = rows["model"].isin(CHANCES)
     models = rows[~by_chance]
     best = models.loc[models.groupby(_CASE, sort=False, dropna=False)["value"].idxmax()]
     chance = rows.loc[by_chance, [*_CASE, "value"]].rename(columns={"value": "chance"})
@@ -86,7 +86,9 @@ def summarize_known(metrics: pd.DataFrame) -> pd.DataFrame:
         these are, as in metrics.csv), and alone, with_release and gain, the AUC and how much the release adds to it,
         each with _low and _high, its 95 % interval.
     """
-    rows = metrics[metrics["kind"] == known_record.KIND].rename(columns={"model": "columns"})
+    rows = metrics[(metrics["kind"] == known_record.KIND) & metrics["value"].notna()].rename(
+        columns={"model": "columns"}
+    )
     key = [*POINT, "target", "columns"]
     table = rows[key].drop_duplicates()
     table.insert(len(key) - 1, "knows", table["columns"].astype(str).map(known_record.short_rung_name))

@@ -128,9 +128,9 @@ def guarantees(
         fano_success: `fano_success` of `conditional`;
         most_information: by the channel's capacity, `most_information_bits`: true of every attacker;
         capacity_success: `fano_success` of H(u) less that; 1 where the capacity is beyond H(u).
-        Empty for tables without cross-entropies.
+        Empty for tables without cross-entropies; attributes that couldn't be measured have no row.
     """
-    attacks = metrics[metrics["kind"] == "attack"]
+    attacks = metrics[(metrics["kind"] == "attack") & metrics["value"].notna()]
     losses = attacks[attacks["metric"] == "cross-entropy"]
     groups = group_rows(attacks)
     rows: list[dict[str, object]] = []
@@ -170,7 +170,8 @@ def trade_offs(metrics: pd.DataFrame) -> pd.DataFrame:
         mean of both groups' accuracies), chance (the majority's), base_gap (Δ) and bound (`most_group_mean`, an
         estimate as the attack is). Empty for tables without groups.
     """
-    attacks = metrics[(metrics["kind"] == "attack") & metrics["metric"].isin(BALANCED)]
+    measured = metrics["value"].notna()
+    attacks = metrics[(metrics["kind"] == "attack") & metrics["metric"].isin(BALANCED) & measured]
     best = attacks[attacks["model"] != MAJORITY].groupby([*POINT, "target"], sort=False)["value"].max()
     groups = group_rows(metrics[metrics["kind"] == "task"])
     rows: list[dict[str, object]] = []
@@ -180,6 +181,8 @@ def trade_offs(metrics: pd.DataFrame) -> pd.DataFrame:
             continue
         each = own.groupby([*POINT, "target", "model"], sort=False)["value"].agg(["mean", "min", "max"])
         for (*point, task), models in each.groupby([*POINT, "target"], sort=False):
+            if (*point, attribute) not in best.index:
+                continue  # the attack was not measured
             models = models.reset_index().set_index("model")
             low, high, chance = models.loc[[MAJORITY], ["min", "max", "mean"]].to_numpy(dtype=float)[0].tolist()
             attack, gap = float(best.loc[[(*point, attribute)]].iloc[0]), high - low

@@ -14,7 +14,7 @@ import pandas as pd
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.audit import COLUMNS, NARROW, Truth, narrow
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, TAKE_WIDE
-from fl_tiprdc.evaluation.scores import Score, Values, Weights, area, interval
+from fl_tiprdc.evaluation.scores import Score, Values, Weights, area, countable_classes, interval
 from fl_tiprdc.seeding import derive, numpy_generator
 
 KIND = "limit"  # in metrics.csv; the target is the task
@@ -85,7 +85,8 @@ def task_limits(
                 ],
                 axis=1,
             )
-            areas = area(unknown.tasks[task], sent.astype(np.float32), weights)
+            counted = countable_classes(known.tasks[task], unknown.tasks[task])
+            areas = area(unknown.tasks[task], sent.astype(np.float32), weights, counted)
             results = {"auc": interval(areas)}
             if (raw := raw_auc.get(task, 0.5)) > 0.5:
                 results["retention"] = interval((areas - 0.5) / (raw - 0.5))

@@ -16,6 +16,13 @@ SMALLEST_BATCH = 32
 LEARNING_RATE = 3e-3
 
 
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy of logits [b, classes] or [b, networks, classes] for labels [b]."""
+    if logits.dim() == 2:
+        return functional.cross_entropy(logits, labels)
+    return functional.cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
+
+
 class Perceptron:
     """One network with a softmax for each label. Inputs are standardised; 15 % of the records validate.
 
@@ -26,7 +33,8 @@ class Perceptron:
         patience: epochs without a better validation loss before it stops; not with noise.
         sigma: standard deviation of noise that each record gets anew whenever it is looked at. Nothing is learnt by
             heart then: all epochs are made, with a step size that falls to 0.
-        build: from the number of outputs to a network of another kind, [b, d] -> [b, outputs]; `hidden` has no effect.
+        build: from the number of outputs to a network of another kind, [b, d] -> [b, outputs], or to several that learn
+            each on its own and answer together, [b, networks, outputs]; `hidden` has no effect.
     """
 
     def __init__(
@@ -69,8 +77,8 @@ class Perceptron:
             return inputs[rows] + spread * torch.randn(len(rows), len(spread), generator=generator)
 
         def loss(looked: Tensor, rows: Tensor) -> Tensor:
-            parts = network(looked).split(list(classes), dim=1)
-            each = [functional.cross_entropy(part, outputs[rows, i]) for i, part in enumerate(parts)]
+            parts = network(looked).split(list(classes), dim=-1)
+            each = [_cross_entropy(part, outputs[rows, i]) for i, part in enumerate(parts)]
             return torch.stack(each).mean()
 
         validated = seen(validation)
@@ -95,6 +103,7 @@ class Perceptron:
         network.load_state_dict(kept)
         with torch.no_grad():
             new = torch.from_numpy(((test - mean) / std).astype(np.float32))
-            logits = torch.cat([network(some) for some in new.split(BATCH_SIZE)]).numpy()
+            together = torch.cat([network(some) for some in new.split(BATCH_SIZE)])
+            logits = (together.mean(1) if together.dim() == 3 else together).numpy()
         parts = np.split(logits, np.cumsum(classes)[:-1], axis=1)
         return [np.exp(part - np.logaddexp.reduce(part, axis=1, keepdims=True)) for part in parts]

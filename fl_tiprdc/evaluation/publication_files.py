@@ -1,9 +1,9 @@
 """Representations that anybody published, as files on a disk.
 
 A publication is a folder of Parquet parts (this project's, or any with columns of numbers), a folder of .npz parts, or
-one such file. Whatever numbers it holds are taken as released, so a column that gives the private attribute away is
-found and not left out. So are columns of text with few values, codes of a finite release among them: each value is a
-number then.
+one such file. Whatever numbers it holds are taken as released, also in lists and arrays of any number of dimensions, so
+a column that gives the private attribute away is found and not left out. So are columns of text with few values, codes
+of a finite release among them: each value is a number then. What can't be read as numbers is refused.
 """
 
 import json
@@ -22,11 +22,12 @@ import pandas as pd
 import pyarrow.parquet as parquet
 
 from fl_tiprdc.data.crowd import Floats
-from fl_tiprdc.data.own_table import DataNotice, read_table
+from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.data.publication_store import CODEBOOK, MANIFEST, whole_parts
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.finite_codes import MOST_CODES, RECORDS_PER_INTEGER
 from fl_tiprdc.evaluation.record_keys import KEYS, check_keys
+from fl_tiprdc.evaluation.spread_columns import is_index, spread, text_numbers
 
 KINDS = (".parquet", ".npz")
 NUMBERS = "biuf"  # kinds of numpy type that are numbers
@@ -67,13 +68,23 @@ class Publication:
 
 @dataclass(frozen=True)
 class _Part:
-    """What a part holds: numbers [n, d] and their names, columns of text, keys, and the names of all its columns."""
+    """What a part holds.
+
+    Attributes:
+        numbers: [n, d].
+        names: of the numbers.
+        texts: columns of text.
+        keys: columns that name a record.
+        columns: names of all these.
+        indices: columns left out, which number the rows.
+    """
 
     numbers: Floats
     names: list[str]
     texts: pd.DataFrame
     keys: pd.DataFrame
     columns: list[str]
+    indices: list[str]
 
 
 def read_publication(path: Path, on_part: Callable[[int, int], None] | None = None) -> Publication:
@@ -84,17 +95,20 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
         on_part: told how many parts of how many are read.
 
     Raises:
-        InputError: nothing there, no part or an unreadable one, no number, numbers that are not finite, parts that
-            don't fit each other, a record published twice, or a release of ours that isn't as it was published.
+        InputError: nothing there, no part or an unreadable one, no number, numbers that are not finite, a column that
+            can't be read as numbers, parts that don't fit each other, a record published twice, or a release of ours
+            that isn't as it was published.
     """
     parts = _parts(path)
     if _check_release(path):
         parts = [part for part in parts if part.name != CODEBOOK]  # says what codes stand for, and nothing of records
     kept: list[_Part] = []
+    indices: dict[str, None] = {}
     for count, part in enumerate(parts, 1):
         read = _read_npz if part.suffix.lower() == ".npz" else _read_parquet
         found = read(part)
         if found is not None:
+            indices |= dict.fromkeys(found.indices)
             before = kept[0].columns if kept else found.columns
             if before != found.columns:
                 raise InputError(
@@ -112,36 +126,65 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
     check_keys(keys, "publication")
     z = np.concatenate([part.numbers for part in kept])
     texts = pd.concat([part.texts for part in kept], ignore_index=True)
-    values, left_out = _numbered(texts)
-    if not z.shape[1] and not values:
-        raise InputError(f"'{path}' has no column of numbers beside {', '.join(KEYS)}, and no text with few values")
+    coded = _number_texts(texts, path)
+    left_out = [*coded.constant, *(f"{name} (numbers the rows)" for name in indices)]
+    if not z.shape[1] and not coded.numbers and not coded.values:
+        alone = f": it has {', '.join(left_out)}" if left_out else ""
+        raise InputError(
+            f"'{path}' has no column of numbers beside {', '.join(KEYS)}, and no text with few values{alone}"
+        )
     if left_out:
-        told = ", ".join(f"{name} ({count:,} value{'s' if count > 1 else ''})" for name, count in left_out.items())
-        warnings.warn(f"left out of the publication, as no numbers: {told}", DataNotice, stacklevel=2)
-    if values:
-        z = np.column_stack([z, *(number for number, _ in values.values())])
-    names = [*kept[0].names, *values]
+        warnings.warn(f"left out of the publication, as no numbers: {', '.join(left_out)}", DataNotice, stacklevel=2)
+    values = coded.values
+    z = np.column_stack([z, *coded.numbers.values(), *(number for number, _ in values.values())])
+    if not np.isfinite(z).all():
+        raise InputError(f"'{path}' has numbers that are missing, infinite or too large for float32")
+    names = [*kept[0].names, *coded.numbers, *values]
     code = names.index(CODE) if CODE in names else 0 if len(names) == 1 else None
     return Publication(z, keys, _stated_lam(path), tuple(present for _, present in values.values()), code)
 
 
-def _numbered(texts: pd.DataFrame) -> tuple[dict[str, tuple[Floats, tuple[str, ...]]], dict[str, int]]:
-    """Number the values of columns of text from 0, a missing one as the text "".
+@dataclass(frozen=True)
+class _Texts:
+    """What columns of text stand for.
 
-    Returns:
-        Of each column its numbers [n] and what they stand for; and of columns that are no codes, since they have a
-        single value or very many, how many.
+    Attributes:
+        numbers: name -> [n], of columns whose texts are numbers, or lists of them.
+        values: name -> numbers from 0 [n] in the order of the values, and the values; a missing one is the text "".
+        constant: columns of one value, in words.
+    """
+
+    numbers: dict[str, Floats]
+    values: dict[str, tuple[Floats, tuple[str, ...]]]
+    constant: list[str]
+
+
+def _number_texts(texts: pd.DataFrame, path: Path) -> _Texts:
+    """Number columns of text.
+
+    Raises:
+        InputError: a column has too many values for codes, and these are no numbers.
     """
     most = min(MOST_CODES, len(texts) // RECORDS_PER_INTEGER)
-    values: dict[str, tuple[Floats, tuple[str, ...]]] = {}
-    left_out: dict[str, int] = {}
-    for name in texts:
+    found = _Texts({}, {}, [])
+    unreadable: dict[str, int] = {}
+    for name in map(str, texts.columns):
         present, number = np.unique(texts[name].astype(object).fillna("").astype(str), return_inverse=True)
-        if 2 <= len(present) <= most:
-            values[str(name)] = number.reshape(-1).astype(np.float32), tuple(present.tolist())
+        if len(present) == 1:
+            found.constant.append(f"{name} (1 value)")
+        elif len(present) <= most:
+            found.values[name] = number.reshape(-1).astype(np.float32), tuple(present.tolist())
+        elif (numbers := text_numbers(name, texts[name])) is not None:
+            found.numbers.update({part: _as_floats(values) for part, values in numbers.items()})
         else:
-            left_out[str(name)] = len(present)
-    return values, left_out
+            unreadable[name] = len(present)
+    if unreadable:
+        told = ", ".join(f"'{name}' ({count:,} different texts)" for name, count in unreadable.items())
+        raise InputError(
+            f"'{path}' has text that can't be read as numbers, and is too varied for codes: {told}; leave it out of"
+            " the file, or call it id if it names the records"
+        )
+    return found
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -191,61 +234,91 @@ def _check_release(path: Path) -> bool:
 def _read_parquet(part: Path) -> _Part | None:
     """Read a part; None: it has no rows, as of a client without records."""
     try:
-        empty = parquet.read_metadata(part).num_rows == 0
-    except (OSError, ValueError):
-        empty = False  # `read_table` says what is wrong with it
-    if empty:
+        table = parquet.ParquetFile(part).read()
+    except (OSError, ValueError) as error:  # Arrow's errors are ValueErrors
+        raise InputError(f"cannot read table '{part}': {str(error).strip().splitlines()[0]}") from None
+    if not table.num_rows:
         return None
-    frame = read_table(part)
+    return _part(spread(table, f"'{part}'"), part)
+
+
+def _part(frame: pd.DataFrame, part: Path) -> _Part:
+    """Sort columns of numbers and text into what a part has."""
     keys = frame[[name for name in KEYS if name in frame.columns]]
     others = frame.drop(columns=keys.columns)
-    usable = [name for name in others.columns if pd.api.types.is_numeric_dtype(others[name])]
-    numbers = _as_floats(others[usable].to_numpy(np.float64, na_value=np.nan))
-    return _Part(numbers, usable, others.drop(columns=usable), keys, list(frame.columns))
+    indices = [name for name in others.columns if is_index(str(name), others[name])]
+    others = others.drop(columns=indices)
+    numeric = [name for name in others.columns if pd.api.types.is_numeric_dtype(others[name])]
+    numbers = _as_floats(others[numeric].to_numpy(np.float64, na_value=np.nan))
+    texts = others.drop(columns=numeric)
+    return _Part(numbers, numeric, texts, keys, [name for name in frame.columns if name not in indices], indices)
 
 
 def _read_npz(part: Path) -> _Part | None:
+    """Read a part; None: it has no records."""
+    arrays = _load_npz(part)
+    if not {"z", CODE} & set(arrays):
+        raise InputError(f"'{part}' has no array 'z': it has {', '.join(arrays) or 'nothing'}")
+    if CODE in arrays and arrays[CODE].ndim != 1:
+        raise InputError(f"array '{CODE}' of '{part}' has shape {arrays[CODE].shape}: expected (records,)")
+    main = arrays.get("z", arrays.get(CODE))
+    assert main is not None
+    if main.ndim == 0 or (main.size == 0 and len(main) and CODE not in arrays):
+        raise InputError(f"array 'z' of '{part}' has shape {main.shape}: expected (records, numbers)")
+    if main.dtype.kind not in NUMBERS and "z" in arrays:
+        raise InputError(f"array 'z' of '{part}' has type {main.dtype}: expected numbers")
+    if not len(main):
+        return None
+    single = [name for name, values in arrays.items() if values.ndim == 0]
+    if single:
+        warnings.warn(
+            f"left out of the publication, as the same for all records: {', '.join(single)}", DataNotice, stacklevel=3
+        )
+    columns: dict[str, npt.NDArray[np.generic]] = {}
+    for name in [*(name for name in (CODE, *KEYS, "z") if name in arrays), *arrays]:
+        values = arrays[name]
+        if name in columns or name in single or (name == "z" and "z000" in columns):
+            continue
+        if values.shape[:1] != main.shape[:1] or (name in KEYS and values.ndim != 1):
+            raise InputError(f"array '{name}' of '{part}' has shape {values.shape}: expected ({len(main)},)")
+        if values.dtype.kind not in (NUMBERS + "U" if name not in KEYS else "iufU"):
+            raise InputError(f"array '{name}' of '{part}' has type {values.dtype}: expected numbers or text")
+        rows = values.reshape(len(values), -1)
+        if name == "z":
+            columns |= {f"z{i:03d}": column for i, column in enumerate(rows.T)}
+        elif values.ndim == 1:
+            columns[name] = values
+        else:
+            columns |= {f"{name}[{i}]": column for i, column in enumerate(rows.T)}
+    return _part(pd.DataFrame(columns, index=range(len(main))), part)
+
+
+def _load_npz(part: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """Return all arrays of an archive.
+
+    Raises:
+        InputError: it is none, is damaged, or has objects.
+    """
+    name = ""
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
     try:
         with np.load(part, allow_pickle=False) as file:  # a pickle runs code of whoever wrote it
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise InputError(f"'{part}' is no .npz archive")
-            arrays = {name: np.asarray(file[name]) for name in ("z", CODE, *KEYS) if name in file.files}
-            names = ", ".join(file.files) or "nothing"
+            for name in file.files:
+                arrays[name] = np.asarray(file[name])
     except InputError:
         raise
     except ValueError as error:
         if "pickle" in str(error).lower():
-            raise InputError(f"'{part}' has pickled objects, which are never loaded: save arrays of numbers") from None
+            where = f"array '{name}' of '{part}'" if name else f"'{part}'"
+            raise InputError(f"{where} has pickled objects, which are never loaded: save arrays of numbers") from None
         raise InputError(f"cannot read '{part}': {error}") from None
     except OSError as error:
         raise InputError(f"cannot read '{part}': {error.strerror or 'damaged'}") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
         raise InputError(f"cannot read '{part}': it is no .npz archive, or damaged") from None
-    if not {"z", CODE} & set(arrays):
-        raise InputError(f"'{part}' has no array 'z': it has {names}")
-    code = arrays.pop(CODE, None)
-    if code is not None and code.ndim != 1:
-        raise InputError(f"array '{CODE}' of '{part}' has shape {code.shape}: expected (records,)")
-    z = np.empty((code.size, 0), np.float32) if "z" not in arrays and code is not None else arrays.pop("z")
-    if z.ndim != 2 or (z.shape[1] == 0 and code is None):
-        raise InputError(f"array 'z' of '{part}' has shape {z.shape}: expected (records, numbers)")
-    if z.dtype.kind not in NUMBERS:
-        raise InputError(f"array 'z' of '{part}' has type {z.dtype}: expected numbers")
-    columns = [*([] if code is None else [CODE]), *arrays, *(f"z{i:03d}" for i in range(z.shape[1]))]
-    for name, values in (arrays if code is None else {CODE: code, **arrays}).items():
-        if values.shape != z.shape[:1]:
-            raise InputError(f"array '{name}' of '{part}' has shape {values.shape}: expected ({len(z)},)")
-        if values.dtype.kind not in "iufU":
-            raise InputError(f"array '{name}' of '{part}' has type {values.dtype}: expected numbers or text")
-    if not len(z):
-        return None
-    numbers, texts = _as_floats(z), pd.DataFrame(index=range(len(z)))
-    number_names = [f"z{i:03d}" for i in range(z.shape[1])]
-    if code is not None and code.dtype.kind == "U":
-        texts[CODE] = code
-    elif code is not None:
-        numbers, number_names = np.column_stack([_as_floats(code), numbers]), [CODE, *number_names]
-    return _Part(numbers, number_names, texts, pd.DataFrame(arrays, index=range(len(z))), columns)
+    return arrays
 
 
 def _as_floats(z: npt.NDArray[np.generic]) -> Floats:

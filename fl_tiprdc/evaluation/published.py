@@ -1,5 +1,6 @@
 """Audit of representations that anybody published: joined with a table of labels."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ import pandas as pd
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.column_encoding import require_columns
 from fl_tiprdc.data.crowd import Attribute, Column, Ints
-from fl_tiprdc.data.own_table import feature_columns, label_values
+from fl_tiprdc.data.own_table import DataNotice, classes_of, feature_columns, label_values
 from fl_tiprdc.data.population import encode_private, hold_out
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.data.table import Table, encode
@@ -19,11 +20,14 @@ from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
+from fl_tiprdc.evaluation.detection import FALSE_POSITIVE_RATES, PAIR_MARK
 from fl_tiprdc.evaluation.frontier import best_models
+from fl_tiprdc.evaluation.measurable import check_measurable
 from fl_tiprdc.evaluation.publication_files import Publication
 from fl_tiprdc.evaluation.published_codes import PublishedCodes, published_codes
 from fl_tiprdc.evaluation.record_keys import KEYS, join, key_text
 from fl_tiprdc.evaluation.scores import resample
+from fl_tiprdc.evaluation.spread_columns import is_index
 
 SETTING = "publication"  # in metrics.csv
 
@@ -96,9 +100,9 @@ def prepare_audit(
     people = _participants(publication.keys, joined, participant)
     if len(np.unique(people)) < 2:
         raise InputError("the publication has fewer than two people: nobody could be held out")
-    tested = hold_out(people, held_out)
-    private = list(private) or [str(name) for name in joined.columns if name not in (*tasks, participant, *KEYS)]
+    private = list(private) or _attackable(joined, (*tasks, participant, *KEYS))
     _check_names(joined, private, tasks, participant)
+    tested = hold_out(people, held_out, [classes_of(joined[name]) for name in (*private, *tasks)])
     attributes: dict[str, Attribute] = {}
     codes: dict[str, Ints] = {}
     texts: dict[str, pd.Series] = {}
@@ -129,14 +133,26 @@ def prepare_audit(
     if raw is not None:
         frame, _ = join(publication.keys, raw, "table of raw features")
         frame = frame.drop(columns=[n for n in (*private, *tasks, participant, *KEYS) if n in frame.columns])
-        table = Table(
-            feature_columns(frame, {}, ~tested), pd.DataFrame({n: texts[n] for n in private}), {}, people
-        )  # encoded with the contributors' statistics, and split as above: `hold_out` depends on the people alone
+        hidden = pd.DataFrame({n: texts[n] for n in private})
+        table = Table(feature_columns(frame, {}, ~tested), hidden, {}, people, tested)
         population = encode(table, held_out)
         sides = raw_features(population.contributors), raw_features(population.held_out)
         columns = population.contributors.description.columns
         releases.insert(0, Release("raw", "raw", 0.0, 0, *sides))
-    return Audited(tuple(releases), truth(~tested), truth(tested), attributes, how, columns, finite)
+    known, unknown = truth(~tested), truth(tested)
+    class_names = {name: attribute.classes for name, attribute in attributes.items()}
+    check_measurable(replace(known, class_names=class_names), unknown)
+    return Audited(tuple(releases), known, unknown, attributes, how, columns, finite)
+
+
+def _attackable(labels: pd.DataFrame, others: Sequence[str]) -> list[str]:
+    """Return the columns of a label table that are left to attack; a `DataNotice` tells of an index without a name."""
+    names = [str(name) for name in labels.columns if name not in others]
+    indices = [name for name in names if is_index(name, labels[name])]
+    if indices:
+        told = ", ".join(f"'{name}'" for name in indices)
+        warnings.warn(f"left out of the labels, as they number the rows: {told}", DataNotice, stacklevel=3)
+    return [name for name in names if name not in indices]
 
 
 def _check_names(labels: pd.DataFrame, private: Sequence[str], tasks: Sequence[str], participant: str) -> None:
@@ -173,7 +189,8 @@ def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[]
                 "attackers": tuple(n for n in config.attackers if n == name),
                 "probes": tuple(n for n in config.probes if n == name),
             }
-            table = audit(release, audited.known, audited.unknown, config.model_copy(update=chosen))
+            known = replace(audited.known, class_names=audited.class_names)
+            table = audit(release, known, audited.unknown, config.model_copy(update=chosen), detailed=True)
             tables.append(table if number == 0 else table[table["model"] != MAJORITY])
             if on_model is not None:
                 on_model()
@@ -197,7 +214,8 @@ def panel(config: AuditConfig) -> list[str]:
 def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
     """One row a private attribute and task: its best model by AUC, beside chance and, if audited, raw features.
 
-    A finite release has another row for each private attribute, of kind "exact": the best possible attacker.
+    A finite release has another row for each private attribute, of kind "exact": the best possible attacker. Attacks
+    have "tpr-at-1%-fpr" and "tpr-at-5%-fpr" too, and of more than two classes worst_pair and worst_pair_auc.
     Columns: kind, target, model, auc, low, high (95 % interval), chance (AUC of the majority), accuracy and
     chance_accuracy; with raw features also raw_auc and, of tasks, retention = (AUC - ½) / (AUC(raw) - ½).
     """
@@ -214,6 +232,7 @@ def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
         )
         .merge(right.rename(columns={"value": "accuracy"}), on=[*keys, "model"])
     )
+    table = _with_detection(table, own)
     raw = metrics[metrics["setting"] == "raw"]
     if len(raw):
         compared = best_models(raw)[[*keys, "value"]].rename(columns={"value": "raw_auc"})
@@ -222,4 +241,18 @@ def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
         retained = (table["auc"] - 0.5) / (table["raw_auc"] - 0.5)
         # a task that raw features can't tell has nothing to retain
         table["retention"] = retained.where((table["kind"] == "task") & (table["raw_auc"] > 0.5))
+    return table
+
+
+def _with_detection(table: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    """Add what `detection` says of each attack in the table: a column a false positive rate, and the worst pair."""
+    keys = ["kind", "target", "model"]
+    for metric in FALSE_POSITIVE_RATES:
+        found = metrics.loc[metrics["metric"] == metric, [*keys, "value"]].rename(columns={"value": metric})
+        table = table.merge(found, on=keys, how="left")
+    pairs = metrics[metrics["metric"].str.startswith(PAIR_MARK) & metrics["value"].notna()]
+    if len(pairs):
+        pairs = pairs.assign(worst_pair=pairs["metric"].str.removeprefix(PAIR_MARK), apart=(pairs["value"] - 0.5).abs())
+        worst = pairs.loc[pairs.groupby(keys, sort=False)["apart"].idxmax(), [*keys, "worst_pair", "value"]]
+        table = table.merge(worst.rename(columns={"value": "worst_pair_auc"}), on=keys, how="left")
     return table

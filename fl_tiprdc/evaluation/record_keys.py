@@ -1,5 +1,6 @@
 """Keys of records: what rows of two tables are matched by."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,11 +13,23 @@ KEYS = [*PAIR, *ID]
 ROW_ORDER = "row order"
 
 
+_WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0+")  # a whole number in the spelling of a column that misses some
+_ZEROS = re.compile(r"0+(?=\d)")
+
+
 def key_text(values: pd.Series) -> pd.Series:
-    """Keys as text, so that 7, 7.0 and "7" are the same."""
+    """Return keys as text, so that 7, 7.0, "7" and "7.0" are the same; "007" is another one."""
     if pd.api.types.is_float_dtype(values) and ((values == values.round()) & (values.abs() < 2**53)).all():
         values = values.astype(np.int64)
-    return values.astype(str).str.strip()
+    return values.astype(str).str.strip().str.replace(rf"^{_WHOLE.pattern}$", r"\1", regex=True)
+
+
+def _without_zeros(keys: pd.MultiIndex) -> pd.MultiIndex | None:
+    """Return keys without leading zeros; None: two of them would be the same then."""
+    levels = [keys.get_level_values(level) for level in range(keys.nlevels)]
+    columns = [level.str.replace(rf"^{_ZEROS.pattern}", "", regex=True) for level in levels]
+    shorter = pd.MultiIndex.from_arrays(columns, names=keys.names)
+    return shorter if shorter.is_unique else None
 
 
 def _shared_keys(keys: pd.DataFrame, table: pd.DataFrame) -> list[str]:
@@ -68,14 +81,19 @@ def join(keys: pd.DataFrame, table: pd.DataFrame, what: str) -> tuple[pd.DataFra
             )
         return table.reset_index(drop=True), ROW_ORDER
     check_keys(table[names], what)
-    position = pd.Series(np.arange(len(table)), index=pd.MultiIndex.from_frame(table[names].apply(key_text)))
+    present = pd.MultiIndex.from_frame(table[names].apply(key_text))
     wanted = pd.MultiIndex.from_frame(keys[names].apply(key_text))
-    rows = position.reindex(wanted)
-    missing = rows.isna().to_numpy()
+    rows = present.get_indexer(wanted)
+    missing = rows < 0
+    if missing.any():
+        shorter, short_wanted = _without_zeros(present), _without_zeros(wanted)
+        if shorter is not None and short_wanted is not None:  # one side has lost its zeros
+            short_rows = shorter.get_indexer(short_wanted)
+            rows, missing = (short_rows, missing[:0]) if (short_rows >= 0).all() else (rows, missing)
     if missing.any():
         raise InputError(
             f"the {what} has no row for {missing.sum()} of {len(keys)} published records, such as"
             f" {_named(names, wanted[missing][0])}"
         )
-    joined = table.drop(columns=names).iloc[rows.to_numpy().astype(np.int64)]
+    joined = table.drop(columns=names).iloc[rows]
     return joined.reset_index(drop=True), " and ".join(names)

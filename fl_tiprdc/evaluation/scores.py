@@ -1,5 +1,9 @@
-"""Accuracy, balanced accuracy, AUC and cross-entropy with bootstrap intervals over people."""
+"""Accuracy, balanced accuracy, AUC and cross-entropy with bootstrap intervals over people.
 
+What can't be measured is NaN, and never the level of chance: that would look safe.
+"""
+
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +27,24 @@ class Score:
     high: float
 
 
+NO_CLASS: Ints = np.empty(0, dtype=np.int64)  # is counted: there is nothing to measure
+UNMEASURED = Score(math.nan, math.nan, math.nan)
+METRICS = ("accuracy", "balanced-accuracy", "even-odds-accuracy", "auc", "cross-entropy")
+
+
+def countable_classes(learned: Ints, tested: Ints) -> Ints:
+    """Return the classes that can be told from the rest, sorted: those of both sides' labels.
+
+    None where one side's labels are all the same: then nothing can be learned, or nothing be told apart.
+
+    Args:
+        learned: [n] labels of those from whom attackers or probes may learn.
+        tested: [m] labels of those on whom they are tested.
+    """
+    both: Ints = np.intersect1d(learned, tested)
+    return both if min(len(np.unique(learned)), len(np.unique(tested))) > 1 else both[:0]
+
+
 def interval(values: Values) -> Score:
     """A measure [1 + resamples] as `resample` orders them: its value, and what 95 % of the resamples give."""
     low, high = np.quantile(values[1:], [0.025, 0.975])
@@ -38,8 +60,10 @@ def weighted_auc(positive: npt.NDArray[np.bool_], score: Floats, weights: Weight
         weights: [b, n], how often each record counts.
 
     Returns:
-        [b]; ties count half; ½ where a class has no weight.
+        [b]; ties count half; ½ where a class has no weight, but NaN everywhere if all or none are positive.
     """
+    if positive.all() or not positive.any():
+        return np.full(len(weights), np.nan)
     order = np.argsort(score, kind="stable")
     ranked, value = positive[order], score[order]
     weights = np.take(weights, order, axis=1)
@@ -65,48 +89,63 @@ def resample(participant: Ints, resamples: int, seed: int) -> Weights:
     return np.concatenate([np.ones((1, len(participant))), counts[:, member.reshape(-1)]]).astype(np.float32)
 
 
-def area(labels: Ints, probabilities: Floats, weights: Weights) -> Values:
-    """AUC for each row of weights [b, n]: the mean of one class against the rest, over classes that the labels have."""
-    classes = probabilities.shape[1]
-    present = [k for k in range(classes) if (labels == k).any()]
-    one_against_rest = present[:1] if classes == 2 else present  # the areas of two classes are the same
+def area(labels: Ints, probabilities: Floats, weights: Weights, counted: Ints | None = None) -> Values:
+    """AUC for each row of weights [b, n]: the mean of one class against the rest.
+
+    It is over the classes that are counted, see `countable_classes`; None: over those that the labels have. NaN where
+    there are none, or all labels are the same.
+    """
+    counted = countable_classes(labels, labels) if counted is None else counted
+    if not len(counted):
+        return np.full(len(weights), np.nan)
+    one_against_rest = counted[:1] if probabilities.shape[1] == 2 else counted  # the areas of two classes are the same
     areas: Values = np.mean([weighted_auc(labels == k, probabilities[:, k], weights) for k in one_against_rest], axis=0)
     return areas
 
 
-def score(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Score]:
+def score(labels: Ints, probabilities: Floats, weights: Weights, counted: Ints | None = None) -> dict[str, Score]:
     """What probabilities are worth, with 95 % intervals.
 
     Args:
         labels: [n].
         probabilities: [n, classes].
         weights: as `resample` gives them.
+        counted: classes over which AUC and balanced accuracies are means, see `area`; None: those that the labels have.
 
     Returns:
-        "accuracy" and "balanced-accuracy" of the likeliest class; "even-odds-accuracy", the balanced accuracy of the
-        class whose probability is highest against its mean over all records, as one answers who believes all classes
-        to be equally frequent (with 0.5 as threshold, a rare class is hardly ever the answer, and a balanced
-        accuracy says little of what the probabilities tell); "auc" (the mean of one against the rest where there
-        are more than two classes, over classes that the labels have); "cross-entropy", mean -ln p of the true class
-        in nats, p at least `LEAST_PROBABILITY`.
+        `METRICS`, all of them `UNMEASURED` where no class is counted. "accuracy" and "balanced-accuracy" are those of
+        the likeliest class; "even-odds-accuracy" is the balanced accuracy of the class whose probability is highest
+        against its mean over all records, as one answers who believes all classes to be equally frequent (with 0.5 as
+        threshold, a rare class is hardly ever the answer, and a balanced accuracy says little of what the probabilities
+        tell); "auc" is the mean of one against the rest where there are more than two classes; "cross-entropy" the mean
+        -ln p of the true class in nats, p at least `LEAST_PROBABILITY`.
     """
+    if counted is not None and not len(counted):
+        return dict.fromkeys(METRICS, UNMEASURED)
+    counted = countable_classes(labels, labels) if counted is None else counted
     right = probabilities.argmax(1) == labels
     even = (probabilities / np.maximum(probabilities.mean(0), 1e-12)).argmax(1) == labels
     nats = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), LEAST_PROBABILITY))
-    classes = probabilities.shape[1]
-    present = [k for k in range(classes) if (labels == k).any()]
+    present = np.unique(labels)
     masks = np.stack([labels == k for k in present], axis=1).astype(np.float32)
     # one product of matrices, as reading the weights is what takes time
-    counted = np.concatenate([masks, masks * right[:, None], masks * even[:, None], nats[:, None]], axis=1)
-    sums = (weights @ counted.astype(np.float32)).astype(np.float64)
+    summed = np.concatenate([masks, masks * right[:, None], masks * even[:, None], nats[:, None]], axis=1)
+    sums = (weights @ summed.astype(np.float32)).astype(np.float64)
     total, hits, even_hits = np.split(sums[:, :-1], 3, axis=1)
     loss = sums[:, -1] / total.sum(1)
     loss[0] = weights[0] @ nats / weights[0].sum()  # the value itself: no rounding
+    balanced = np.isin(present, counted)
+
+    def mean_recall(found: Values) -> Values:
+        """[1 + resamples]; NaN where all labels are the same: the recall of one class says nothing."""
+        recalls = (found / np.maximum(total, 1e-12))[:, balanced]
+        return np.asarray(recalls.mean(1) if balanced.any() else np.full(len(found), np.nan))
+
     values = {
         "accuracy": hits.sum(1) / total.sum(1),
-        "balanced-accuracy": (hits / np.maximum(total, 1e-12)).mean(1),
-        "even-odds-accuracy": (even_hits / np.maximum(total, 1e-12)).mean(1),
-        "auc": area(labels, probabilities, weights),
+        "balanced-accuracy": mean_recall(hits),
+        "even-odds-accuracy": mean_recall(even_hits),
+        "auc": area(labels, probabilities, weights, counted),
         "cross-entropy": loss,
     }
     return {name: interval(v) for name, v in values.items()}

@@ -8,7 +8,8 @@ from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, check_used, named_ladders
 from fl_tiprdc.evaluation.attacks.registry import named_attacks
-from fl_tiprdc.evaluation.audit import check_panel
+from fl_tiprdc.evaluation.audit import check_panel, truth_of
+from fl_tiprdc.evaluation.measurable import check_measurable
 from fl_tiprdc.evaluation.privacy_budget import check_accountant
 from fl_tiprdc.experiment.tracking.trackers import named_trackers
 from fl_tiprdc.federated.launch import RUNTIMES
@@ -55,8 +56,10 @@ def check_against(experiment: Experiment, population: Population) -> None:
     """Check that an experiment can be carried out with these people.
 
     Raises:
-        InputError: there are too few for its clients, or columns that they don't have.
+        InputError: no private attribute can be measured on them, there are too few for its clients, or columns that
+            they don't have.
     """
     crowd = population.contributors
+    check_measurable(truth_of(crowd), truth_of(population.held_out))
     check_clients(crowd.private, experiment.clients, experiment.partition, crowd.participant)
     check_ladders(named_ladders(experiment.audit.known), crowd.description.columns)

@@ -28,7 +28,8 @@ def closing_table(points: pd.DataFrame) -> Table:
     empty = [""] * (2 * certified)
     for row in mean[mean["setting"].isin(["raw", "baseline"])].itertuples():
         dial = "" if row.setting == "raw" else f"σ {row.lam:g}"
-        table.add_row(str(row.method), dial, f"{row.attack:.3f}", "", "", *empty, f"{row.retention:.3f}", "", "")
+        attack, retention = (number.replace("nan", "") for number in (f"{row.attack:.3f}", f"{row.retention:.3f}"))
+        table.add_row(str(row.method), dial, attack, "", "", *empty, retention, "", "")
     for row in compare(points).itertuples():
         numbers = [
             f"{getattr(row, f'{value}_{side}'):{sign}.3f}"

@@ -15,6 +15,7 @@ from fl_tiprdc.evaluation.frontier import compare, frontier_area, summarize_poin
 from fl_tiprdc.evaluation.further_summary import summarize_further, summarize_known
 from fl_tiprdc.evaluation.guarantees import channel_capacity, guarantees, trade_offs
 from fl_tiprdc.evaluation.limits import limit_table
+from fl_tiprdc.evaluation.measurable import unmeasured
 from fl_tiprdc.evaluation.privacy_budget import privacy_budget
 from fl_tiprdc.evaluation.subgroups import worst_groups
 from fl_tiprdc.experiment.outcome import Outcome, release_folder
@@ -121,6 +122,7 @@ def write_results(
         "further_attacks": _records(further),
         **({"limits": _records(limits)} if len(limits) else {}),
         **({"known_record": _records(known)} if len(known) else {}),
+        **({"unmeasured": _records(missing)} if len(missing := unmeasured(outcome.metrics)) else {}),
         "points": _records(points),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))

@@ -11,6 +11,7 @@ from rich.console import Console
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.evaluation.certified import closing_lines
+from fl_tiprdc.evaluation.measurable import unmeasured, unmeasured_lines
 from fl_tiprdc.evaluation.privacy_budget import budget_lines
 from fl_tiprdc.experiment.carry_out import carry_out
 from fl_tiprdc.experiment.checking import check_against, check_settings, load_checked
@@ -113,6 +114,8 @@ def record_run(
     console.print(stages.table())
     if len(points):
         console.print(closing_table(points))
+    for line in unmeasured_lines(unmeasured(outcome.metrics)):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     for line in closing_lines(outcome.certified):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     for line in budget_lines(summary.get("privacy", {})):

@@ -23,7 +23,8 @@ from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.data.saved_crowd import read_crowd, write_crowd
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, named_ladders
-from fl_tiprdc.evaluation.audit import COLUMNS
+from fl_tiprdc.evaluation.audit import COLUMNS, truth_of
+from fl_tiprdc.evaluation.measurable import check_measurable
 from fl_tiprdc.experiment.carry_out import examine, untrained_jobs
 from fl_tiprdc.experiment.federated_stage import describe, note_training, planned_exchanges, servers_for
 from fl_tiprdc.experiment.further_attacks import Job, kept_groups
@@ -77,7 +78,8 @@ def read_coordinator(folder: Path) -> Coordinator:
     if not (folder / PEOPLE).exists():
         return Coordinator(description, None)
     crowd = read_crowd(folder / PEOPLE, description)
-    tested = hold_out(crowd.participant, 0.5)
+    labels = [*crowd.private.T, *crowd.tasks.values()]
+    tested = hold_out(crowd.participant, 0.5, [pd.Series(codes.astype(str)) for codes in labels])
     return Coordinator(description, Population(*(crowd.take(np.flatnonzero(side)) for side in (~tested, tested))))
 
 
@@ -99,6 +101,8 @@ def read_deployment(run_config: Mapping[str, Value], folder: Path) -> tuple[Expe
     if experiment.private and set(experiment.private) != set(names):
         raise InputError(f"the clients hide {', '.join(names)}: the run can't hide {', '.join(experiment.private)}")
     experiment = protected(experiment, bool(run_config.get(OPEN_UPDATES)))
+    if coordinator.people is not None:
+        check_measurable(truth_of(coordinator.people.contributors), truth_of(coordinator.people.held_out))
     check_ladders(named_ladders(experiment.audit.known), coordinator.description.columns)
     further = tuple(name for name in experiment.audit.further if name not in OF_CONTRIBUTORS)
     experiment = experiment.model_copy(

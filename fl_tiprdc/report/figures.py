@@ -1,5 +1,6 @@
 """The figures of a run, one function each, from its tables."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,6 +55,10 @@ def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
                 )
     raw = mean[mean["setting"] == "raw"]
     axes.plot(raw["attack"], raw["retention"], marker="*", markersize=11, color="black", linestyle="", label="raw data")
+    missing = [f"{row.method} {row.setting} {row.lam:g}" for row in mean[mean["attack"].isna()].itertuples()]
+    if missing:
+        text = textwrap.fill(f"not measured, not drawn: {', '.join(missing)}", 44)
+        axes.text(0.98, 0.98, text, fontsize=7, color=GREY, ha="right", va="top", transform=axes.transAxes)
     axes.axvline(0.5, color=GREY, linewidth=1)
     axes.text(0.502, 0.02, "chance", rotation=90, color=GREY, fontsize=7, transform=axes.get_xaxis_transform())
     axes.set_xlabel(ATTACK)

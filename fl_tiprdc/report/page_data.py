@@ -33,8 +33,11 @@ def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:
 
 
 def _points(run: RunTables) -> list[dict[str, Any]]:
-    """One entry a setting, method and λ: means over seeds, who attacks worst, retention of each task, capacity."""
-    mean = over_seeds(run.points)
+    """One entry a setting, method and λ: means over seeds, who attacks worst, retention of each task, capacity.
+
+    Those whose attack couldn't be measured have none.
+    """
+    mean = over_seeds(run.points).dropna(subset=["attack"])
     same = run.points.groupby(LINE, sort=False)
     names = [str(name) for name in run.points.columns if str(name).startswith("retention:")]
     tasks = same[names].mean()

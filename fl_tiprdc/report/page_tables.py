@@ -17,6 +17,7 @@ from fl_tiprdc.evaluation.further_summary import (
     summarize_known,
 )
 from fl_tiprdc.evaluation.limits import limit_table
+from fl_tiprdc.evaluation.measurable import unmeasured
 from fl_tiprdc.report.run_tables import RunTables
 
 LINE = ["setting", "method", "lam"]
@@ -50,7 +51,7 @@ def attacker_rows(metrics: pd.DataFrame) -> pd.DataFrame:
     """
     mine = metrics[(metrics["kind"] == "attack") & (metrics["model"] != MAJORITY)]
     key = [*LINE, "target", "model"]
-    areas = mine[mine["metric"] == "auc"]
+    areas = mine[(mine["metric"] == "auc") & mine["value"].notna()]
     table = areas.groupby(key, sort=False).agg(auc=("value", "mean"), low=("low", "min"), high=("high", "max"))
     for name in _SCORES[1:]:
         table[name.replace("-", "_")] = mine[mine["metric"] == name].groupby(key)["value"].mean()
@@ -152,6 +153,12 @@ def page_tables(run: RunTables) -> list[PageTable]:
     seconds = pd.DataFrame(run.summary.get("seconds", {}).items(), columns=["stage", "seconds"])
     tables = [
         PageTable("What is certified of codes", COVERED, certificate_rows(run.summary), "tables"),
+        PageTable(
+            "Not measured",
+            "Not counted either: nobody could learn it, or be tested on it, as of a class that only one side has.",
+            unmeasured(run.metrics),
+            "tables",
+        ),
         PageTable("Points", "Means over seeds; attack: AUC of the worst attacker.", _points(run), "tables"),
         PageTable("Federated and centralised", "", noted("comparison"), "tables"),
         PageTable("Federated equals centralised, within a margin", "", noted("equivalence"), "tables"),

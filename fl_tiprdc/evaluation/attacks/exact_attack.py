@@ -4,29 +4,28 @@ Nobody who sees a code alone can tell more of u than P(u | code) does. What the 
 seen is, but for how well it is known, what anybody can find. No panel of models says as much.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
 from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.detection import detection
 from fl_tiprdc.evaluation.posterior_risk import posterior_risk
-from fl_tiprdc.evaluation.scores import Score, Values, Weights, interval, score, weighted_auc
+from fl_tiprdc.evaluation.scores import (
+    NO_CLASS,
+    Score,
+    Values,
+    Weights,
+    countable_classes,
+    score,
+)
 
 KIND, MODEL = "exact", "table"  # in metrics.csv; the target is the private attribute
-PAIR_MARK = "auc|"
-FALSE_POSITIVE_RATES: Mapping[str, float] = {"tpr-at-1%-fpr": 0.01, "tpr-at-5%-fpr": 0.05}  # by name of the metric
 SMOOTHING = 1.0  # records with the prior's shares: a code that one record has is not certain
-
-
-def pair_metric(first: str, second: str) -> str:
-    """Return the name in metrics.csv of the AUC between two classes, "auc|A vs B"."""
-    return f"{PAIR_MARK}{first} vs {second}"
 
 
 def exact_attack(
@@ -68,10 +67,13 @@ def exact_attack(
         classes = known.classes[target]
         names = known.class_names.get(target) or [str(k) for k in range(classes)]
         risk = posterior_risk(codes[rows], labels[rows], classes, size)
+        counted = countable_classes(labels, unknown.attacks[target])
+        if len(np.unique(labels[rows])) < 2:
+            counted = NO_CLASS  # there was nothing to learn
         answers = {MAJORITY: np.tile(risk.prior, (size, 1)), MODEL: risk.posterior(smoothing)}
         for model, by_code in answers.items():
             probabilities = by_code.astype(np.float32)[held_out_codes]
-            results = measure_table(unknown.attacks[target], probabilities, risk.prior, weights, names)
+            results = measure_table(unknown.attacks[target], probabilities, risk.prior, weights, names, counted)
             for metric, result in results.items():
                 where = (release.setting, release.method, release.lam, release.seed, KIND, target, model, metric)
                 table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
@@ -79,82 +81,17 @@ def exact_attack(
 
 
 def measure_table(
-    labels: Ints, probabilities: Floats, prior: Values, weights: Weights, names: Sequence[str]
+    labels: Ints,
+    probabilities: Floats,
+    prior: Values,
+    weights: Weights,
+    names: Sequence[str],
+    counted: Ints | None = None,
 ) -> dict[str, Score]:
-    """Return every metric of `exact_attack` of P(u | code) [m, classes] for records with these labels [m]."""
-    results = score(labels, probabilities, weights) | found_at(labels, probabilities, weights)
-    for first, second in combinations(range(len(names)), 2) if len(names) > 2 else ():
-        area = pair_area(labels, probabilities, prior, weights, (first, second))
-        results[pair_metric(names[first], names[second])] = interval(area)
-    return results
+    """Return every metric of `exact_attack` of P(u | code) [m, classes] for records with these labels [m].
 
-
-def pair_area(labels: Ints, probabilities: Floats, prior: Values, weights: Weights, pair: tuple[int, int]) -> Values:
-    """Return the AUC between two classes, [1 + resamples], by P(first | code) / P(second | code).
-
-    A code for which the table knows neither class has the ratio of their priors: its likelihood ratio is 1.
+    `counted` are the classes that can be told from the rest, see `scores.countable_classes`; None: all that are there.
     """
-    first, second = pair
-    members = np.flatnonzero((labels == first) | (labels == second))
-    either = probabilities[members][:, [first, second]].astype(np.float64)
-    neither = either.sum(1) == 0
-    either[neither] = np.maximum(prior[[first, second]], 1e-12)
-    odds = (either[:, 0] / either.sum(1)).astype(np.float32)
-    return weighted_auc(labels[members] == first, odds, weights[:, members])
-
-
-def found_at(labels: Ints, probabilities: Floats, weights: Weights) -> dict[str, Score]:
-    """Return how many people of a class are found at each of `FALSE_POSITIVE_RATES` among the others.
-
-    Every class is looked for against the rest, and the value is that of the class of which most are found: whoever is
-    sure of some women only is as dangerous to them as if he were sure of some men too. Resamples take their largest as
-    well.
-    """
-    curves = [
-        roc_points(labels == k, probabilities[:, k], weights)
-        for k in range(probabilities.shape[1])
-        if 0 < (labels == k).sum() < len(labels)
-    ]
-    if not curves:
-        return {}
-    return {
-        metric: interval(np.max([read_roc(*curve, rate) for curve in curves], axis=0))
-        for metric, rate in FALSE_POSITIVE_RATES.items()
-    }
-
-
-def roc_points(positive: npt.NDArray[np.bool_], scores: Floats, weights: Weights) -> tuple[Values, Values]:
-    """Return false and true positive rates at every threshold, each [b, 1 + distinct scores] from 0 to 1.
-
-    Args:
-        positive: [n].
-        scores: [n].
-        weights: [b, n], how often each record counts. Where a class has no weight, its rates are NaN.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-    counted, is_positive = np.take(weights, order, axis=1), positive[order]
-    rates = []
-    for members in (~is_positive, is_positive):
-        by_score = np.add.reduceat(np.where(members, counted, np.float32(0)), starts, axis=1)
-        above = np.cumsum(by_score, axis=1, dtype=np.float64)
-        with np.errstate(invalid="ignore"):
-            rates.append(np.concatenate([np.zeros((len(above), 1)), above / above[:, -1:]], axis=1))
-    return rates[0], rates[1]
-
-
-def read_roc(false_positive: Values, true_positive: Values, rate: float) -> Values:
-    """Return the true positive rate at a false positive rate, [b].
-
-    Between two thresholds lies a straight line: people with the same score are accused by lot. Where a class has no
-    weight the answer is `rate`, as chance gives.
-    """
-    row = np.arange(len(false_positive))
-    last = np.maximum((false_positive <= rate).sum(1) - 1, 0)  # the highest point of those that are not beyond `rate`
-    following = np.minimum(last + 1, false_positive.shape[1] - 1)
-    run = false_positive[row, following] - false_positive[row, last]
-    rise = true_positive[row, following] - true_positive[row, last]
-    share = np.where(run > 0, (rate - false_positive[row, last]) / np.where(run > 0, run, 1.0), 0.0)
-    value: Values = true_positive[row, last] + share * rise
-    return np.where(np.isnan(value) | np.isnan(false_positive[:, -1]), rate, value)
+    counted = countable_classes(labels, labels) if counted is None else counted
+    results = score(labels, probabilities, weights, counted)
+    return results | detection(labels, probabilities, prior, weights, names, counted)

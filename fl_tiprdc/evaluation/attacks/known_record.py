@@ -18,7 +18,7 @@ from fl_tiprdc.data.crowd import Column, Floats, Ints
 from fl_tiprdc.errors import InputError, require_known, require_once
 from fl_tiprdc.evaluation.audit import COLUMNS, NARROW, Release, Truth, narrow
 from fl_tiprdc.evaluation.posterior_risk import posterior_risk
-from fl_tiprdc.evaluation.scores import Values, Weights, area, interval, resample
+from fl_tiprdc.evaluation.scores import NO_CLASS, Values, Weights, area, countable_classes, interval, resample
 from fl_tiprdc.seeding import derive, numpy_generator
 
 KIND = "known-record"  # in metrics.csv; the target is the private attribute
@@ -120,10 +120,11 @@ def known_record(
             attackers[rung_name(ladder, ladders is None)] = of_ladder
         attackers[EVERYTHING] = everything
         answers = unknown.attacks[target]
+        counted = countable_classes(labels, answers) if len(np.unique(labels[rows])) > 1 else NO_CLASS
         for model, knowledge in attackers.items():
-            alone = _area(knowledge, labels[rows], known.classes[target], answers, weights, seed)
-            both = knowledge.beside(released)
-            with_release = _area(both, labels[rows], known.classes[target], answers, weights, seed)
+            learned = labels[rows], known.classes[target]
+            alone = _area(knowledge, *learned, answers, weights, counted, seed)
+            with_release = _area(knowledge.beside(released), *learned, answers, weights, counted, seed)
             for metric, areas in {ALONE: alone, WITH_RELEASE: with_release, GAIN: with_release - alone}.items():
                 where = (release.setting, release.method, release.lam, release.seed, KIND, target, model, metric)
                 table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(interval(areas))})
@@ -258,12 +259,20 @@ def telling(column: Knowledge, labels: Ints, classes: int, tried: npt.NDArray[np
         codes = np.searchsorted(edges, values[:, 0])
     risk = posterior_risk(codes[~tried], labels[~tried], classes, int(codes.max()) + 1)
     probabilities = risk.posterior(1.0).astype(np.float32)[codes[tried]]
-    return float(area(labels[tried], probabilities, np.ones((1, int(tried.sum())), np.float32))[0])
+    auc = float(area(labels[tried], probabilities, np.ones((1, int(tried.sum())), np.float32))[0])
+    return 0.5 if np.isnan(auc) else auc  # one class alone puts no column before another
 
 
-def _area(knowledge: Knowledge, labels: Ints, classes: int, answers: Ints, weights: Weights, seed: int) -> Values:
-    """Return the AUC of an attacker on held-out people, [1 + resamples]; of one who knows nothing, that of chance."""
-    if not len(knowledge.categorical) or (labels == labels[0]).all():
+def _area(
+    knowledge: Knowledge, labels: Ints, classes: int, answers: Ints, weights: Weights, counted: Ints, seed: int
+) -> Values:
+    """Return the AUC of an attacker on held-out people, [1 + resamples]; of one who knows nothing, that of chance.
+
+    NaN where no class is counted, see `scores.area`.
+    """
+    if not len(counted):
+        return np.full(len(weights), np.nan)
+    if not len(knowledge.categorical):
         return np.full(len(weights), 0.5)
     model = HistGradientBoostingClassifier(
         max_iter=100 if classes == 2 else 50,
@@ -275,4 +284,4 @@ def _area(knowledge: Knowledge, labels: Ints, classes: int, answers: Ints, weigh
     model.fit(knowledge.contributors, labels)
     probabilities = np.zeros((len(answers), classes), dtype=np.float32)
     probabilities[:, model.classes_] = model.predict_proba(knowledge.held_out)
-    return area(answers, probabilities, weights)
+    return area(answers, probabilities, weights, counted)

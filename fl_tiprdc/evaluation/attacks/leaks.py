@@ -44,7 +44,8 @@ def leaks(
 
     Returns:
         Rows of metrics.csv: kind "leaks", target the private attribute, model "NAME of n leaks". Values are means over
-        draws; intervals reach from the lowest to the highest end of the draws' intervals.
+        draws, of those in which people of more than one class leak; intervals reach from the lowest to the highest end
+        of the draws' intervals.
     """
     config = config.model_copy(update={"probes": ()})
     everything = min(config.attack_records or len(release.contributors), len(release.contributors))
@@ -60,7 +61,7 @@ def leaks(
                 clean = None if release.clean is None else release.clean[rows]
                 part = replace(release, contributors=release.contributors[rows], clean=clean)
                 leaked = replace(known.take(rows), tasks={})
-                found.setdefault(size, []).append(audit(part, leaked, unknown, config))
+                found.setdefault(size, []).append(audit(part, leaked, unknown, config, known))
     tables = [_over_draws(found[size], size) for size in sorted(found)]
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 

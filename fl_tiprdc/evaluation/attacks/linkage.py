@@ -16,7 +16,7 @@ from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, model_answers, model_inputs
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.levels import at_level
-from fl_tiprdc.evaluation.scores import LEAST_PROBABILITY, Values, resample, score
+from fl_tiprdc.evaluation.scores import LEAST_PROBABILITY, Values, countable_classes, resample, score
 from fl_tiprdc.seeding import derive, numpy_generator
 
 KIND = "linkage"  # in metrics.csv; the target is the private attribute
@@ -139,7 +139,8 @@ def linkage(release: Release, known: Truth, unknown: Truth, config: AuditConfig)
                 together = pool(probabilities[some.rows], share)
                 truth = unknown.attacks[target][some.rows[:, 0]]
                 model = at_level(name, some.rows.shape[1], some.unit)
-                for metric, result in score(truth, together, weights).items():
+                counted = countable_classes(known.attacks[target], truth)
+                for metric, result in score(truth, together, weights, counted).items():
                     where = (release.setting, release.method, release.lam, release.seed, KIND, target, model, metric)
                     table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
     return pd.DataFrame(table, columns=COLUMNS)

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from fl_tiprdc.data.crowd import Floats, Ints
-from fl_tiprdc.evaluation.scores import Score, Weights, interval, resample, weighted_auc
+from fl_tiprdc.evaluation.scores import UNMEASURED, Score, Weights, interval, resample, weighted_auc
 from fl_tiprdc.seeding import derive, numpy_generator
 from fl_tiprdc.wire.update_rows import clip_factors
 
@@ -86,7 +86,7 @@ class Reading:
     """Result of one attack.
 
     Attributes:
-        attacker: the classifier that did best on shadows.
+        attacker: the classifier that did best on shadows; none: all shadows were alike, and nothing is measured.
         auc: of telling clients with more of the value than the crowd from the others; chance is ½.
         rank: Spearman's correlation of the attacker's score with the true share; chance is 0.
         clients: number of real clients attacked.
@@ -229,7 +229,8 @@ def _ranks(x: Values) -> Values:
 def judge(score: Values, share: Values, client: Ints, crowd: float, bootstrap: int) -> tuple[Score, Score]:
     """AUC and rank correlation of scores [n] for targets `client` [n] with `share` [n]; intervals over clients.
 
-    `crowd` is the crowd's share of the value: the AUC is of telling clients above it from the others.
+    `crowd` is the crowd's share of the value: the AUC is of telling clients above it from the others, and NaN where
+    none or all are above.
     """
     weights = resample(client, bootstrap, 0)
     spread = score.std()
@@ -273,8 +274,7 @@ def read_features(
     label = wanted > crowd
     held = shadow % VALIDATED == 0
     if len(set(label[~held])) < 2:  # nothing to learn from
-        auc, rank = judge(np.zeros(len(test)), share[client], client, crowd, bootstrap)
-        return Reading("none", auc, rank, len(share))
+        return Reading("none", UNMEASURED, UNMEASURED, len(share))
     one = np.ones((1, int(held.sum())), dtype=np.float32)
 
     def trial(name: str) -> float:
