@@ -37,8 +37,8 @@ from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.hostile import KINDS, HostileGrid, hostile_clients
 from fl_tiprdc.federated.server_app import Trained, train_point
 from fl_tiprdc.federated.serving import serve_on
+from fl_tiprdc.release.arrays import GroupArrays, released_groups
 from fl_tiprdc.whole_file import write_whole
-from fl_tiprdc.wire.arrays import GroupArrays, released_groups
 from simulations.tables import show
 from strategies.robust import AGGREGATIONS, check_aggregation
 from strategies.roster import take_roster

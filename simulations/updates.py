@@ -43,11 +43,11 @@ from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.run_folder import config_text, open_folder
 from fl_tiprdc.experiment.sent_updates import Attacked, answers, settle, shadow_crowd, snapshots, together
 from fl_tiprdc.federated.server_app import instruction_for
+from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.report.style import save
 from fl_tiprdc.report.update_figure import update_figure
 from fl_tiprdc.seeding import derive
 from fl_tiprdc.whole_file import write_whole
-from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.phases import Phase
 from simulations.tables import show
 from strategies.exchange_plan import EXCHANGES

@@ -8,9 +8,9 @@ from flwr.serverapp import Grid
 
 from fl_tiprdc.config import FederationConfig
 from fl_tiprdc.errors import TooManyFailuresError
+from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.release.codes import digest_of
 from fl_tiprdc.release.statistics import Request
-from fl_tiprdc.wire.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.messages import pack_arrays
 from strategies.exchange_plan import ExchangePlan, question_exchange
 from strategies.hybrid_strategy import Exchange, HybridStrategy

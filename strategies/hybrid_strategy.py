@@ -11,8 +11,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fl_tiprdc.errors import TooManyFailuresError
+from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.seeding import numpy_generator
-from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import CONFIG, LOSSES, Update, pack_arrays
 from fl_tiprdc.wire.phases import WEIGHTS
 from fl_tiprdc.wire.replies import answered, losses_of, needed

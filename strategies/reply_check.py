@@ -16,7 +16,7 @@ import numpy.typing as npt
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
 
-from fl_tiprdc.wire.arrays import Arrays
+from fl_tiprdc.release.arrays import Arrays
 from fl_tiprdc.wire.messages import (
     EXCHANGE,
     LOSSES,

@@ -14,6 +14,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fl_tiprdc.config import FEWEST_IN_SUM, FederationConfig, ProtectionConfig
+from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.fixed_point import MOST_CLIENTS, Words, decode
 from fl_tiprdc.secagg.masks import MaskStream, public_key
 from fl_tiprdc.secagg.member import pair_mask_seed, seed_check, self_mask_seed
@@ -34,7 +35,6 @@ from fl_tiprdc.secagg.messages import (
 )
 from fl_tiprdc.secagg.sharing import combine
 from fl_tiprdc.seeding import numpy_generator
-from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import SEED, Instruction
 from fl_tiprdc.wire.replies import answered, needed
 from fl_tiprdc.wire.update_rows import Rows

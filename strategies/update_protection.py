@@ -15,7 +15,7 @@ from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
 from fl_tiprdc.config import FEWEST_IN_SUM, FederationConfig, ProtectionConfig
-from fl_tiprdc.wire.arrays import Arrays, GroupArrays
+from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.messages import CONFIG, LOSSES, Instruction
 from fl_tiprdc.wire.update_rows import stack, unflatten, update_rows
 from strategies.differential_privacy import Drawn, PrivateMean

@@ -19,7 +19,7 @@ from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import start_ray
 from fl_tiprdc.federated.server_app import Trained, serve_point
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.wire.arrays import GroupArrays
+from fl_tiprdc.release.arrays import GroupArrays
 
 # the same examples each time, so that what passes here passes elsewhere; HYPOTHESIS_PROFILE=random looks for new ones
 settings.register_profile("project", deadline=None, derandomize=True, database=None)

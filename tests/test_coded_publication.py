@@ -17,8 +17,8 @@ from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_work import publication_of
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.server_app import instruction_for
+from fl_tiprdc.release.arrays import released_groups
 from fl_tiprdc.release.codes import Codes
-from fl_tiprdc.wire.arrays import released_groups
 from fl_tiprdc.wire.messages import pack_arrays
 from strategies.roster import take_roster
 from tests.coded_crowd import CLIENTS, CODES, adult, coded, grid_of, publication_at, server_of, store_of

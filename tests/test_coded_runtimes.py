@@ -11,9 +11,9 @@ from fl_tiprdc.evaluation.certified import certify_release
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.server_app import Trained, instruction_for
+from fl_tiprdc.release.arrays import GroupArrays, released_groups
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.statistics import Request, couplings_as_arrays
-from fl_tiprdc.wire.arrays import GroupArrays, released_groups
 from strategies.code_questions import CodeQuestions
 from strategies.roster import take_roster
 from strategies.update_protection import update_protection

@@ -34,7 +34,7 @@ from fl_tiprdc.flower.client import disk
 from fl_tiprdc.flower.coordinator import read_coordinator, read_deployment
 from fl_tiprdc.flower.run_config import run_config_defaults
 from fl_tiprdc.flower.server import server_app
-from fl_tiprdc.wire.arrays import released_groups
+from fl_tiprdc.release.arrays import released_groups
 from tests.conftest import initial_arrays
 from tests.test_flower_apps import TINY, NodesGrid, write_table
 

@@ -24,7 +24,7 @@ from fl_tiprdc.federated.local_work import publication_of
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.publication_check import check_part
 from fl_tiprdc.federated.server_app import instruction_for
-from fl_tiprdc.wire.arrays import released_groups
+from fl_tiprdc.release.arrays import released_groups
 from fl_tiprdc.wire.messages import pack_arrays
 from strategies.roster import take_roster
 from tests.conftest import initial_arrays

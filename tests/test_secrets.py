@@ -37,11 +37,11 @@ from fl_tiprdc.federated.server_app import (
 )
 from fl_tiprdc.flower.coordinator import coordinate, read_deployment, write_coordinator
 from fl_tiprdc.flower.run_config import run_config_defaults
+from fl_tiprdc.release.arrays import released_groups
 from fl_tiprdc.secagg.masks import MaskStream
 from fl_tiprdc.secagg.member import Member
 from fl_tiprdc.secagg.messages import MaskRequest, Session
 from fl_tiprdc.seeding import derive
-from fl_tiprdc.wire.arrays import released_groups
 from fl_tiprdc.wire.update_rows import flatten, stack
 from strategies.differential_privacy import PrivateMean
 from strategies.roster import take_roster

@@ -1,6 +1,8 @@
 """Which client holds which records: flwr-datasets' partitioners on local data."""
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -35,31 +37,25 @@ def parse_partition(spec: str) -> tuple[str, float]:
     return name, alpha
 
 
+def _partitioners() -> Any:
+    """Import Flower's partitioners, which take a second; they must not talk to anybody."""
+    import_module("fl_tiprdc.environment")
+    return import_module("flwr_datasets.partitioner")
+
+
 def _iid(clients: int, alpha: float, seed: int, codes: Ints) -> object:
-    from flwr_datasets.partitioner import IidPartitioner
-
-    import fl_tiprdc.environment  # noqa: F401  before flwr_datasets
-
-    return IidPartitioner(num_partitions=clients)
+    return _partitioners().IidPartitioner(num_partitions=clients)
 
 
 def _dirichlet(clients: int, alpha: float, seed: int, codes: Ints) -> object:
-    from flwr_datasets.partitioner import DirichletPartitioner
-
-    import fl_tiprdc.environment  # noqa: F401  before flwr_datasets
-
     # Small alphas leave some clients without a record; such a client simply has nothing to say.
-    return DirichletPartitioner(
+    return _partitioners().DirichletPartitioner(
         num_partitions=clients, partition_by="private", alpha=alpha, min_partition_size=0, seed=seed
     )
 
 
 def _by_private(clients: int, alpha: float, seed: int, codes: Ints) -> object:
-    from flwr_datasets.partitioner import PathologicalPartitioner
-
-    import fl_tiprdc.environment  # noqa: F401  before flwr_datasets
-
-    return PathologicalPartitioner(
+    return _partitioners().PathologicalPartitioner(
         num_partitions=clients,
         partition_by="private",
         num_classes_per_partition=1,

@@ -21,10 +21,10 @@ from fl_tiprdc.hybrid.coding import fit_at_one_place, fitting, set_aside
 from fl_tiprdc.hybrid.cohort import CohortResult
 from fl_tiprdc.hybrid.schedule import program_for
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.release.arrays import Arrays, GroupArrays, released_groups
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.draws import Draws, draws_from
 from fl_tiprdc.seeding import torch_generator
-from fl_tiprdc.wire.arrays import Arrays, GroupArrays, released_groups
 from fl_tiprdc.wire.messages import LOSSES
 
 

@@ -25,10 +25,10 @@ from fl_tiprdc.federated.publication_card import PublicationFacts, write_card
 from fl_tiprdc.federated.server_app import Trained, exchanges_in, serve_coded, serve_point
 from fl_tiprdc.federated.serving import Tell, one_after_the_other
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.release.arrays import released_groups
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.release import Released
 from fl_tiprdc.seeding import derive
-from fl_tiprdc.wire.arrays import released_groups
 
 
 def servers_for(

@@ -17,7 +17,7 @@ from fl_tiprdc.evaluation.frontier import POINT
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.wire.arrays import GroupArrays, released_groups
+from fl_tiprdc.release.arrays import GroupArrays, released_groups
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from fl_tiprdc.evaluation.audit import Release
 from fl_tiprdc.evaluation.certified import CertifiedRelease, certify_release
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_shape
+from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.release.draws import Draws, draws_from
 from fl_tiprdc.release.release import CodedRelease, Released
 from fl_tiprdc.release.release import Release as ReleaseMaker
 from fl_tiprdc.seeding import torch_generator
-from fl_tiprdc.wire.arrays import GroupArrays
 
 DELTA = 0.05  # probability with which any certificate of a run may fail
 

@@ -16,8 +16,8 @@ from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.federated.server_app import Trained, exchanges_for, train_point
+from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.seeding import numpy_generator
-from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import Instruction
 from strategies.roster import take_roster
 

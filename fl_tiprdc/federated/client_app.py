@@ -15,8 +15,8 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.local_work import perform, publication_of
 from fl_tiprdc.federated.masked_work import ledger_of, member_of, perform_masked
+from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.messages import KEY, OPENING, SESSION, MaskedCohort, OpenRequest, SecureWork, Session
-from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import (
     CONFIG,
     RECORDS,

@@ -15,8 +15,8 @@ from fl_tiprdc.federated.cohorts import as_it_is, deal, replies_to
 from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 from fl_tiprdc.hybrid.step import PRETRAINED
+from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.seeding import numpy_generator
-from fl_tiprdc.wire.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction
 from fl_tiprdc.wire.phases import WEIGHTS, Phase
 

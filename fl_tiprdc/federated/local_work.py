@@ -17,12 +17,12 @@ from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohor
 from fl_tiprdc.hybrid.privacy import balance
 from fl_tiprdc.hybrid.schedule import program_for
 from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
+from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.release.codes import Codes, digest_of
 from fl_tiprdc.release.components import COMPONENT_STATISTICS
 from fl_tiprdc.release.draws import Draws, draws_from
 from fl_tiprdc.release.release import CodedRelease, Released
 from fl_tiprdc.release.statistics import Sums, answer
-from fl_tiprdc.wire.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction
 from fl_tiprdc.wire.phases import GRADIENTS, QUESTION, WEIGHTS
 

@@ -8,12 +8,12 @@ from flwr.app import ConfigRecord, Context
 
 from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.local_work import perform
+from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.fixed_point import encode
 from fl_tiprdc.secagg.ledger import FileLedger
 from fl_tiprdc.secagg.masks import MaskStream
 from fl_tiprdc.secagg.member import Ledger, Member
 from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
-from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import Instruction
 from fl_tiprdc.wire.phases import WEIGHTS
 from fl_tiprdc.wire.update_rows import update_rows

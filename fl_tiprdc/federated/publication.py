@@ -15,8 +15,8 @@ from flwr.serverapp import Grid
 from fl_tiprdc.data.publication_store import MANIFEST, clear, part_name, write_part
 from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.federated.publication_check import Copies, PartCheck
+from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.whole_file import write_whole
-from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import CONFIG, PUBLISH, Instruction, pack_arrays
 from strategies.reply_check import sort_replies
 from strategies.roster import Roster

@@ -19,9 +19,9 @@ from fl_tiprdc.federated.quorum import closing
 from fl_tiprdc.hybrid.components import component_questions
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
+from fl_tiprdc.release.arrays import GroupArrays, released_groups
 from fl_tiprdc.release.codebook import Bears, fit_codes, questions_in
 from fl_tiprdc.release.statistics import ask_all
-from fl_tiprdc.wire.arrays import GroupArrays, released_groups
 from fl_tiprdc.wire.messages import Instruction, pack_arrays
 from strategies.code_questions import CodeQuestions
 from strategies.exchange_plan import EXCHANGES, ExchangePlan, Exchanges

@@ -38,7 +38,7 @@ from fl_tiprdc.flower.progress import Teller
 from fl_tiprdc.flower.run_config import Value, base_folder, given
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
-from fl_tiprdc.wire.arrays import released_groups
+from fl_tiprdc.release.arrays import released_groups
 
 DESCRIPTION, PEOPLE = "description.json", "people.npz"
 OF_CONTRIBUTORS = ("membership",)  # attacks that make no sense on people who contributed nothing

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
+from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.fixed_point import Words
-from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import EXCHANGE, METRICS, Instruction, pack_arrays
 
 KEYS, SHARES, OPEN = "query.keys", "query.shares", "query.open"

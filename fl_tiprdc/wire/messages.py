@@ -15,9 +15,8 @@ import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.common.constant import SType
 
-import fl_tiprdc.environment  # noqa: F401  before Flower
 from fl_tiprdc.config import MethodConfig, NetworkConfig
-from fl_tiprdc.wire.arrays import Arrays, GroupArrays
+from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.phases import Phase
 
 CONFIG, METRICS, REPRESENTATIONS = "config", "metrics", "representations"

@@ -7,8 +7,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from flwr.app import Message
 
-import fl_tiprdc.environment  # noqa: F401  before Flower
-
 
 def needed(asked: int, quorum: float) -> int:
     """How many of `asked` clients must reply before an exchange closes: rounded up, one at least."""

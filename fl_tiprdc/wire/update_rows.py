@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fl_tiprdc.wire.arrays import Arrays, GroupArrays
+from fl_tiprdc.release.arrays import Arrays, GroupArrays
 
 Rows = npt.NDArray[np.float64]
 

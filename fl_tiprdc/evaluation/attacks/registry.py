@@ -18,8 +18,8 @@ from fl_tiprdc.evaluation.attacks.membership import membership, sampled_losses, 
 from fl_tiprdc.evaluation.attacks.reidentification import reidentify
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
 from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
+from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.release.release import Release as ReleaseMaker
-from fl_tiprdc.wire.arrays import GroupArrays
 
 LEAST = 20  # people of each group; what is found on a handful means nothing
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+import fl_tiprdc.environment  # noqa: F401  before the trackers
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.experiment.tracking.mlflow_runs import MLflow
