@@ -13,6 +13,7 @@ import pytest
 import fl_tiprdc
 from fl_tiprdc.command_line.presets import PRESETS
 
+pytestmark = pytest.mark.timeout(600)  # a busy machine takes minutes
 CHECKOUT = Path(fl_tiprdc.__file__).resolve().parent.parent
 CONFIG = """
 settings = ["federated"]
