@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fl_tiprdc.errors import InputError
+from fl_tiprdc.errors import InputError, require_known
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -45,6 +45,10 @@ class DataConfig(_Frozen):
     participant: str = Field("", description="table: column that says whose record it is; empty: each row is a person")
     columns: dict[str, Literal["number", "category", "ignore"]] = Field(
         {}, description="table: kinds of columns that are not told rightly by their values"
+    )
+    missing: tuple[str, ...] = Field((), description="table: words that mean missing, such as ? or unknown")
+    unite_spellings: bool = Field(
+        False, description="table: whether classes that differ in case, spaces or a final dot only are one"
     )
     size: tuple[Positive, Positive] | None = Field(
         None, description="images: height and width; empty: the data set's own"
@@ -83,6 +87,12 @@ class CodesConfig(_Frozen):
     adversarial: Share = Field(
         0.0, description="terms = both: weight of the privacy term while the extractor is trained"
     )
+    extractor: Literal["auto", "trained", "components"] = Field(
+        "auto",
+        description="what is coded: the output of a trained extractor, or principal components, which a crowd sums up "
+        "in a few exchanges; auto: components of pictures, unless network.architecture is set",
+    )
+    component_rounds: Positive = Field(8, description="exchanges in which principal components are found")
     fewest: int = Field(32, ge=2, description="codes that are made even where the crowd can't certify so many")
     target: float = Field(0.57, gt=0.5, lt=1, description="certified attack for which the number of codes is chosen")
     certifying: float = Field(
@@ -406,8 +416,13 @@ class Experiment(_Frozen):
         return coded * trained * len(self.lambdas) * len(self.seeds)
 
     def method_config(self, name: str) -> MethodConfig:
-        """The method `name` with this experiment's changes."""
-        return self.method.get(name, METHODS.get(name, MethodConfig()))
+        """Return the method `name` with this experiment's changes.
+
+        Raises:
+            InputError: there is no such method.
+        """
+        require_known("method", [name], {**METHODS, **self.method})
+        return self.method.get(name) or METHODS[name]
 
 
 QUICK: Mapping[str, Any] = {

@@ -33,7 +33,7 @@ from fl_tiprdc.experiment.run_folder import open_folder
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import RUNTIMES, launch
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.server_app import instruction_for, train_point, turns_for
+from fl_tiprdc.federated.server_app import exchanges_for, instruction_for, train_point
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
@@ -156,7 +156,7 @@ def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:
     step = HybridStep(opened.description, experiment.network, experiment.method_config(point.method))
     groups = {name: {k: v.numpy() for k, v in group.items()} for name, group in step.initial(0).items()}
     work = []
-    for turn in turns_for(experiment, point.method):
+    for turn in exchanges_for(experiment, point.method).turns:
         if turn.round == 1:
             asked = min(turn.draws or experiment.clients, experiment.clients)
             work.append((replace(base, phase=turn.phase), list(range(-(-asked // cores)))))

@@ -12,16 +12,17 @@ from fl_tiprdc.release.codes import digest_of
 from fl_tiprdc.release.statistics import Request
 from fl_tiprdc.wire.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.messages import pack_arrays
-from strategies.aggregation import Total
-from strategies.exchange_plan import question_turn
+from strategies.exchange_plan import ExchangePlan, question_exchange
 from strategies.hybrid_strategy import Exchange, HybridStrategy
 from strategies.reply_check import COUNTED, within
 from strategies.roster import Roster
-from strategies.update_protection import ProtectedMean
+from strategies.update_protection import UpdateProtection
 
 
 class CodeQuestions:
-    """Asks the crowd about one extractor, which is sent with the first question and kept by clients for the others.
+    """Asks the crowd about its records, or about one extractor's output for them.
+
+    The extractor is sent with the first question and kept by clients for the others.
 
     It is sent again where not everybody has answered the last question, and where a question without it fails: a client
     may have come late, or lost its disk.
@@ -29,31 +30,31 @@ class CodeQuestions:
     Args:
         grid: the clients.
         roster: who they are.
-        extractor: trained.
+        extractor: trained; None: there is none yet.
         config: settings sent in every exchange.
         seed: of the experiment.
         federation: how many may fail, and how long to wait.
         done: exchanges that took place before.
         on_exchange: told about each exchange when it is done.
-        protected: how clients' sums are kept from whom; None: the server sees them as they are.
+        protection: keeps single clients' sums from the server; None: it sees them as they are.
     """
 
     def __init__(
         self,
         grid: Grid,
         roster: Roster,
-        extractor: Arrays,
+        extractor: Arrays | None,
         config: Mapping[str, Any],
         seed: int,
         federation: FederationConfig,
         done: int,
         on_exchange: Callable[[Exchange], None],
-        protected: ProtectedMean | None,
+        protection: UpdateProtection | None,
     ) -> None:
         self._grid, self._roster, self._extractor, self._config = grid, roster, extractor, dict(config)
         self._seed, self._federation, self._done = seed, federation, done
-        self._on_exchange, self._protected = on_exchange, protected
-        self._digest, self._kept = digest_of(extractor), False
+        self._on_exchange, self._protection = on_exchange, protection
+        self._digest, self._kept = digest_of(extractor) if extractor else "", extractor is None
 
     def answer(self, request: Request) -> Arrays:
         """Return the sums over all clients' records that a request asks for.
@@ -65,35 +66,31 @@ class CodeQuestions:
             try:
                 return self._ask(request)
             except TooManyFailuresError:
+                if self._extractor is None:
+                    raise
                 self._kept = False
         return self._ask(request)
 
     def _ask(self, request: Request) -> Arrays:
-        federation, done, kept = self._federation, self._done, self._kept
+        federation, kept = self._federation, self._kept
         self._done += 1  # whether it succeeds or not: no two exchanges share masks
-        turn = question_turn(request.name, {"sums": Total()}, federation.rounds + 1, kept)
-        groups: GroupArrays = {"extractor": self._extractor, "question": request.arrays, "sums": request.zeros()}
-        strategy = HybridStrategy(
-            [turn] * (done + 1),
-            groups,
-            self._roster,
+        plan = ExchangePlan(
+            question_exchange(request.name, self._done, federation.rounds + 1, kept),
             self._config | ({"extractor": self._digest} if kept else {}),
             self._seed,
-            0,
-            federation.allowed_failures,
-            self._note,
-            done,
-            federation.quorum,
-            self._protected,
+            allowed_failures=federation.allowed_failures,
+            quorum=federation.quorum,
         )
-        settings, first = ConfigRecord({}), pack_arrays(self._extractor)
+        groups: GroupArrays = {"extractor": self._extractor or {}, "question": request.arrays, "sums": request.zeros()}
+        strategy = HybridStrategy(plan, groups, self._roster, self._note, protection=self._protection)
+        settings, first = ConfigRecord({}), pack_arrays(self._extractor or {})
         strategy.start(self._grid, first, num_rounds=1, timeout=federation.timeout, train_config=settings)
         sums = strategy.groups["sums"]
         check_sums(sums, sum(self._roster.size(partition) for partition in self._roster.partitions))
         return sums
 
     def _note(self, exchange: Exchange) -> None:
-        self._kept = exchange.clients == len(self._roster.partitions)
+        self._kept = self._extractor is None or exchange.clients == len(self._roster.partitions)
         self._on_exchange(exchange)
 
 

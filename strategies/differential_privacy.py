@@ -24,6 +24,7 @@ Where coins and noise come from, `strategies.server_draws` tells: in a simulatio
 take the noise away. Its floating-point noise is no defence against an attack on its last bits (Mironov 2012).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,14 +40,14 @@ class Drawn:
     """Clients of an exchange.
 
     Attributes:
-        weights: partition id -> weight, in order.
-        sampling: the largest probability that a client had.
-        expected: the weights' expected sum, the mean's denominator: it doesn't depend on who was drawn.
+        weights: partition id -> weight, in order; 0: the client's number of records.
+        sampling: with noise, the largest probability that a client had to be drawn.
+        expected: with noise, the weights' expected sum, the mean's denominator: it doesn't depend on who was drawn.
     """
 
-    weights: dict[int, float]
-    sampling: float
-    expected: float
+    weights: Mapping[int, float]
+    sampling: float = 0.0
+    expected: float = 0.0
 
 
 class PrivateMean:

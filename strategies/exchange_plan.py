@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from fl_tiprdc.config import FederationConfig, MethodConfig
 from fl_tiprdc.hybrid.schedule import Program, moves_extractor, pretraining_in, program_for, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
 from fl_tiprdc.wire.phases import Phase
-from strategies.aggregation import Average, Rule, ServerAdam
+from strategies.aggregation import Average, Rule, ServerAdam, Total
 from strategies.robust import aggregate_for
 
 
@@ -19,7 +20,7 @@ class Turn:
     Attributes:
         phase: what clients are asked to do.
         round: the round that this exchange belongs to, from 1.
-        rules: for each group that comes back, how it is aggregated.
+        rules: for each group that comes back, the name of the rule by which it is aggregated.
         sends: the groups that clients need for it.
         rate: factor of the clients' step size.
         local_rounds: factor of the clients' epochs.
@@ -29,7 +30,7 @@ class Turn:
 
     phase: Phase
     round: int
-    rules: Mapping[str, Rule]
+    rules: Mapping[str, str]
     sends: tuple[str, ...] = ("extractor", "adversary", "critic")
     rate: float = 1.0
     local_rounds: int = 1
@@ -37,7 +38,50 @@ class Turn:
     sums: bool = False
 
 
-def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
+@dataclass(frozen=True)
+class Exchanges:
+    """The exchanges of a training, or those of it that are still to come.
+
+    Attributes:
+        turns: in order.
+        rules: by name; what a rule keeps from exchange to exchange it keeps for all turns that name it.
+        first: number of the first turn.
+    """
+
+    turns: tuple[Turn, ...]
+    rules: Mapping[str, Rule]
+    first: int = 1
+
+    def __len__(self) -> int:
+        return len(self.turns)
+
+    def turn(self, number: int) -> Turn:
+        """Return the turn of an exchange by its number."""
+        return self.turns[number - self.first]
+
+
+@dataclass(frozen=True)
+class ExchangePlan:
+    """What a server asks of clients, and of how many.
+
+    Attributes:
+        exchanges: of the training.
+        config: settings sent in every exchange.
+        seed: for sampling clients.
+        clients_per_round: the most that are asked in an exchange; 0: no limit.
+        allowed_failures: share of those asked that may fail.
+        quorum: share of those asked whose replies close an exchange; see `fl_tiprdc.federated.quorum`.
+    """
+
+    exchanges: Exchanges
+    config: Mapping[str, Any]
+    seed: int
+    clients_per_round: int = 0
+    allowed_failures: float = 0.0
+    quorum: float = 1.0
+
+
+def gradient_exchanges(federation: FederationConfig, method: MethodConfig) -> Exchanges:
     """Averaged gradients of the hybrid step, each with an Adam step on the server; adversary steps in between.
 
     The crowd then takes the steps that a centralised trainer would take, whoever holds what, where local training
@@ -59,8 +103,8 @@ def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[T
 
         rules[group] = adam(schedule)
     clients = federation.gradient_clients
-    alone = {"adversary": rules["adversary"]}
-    together: dict[str, Rule] = {group: adam() for group in PRETRAINED}
+    together = {group: f"pretraining-{group}" for group in PRETRAINED}
+    rules |= {name: adam() for name in together.values()}
     turns = [
         Turn("pretraining-gradient", 1, together, PRETRAINED, draws=clients)
         for _ in range(pretraining_in(method, total))
@@ -68,10 +112,10 @@ def gradient_turns(federation: FederationConfig, method: MethodConfig) -> list[T
     for done, names in _numbered(program):
         number = done // federation.updates_per_round + 1
         if moves_extractor(names):
-            turns.append(Turn("hybrid-gradient", number, {name: rules[name] for name in names}, draws=clients))
+            turns.append(Turn("hybrid-gradient", number, {name: name for name in names}, draws=clients))
         else:
-            turns.append(Turn("adversary-gradient", number, alone, ("extractor", "adversary"), draws=clients))
-    return turns
+            turns.append(Turn("adversary-gradient", number, {"adversary": "adversary"}, PRETRAINED, draws=clients))
+    return Exchanges(tuple(turns), rules)
 
 
 def _numbered(program: Program) -> list[tuple[int, tuple[str, ...]]]:
@@ -80,7 +124,7 @@ def _numbered(program: Program) -> list[tuple[int, tuple[str, ...]]]:
     return list(zip(done, program, strict=False))
 
 
-def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Turn]:
+def weight_exchanges(federation: FederationConfig, method: MethodConfig) -> Exchanges:
     """The method's training on the clients, all three groups averaged, each by its own rule."""
     aggregate = aggregate_for(federation)
     rules: dict[str, Rule] = {
@@ -91,43 +135,47 @@ def weight_turns(federation: FederationConfig, method: MethodConfig) -> list[Tur
     }
     total, longest = federation.rounds, method.local_rounds
     pretraining = [
-        Turn("local-pretraining", 1, {group: rules[group] for group in PRETRAINED}, PRETRAINED)
+        Turn("local-pretraining", 1, {group: group for group in PRETRAINED}, PRETRAINED)
         for _ in range(pretraining_in(method, total))
     ]
-    return pretraining + [
+    training = [
         Turn(
             "local-training",
             number + 1,
-            {name: rules[name] for name in method.groups},
+            {name: name for name in method.groups},
             method.groups,
             rate=step_size(method, "critic", number, total),
             local_rounds=min(longest, total - number),
         )
         for number in range(0, total, longest)
     ]
+    return Exchanges((*pretraining, *training), rules)
 
 
-# what a method exchanges -> its turns
-EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], list[Turn]]] = {
-    "gradients": gradient_turns,
-    "weights": weight_turns,
+# what a method exchanges -> its exchanges
+EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], Exchanges]] = {
+    "gradients": gradient_exchanges,
+    "weights": weight_exchanges,
 }
 
 
-def question_turn(name: str, rules: Mapping[str, Rule], round_number: int, kept: bool = False) -> Turn:
-    """Return the exchange that asks all clients one question of a code fit.
+def question_exchange(name: str, number: int, round_number: int, kept: bool = False) -> Exchanges:
+    """Return the one exchange that asks all clients one question of a code fit.
 
     Args:
-        name: a key of `release.statistics.STATISTICS`.
-        rules: how the sums are added up.
+        name: a key of `release.statistics.STATISTICS` or `release.components.COMPONENT_STATISTICS`.
+        number: of the exchange.
         round_number: the round that it belongs to.
         kept: clients have the extractor from an earlier question, so that it needn't be sent.
     """
     phases: Mapping[str, Phase] = {
+        "center": "codes.center",
+        "scatter": "codes.scatter",
         "class-counts": "codes.class-counts",
         "cells": "codes.cells",
         "shares": "codes.shares",
         "code-counts": "codes.code-counts",
     }
     sends = ("question",) if kept else ("extractor", "question")
-    return Turn(phases[name], round_number, rules, sends, sums=True)
+    turn = Turn(phases[name], round_number, {"sums": "total"}, sends, sums=True)
+    return Exchanges((turn,), {"total": Total()}, number)

@@ -16,13 +16,14 @@ from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import CONFIG, LOSSES, Update, pack_arrays
 from fl_tiprdc.wire.phases import WEIGHTS
 from fl_tiprdc.wire.replies import answered, losses_of, needed
-from strategies.aggregation import Arrays, Rule, State
-from strategies.exchange_plan import Turn
+from strategies.aggregation import Arrays, State
+from strategies.differential_privacy import Drawn
+from strategies.exchange_plan import ExchangePlan, Turn
 from strategies.reply_check import Replies, ReplyCheck, sort_replies
 from strategies.roster import Roster
 from strategies.secagg_reply_check import MaskedReplyCheck
 from strategies.secure_sum import SecureSumError
-from strategies.update_protection import ProtectedMean
+from strategies.update_protection import ProtectedExchange, UpdateProtection
 
 LEADER = "extractor"  # the group that Strategy.start threads from round to round; the others are kept here
 
@@ -70,54 +71,54 @@ class Exchange:
     sampling: float = 0.0
 
 
+@dataclass(frozen=True)
+class _OpenExchange:
+    """An exchange between the messages that ask for it and their replies."""
+
+    number: int
+    turn: Turn
+    grid: Grid
+    drawn: Drawn
+    protected: ProtectedExchange | None
+    began: float
+    bytes_down: int
+
+
 class HybridStrategy(Strategy):  # type: ignore[misc]
     """Trains extractor, adversary and critic over the crowd.
 
     Args:
-        turns: the exchanges, in order; `start` must be given as many rounds, less those that are done.
+        plan: the exchanges; `start` must be given as many rounds as they are, less those that are done.
         initial: arrays of all groups.
         roster: the clients.
-        config: settings sent in every exchange.
-        seed: for sampling clients.
-        clients_per_round: the most that are asked in an exchange; 0: no limit.
-        allowed_failures: share of those asked that may fail.
         on_exchange: told about each exchange when it is done.
-        done: exchanges that took place before, whose outcome `restore` is given.
-        protected: how clients' updates are kept from whom; None: the server sees them as they are.
-        quorum: share of those asked whose replies close an exchange; see `fl_tiprdc.federated.quorum`.
+        done: exchanges of the plan that took place before, whose outcome `restore` is given.
+        protection: keeps single clients' updates from the server or from who sees the model; None: neither.
     """
 
     def __init__(
         self,
-        turns: list[Turn],
+        plan: ExchangePlan,
         initial: Mapping[str, Arrays],
         roster: Roster,
-        config: Mapping[str, Any],
-        seed: int,
-        clients_per_round: int = 0,
-        allowed_failures: float = 0.0,
         on_exchange: Callable[[Exchange], None] | None = None,
         done: int = 0,
-        quorum: float = 1.0,
-        protected: ProtectedMean | None = None,
+        protection: UpdateProtection | None = None,
     ) -> None:
         self.groups: dict[str, Arrays] = dict(initial)
-        self._done, self._quorum = done, quorum
-        self._grid: Grid | None = None
-        self._turns, self._roster, self._config = turns, roster, dict(config)
-        self._seed, self._count, self._allowed = seed, clients_per_round, allowed_failures
-        self._on_exchange, self._protected = on_exchange, protected
-        self._asked: dict[int, float] = {}  # partition -> times drawn, or its weight; 0: weighted by its records
-        self._began, self._bytes_down = 0.0, 0
-
-    def _rules(self) -> list[Rule]:
-        """Every rule once: exchanges share them."""
-        return list({id(rule): rule for turn in self._turns for rule in turn.rules.values()}.values())
+        self._plan, self._roster, self._protection = plan, roster, protection
+        self._before = plan.exchanges.first - 1 + done  # number of the last exchange that took place
+        self._on_exchange = on_exchange
+        self._open: _OpenExchange | None = None
 
     def state(self) -> State:
         """Everything that changes from exchange to exchange, for a checkpoint."""
         groups = {f"groups/{name}/{key}": array for name, group in self.groups.items() for key, array in group.items()}
-        rules = {f"rules/{i}/{k}": array for i, rule in enumerate(self._rules()) for k, array in rule.state().items()}
+        rules = {
+            f"rules/{name}/{key}": array
+            for name, rule in self._plan.exchanges.rules.items()
+            for key, array in rule.state().items()
+        }
         return {**groups, **rules}
 
     def restore(self, state: State) -> None:
@@ -125,50 +126,57 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         self.groups = {
             name: {key: state[f"groups/{name}/{key}"] for key in group} for name, group in self.groups.items()
         }
-        for i, rule in enumerate(self._rules()):
-            start = f"rules/{i}/"
+        for name, rule in self._plan.exchanges.rules.items():
+            start = f"rules/{name}/"
             rule.restore({key.removeprefix(start): array for key, array in state.items() if key.startswith(start)})
 
     def summary(self) -> None:
         """Nothing to log: rounds.csv has it."""
 
-    def _choose(self, exchange: int, draws: int, everybody: bool = False) -> Mapping[int, float]:
+    def choose(self, exchange: int, draws: int = 0, everybody: bool = False) -> Drawn:
+        """Return the clients that an exchange asks, and their weights; 0: the client's number of records.
+
+        Args:
+            exchange: its number.
+            draws: how many are drawn in proportion to their records; 0: as many as the plan asks, all alike.
+            everybody: all of them are asked.
+        """
+        partitions, count = self._roster.partitions, self._plan.clients_per_round
         if everybody:
-            return dict.fromkeys(self._roster.partitions, 1)
-        most = min(self._count or len(self._roster.partitions), len(self._roster.partitions))
-        generator = numpy_generator(self._seed, "sample-clients", exchange)
-        by_records = 0 < draws < len(self._roster.partitions)
-        if self._protected is not None and self._protected.draws:
-            return self._protected.draw(exchange, min(draws, most) if by_records else most, by_records)
+            return Drawn(dict.fromkeys(partitions, 1.0))
+        most = min(count or len(partitions), len(partitions))
+        generator = numpy_generator(self._plan.seed, "sample-clients", exchange)
+        by_records = 0 < draws < len(partitions)
+        if self._protection is not None and self._protection.draws_clients:
+            return self._protection.draw(exchange, min(draws, most) if by_records else most, by_records)
         if by_records:
-            return self._roster.draw(min(draws, most), generator)
-        if most < len(self._roster.partitions):
-            return dict.fromkeys(self._roster.sample(most, generator), 0)
-        return dict.fromkeys(self._roster.partitions, 0)
+            return Drawn({p: float(times) for p, times in self._roster.draw(min(draws, most), generator).items()})
+        return Drawn(dict.fromkeys(self._roster.sample(most, generator) if most < len(partitions) else partitions, 0.0))
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message for every client of the exchange; they share one content."""
-        self._grid = grid
-        number = self._done + server_round
-        turn = self._turns[number - 1]
+        number = self._before + server_round
+        turn = self._plan.exchanges.turn(number)
         records = {name: pack_arrays(self.groups[name]) for name in turn.sends}
-        settings = {**self._config, "phase": turn.phase, "exchange": number}
+        settings = {**self._plan.config, "phase": turn.phase, "exchange": number}
         if turn.rate != 1:
             settings["learning_rate"] *= turn.rate
         if turn.local_rounds != 1:
             settings["epochs"] *= turn.local_rounds
         content = RecordDict({**records, CONFIG: ConfigRecord(settings)})
-        self._asked = dict(self._choose(number, turn.draws, turn.sums))
-        self._began = time.perf_counter()
-        asked: Iterable[int] = self._asked
-        if self._protected is not None:
+        drawn, began = self.choose(number, turn.draws, turn.sums), time.perf_counter()
+        asked: Iterable[int] = drawn.weights
+        protected: ProtectedExchange | None = None
+        if self._protection is not None:
             sent = {name: self.groups[name] for name in turn.sends}
             with _failing_as_too_many(number, turn):
-                asked = self._protected.begin(grid, number, self._asked, content, sent)
+                protected = self._protection.begin(grid, number, drawn, content, sent)
+            asked = protected.present
         messages = [Message(content, dst_node_id=self._roster.node(p), message_type=MessageType.TRAIN) for p in asked]
-        self._bytes_down = len(messages) * sum(record.count_bytes() for record in records.values())
+        down = len(messages) * sum(record.count_bytes() for record in records.values())
+        self._open = _OpenExchange(number, turn, grid, drawn, protected, began, down)
         return messages
 
     def aggregate_train(
@@ -179,29 +187,30 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         Raises:
             TooManyFailuresError: more clients failed, stayed silent or were refused than allowed, or none has a record.
         """
-        number = self._done + server_round
-        turn = self._turns[number - 1]
-        current, kept = {name: self.groups[name] for name in turn.rules}, self._protected
-        check: ReplyCheck | MaskedReplyCheck = kept.check(current) if kept else ReplyCheck(number, current)
-        asked, came = kept.present if kept else self._asked, list(replies)
-        closed = self._quorum < 1 and answered(came) >= needed(len(asked), self._quorum)
+        assert self._open is not None, "an exchange is aggregated after it is configured"
+        opened, plan = self._open, self._plan
+        number, turn, protected = opened.number, opened.turn, opened.protected
+        current = {name: self.groups[name] for name in turn.rules}
+        check: ReplyCheck | MaskedReplyCheck = protected.check(current) if protected else ReplyCheck(number, current)
+        asked, came = protected.present if protected else opened.drawn.weights, list(replies)
+        closed = plan.quorum < 1 and answered(came) >= needed(len(asked), plan.quorum)
         got: Replies[Any] = sort_replies(came, asked, self._roster, check, closed)
-        if kept:
-            got = Replies(got.good, (*kept.refused, *got.refused))
+        if protected:
+            got = Replies(got.good, (*protected.refused, *got.refused))
         good, failures = got.good, got.failures
-        if failures > self._allowed * len(self._asked):
+        if failures > plan.allowed_failures * len(opened.drawn.weights):
             raise TooManyFailuresError(
-                f"{failures} of {len(self._asked)} clients failed in exchange {number} ({turn.phase}), "
-                f"allowed are {self._allowed:.0%}; the first: {got.first_reason}"
+                f"{failures} of {len(opened.drawn.weights)} clients failed in exchange {number} ({turn.phase}), "
+                f"allowed are {plan.allowed_failures:.0%}; the first: {got.first_reason}"
             )
-        if kept:
+        if protected:
             with _failing_as_too_many(number, turn):
-                said, losses = kept.mean(good, current, turn.phase in WEIGHTS)
+                said, losses = protected.mean(good, current, turn.phase in WEIGHTS)
             weights: list[float] = [len(good) if turn.sums else 1]  # a mean of sums is a share of their total
         else:
-            said, weights, losses = self._plain(number, good)
+            said, weights, losses = self._plain(number, good, opened.drawn.weights)
         for name, rule in turn.rules.items():
-            self.groups[name] = rule(self.groups[name], [one[name] for one in said], weights)
+            self.groups[name] = plan.exchanges.rules[rule](self.groups[name], [one[name] for one in said], weights)
         if self._on_exchange is not None:
             self._on_exchange(
                 Exchange(
@@ -210,24 +219,24 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
                     turn.phase,
                     len(good),
                     failures,
-                    time.perf_counter() - self._began,
-                    self._bytes_down + (kept.bytes_down if kept else 0),
-                    len(good) * check.bytes_of_one() + (kept.bytes_up if kept else 0),
+                    time.perf_counter() - opened.began,
+                    opened.bytes_down + (protected.bytes_down if protected else 0),
+                    len(good) * check.bytes_of_one() + (protected.bytes_up if protected else 0),
                     losses,
-                    dict(sorted({**got.kinds, **losses_of(self._grid)}.items())),
-                    kept.sampling if kept else 0.0,
+                    dict(sorted({**got.kinds, **losses_of(opened.grid)}.items())),
+                    opened.drawn.sampling,
                 )
             )
         return pack_arrays(self.groups[LEADER]), MetricRecord(losses)
 
     def _plain(
-        self, exchange: int, good: Mapping[int, Update]
+        self, exchange: int, good: Mapping[int, Update], drawn: Mapping[int, float]
     ) -> tuple[list[GroupArrays], list[float], dict[str, float]]:
         """What clients with records say, their weights, and their mean losses."""
         busy = {partition: update for partition, update in good.items() if update.records}
         if not busy:
             raise TooManyFailuresError(f"no client has a record in exchange {exchange}")
-        weights = [self._asked[partition] or update.records for partition, update in busy.items()]
+        weights = [drawn[partition] or update.records for partition, update in busy.items()]
         losses = {
             name: sum(update.losses[i] * w for update, w in zip(busy.values(), weights, strict=True)) / sum(weights)
             for i, name in enumerate(LOSSES)

@@ -46,6 +46,7 @@ Kind = Literal[
     "metrics",  # missing, or no numbers
     "shares",  # of secure aggregation: missing, or of other sizes
     "records",  # another number of records than the client said to hold
+    "part",  # of a publication: not what the release can give
 ]
 
 COUNTED = ("counts", "shares")  # of a code fit's sums: people, each counted once
@@ -75,10 +76,12 @@ class Refusal:
     Attributes:
         kind: what is wrong, as it is counted.
         reason: what is wrong, as it is told.
+        partition: of the client that was asked; None: a stranger.
     """
 
     kind: Kind
     reason: str
+    partition: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,11 @@ class Replies(Generic[T]):
         """Why the first was refused; silence is told only where nobody says more."""
         telling = [r for r in self.refused if r.kind not in ("silent", "late", "stranger")]
         return (*telling, *self.refused)[0].reason
+
+    @property
+    def strangers(self) -> int:
+        """How many nodes answered that weren't asked."""
+        return sum(refusal.kind == "stranger" for refusal in self.refused)
 
     @property
     def failures(self) -> int:
@@ -235,15 +243,15 @@ def sort_replies(
     refused: list[Refusal] = []
     for partition, own in sent.items():
         if not own:
-            refused.append(Refusal("late" if closed else "silent", "no reply in time"))
+            refused.append(Refusal("late" if closed else "silent", "no reply in time", partition))
         elif len(own) > 1:
-            refused.append(Refusal("duplicate", f"client {partition} sent {len(own)} replies"))
+            refused.append(Refusal("duplicate", f"client {partition} sent {len(own)} replies", partition))
         elif own[0].has_error():
             lines = str(own[0].error.reason).strip().splitlines() or [""]
-            refused.append(Refusal("error" if own[0].error.code in RAISED else "lost", lines[-1]))
+            refused.append(Refusal("error" if own[0].error.code in RAISED else "lost", lines[-1], partition))
         else:
             try:
                 good[partition] = check.read(own[0].content, roster.size(partition))
             except BadReplyError as error:
-                refused.append(Refusal(error.kind, f"client {partition}'s reply {error}"))
+                refused.append(Refusal(error.kind, f"client {partition}'s reply {error}", partition))
     return Replies(good, (*refused, *(strangers[node] for node in sorted(strangers))))

@@ -6,7 +6,8 @@ exchange as if one client had said it.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from flwr.serverapp import Grid
 from fl_tiprdc.config import FEWEST_IN_SUM, FederationConfig, ProtectionConfig
 from fl_tiprdc.wire.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.messages import CONFIG, LOSSES, Instruction
-from fl_tiprdc.wire.update_rows import contributions, stack, unflatten
-from strategies.differential_privacy import PrivateMean
+from fl_tiprdc.wire.update_rows import stack, unflatten, update_rows
+from strategies.differential_privacy import Drawn, PrivateMean
 from strategies.reply_check import Refusal, ReplyCheck
 from strategies.roster import Roster
 from strategies.secagg_reply_check import MaskedReplyCheck, numbers_in
@@ -27,8 +28,8 @@ from strategies.server_draws import ServerDraws
 LOST = dict.fromkeys(LOSSES, math.nan)
 
 
-class ProtectedMean:
-    """From the draw of an exchange's clients to the mean of what they say.
+class UpdateProtection:
+    """Keeps single clients' updates from the server, or from whoever sees the model, for all exchanges of a training.
 
     Args:
         protection: which protection.
@@ -40,10 +41,6 @@ class ProtectedMean:
 
     Raises:
         ValueError: noise is asked for, and there is nothing to draw it from.
-
-    Attributes:
-        present: of the clients asked, those who are asked for an update.
-        sampling: with noise, the largest probability that a client had to be drawn.
     """
 
     def __init__(
@@ -60,79 +57,102 @@ class ProtectedMean:
         self._roster = roster
         self._private = PrivateMean(protection, draws) if draws is not None else None
         self._secure = SecureSum(protection, roster, training, seed, federation) if protection.secagg else None
-        self._expected = 0.0
-        self.sampling = 0.0
-        self.present: tuple[int, ...] = ()
-        self._weights: dict[int, float] = {}
-        self._sum: Sum | None = None
 
     @property
-    def draws(self) -> bool:
+    def draws_clients(self) -> bool:
         """Whether it draws clients itself."""
         return self._private is not None
 
-    @property
-    def refused(self) -> tuple[Refusal, ...]:
-        """Who failed before an update was asked for."""
-        return self._sum.refused if self._sum else ()
-
-    @property
-    def bytes_down(self) -> int:
-        """What was sent beside arrays."""
-        return self._sum.bytes_down if self._sum else 0
-
-    @property
-    def bytes_up(self) -> int:
-        """What was received beside updates."""
-        return self._sum.bytes_up if self._sum else 0
-
-    def draw(self, exchange: int, count: int, by_records: bool) -> Mapping[int, float]:
-        """Partition id -> weight of about `count` clients; nobody where too few for a secure sum were drawn."""
+    def draw(self, exchange: int, count: int, by_records: bool) -> Drawn:
+        """Draw about `count` clients; nobody where too few for a secure sum were drawn."""
         assert self._private is not None
         drawn = self._private.draw(self._roster, exchange, count, by_records)
-        self._expected, self.sampling = drawn.expected, drawn.sampling
         # who is drawn depends on nobody's records: it costs no privacy when the sum is left out and noise remains
-        return {} if self._secure and len(drawn.weights) < FEWEST_IN_SUM else drawn.weights
+        return replace(drawn, weights={}) if self._secure and len(drawn.weights) < FEWEST_IN_SUM else drawn
 
     def begin(
-        self, grid: Grid, exchange: int, asked: Mapping[int, float], content: RecordDict, sent: GroupArrays
-    ) -> Iterable[int]:
-        """What comes before updates are asked for; adds to the message's content what clients need to mask theirs.
+        self, grid: Grid, exchange: int, drawn: Drawn, content: RecordDict, sent: GroupArrays
+    ) -> "ProtectedExchange":
+        """Do what comes before updates are asked for; add to the message's content what clients need to mask theirs.
 
         Args:
             grid: the clients.
             exchange: its number.
-            asked: partition id -> weight; 0: its number of records.
+            drawn: those asked, with their weights; 0: the client's number of records.
             content: of the message that asks for updates.
             sent: the arrays in it.
-
-        Returns:
-            Those who are asked for an update.
 
         Raises:
             SecureSumError: too few are left.
         """
-        self._weights = {p: weight or float(self._roster.size(p)) for p, weight in asked.items()}
-        self._exchange, self._grid, self._sent, self._sum = exchange, grid, sent, None
-        self._instruction = Instruction.unpack(content.config_records[CONFIG])
-        self.present = tuple(asked)
-        if self._secure and asked:
-            self._sum = self._secure.begin(grid, exchange, self._weights)
-            self.present = tuple(self._sum.work.masks.present)
-            for name, record in self._sum.work.records().items():
+        weights = {p: weight or float(self._roster.size(p)) for p, weight in drawn.weights.items()}
+        instruction, opening = Instruction.unpack(content.config_records[CONFIG]), None
+        if self._secure and weights:
+            opening = self._secure.begin(grid, exchange, weights)
+            for name, record in opening.work.records().items():
                 content[name] = record
-        return self.present
+        expected = drawn.expected if self._private else None
+        return ProtectedExchange(
+            exchange, weights, expected, self._private, self._secure, opening, grid, instruction, sent
+        )
+
+
+@dataclass(frozen=True)
+class ProtectedExchange:
+    """One exchange under protection, from the first step of its sum to the mean of what clients say.
+
+    Attributes:
+        exchange: its number.
+        weights: partition id -> weight of those asked.
+        expected: with noise, the mean's denominator; None: the weights of those who reply.
+        private: adds the noise; None: there is none.
+        secure: opens the sum; None: the server sees single updates.
+        opening: the sum's first step, where there is one.
+        grid: the clients.
+        instruction: what they are asked for.
+        sent: the arrays that they are sent.
+    """
+
+    exchange: int
+    weights: Mapping[int, float]
+    expected: float | None
+    private: PrivateMean | None
+    secure: SecureSum | None
+    opening: Sum | None
+    grid: Grid
+    instruction: Instruction
+    sent: GroupArrays
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """Of the clients asked, those who are asked for an update."""
+        return tuple(self.opening.work.masks.present) if self.opening else tuple(self.weights)
+
+    @property
+    def refused(self) -> tuple[Refusal, ...]:
+        """Who failed before an update was asked for."""
+        return self.opening.refused if self.opening else ()
+
+    @property
+    def bytes_down(self) -> int:
+        """What was sent beside arrays."""
+        return self.opening.bytes_down if self.opening else 0
+
+    @property
+    def bytes_up(self) -> int:
+        """What was received beside updates."""
+        return self.opening.bytes_up if self.opening else 0
 
     def check(self, current: GroupArrays) -> ReplyCheck | MaskedReplyCheck:
-        """What a good reply is; `current` are the arrays of the groups that come back."""
-        if self._secure is None:
-            return ReplyCheck(self._exchange, current)
-        return MaskedReplyCheck(self._exchange, numbers_in(current) + (0 if self._private else len(LOSSES)))
+        """Return what a good reply is; `current` are the arrays of the groups that come back."""
+        if self.secure is None:
+            return ReplyCheck(self.exchange, current)
+        return MaskedReplyCheck(self.exchange, numbers_in(current) + (0 if self.private else len(LOSSES)))
 
     def mean(
         self, good: Mapping[int, Any], current: dict[str, Arrays], of_weights: bool
     ) -> tuple[list[GroupArrays], dict[str, float]]:
-        """What the crowd says, as one client's reply, and the mean losses.
+        """Return what the crowd says, as one client's reply, and the mean losses.
 
         Args:
             good: partition id -> update, or masked update.
@@ -142,26 +162,26 @@ class ProtectedMean:
         Raises:
             SecureSumError: the sum can't be opened, or is of nobody.
         """
-        weight = self._expected if self._private else sum(self._weights[p] for p in good)
+        weight = sum(self.weights[p] for p in good) if self.expected is None else self.expected
         if not weight:
             raise SecureSumError("no client has a record")
         losses = LOST
         if not good:
             total = np.zeros(numbers_in(current))
-        elif self._secure:
-            assert self._sum is not None
-            total = self._secure.open(self._grid, self._sum, self._instruction, self._sent, good)
+        elif self.secure:
+            assert self.opening is not None
+            total = self.secure.open(self.grid, self.opening, self.instruction, self.sent, good)
         else:
-            assert self._private is not None
-            rows = contributions(
+            assert self.private is not None
+            rows = update_rows(
                 stack([update.groups for update in good.values()]),
-                [self._weights[p] for p in good],
+                [self.weights[p] for p in good],
                 current if of_weights else None,
-                self._private.clip,
+                self.private.clip,
             )
             total = rows.sum(axis=0)
-        if self._private:
-            total = self._private.add_noise(total, self._exchange)
+        if self.private:
+            total = self.private.add_noise(total, self.exchange)
         else:
             losses = dict(zip(LOSSES, (total[-len(LOSSES) :] / weight).tolist(), strict=True))
             total = total[: -len(LOSSES)]
@@ -174,15 +194,15 @@ class ProtectedMean:
         return [mean], losses
 
 
-def protected_mean(
+def update_protection(
     protection: ProtectionConfig,
     roster: Roster,
     training: str,
     seed: int,
     federation: FederationConfig,
     draws: ServerDraws | None = None,
-) -> ProtectedMean | None:
-    """The protection that the settings ask for; None: none. See `ProtectedMean`."""
+) -> UpdateProtection | None:
+    """Return the protection that the settings ask for; None: none. See `UpdateProtection`."""
     if not protection.noise and not protection.secagg:
         return None
-    return ProtectedMean(protection, roster, training, seed, federation, draws)
+    return UpdateProtection(protection, roster, training, seed, federation, draws)

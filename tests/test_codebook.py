@@ -9,10 +9,10 @@ from fl_tiprdc.config import CodesConfig
 from fl_tiprdc.data.crowd import Attribute
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.certificate import codes_for
-from fl_tiprdc.release.codebook import CodeFit, ask_all, cells_for, choose_codes, fit_codes, questions_in
+from fl_tiprdc.release.codebook import CodeFit, cells_for, choose_codes, fit_codes, questions_in
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.groups import FEWEST_FITTED, group_classes
-from fl_tiprdc.release.statistics import Coded, Request, answer
+from fl_tiprdc.release.statistics import Coded, Request, answer, ask_all
 
 D = 6
 SEX = (Attribute("sex", ("Female", "Male")),)

@@ -186,8 +186,8 @@ def test_the_transformer_codes_records_with_their_private_labels():
     assert z.shape == (1600, 4)
     assert {tuple(row) for row in z} <= {tuple(row) for row in codebook}
     assert np.array_equal(transformer.transform(x[:7], names[:7]), z[:7])
-    assert np.array_equal(coding().fit_transform(x, names), z)
-    with pytest.raises(ValueError, match=r"^method coded looks at the private labels: transform\(X, y\)$"):
+    assert np.array_equal(coding().fit_transform(x, private=names), z)
+    with pytest.raises(ValueError, match=r"^method coded looks at .* too: transform\(X, private\); in a Pipeline .*$"):
         transformer.transform(x)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         transformer.transform(x, names[:5])

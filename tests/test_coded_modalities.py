@@ -41,7 +41,7 @@ def test_two_attributes_are_coupled_together_and_certified_each(tmp_path):
 
 
 @pytest.mark.parametrize(("dataset", "settings"), [("digits", ("federated",)), ("names", ("centralized", "federated"))])
-def test_images_and_texts(dataset, settings, monkeypatch, tmp_path):
+def test_images_and_texts(dataset, settings, tmp_path):
     if dataset == "names":
         pytest.importorskip("gender_guesser")
     population = load_population(dataset, (), 0.2, DataConfig(records=900))
@@ -49,7 +49,6 @@ def test_images_and_texts(dataset, settings, monkeypatch, tmp_path):
     outcome, _ = run_on(
         population,
         tmp_path,
-        monkeypatch,
         private=(name,),
         settings=settings,
         lambdas=(1.0,),

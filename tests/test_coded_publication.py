@@ -186,7 +186,7 @@ FEW = np.zeros(3, np.uint16)
         (sends(code=FEW, sex=FEW), "isn't the one array asked for"),
         (sends(), "isn't the one array asked for"),
         (add_labels, "isn't the one array asked for: it has labels, representations"),
-        (lambda reply: [reply], "client 1 sent 2 parts"),
+        (lambda reply: [reply], "client 1 sent 2 replies"),
     ],
 )
 def test_a_part_that_holds_no_codes_is_refused(spoil, why, served, tmp_path):

@@ -32,8 +32,7 @@ def found(people, tmp_path_factory):
     """A run of both settings with a panel of three attackers."""
     folder = tmp_path_factory.mktemp("run")
     audit = {"attackers": ("logistic", "mlp", "boosting"), "bootstrap": 200}
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        outcome, experiment = run_on(people, folder, monkeypatch, settings=("centralized", "federated"), audit=audit)
+    outcome, experiment = run_on(people, folder, settings=("centralized", "federated"), audit=audit)
     return outcome, experiment, folder
 
 

@@ -12,12 +12,12 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation import privacy_budget as budgets
 from fl_tiprdc.evaluation.privacy_budget import budget_lines, epsilon, privacy_budget
 from fl_tiprdc.federated.local_grid import PartitionOf
-from fl_tiprdc.federated.server_app import training_name, turns_for
-from fl_tiprdc.wire.update_rows import clip_factors, contributions, flatten, unflatten
+from fl_tiprdc.federated.server_app import exchanges_for, training_name
+from fl_tiprdc.wire.update_rows import clip_factors, flatten, unflatten, update_rows
 from strategies.differential_privacy import PrivateMean
 from strategies.roster import Roster
 from strategies.server_draws import SecretDraws, SeededDraws, server_draws
-from strategies.update_protection import protected_mean
+from strategies.update_protection import update_protection
 from tests.test_secagg import Faulty, train
 
 EACH_DRAWS = pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_flat_and_back():
 def test_a_clients_whole_part_is_clipped_with_its_weight():
     generator = np.random.default_rng(1)
     groups, weights = groups_of(generator, 6), [1, 2, 1, 0, 50, 1e-4]
-    rows = contributions(groups, weights, clip=2.0)
+    rows = update_rows(groups, weights, clip=2.0)
     plain = flatten(groups) * np.array(weights)[:, None]
     norms, before = np.linalg.norm(rows, axis=1), np.linalg.norm(plain, axis=1)
     assert (norms <= 2.0 * (1 + 1e-12)).all()
     np.testing.assert_allclose(norms, np.minimum(before, 2.0))
     np.testing.assert_allclose(rows[5], plain[5])  # small ones stay as they are
     origin = {g: {k: v[0] for k, v in arrays.items()} for g, arrays in groups.items()}
-    assert np.abs(contributions(groups, weights, origin)[0]).max() == 0
+    assert np.abs(update_rows(groups, weights, origin)[0]).max() == 0
     assert clip_factors(np.array([0.0, 1.0, 4.0]), 2.0).tolist() == [1, 1, 0.5]
 
 
@@ -77,7 +77,7 @@ def test_one_client_changes_the_sum_by_the_clipping_norm_at_most_however_large_i
         drawn = private.draw(roster(), exchange, 4, by_records)
         if not drawn.weights:
             continue
-        rows = contributions(groups_of(generator, len(drawn.weights), 10.0), list(drawn.weights.values()), clip=0.7)
+        rows = update_rows(groups_of(generator, len(drawn.weights), 10.0), list(drawn.weights.values()), clip=0.7)
         for i, weight in enumerate(drawn.weights.values()):
             change = rows.sum(axis=0) - np.delete(rows, i, axis=0).sum(axis=0)
             largest, heaviest = max(largest, float(np.linalg.norm(change))), max(heaviest, weight)
@@ -141,9 +141,9 @@ def test_the_noise_has_the_multiplier_times_the_clipping_norm(draws):
 
 
 def test_without_protection_there_is_none():
-    assert protected_mean(ProtectionConfig(), roster(), "x", 0, FederationConfig()) is None
+    assert update_protection(ProtectionConfig(), roster(), "x", 0, FederationConfig()) is None
     with pytest.raises(ValueError, match="noise and what it is drawn from"):
-        protected_mean(ProtectionConfig(noise=1.0), roster(), "x", 0, FederationConfig())
+        update_protection(ProtectionConfig(noise=1.0), roster(), "x", 0, FederationConfig())
 
 
 @pytest.mark.parametrize("method", ["tiprdc", "tiprdc+"])
@@ -290,5 +290,5 @@ def test_without_opacus_there_is_one_line(monkeypatch):
 def test_as_many_exchanges_are_counted_as_a_training_has(small, make_store, population, one_thread):
     trained = train(Faulty(make_store(9), {}), small, population, protection={"noise": 1.0})
     experiment = small(clients=9, federation={"rounds": 1, "gradient_clients": 0})
-    assert len(trained.exchanges) == len(turns_for(experiment, "tiprdc+"))
+    assert len(trained.exchanges) == len(exchanges_for(experiment, "tiprdc+"))
     assert all(e.sampling > 0 for e in trained.exchanges)

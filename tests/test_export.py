@@ -5,9 +5,11 @@ import pytest
 import torch
 from scipy.special import ndtr
 
-from fl_tiprdc.extractor.export import save_onnx, torch_program
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.extractor.export import graph_inputs, save_onnx, torch_program
 from fl_tiprdc.release.release import unit_features
-from tests.test_coded_extractor import coded_extractor
+from tests.test_coded_extractor import coded_extractor, some_people
+from tests.test_coded_extractor import table as with_sex
 from tests.test_extractor import CROWDS, HIDDEN, built, table
 
 ARCHITECTURES = ("perceptron", "convolutional", "lstm")
@@ -145,3 +147,37 @@ def test_a_graph_that_draws_its_codes_has_the_release_s_chances(sees_private, tm
         shares = np.bincount(first, minlength=len(extractor.codes)) / len(first)
         assert np.abs(shares - wanted).max() < 0.015
         assert (first != second).mean() > 0.3
+
+
+# ---- a table into a graph
+
+
+@pytest.mark.parametrize("sees_private", [True, False])
+def test_three_lines_release_a_table_in_onnx_runtime_as_the_extractor_does(sees_private, tmp_path):
+    pytest.importorskip("onnxscript")
+    extractor, people, key = coded_extractor(with_sex(), sees_private), some_people(), bytes(range(32))
+    save_onnx(extractor, tmp_path / "codes.onnx")
+    graph = session(tmp_path / "codes.onnx")
+    code, z = graph.run(["code", "z"], graph_inputs(extractor, people, key=key))
+    assert (code == extractor.transform_codes(people, key=key)).mean() > 0.99
+    assert np.array_equal(z, extractor.codes.codewords[code])
+    apart = graph_inputs(extractor, people.drop(columns="sex"), people["sex"] if sees_private else None, key=key)
+    assert np.array_equal(graph.run(["code"], apart)[0], code)
+    again = graph.run(["code"], graph_inputs(extractor, people))[0]  # without a key, fresh draws
+    assert (again != code).mean() > 0.2
+
+
+@pytest.mark.parametrize("method", ["tiprdc+", "tiprdc"])
+def test_graph_inputs_are_those_that_the_graph_takes(method):
+    extractor, _ = built(table(), method=method)
+    x = np.random.default_rng(0).normal(size=(5, 5)).astype(np.float32)
+    inputs = graph_inputs(extractor, x, key=1)
+    assert list(inputs) == (["x", "noise"] if method == "tiprdc+" else ["x"])
+    z = torch_program(extractor).module()(*map(torch.from_numpy, inputs.values())).numpy()
+    assert np.allclose(z, extractor.transform(x, key=1), atol=1e-5)
+
+
+def test_a_graph_of_codes_needs_the_private_labels():
+    extractor = coded_extractor(with_sex())
+    with pytest.raises(InputError, match=r"give each record's private label too$"):
+        graph_inputs(extractor, np.zeros((2, 5), dtype=np.float32))

@@ -324,7 +324,7 @@ def test_the_transformer_hides_what_it_is_told_to_and_keeps_the_rest():
 
 def test_a_number_as_random_state_repeats_training_and_noise():
     x = np.random.default_rng(0).normal(size=(60, 3))
-    twice = [TiprdcTransformer(**TINY, random_state=3).fit_transform(x, x[:, 0] > 0) for _ in range(2)]
+    twice = [TiprdcTransformer(**TINY, random_state=3).fit_transform(x, private=x[:, 0] > 0) for _ in range(2)]
     assert np.array_equal(*twice)
 
 

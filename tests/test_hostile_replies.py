@@ -198,7 +198,9 @@ def test_failures_are_counted_by_kind_and_the_first_telling_reason_is_named():
     clients.strategy.aggregate_train(1, replies)
     assert clients.exchanges[0].failure_kinds == {"error": 1, "not-finite": 2}
     assert list(clients.exchanges[0].failure_kinds) == ["error", "not-finite"]
-    clients.strategy._allowed = 0.5
+    clients, replies = exchange(0.5)
+    array(w=F([np.nan]))(replies[4], pack_arrays)
+    replies[3] = clients.reply(clients.ask()[3], "Traceback\nOSError: broken disk")
     with pytest.raises(TooManyFailuresError, match=r"4 of 5 clients failed in .*the first: OSError: broken disk"):
         clients.strategy.aggregate_train(1, replies[2:])  # clients 0 and 1 say nothing
 

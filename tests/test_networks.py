@@ -185,7 +185,12 @@ def test_pretraining_teaches_to_tell_the_private_value():
 @pytest.mark.parametrize(
     ("description", "architecture", "critic", "why"),
     [
-        (IMAGES, "perceptron", "decoder", "perceptron' is not for image data: choose one of convolutional, vgg16"),
+        (
+            IMAGES,
+            "perceptron",
+            "decoder",
+            "perceptron' is not for image data: choose one of convolutional, linear, vgg16",
+        ),
         (TEXTS, "vgg16", "joint", "vgg16' is not for text data: choose one of convolutional, lstm"),
         (IMAGES, "vgg16", "joint", "needs images of 32"),
         (PHOTOS, "vgg16", "decoder", "has critics joint, the method's information bound needs decoder"),

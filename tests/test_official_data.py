@@ -13,6 +13,7 @@ from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import PADDING, Crowd
 from fl_tiprdc.data.dial import LONGEST, TWEETS
 from fl_tiprdc.data.lazy_images import LazyImages, read_image
+from fl_tiprdc.data.notices import DataNotice
 from fl_tiprdc.data.official_files import sample_people
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
@@ -244,6 +245,79 @@ def test_utkface_leaves_malformed_names_out_and_says_so(official, name):
 def test_utkface_without_malformed_names_does_not_warn(official, recwarn):
     load("utkface", official("utkface"))
     assert not [warning for warning in recwarn if issubclass(warning.category, UserWarning)]
+
+
+def rearrange(root: Path, moves: dict[str, str]) -> None:
+    """Move files and folders to other places below the root."""
+    for old, new in moves.items():
+        (root / new).parent.mkdir(parents=True, exist_ok=True)
+        (root / old).rename(root / new)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "moves"),
+    [
+        (
+            "celeba",
+            {
+                "list_attr_celeba.txt": "Anno/list_attr_celeba.txt",
+                "identity_CelebA.txt": "Anno/identity_CelebA.txt",
+                "list_eval_partition.txt": "Eval/list_eval_partition.txt",
+                "img_align_celeba": "Img/img_align_celeba",
+            },
+        ),
+        ("celeba", {"img_align_celeba": "x", "x": "img_align_celeba/img_align_celeba"}),
+        ("celeba", {name: f"CelebA/Anno/{name}" for name in ("list_attr_celeba.txt", "identity_CelebA.txt")}),
+        ("lfw", {"lfw": "lfw_funneled"}),
+        ("lfw", {"lfw": "archive/lfw-deepfunneled/lfw-deepfunneled"}),
+        ("lfw", {"lfw_attributes.txt": "labels/lfw_attributes.txt"}),
+        ("utkface", {"UTKFace": "archive/UTKFace"}),
+        ("dial", {name: f"data/{name}" for name in ("vocab", "pos_pos", "pos_neg", "neg_pos", "neg_neg")}),
+    ],
+)
+def test_archives_are_read_as_they_unpack(official, dataset, moves):
+    root = official(dataset)
+    flat = load(dataset, root)
+    labels = [crowd.private.tolist() for crowd in halves(flat)]
+    pixels = [crowd.x[:] for crowd in halves(flat)]
+    rearrange(root, moves)
+    nested = load(dataset, root)
+    assert [crowd.private.tolist() for crowd in halves(nested)] == labels
+    assert all(np.array_equal(crowd.x[:], before) for crowd, before in zip(halves(nested), pixels, strict=True))
+
+
+def test_utkface_in_the_wild_is_read_from_its_parts(official):
+    root = official("utkface")
+    for row in range(IMAGES):
+        rearrange(root, {f"UTKFace/{utk_name(row)}": f"part{1 + row % 3}/{utk_name(row)}"})
+    (root / "UTKFace").rmdir()
+    (root / "part1" / "61_3_20170109150557335.jpg").write_bytes(b"")
+    with pytest.warns(DataNotice, match="1 of 13 files are left out: .* example '61_3_2017"):
+        population = load("utkface", root)
+    assert sorted(row for crowd in halves(population) for row in shown(crowd)) == list(range(IMAGES))
+
+
+def test_images_that_are_elsewhere_are_pointed_at(official):
+    root = official("utkface")
+    rearrange(root, {"UTKFace": "faces/mine"})
+    with pytest.raises(InputError, match=r"has no file named .*; there are images in '.*/faces/mine'; get "):
+        load("utkface", root)
+
+
+def test_an_archive_that_is_not_unpacked_is_pointed_at(official):
+    root = official("celeba")
+    rearrange(root, {"img_align_celeba": "elsewhere"})
+    (root / "Img").mkdir()
+    (root / "Img" / "img_align_celeba.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"celeba' is missing; unpack '.*/Img/img_align_celeba\.zip', or get "):
+        load("celeba", root)
+
+
+def test_a_file_of_another_distribution_is_named(official):
+    root = official("celeba")
+    rearrange(root, {"list_attr_celeba.txt": "list_attr_celeba.csv"})
+    with pytest.raises(InputError, match=r"\.txt' is missing \('.*\.csv' is not the official file\); get "):
+        load("celeba", root)
 
 
 def test_dial_tokens_and_labels_are_those_of_the_files(official):

@@ -11,7 +11,7 @@ from fl_tiprdc.federated.local_grid import FIRST_NODE
 from fl_tiprdc.federated.server_app import train_point
 from fl_tiprdc.wire.messages import pack_arrays, unpack_arrays
 from strategies.aggregation import Average, ServerAdam, weighted_mean
-from strategies.exchange_plan import gradient_turns, weight_turns
+from strategies.exchange_plan import gradient_exchanges, weight_exchanges
 from strategies.robust import (
     AGGREGATIONS,
     aggregate_for,
@@ -19,7 +19,6 @@ from strategies.robust import (
     hostile_among,
     median,
     multi_krum,
-    sort_clients,
     trimmed_mean,
 )
 from strategies.roster import take_roster
@@ -58,7 +57,7 @@ def test_the_number_of_hostile_clients_is_rounded_up_and_fewer_than_half():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 20, 33, 64, 100])
-def test_sorting_over_clients(count):
+def test_the_median_is_that_of_each_number(count):
     generator = np.random.default_rng(count)
     for values in (
         generator.normal(size=(count, 7, 3)),
@@ -66,7 +65,8 @@ def test_sorting_over_clients(count):
         range(count)[::-1],
     ):
         values = np.asarray(values, dtype=np.float32)
-        np.testing.assert_array_equal(sort_clients(values.copy()), np.sort(values, axis=0))
+        replies = [{"w": value} for value in values]
+        np.testing.assert_allclose(median(replies, [1] * count)["w"], np.median(values, axis=0), rtol=1e-6)
 
 
 def test_trimmed_mean_by_hand():
@@ -181,10 +181,10 @@ def test_turns_aggregate_as_the_settings_say(name):
     federation = FederationConfig(rounds=1, updates_per_round=1, aggregation=name, server_learning_rate=0.1)
     replies, current = column(1, 1, 1, 1, -900), {"w": np.float32([0])}
     up = 1 if name != "mean" else -1
-    for turn in weight_turns(federation, MethodConfig()):
-        assert {np.sign(number(rule(current, replies, [1] * 5))) for rule in turn.rules.values()} == {up}
-    for turn in gradient_turns(federation, MethodConfig(pretraining=1)):
-        assert {np.sign(number(rule(current, replies, [1] * 5))) for rule in turn.rules.values()} == {-up}
+    weights = weight_exchanges(federation, MethodConfig())
+    assert {np.sign(number(rule(current, replies, [1] * 5))) for rule in weights.rules.values()} == {up}
+    gradients = gradient_exchanges(federation, MethodConfig(pretraining=1))
+    assert {np.sign(number(rule(current, replies, [1] * 5))) for rule in gradients.rules.values()} == {-up}
 
 
 class Flipping(InlineGrid):

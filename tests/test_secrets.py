@@ -28,12 +28,12 @@ from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_work import publication_of
 from fl_tiprdc.federated.node_store import OwnStore, write_own_store
 from fl_tiprdc.federated.server_app import (
+    exchanges_for,
     instruction_for,
     serve_point,
     settings_of,
     train_point,
     training_name,
-    turns_for,
 )
 from fl_tiprdc.flower.coordinator import coordinate, read_deployment, write_coordinator
 from fl_tiprdc.flower.run_config import run_config_defaults
@@ -152,7 +152,7 @@ def trained(experiment, store, population, checkpoint=None, on_exchange=None):
     done = train_point(
         grid, take_roster(grid, CLIENTS), experiment, description, POINT, on_exchange, (0, 1), checkpoint
     )
-    names = turns_for(experiment, POINT.method)[0].rules
+    names = exchanges_for(experiment, POINT.method).turns[0].rules
     before, after = (flatten(stack([{name: done.passed[i][name] for name in names}]))[0] for i in (0, 1))
     return grid.wire, (after - before) * ASKED / (NOISE * CLIP)
 
@@ -256,7 +256,7 @@ def test_a_released_sum_is_not_released_again_with_other_noise(
         train(stop)
     written = read_checkpoint(path, settings_of(experiment, point))
     assert (len(written[1]) if written else 0) == (2 if real else 0)
-    total = len(turns_for(experiment, "tiprdc+"))
+    total = len(exchanges_for(experiment, "tiprdc+"))
     assert [exchange.exchange for exchange in train().exchanges] == list(range(1, total + 1))
 
 

@@ -14,7 +14,7 @@ from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.local_grid import FIRST_NODE, PartitionOf, identify, stamp
 from fl_tiprdc.wire.messages import Update
 from strategies.aggregation import Average, ServerAdam, weighted_mean
-from strategies.exchange_plan import Turn, gradient_turns, weight_turns
+from strategies.exchange_plan import ExchangePlan, Exchanges, Turn, gradient_exchanges, weight_exchanges
 from strategies.hybrid_strategy import HybridStrategy
 from strategies.roster import Roster, take_roster
 
@@ -46,17 +46,17 @@ def test_server_adam_equals_torch():
 class Clients:
     """A strategy's exchange with three clients whose answers are given; partition p is node p + FIRST_NODE."""
 
-    def __init__(self, turn: Turn, count: int = 0, allowed: float = 0.0, clients: int = 3, sizes=None) -> None:
+    def __init__(
+        self, turn: Turn, count: int = 0, allowed: float = 0.0, clients: int = 3, sizes=None, seed: int = 7
+    ) -> None:
         identify()
         self.exchanges = []
+        exchanges = Exchanges((turn,), {name: Average() for name in turn.rules.values()})
+        self.roster = Roster(PartitionOf(clients), sizes or dict.fromkeys(range(clients), 3))
         self.strategy = HybridStrategy(
-            [turn],
+            ExchangePlan(exchanges, {"lam": 0.5}, seed, count, allowed),
             {"extractor": arrays(0), "adversary": arrays(0), "critic": arrays(0)},
-            Roster(PartitionOf(clients), sizes or dict.fromkeys(range(clients), 3)),
-            {"lam": 0.5},
-            seed=7,
-            clients_per_round=count,
-            allowed_failures=allowed,
+            self.roster,
             on_exchange=self.exchanges.append,
         )
 
@@ -71,7 +71,7 @@ class Clients:
         return stamp(Message(content, reply_to=message))
 
 
-AVERAGING = Turn("local-training", 1, {name: Average() for name in ("extractor", "adversary", "critic")})
+AVERAGING = Turn("local-training", 1, {name: name for name in ("extractor", "adversary", "critic")})
 
 
 def update(value: float, records: int, loss: float = 0.0) -> Update:
@@ -145,9 +145,8 @@ def test_a_client_without_a_record_has_no_say_and_all_without_end_the_run():
 @pytest.mark.parametrize("turn", [AVERAGING, replace(AVERAGING, draws=4)], ids=["all alike", "by records"])
 def test_sampling_is_by_partition_and_seed(turn):
     def asked(seed: int, round_number: int) -> list[int]:
-        clients = Clients(turn, count=4, clients=20)
-        clients.strategy._seed = seed
-        return list(clients.strategy._choose(round_number, turn.draws))
+        clients = Clients(turn, count=4, clients=20, seed=seed)
+        return list(clients.strategy.choose(round_number, turn.draws).weights)
 
     assert asked(1, 1) == asked(1, 1)
     assert asked(1, 1) != asked(1, 2)
@@ -179,11 +178,11 @@ def test_draws_are_in_proportion_to_records():
 
 
 def test_draws_are_the_weights_of_a_gradient():
-    turn = Turn("adversary-gradient", 1, {"adversary": Average()}, draws=2)
+    turn = Turn("adversary-gradient", 1, {"adversary": "adversary"}, draws=2)
     sizes = {0: 90, 1: 5, 2: 5}
     clients = Clients(turn, clients=3, sizes=sizes)
     messages = clients.ask()
-    asked = [clients.strategy._roster.partition_of[m.metadata.dst_node_id] for m in messages]
+    asked = [clients.roster.partition_of[m.metadata.dst_node_id] for m in messages]
     assert asked in ([0], [0, 1], [0, 2])
     values = {0: 1.0, 1: 4.0, 2: 4.0}
     groups = {p: {"adversary": update(values[p], 0).groups["adversary"]} for p in asked}
@@ -196,30 +195,33 @@ def test_draws_are_the_weights_of_a_gradient():
 
 def test_turns():
     federation = FederationConfig(rounds=2, updates_per_round=2, server_learning_rate=0.1, gradient_clients=7)
-    turns = gradient_turns(federation, MethodConfig(adversary_steps=2, closing_steps=0, decay=0.5))
+    exchanges = gradient_exchanges(federation, MethodConfig(adversary_steps=2, closing_steps=0, decay=0.5))
+    turns, rules = exchanges.turns, exchanges.rules
     assert [turn.phase for turn in turns] == ["adversary-gradient", "adversary-gradient", "hybrid-gradient"] * 4
     assert [turn.round for turn in turns] == [1] * 6 + [2] * 6
     assert {turn.draws for turn in turns} == {7}
     assert turns[0].sends == ("extractor", "adversary")
-    assert len({id(turn.rules["adversary"]) for turn in turns}) == 1  # one Adam
+    assert {turn.rules["adversary"] for turn in turns} == {"adversary"}  # one Adam
     steps = []
     for turn in turns[2::3]:
         before = arrays(0.0)
-        steps.append(-float(turn.rules["extractor"](before, [arrays(1.0)], [1])["w"][0]))
+        steps.append(-float(rules[turn.rules["extractor"]](before, [arrays(1.0)], [1])["w"][0]))
     assert steps == pytest.approx([0.1, 0.1, 0.1, 0.05], rel=1e-4)  # falls over the last half of the updates
-    assert [turn.phase for turn in weight_turns(FederationConfig(rounds=3), MethodConfig())] == ["local-training"] * 3
+    weights = weight_exchanges(FederationConfig(rounds=3), MethodConfig())
+    assert [turn.phase for turn in weights.turns] == ["local-training"] * 3
 
 
 def test_the_adversary_learns_more_while_the_extractor_comes_to_rest():
     federation = FederationConfig(rounds=2, updates_per_round=3)
-    turns = gradient_turns(federation, MethodConfig(adversary_steps=1, closing_steps=2, decay=0.4, drop=0.5))
+    exchanges = gradient_exchanges(federation, MethodConfig(adversary_steps=1, closing_steps=2, decay=0.4, drop=0.5))
+    turns = exchanges.turns
     counts = [len(list(run)) for alone, run in groupby(turns, lambda t: t.phase == "adversary-gradient") if alone]
     assert counts == [1, 1, 1, 1, 3, 3]  # of 6 updates the step size falls in the last two
     assert [turn.round for turn in turns] == [1] * 6 + [2] * (2 + 2 * 4)
     rates = []
     for turn in turns:
         before = arrays(0.0)
-        rates.append(-float(turn.rules["adversary"](before, [arrays(1.0)], [1])["w"][0]))
+        rates.append(-float(exchanges.rules[turn.rules["adversary"]](before, [arrays(1.0)], [1])["w"][0]))
     # its own step size falls to a tenth after half of the updates, however many steps those have
     assert rates == pytest.approx([0.002] * 6 + [0.0002] * 10, rel=1e-3)
 

@@ -285,6 +285,9 @@ def test_damaged_official_files(dataset, damage, why, call, tmp_path):
         (["--dataset", "avatars", "--private", "colour,background,position"], "leaves no task", "audit"),
         (["--dataset", "avatars", "--records", "1"], "fewer than two people", "held out"),
         (["--dataset", "adult", "--private", "income,marital-status,education,occupation"], "leaves no task", "audit"),
+        (["--dataset", "german-credit", "--private", "race"], "'race'", "choose from checking-account"),
+        (["--dataset", "bank-marketing", "--tasks", "income"], "'income'", "choose one of deposit"),
+        (["--dataset", "oulad", "--private", "final_result", "--tasks", "pass"], "'pass'", "name another"),
         ([*TABLE, "--private", "one"], "'one' has a single value", "nothing to learn"),
         ([*TABLE, "--tasks", "sex"], "'sex' is named twice", "or none"),
         ([*TABLE, "--clients", "41"], "41 clients", "only 32 records"),
@@ -298,7 +301,14 @@ def test_data_sets_that_come_along_and_a_table(flags, wrong, allowed, call):
 
 def test_every_data_set_is_tried():
     mentioned = {word for rows in (*TABLES.values(), BAD_FLAGS) for flags, *_ in rows for word in flags}
-    assert set(DATASETS) <= mentioned | set(DAMAGE) | {"digits", "names", "adult"}
+    assert set(DATASETS) <= mentioned | set(DAMAGE) | {
+        "digits",
+        "names",
+        "adult",
+        "german-credit",
+        "bank-marketing",
+        "oulad",
+    }
 
 
 @pytest.mark.parametrize("name", ["audit", "benchmark", "partitions", "updates"])

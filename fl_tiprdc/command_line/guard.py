@@ -26,13 +26,16 @@ def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     A notice about a person's data is one line too, said once.
     """
     show = warnings.formatwarning
+    said: set[str] = set()
 
     def short(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> str:
-        return (
-            f"note: {one_line(message)}\n"
-            if issubclass(category, DataNotice)
-            else show(message, category, *rest, **named)
-        )
+        if not issubclass(category, DataNotice):
+            return show(message, category, *rest, **named)
+        line = f"note: {one_line(message)}\n"
+        if line in said:  # a table that is read again; Python's own memory of warnings ends with every catch_warnings
+            return ""
+        said.add(line)
+        return line
 
     warnings.formatwarning = short
     try:

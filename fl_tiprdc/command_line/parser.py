@@ -1,6 +1,7 @@
 """The parser that all commands share, and readers of comma-separated values."""
 
 import argparse
+import csv
 import re
 import sys
 from collections.abc import Sequence
@@ -99,8 +100,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Comma-separated words."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    """Return comma-separated words; one that has a comma stands in quotes, as in a CSV file: '"income, total",sex'."""
+    (parts,) = csv.reader([text.replace("\n", " ")], skipinitialspace=True) if text.strip() else ([],)
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def some_words(text: str, flag: str) -> tuple[str, ...]:

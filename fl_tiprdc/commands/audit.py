@@ -42,6 +42,7 @@ from fl_tiprdc.evaluation.published import (
     summarize_published,
 )
 from fl_tiprdc.evaluation.published_codes import certify_published, published_risk
+from fl_tiprdc.evaluation.record_keys import KEYS
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.run_folder import called, finish, git_commit, prepare
 from fl_tiprdc.report.exact_figure import exact_figure
@@ -169,8 +170,9 @@ def read_audit(parsed: argparse.Namespace, config: AuditConfig, stages: Stages) 
     if parsed.participant is not None and not parsed.participant.strip():
         raise InputError(f"--participant '{parsed.participant}': name a column, or leave the flag out")
     with stages.stage("read", 1) as ticker:
-        labels = read_table(parsed.labels)
-        raw = read_table(parsed.raw) if parsed.raw is not None else None
+        used = (*KEYS, *private, *tasks, (parsed.participant or "").strip()) if private else None
+        labels = read_table(parsed.labels, wanted=used)
+        raw = read_table(parsed.raw, wanted=KEYS) if parsed.raw is not None else None
         publication = read_publication(parsed.publication, ticker.of)
         audited = prepare_audit(publication, labels, private, tasks, (parsed.participant or "").strip(), share, raw)
     check_ladders(named_ladders(config.known), audited.columns)

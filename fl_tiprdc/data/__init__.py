@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.adult import load_adult
 from fl_tiprdc.data.avatars import load_avatars
+from fl_tiprdc.data.bank_marketing import load_bank_marketing
 from fl_tiprdc.data.celeba import load_celeba
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.dial import load_dial
 from fl_tiprdc.data.digits import load_digits
+from fl_tiprdc.data.german_credit import load_german_credit
 from fl_tiprdc.data.lfw import load_lfw
 from fl_tiprdc.data.names import load_names
+from fl_tiprdc.data.oulad import load_oulad
 from fl_tiprdc.data.own_table import load_table
 from fl_tiprdc.data.utkface import load_utkface
 from fl_tiprdc.errors import choose
@@ -32,6 +35,9 @@ class Source:
 
 DATASETS: Mapping[str, Source] = {
     "adult": Source(load_adult, ("sex",)),
+    "german-credit": Source(load_german_credit, ("sex",)),
+    "bank-marketing": Source(load_bank_marketing, ("marital",)),
+    "oulad": Source(load_oulad, ("gender",)),
     "celeba": Source(load_celeba, ("Male",)),
     "lfw": Source(load_lfw, ("Male",)),
     "utkface": Source(load_utkface, ("gender",)),

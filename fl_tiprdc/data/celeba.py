@@ -11,13 +11,15 @@ from fl_tiprdc.errors import InputError
 
 ORIGIN = "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 ATTRIBUTES, PARTITION, IDENTITIES = "list_attr_celeba.txt", "list_eval_partition.txt", "identity_CelebA.txt"
-IMAGES = "img_align_celeba"
+IMAGES = ("img_align_celeba",)
 TASKS = ("Smiling", "Gray_Hair", "Young", "Wearing_Lipstick")
 CODES = {"-1": 0, "1": 1}
 
 
 def load_celeba(config: DataConfig, private: Sequence[str], held_out: float) -> Population:
     """Load CelebA from `config.root`, which holds the three text files and the folder `img_align_celeba`.
+
+    They may be in folders below it, such as the official Anno, Eval and Img, or img_align_celeba/img_align_celeba.
 
     x is [n, 3, height, width] uint8, 64 x 64 unless `config.size` says otherwise; a participant is an identity.
     The official partition is checked, not used: here the people who are held out are drawn.
@@ -38,7 +40,7 @@ def load_celeba(config: DataConfig, private: Sequence[str], held_out: float) -> 
     tasks = choose_tasks("celeba", config, private, attributes, TASKS)
     wanted = tuple(dict.fromkeys((*private, *tasks)))
     if len(lines) - 2 != int(lines[0]):
-        path = folder.root / ATTRIBUTES
+        path = folder.path(ATTRIBUTES)
         raise InputError(f"celeba: '{path}' says {int(lines[0])} images in line 1, but lists {len(lines) - 2}")
 
     columns = [attributes.index(name) + 1 for name in wanted]
@@ -56,7 +58,7 @@ def load_celeba(config: DataConfig, private: Sequence[str], held_out: float) -> 
 
     paths = folder.images(IMAGES, names)
     if max(_numbers(folder, PARTITION, names), default=0) > 2:
-        raise InputError(f"celeba: '{folder.root / PARTITION}' has a part above 2 (0 train, 1 validation, 2 test)")
+        raise InputError(f"celeba: '{folder.path(PARTITION)}' has a part above 2 (0 train, 1 validation, 2 test)")
     people = np.array(_numbers(folder, IDENTITIES, names), dtype=np.int64)
     by_name = dict(zip(wanted, flags.T.copy(), strict=True))
     return flagged_image_population(paths, by_name, private, tasks, people, held_out, config)
@@ -74,7 +76,7 @@ def _numbers(folder: OfficialFolder, file: str, names: Sequence[str]) -> list[in
         if len(fields) != 2 or not fields[1].isdecimal():
             raise folder.wrong(file, row + 1, f"expected an image and a number, found '{line[:60]}'")
         numbers[fields[0]] = int(fields[1])
-    path = folder.root / file
+    path = folder.path(file)
     for name in names:
         if name not in numbers:
             raise InputError(f"celeba: '{path}' lacks image '{name}' of {ATTRIBUTES}")

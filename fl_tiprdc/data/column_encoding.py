@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fl_tiprdc.data.column_values import as_number, as_text
+from fl_tiprdc.data.column_values import as_number, as_text, without_words
 from fl_tiprdc.data.crowd import Column, Floats
 from fl_tiprdc.errors import InputError
 
@@ -61,7 +61,7 @@ def _categorical(name: str, values: npt.NDArray[np.str_], missing_in: str = "") 
 
 
 def _texts(values: pd.Series) -> npt.NDArray[np.str_]:
-    text = as_text(values)
+    text = without_words(as_text(values))
     return text.where(text.notna(), MISSING).to_numpy().astype(str)
 
 
@@ -100,4 +100,10 @@ def require_columns(frame: pd.DataFrame, names: Sequence[str], what: str) -> Non
     """
     for name in names:
         if name not in frame.columns:
-            raise InputError(f"unknown {what} '{name}': choose from {', '.join(map(str, frame.columns))}")
+            raise InputError(f"unknown {what} '{name}': choose from {', '.join(map(_quoted, frame.columns))}")
+
+
+def _quoted(name: object) -> str:
+    """Return a column's name as it is written between commas: in quotes if it has a comma."""
+    text = str(name)
+    return '"' + text.replace('"', '""') + '"' if "," in text else text

@@ -5,9 +5,11 @@ import decimal
 import numpy as np
 import pandas as pd
 
+from fl_tiprdc.data.number_texts import ISO_DATE, read_numbers
 from fl_tiprdc.errors import InputError
 
-ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?"
+# in files of text these mean missing among numbers and in x, and may be the name of a class
+WORDS_FOR_NOTHING = ("None", "NA", "N/A", "n/a", "NULL", "null")
 
 
 def as_number(name: str, values: pd.Series) -> pd.Series:
@@ -23,9 +25,14 @@ def as_number(name: str, values: pd.Series) -> pd.Series:
         return as_number(name, dates)
     else:
         number = pd.to_numeric(values.astype(object).where(values.notna(), None), errors="coerce")
-        wrong = found[number[found.index].isna()]
-        if len(wrong):
-            raise InputError(f"column '{name}' cannot be numbers: it has '{wrong.iloc[0]}'")
+        if number[found.index].isna().any():
+            reading = read_numbers(as_text(values))
+            if len(reading.strays):
+                raise InputError(
+                    f"column '{name}' cannot be numbers: it has '{reading.strays.index[0]}'; words that mean missing "
+                    "are listed in data.missing"
+                )
+            number = reading.values
     array = number.to_numpy(np.float64, na_value=np.nan)
     return pd.Series(np.where(np.isfinite(array), array, np.nan), index=values.index)
 
@@ -51,6 +58,12 @@ def as_text(values: pd.Series) -> pd.Series:
     out = np.full(len(values), None, dtype=object)
     out[present] = text
     return pd.Series(out, index=values.index, dtype=object)
+
+
+def without_words(text: pd.Series) -> pd.Series:
+    """Return texts of x with `WORDS_FOR_NOTHING` as missing."""
+    words = text.isin(WORDS_FOR_NOTHING)
+    return text.mask(words, None) if words.any() else text
 
 
 def is_number(values: pd.Series) -> bool:

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from fl_tiprdc.data.column_encoding import encode_frame, require_columns
-from fl_tiprdc.data.column_values import as_number, as_text
+from fl_tiprdc.data.column_values import as_number, as_text, is_number, without_words
 from fl_tiprdc.data.crowd import Attribute, Description, Ints, Records
+from fl_tiprdc.data.number_texts import number_columns
 from fl_tiprdc.data.population import OTHER
 from fl_tiprdc.errors import InputError
 
@@ -16,7 +17,7 @@ SPLIT = r"<= (\S+)"  # the lower class of numbers that were split at a median, a
 
 
 def records_of(frame: pd.DataFrame, description: Description) -> Records:
-    """The rows that have all private values, as records.
+    """The rows that have all private values, as records; numbers are read as `load_table` reads them, with a notice.
 
     Raises:
         InputError: a column is missing, no row is left, or a private value is none of the description's; it names the
@@ -26,6 +27,13 @@ def records_of(frame: pd.DataFrame, description: Description) -> Records:
         raise InputError(f"the description is of a {description.modality}, not of a table")
     names = [attribute.name for attribute in description.attributes]
     require_columns(frame, names, "private attribute")
+    numeric = [column.name for column in description.columns if column.kind == "numeric"]
+    texts = {
+        name: without_words(as_text(frame[name]))
+        for name in numeric
+        if name in frame.columns and not is_number(frame[name])
+    }
+    frame = frame.assign(**number_columns(texts))
     whole = frame[frame[names].notna().all(axis=1)].reset_index(drop=True)
     if whole.empty:
         raise InputError(f"no row has a value in each of {', '.join(names)}")

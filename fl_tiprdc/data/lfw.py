@@ -16,12 +16,15 @@ ORIGIN = (
     "http://vis-www.cs.umass.edu/lfw/ (images) and "
     "http://www.cs.columbia.edu/CAVE/databases/pubfig/download/lfw_attributes.txt"
 )
-SCORES, IMAGES = "lfw_attributes.txt", "lfw"
+SCORES = "lfw_attributes.txt"
+IMAGES = ("lfw", "lfw_funneled", "lfw-funneled", "lfw-deepfunneled", "lfw_deepfunneled")
 TASKS = ("Smiling", "Eyeglasses", "Youth", "Black_Hair")
 
 
 def load_lfw(config: DataConfig, private: Sequence[str], held_out: float) -> Population:
     """Load LFW from `config.root`, which holds `lfw_attributes.txt` and `lfw/NAME/NAME_0001.jpg`.
+
+    The folder with the images may have any name of `IMAGES`, and they may be in folders below the root.
 
     An attribute is present where its score is above 0. Names of attributes are written with _ for a space, as
     those of folders are. x is [n, 3, height, width] uint8, 64 x 64 unless `config.size` says otherwise.

@@ -1,7 +1,7 @@
 """What the loaders of official data sets share: finding and reading their files, choosing tasks, sampling people."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,14 @@ from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.seeding import numpy_generator
 
 IMAGE_SIZE = (64, 64)  # height and width that a CPU trains on; the papers keep CelebA's 218 x 178
+DEPTH = 4  # folders are looked for in the root and so many levels below it, less one
+ARCHIVES = (".zip", ".7z", ".tar", ".tgz", ".tar.gz")
 FLAGS = ("no", "yes")  # the classes of a private yes-or-no attribute
 
 
 @dataclass(frozen=True)
 class OfficialFolder:
-    """The folder with a data set's official files.
+    """The folder with a data set's official files, or with the folders that its archives unpack to.
 
     Attributes:
         dataset: name of the data set.
@@ -48,17 +50,46 @@ class OfficialFolder:
             raise InputError(f"{dataset}: '{config.root}' (--data-root) is no folder; get the data set from {origin}")
         return cls(dataset, origin, config.root)
 
+    def path(self, name: str) -> Path:
+        """Return where a file or folder is: in the root, else in the first folder below it that has it.
+
+        The path in the root if it is nowhere.
+        """
+        places = (place / name for depth in range(DEPTH) for place in self._folders(depth))
+        return next((place for place in places if place.exists()), self.root / name)
+
+    def _folders(self, depth: int) -> list[Path]:
+        """Return the folders `depth` levels below the root, in order."""
+        return sorted(path for path in self.root.glob("*/" * depth) if path.is_dir()) if depth else [self.root]
+
+    def _named(self, names: Sequence[str]) -> Iterator[Path]:
+        """Yield the folders with one of these names, the highest first."""
+        for depth in range(DEPTH):
+            for place in self._folders(depth):
+                yield from (place / name for name in names if (place / name).is_dir())
+
+    def missing(self, what: str) -> InputError:
+        """An InputError for files that are nowhere; it names archives that only have to be unpacked."""
+        archives = [path for depth in range(DEPTH) for path in self._archives(depth)]
+        hint = f"unpack '{archives[0]}', or " if archives else ""
+        return InputError(f"{self.dataset}: {what}; {hint}get the data set from {self.origin}")
+
+    def _archives(self, depth: int) -> list[Path]:
+        return sorted(path for path in self.root.glob("*/" * depth + "*") if path.name.lower().endswith(ARCHIVES))
+
     def lines(self, name: str) -> list[str]:
         """The lines of a text file, without their ends.
 
         Raises:
             InputError: the file is missing or can't be read.
         """
-        path = self.root / name
+        path = self.path(name)
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            raise InputError(f"{self.dataset}: '{path}' is missing; get the data set from {self.origin}") from None
+            other = self.path(Path(name).with_suffix(".csv").name)
+            aside = f" ('{other}' is not the official file)" if other.exists() else ""
+            raise self.missing(f"'{path}' is missing{aside}") from None
         except OSError as error:
             raise InputError(f"{self.dataset}: cannot read '{path}': {error.strerror}") from None
         # not splitlines: a vocabulary may hold any other line separator of Unicode as a word
@@ -69,32 +100,45 @@ class OfficialFolder:
 
     def wrong(self, name: str, number: int, problem: str) -> InputError:
         """An InputError for line `number` (from 1) of a file."""
-        return InputError(f"{self.dataset}: '{self.root / name}', line {number}: {problem}")
+        return InputError(f"{self.dataset}: '{self.path(name)}', line {number}: {problem}")
 
-    def images(self, folder: str, names: Sequence[str]) -> list[Path]:
-        """The paths of the images `names` (with / between folders) below `folder`.
+    def images(self, folders: Sequence[str], names: Sequence[str]) -> list[Path]:
+        """Return the paths of the images `names` (with / between folders).
+
+        Args:
+            folders: names that the folder with the images may have. Of those that there are, the one that holds most of
+                the images counts: archives often unpack to a folder in a folder of the same name.
+            names: of the images.
 
         Raises:
             InputError: the folder or an image is missing, or an image is named twice.
         """
-        base = self.root / folder
-        if not base.is_dir():
-            raise InputError(f"{self.dataset}: folder '{base}' is missing; get the data set from {self.origin}")
         (twice, count), *_ = Counter(names).most_common(1) or [("", 1)]
         if count > 1:
             raise InputError(f"{self.dataset}: image '{twice}' is listed {count} times")
-        # one listing of a folder instead of a look at each of its files
-        present: set[str] = set()
-        for parent in {name.rpartition("/")[0] for name in names}:
-            if (base / parent).is_dir():
-                present.update(f"{parent}/{path.name}" if parent else path.name for path in (base / parent).iterdir())
-        missing = [name for name in names if name not in present]
+        base, most = None, -1
+        for folder in self._named(folders):
+            present = _listing(folder, names)
+            if len(present) > most:
+                base, most, missing = folder, len(present), [name for name in names if name not in present]
+            if most == len(names):
+                break
+        if base is None:
+            raise self.missing(f"folder '{self.root / folders[0]}' is missing")
         if missing:
-            raise InputError(
-                f"{self.dataset}: {len(missing)} of {len(names)} listed images are missing, the first is "
-                f"'{base / missing[0]}'; get the data set from {self.origin}"
+            raise self.missing(
+                f"{len(missing)} of {len(names)} listed images are missing, the first is '{base / missing[0]}'"
             )
         return [base / name for name in names]
+
+
+def _listing(base: Path, names: Sequence[str]) -> set[str]:
+    """Return those of the images that are in a folder; one listing of it instead of a look at each of its files."""
+    present: set[str] = set()
+    for parent in {name.rpartition("/")[0] for name in names}:
+        if (base / parent).is_dir():
+            present.update(f"{parent}/{path.name}" if parent else path.name for path in (base / parent).iterdir())
+    return present.intersection(names)
 
 
 def choose_tasks(

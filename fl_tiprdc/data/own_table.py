@@ -1,8 +1,8 @@
 """Anybody's table: a CSV or Parquet file, with some columns to hide and some to predict."""
 
 import csv
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,78 +11,98 @@ import pandas as pd
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.attributes import drawn_rows
+from fl_tiprdc.data.class_spellings import spelt_alike, unite_spellings
 from fl_tiprdc.data.column_encoding import require_columns
-from fl_tiprdc.data.column_values import as_number, as_text, is_number
-from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.column_values import WORDS_FOR_NOTHING, as_number, as_text, is_number, without_words
+from fl_tiprdc.data.crowd import Ints, Population
+from fl_tiprdc.data.csv_file import NAMELESS, read_csv, unrepeated
+from fl_tiprdc.data.notices import DataNotice as DataNotice
+from fl_tiprdc.data.notices import count_rows, give_notice
+from fl_tiprdc.data.number_texts import has_codes, number_columns, read_numbers
 from fl_tiprdc.data.population import encode_private, hold_out
 from fl_tiprdc.data.table import Table, encode
+from fl_tiprdc.data.telling_columns import leave_out_copies
 from fl_tiprdc.errors import InputError
 
 MANY = 100  # values of a category that takes part without being asked for
 MOST = 1000  # values of any category: each takes a column of x
-NAMELESS = "(column"  # with its number: a column without a name, such as the index that pandas writes
 FEW = 10  # numbers with at most that many values are classes as labels; others are split at the median
-
-
-class DataNotice(UserWarning):
-    """Something in a person's data was left out or changed, and how to have it otherwise."""
-
-
-def _notice(text: str) -> None:
-    warnings.warn(text, DataNotice, stacklevel=2)
+# whole numbers may be identifiers if all of that many are different, or that share of that many
+ALL_OF, NEARLY_ALL, OF = 20, 0.9, 200
+CALLED_IDENTIFIER = {
+    "id",
+    "ids",
+    "uid",
+    "uuid",
+    "guid",
+    "key",
+    "identifier",
+    "nr",
+    "no",
+    "number",
+    "index",
+    "row",
+    "ssn",
+}
 
 
 # ---- reading
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        header = [name.strip() for name in next(csv.reader(file, skipinitialspace=True), [])]
-    if not header:
-        raise pd.errors.EmptyDataError
-    if len(header) == 1 and any(sign in header[0] for sign in ";\t"):
-        raise InputError(f"table '{path}' has one column, '{header[0]}': its values must have commas between them")
-    _no_repeats(path, header)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
-        frame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, index_col=False, low_memory=False)
-    frame.columns = pd.Index([name or f"{NAMELESS} {i})" for i, name in enumerate(header, 1)])
-    return frame
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(
+    path: Path, missing: Collection[str], wanted: Collection[str] | None, categories: Collection[str]
+) -> pd.DataFrame:
     import pyarrow.parquet as parquet
 
-    _no_repeats(path, [str(name) for name in parquet.read_schema(path).names])
-    frame = pd.read_parquet(path)
+    names = [str(name) for name in parquet.read_schema(path).names]
+    kept = unrepeated(path, names, wanted)
+    frame = (
+        pd.read_parquet(path) if len(kept) == len(names) else parquet.ParquetFile(path).read().select(kept).to_pandas()
+    )
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()  # a named index is a column like others
     frame.columns = frame.columns.map(str)
-    return frame.reset_index(drop=True)
+    frame = frame.reset_index(drop=True)
+    for name in frame.columns if missing else ():
+        frame[name] = _without_words(frame[name], missing, as_numbers=name not in categories)
+    return frame
 
 
-def _no_repeats(path: Path, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"table '{path}' has two columns '{name}': give each a name of its own")
+def _without_words(values: pd.Series, missing: Collection[str], as_numbers: bool) -> pd.Series:
+    """Return texts without the words that mean missing, as numbers if numbers are left; other columns as they are."""
+    text = as_text(values)
+    words = text.isin(list(missing))
+    if not words.any():
+        return values
+    left = text.mask(words, None)
+    reading = read_numbers(left)
+    return reading.values if as_numbers and not len(reading.strays) and not has_codes(left) else left
 
 
-READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {".csv": _read_csv, ".parquet": _read_parquet}
+Reader = Callable[[Path, Collection[str], Collection[str] | None, Collection[str]], pd.DataFrame]
+READERS: Mapping[str, Reader] = {".csv": read_csv, ".parquet": _read_parquet, ".tsv": read_csv, ".txt": read_csv}
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a file as it is; in a CSV, empty cells and the usual words for nothing (NA, null, NaN, ...) are missing.
+def read_table(
+    path: Path, missing: Collection[str] = (), wanted: Collection[str] | None = None, categories: Collection[str] = ()
+) -> pd.DataFrame:
+    """Read a file as it is, infinite numbers as missing; see `read_csv` for what is done about a CSV file.
 
-    Infinite numbers are missing too.
+    Args:
+        path: the file.
+        missing: words that mean missing, besides empty cells and what programs write for no number (NaN, #N/A, ...).
+        wanted: columns that will be used, each of which must be there once; None: all. Others that share a name are
+            left out with a notice.
+        categories: columns that are no numbers, whatever their values are.
 
     Raises:
-        InputError: the file is missing, unreadable, empty, neither .csv nor .parquet, or repeats a column's name.
+        InputError: the file is missing, unreadable, empty, of an unknown kind, or repeats the name of a wanted column.
     """
     if path.suffix.lower() not in READERS:
         raise InputError(f"table '{path}' is of an unknown kind: name a file that ends in {' or '.join(READERS)}")
     try:
-        path.open("rb").close()  # so that both readers fail in the same words
-        frame = READERS[path.suffix.lower()](path)
+        path.open("rb").close()  # so that all readers fail in the same words
+        frame = READERS[path.suffix.lower()](path, missing, wanted, categories)
     except InputError:
         raise
     except pd.errors.EmptyDataError:
@@ -90,7 +110,7 @@ def read_table(path: Path) -> pd.DataFrame:
     except OSError as error:
         why = error.strerror or str(error).splitlines()[0]  # those of pyarrow have no strerror
         raise InputError(f"cannot read table '{path}': {why}") from None
-    except (ValueError, csv.Error, pd.errors.ParserWarning) as error:  # parsers' errors; pyarrow's are ValueErrors
+    except (ValueError, csv.Error) as error:  # parsers' errors; pyarrow's are ValueErrors
         why = str(error).strip().splitlines()[0]
         raise InputError(f"cannot read table '{path}': {why}") from None
     if frame.empty:
@@ -107,64 +127,172 @@ def read_table(path: Path) -> pd.DataFrame:
 # ---- kinds of columns
 
 
-def _is_numbering(values: pd.Series) -> bool:
-    """Whether a column merely counts the rows: whole numbers, each once, without gap or without a name."""
-    if not pd.api.types.is_integer_dtype(values) or values.hasnans or len(values) < 3:
+def _matches_people(values: pd.Series, people: Ints) -> bool:
+    """Return whether each of more than `FEW` people has one value, which nobody else has."""
+    pairs = pd.DataFrame({"value": values.to_numpy(), "person": people}).drop_duplicates()
+    return bool(len(pairs) == len(np.unique(people)) > FEW and pairs["value"].is_unique)
+
+
+def _identifier(name: str, values: pd.Series, people: Ints) -> str:
+    """Return why whole numbers, different in all rows or for all people, are an identifier; "": they are none."""
+    if not pd.api.types.is_numeric_dtype(values) or values.nunique() < 3 or (values.dropna() % 1 != 0).any():
+        return ""
+    if not values.dropna().is_unique and not _matches_people(values, people):
+        return ""
+    gapless = int(values.max()) - int(values.min()) == values.nunique() - 1
+    if (gapless and not values.hasnans) or name.startswith(NAMELESS):
+        return "numbers the rows"
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    if CALLED_IDENTIFIER & {word.lower() for word in words}:
+        return "different for all"
+    return ""
+
+
+def _maybe_identifier(values: pd.Series) -> bool:
+    """Return whether whole numbers differ in so many rows that they may be identifiers."""
+    present = values.dropna()
+    if not pd.api.types.is_numeric_dtype(present) or (present % 1 != 0).any():
         return False
-    gapless = int(values.max()) - int(values.min()) == len(values) - 1
-    return bool(values.is_unique and (gapless or str(values.name).startswith(NAMELESS)))
+    different = present.nunique()
+    return bool(different == len(present) >= ALL_OF or (len(present) >= OF and different >= NEARLY_ALL * len(present)))
 
 
 # ---- the parts of the table
 
 
-def feature_columns(frame: pd.DataFrame, kinds: Mapping[str, str], known: np.ndarray) -> pd.DataFrame:
-    """The columns that become x: float64 numbers and texts; what cannot be used is left out with a notice."""
+def feature_columns(
+    frame: pd.DataFrame,
+    kinds: Mapping[str, str],
+    known: np.ndarray,
+    people: Ints | None = None,
+    unite: bool = False,
+    keep: str = 'set data.columns.NAME to "category" or "number"',
+) -> pd.DataFrame:
+    """Return the columns that become x: float64 numbers and texts; what cannot be used is left out with a notice.
+
+    Args:
+        frame: the columns.
+        kinds: kinds of columns, where their values don't tell them.
+        known: [n] bool, true for contributors.
+        people: [n] whose record a row is; None: every row is a person.
+        unite: whether categories that differ in case, spaces or a final dot only are one.
+        keep: how to keep a column that would be left out, in the words of the notice.
+
+    Raises:
+        InputError: a column that must be numbers has something else, or a category too many values.
+    """
+    people = np.arange(len(frame)) if people is None else people
+    texts = {
+        str(name): without_words(as_text(frame[name]))
+        for name in frame.columns
+        if kinds.get(name, "") != "number" and (kinds.get(name) == "category" or not is_number(frame[name]))
+    }
+    numbers = number_columns({name: text for name, text in texts.items() if name not in kinds})
     kept: dict[str, pd.Series] = {}
     crowded: list[str] = []
+    doubtful: list[str] = []
     for name in frame.columns:
-        values, kind = frame[name], kinds.get(name, "")
+        values, kind = numbers.get(name, frame[name]), kinds.get(name, "")
         if kind == "ignore":
             continue
         if kind == "number" or (not kind and is_number(values)):
-            if not kind and _is_numbering(values):
-                crowded.append(f"'{name}' (numbers the rows)")
+            why = "" if kind else _identifier(name, values, people)
+            if why:
+                crowded.append(f"'{name}' ({why})")
             else:
                 kept[name] = as_number(name, values)
+                doubtful += [f"'{name}'"] if not kind and _maybe_identifier(values) else []
             continue
-        text = as_text(values)
+        text = unite_spellings(texts[name], known) if unite else texts[name]
         count = text[known].nunique()
         if kind == "category" and count > MOST:
             raise InputError(f"column '{name}' has {count} values: a category may have {MOST}; ignore it instead")
-        if not kind and (count > MANY or count > known.sum() / 2):
+        if not kind and (count > MANY or count > known.sum() / 2 or _matches_people(text, people)):
             crowded.append(f"'{name}' ({count} values)")
         else:
             kept[name] = text
     if crowded:
-        _notice(
-            f"left out, as identifiers or free text: {', '.join(crowded)}; "
-            'to keep one, set data.columns.NAME to "category" or "number"'
+        give_notice(f"left out, as identifiers or free text: {', '.join(crowded)}; to keep one, {keep}")
+    if doubtful:
+        give_notice(
+            f"whole numbers that differ in all or nearly all rows: {', '.join(doubtful)}; if one is an identifier, set "
+            'data.columns.NAME to "ignore"'
         )
     return pd.DataFrame(kept, index=frame.index)
 
 
-def label_values(name: str, values: pd.Series, kind: str, known: np.ndarray, what: str) -> pd.Series:
-    """A private attribute or a task, without missing values: text for classes, numbers to split at the median."""
+def label_values(
+    name: str, values: pd.Series, kind: str, known: np.ndarray, what: str, unite: bool = False
+) -> pd.Series:
+    """Return a private attribute or a task, without missing values: text for classes, numbers to split at the median.
+
+    A word that means nothing elsewhere, such as None, is a class here, and nobody who has it is left out; a notice
+    says so, and names classes that are spelt in several ways.
+
+    Args:
+        name: of the column.
+        values: [n], none of them missing.
+        kind: "number", "category", or "": their values tell.
+        known: [n] bool, true for contributors.
+        what: "private attribute" or "task".
+        unite: whether classes that differ in case, spaces or a final dot only are one.
+
+    Raises:
+        InputError: there is a single value, more classes than can be told apart, or many numbers beside other values.
+    """
+    strays = ""
+    if not kind and not is_number(values) and not has_codes(as_text(values)):
+        reading = read_numbers(as_text(values))
+        if reading.forms and not len(reading.strays):
+            give_notice(f"{what} '{name}' is read as numbers: {reading.told}")
+            values = reading.values
+        elif reading.are_most and len(reading.strays):
+            strays = f"numbers, and {reading.told} rows"
+            if reading.values.nunique() > FEW:
+                raise InputError(
+                    f"{what} '{name}' has {strays}: list the words that mean missing in data.missing, such as "
+                    'missing = ["?"], or leave these cells empty; with data.columns.NAME = "category" all are classes'
+                )
     number = kind == "number" or (not kind and is_number(values))
     count = values[known].astype(str).nunique()
     if count < 2:
         raise InputError(f"{what} '{name}' has a single value, '{values[known].iloc[0]}': nothing to learn")
     if not number or (count <= FEW and kind != "number"):
-        if count > MANY:
-            raise InputError(f"{what} '{name}' has {count} values: at most {MANY} classes can be told apart")
-        return as_text(values)
+        return _class_names(f"{what} '{name}'", as_text(values), known, unite, strays)
     found = as_number(name, values)
     if count > 2:
         middle = found[known].median()
         if not (found[known] > middle).any():
             raise InputError(f"{what} '{name}' cannot be split: most of its values are {middle:g}, the largest")
-        _notice(f"{what} '{name}' has {count} different numbers: split at the median, {middle:g}")
+        give_notice(f"{what} '{name}' has {count} different numbers: split at the median, {middle:g}")
     return found
+
+
+def _class_names(what: str, text: pd.Series, known: np.ndarray, unite: bool, strays: str) -> pd.Series:
+    """Return the class of each row, with notices of classes that may be meant otherwise."""
+    alike = spelt_alike(text, known)
+    text = unite_spellings(text, known) if unite else text
+    count = text[known].nunique()
+    if count > MANY:
+        raise InputError(f"{what} has {count} values: at most {MANY} classes can be told apart")
+    if count < 2:
+        raise InputError(f"{what} has a single value, '{text.iloc[0]}', in several spellings: nothing to learn")
+    if strays:
+        give_notice(f"{what} has {strays}: all are classes; list words that mean missing in data.missing")
+    for word in WORDS_FOR_NOTHING:
+        rows = int((text == word).sum())
+        if rows:
+            give_notice(
+                f"'{word}' is a class of {what}, of {count_rows(rows)}; if it means missing, set "
+                f'data.missing = ["{word}"]'
+            )
+    if alike and not unite:
+        told = "; ".join(", ".join(f"'{value}'" for value in group) for group in alike.values())
+        give_notice(
+            f"classes of {what} that differ in case, spaces or a final dot only: {told}; to unite them, set "
+            "data.unite_spellings = true"
+        )
+    return text
 
 
 def _check_roles(frame: pd.DataFrame, config: DataConfig, private: Sequence[str]) -> None:
@@ -189,23 +317,13 @@ def _check_roles(frame: pd.DataFrame, config: DataConfig, private: Sequence[str]
 def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> Population:
     """Load a table: x [n, columns] float32 of all columns that are neither private, nor tasks, nor the participant.
 
-    Columns of numbers are standardised, all others are categories, one-hot. What a column is, its values tell:
-
-    - Numbers, true numbers in a Parquet file, are numbers; booleans are categories.
-    - Dates (of Parquet, or all texts like 2024-05-31 or 2024-05-31 12:00) are numbers: days since 1970, in UTC.
-      Dates in another spelling are texts, and as such mostly left out.
-    - A category of more than `MANY` values, or more values than half of the contributors' rows, is left out, and so
-      is a column that numbers the rows; a `DataNotice` names them.
-
-    `config.columns` overrides that, column by column. A missing number (or an infinite one) becomes the
-    contributors' median, beside a column that says that it was missing; a missing category is one of its own.
-
-    Private attributes and tasks are classes: texts, booleans, and numbers of at most `FEW` values. Numbers of more
-    are split at the contributors' median, with a notice. Values that fewer than 1 in 200 contributors' rows have
-    are merged. Rows where one of them, or the participant, is missing are left out, with a notice.
+    Columns of numbers are standardised, all others are categories, one-hot. What a column is, its values tell;
+    docs/data.md has the rules with their thresholds, and `config.columns` overrides them, column by column.
+    Whatever is left out or read in another way is named by a `DataNotice`.
 
     Args:
-        config: `file`, `tasks`, `participant` (empty: every row is a person), `columns`, `records`.
+        config: `file`, `tasks`, `participant` (empty: every row is a person), `columns`, `missing`,
+            `unite_spellings`, `records`.
         private: columns to hide.
         held_out: share of the people who contribute nothing.
 
@@ -215,11 +333,14 @@ def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> P
     """
     if config.file is None:
         raise InputError("name a table: --data FILE, a .csv or .parquet file")
-    frame = read_table(config.file)
-    _check_roles(frame, config, private)
-    frame = frame.iloc[drawn_rows(len(frame), config)]
     owner = [config.participant] if config.participant else []
     needed = [*private, *config.tasks, *owner]
+    categories = [name for name, kind in config.columns.items() if kind == "category"]
+    frame = read_table(config.file, config.missing, (*needed, *config.columns), categories)
+    _check_roles(frame, config, private)
+    frame = frame.iloc[drawn_rows(len(frame), config)]
+    for name in owner:
+        frame = frame.assign(**{name: frame[name].mask(frame[name].isin(WORDS_FOR_NOTHING))})
     frame = _complete(frame, needed)
     participant = np.arange(len(frame))
     if owner:
@@ -228,21 +349,19 @@ def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> P
         raise InputError("the table has fewer than two people: nobody could be held out")
     known = ~hold_out(participant, held_out)
     labels: dict[str, Any] = {
-        name: label_values(name, frame[name], config.columns.get(name, ""), known, what)
+        name: label_values(name, frame[name], config.columns.get(name, ""), known, what, config.unite_spellings)
         for what, names in (("private attribute", private), ("task", config.tasks))
         for name in names
     }
-    codes, _ = encode_private(pd.DataFrame({name: labels[name] for name in config.tasks}), known)
-    features = feature_columns(frame.drop(columns=needed), config.columns, known)
-    return encode(
-        Table(
-            features,
-            pd.DataFrame({name: labels[name] for name in private}),
-            {name: codes[:, i] for i, name in enumerate(config.tasks)},
-            participant,
-        ),
-        held_out,
+    hidden = pd.DataFrame({name: labels[name] for name in private})
+    predicted = pd.DataFrame({name: labels[name] for name in config.tasks})
+    codes, _ = encode_private(predicted, known)
+    features = feature_columns(
+        frame.drop(columns=needed), config.columns, known, participant, unite=config.unite_spellings
     )
+    features = leave_out_copies(features, hidden, predicted, known, config.columns)
+    tasks = {name: codes[:, i] for i, name in enumerate(config.tasks)}
+    return encode(Table(features, hidden, tasks, participant), held_out)
 
 
 def _complete(frame: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
@@ -254,5 +373,5 @@ def _complete(frame: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
         raise InputError(f"no row has a value in each of {', '.join(needed)}; most are missing in '{worst}'")
     if rows.any():
         where = ", ".join(f"'{name}' ({count})" for name, count in missing.sum().items() if count)
-        _notice(f"left out {rows.sum()} of {len(frame)} rows, where a value is missing: {where}")
+        give_notice(f"left out {rows.sum()} of {len(frame)} rows, where a value is missing: {where}")
     return frame[~rows].reset_index(drop=True)

@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the client's folder")
     parsed = parser.parse_args(arguments)
     description = read_description(parsed.description)
-    frame = read_table(parsed.table)
+    columns = [column.missing_in or column.name for column in description.columns]
+    frame = read_table(parsed.table, wanted=[*columns, *(attribute.name for attribute in description.attributes)])
     records = records_of(frame, description)
     write_own_store(parsed.output, records, description)
     left_out = len(frame) - len(records)

@@ -21,6 +21,7 @@ from fl_tiprdc.experiment.outcome import Outcome, release_folder
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.run_folder import called, git_commit
 from fl_tiprdc.extractor.card import Card, write_extractor
+from fl_tiprdc.models.networks import network_for
 from fl_tiprdc.release.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
 from fl_tiprdc.report.exact_figure import exact_figures
@@ -39,6 +40,11 @@ def _records(frame: pd.DataFrame) -> Any:
     return json.loads(frame.to_json(orient="records", double_precision=6))
 
 
+def _capacity(width: int, sigma: float) -> float | None:
+    """Bits that a representation can hold at most; None: without noise there is no limit."""
+    return round(capacity_bits(width, sigma), 2) if sigma else None
+
+
 def extractor_card(experiment: Experiment, outcome: Outcome, setting: str, point: Point) -> Card:
     """What is needed to use one of the run's extractors."""
     assert outcome.description is not None
@@ -51,7 +57,7 @@ def extractor_card(experiment: Experiment, outcome: Outcome, setting: str, point
         seed=point.seed,
         sigma=method.sigma(point.lam),
         method_config=method,
-        network=experiment.network,
+        network=network_for(outcome.description, experiment.network, method),
         description=outcome.description,
     )
 
@@ -89,11 +95,7 @@ def write_results(
         for (setting, method), group in points.groupby(["setting", "method"], sort=False)
     }
     capacity = {
-        method: {
-            f"{lam:g}": round(capacity_bits(outcome.representation, sigma), 2) if sigma else None
-            for lam in experiment.lambdas
-            for sigma in [config_.sigma(lam)]
-        }
+        method: {f"{lam:g}": _capacity(outcome.representation, config_.sigma(lam)) for lam in experiment.lambdas}
         for method in experiment.methods
         if (config_ := experiment.method_config(method)).channel and config_.coding is None
     }

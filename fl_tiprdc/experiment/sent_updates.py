@@ -15,7 +15,7 @@ from fl_tiprdc.experiment.progress import Ticker
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.server_app import Trained, train_point, turns_for
+from fl_tiprdc.federated.server_app import Trained, exchanges_for, train_point
 from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import Instruction
@@ -52,7 +52,7 @@ def shadow_crowd(population: Population, number: int, seed: int) -> Crowd:
 
 def snapshots(experiment: Experiment, store: ClientStore, point: Point) -> dict[str, tuple[GroupArrays, int]]:
     """Train by the real strategy: moment -> the server's arrays of all groups and the exchanges done."""
-    turns = turns_for(experiment, point.method)
+    turns = exchanges_for(experiment, point.method).turns
     middle = [i + 1 for i, turn in enumerate(turns) if turn.round == max(1, experiment.federation.rounds // 2)][-1]
     numbers = {"start": 0, "middle": middle, "end": len(turns)}
 

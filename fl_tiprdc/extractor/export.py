@@ -12,7 +12,7 @@ made for simulations, not for secrets: a device that publishes should give it.
 
 `private` is the joint class of a record's private labels, `release.codes.joint_classes`; of a single attribute its
 position in the classes. `uniform` is a number between 0 and 1: what `scipy.special.ndtr` makes of the normal draw of
-`CodedRelease`. ONNX Runtime has no such function in float64.
+`CodedRelease`. ONNX Runtime has no such function in float64. `graph_inputs` makes all of them.
 
 Codes are decided in float64, as `Codes.draw` does. What comes before, the extractor, computes in float32, and another
 program may round its sums otherwise in the last bit. A draw that falls on a threshold to within that rounding gets the
@@ -21,22 +21,27 @@ code beside it: none of 16,000 records in the tests, which allow one in a thousa
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
+from scipy.special import ndtr
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fl_tiprdc.data.crowd import TYPES
+from fl_tiprdc.data.crowd import X as RecordArrays
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.released import ChannelModule, Extractor
 from fl_tiprdc.release.channel import release
-from fl_tiprdc.release.codes import Codes
+from fl_tiprdc.release.codes import Codes, joint_classes
+from fl_tiprdc.release.noise import fresh_noise
+from fl_tiprdc.release.release import one_draw_each
 
 OPSET = 18
 X, PRIVATE, NOISE, UNIFORM = "x", "private", "noise", "uniform"  # inputs
@@ -230,3 +235,34 @@ def save_onnx(extractor: Extractor, path: str | Path, draws: bool = False) -> No
         )
         assert program is not None
         program.save(str(path), external_data=False)
+
+
+def graph_inputs(
+    extractor: Extractor,
+    x: RecordArrays | pd.DataFrame,
+    private: pd.DataFrame | npt.NDArray[Any] | Sequence[Any] | None = None,
+    *,
+    key: bytes | int | None = None,
+) -> dict[str, npt.NDArray[Any]]:
+    """Return what a graph without draws of its own takes for some records, by the names of its inputs.
+
+    Args:
+        extractor: what the graph was made of.
+        x: records, see `Extractor.encode`.
+        private: their private labels, see `Extractor.transform`.
+        key: as of `Extractor.transform`, whose release the graph then gives. None: fresh randomness.
+
+    Raises:
+        InputError: x doesn't fit, or private labels are needed and missing.
+    """
+    encoded, labels = extractor.encode_with_private(x, private)
+    records = np.asarray(encoded[:])
+    draws = fresh_noise if key is None else extractor.draws(key)
+    inputs: dict[str, npt.NDArray[Any]] = {X: records}
+    if extractor.codes is None:
+        return {**inputs, NOISE: draws(records, extractor.d)} if extractor.module.channel else inputs
+    if extractor.codes.sees_private:
+        if labels is None:
+            raise InputError("this graph looks at the private attribute: give each record's private label too")
+        inputs[PRIVATE] = joint_classes(labels, extractor.description.classes)
+    return {**inputs, UNIFORM: ndtr(one_draw_each(records, draws).astype(np.float64))}

@@ -180,6 +180,26 @@ class Extractor:
             return x
         return _as_type(x, description)
 
+    def encode_with_private(
+        self, x: X | pd.DataFrame, private: pd.DataFrame | npt.NDArray[Any] | Sequence[Any] | None = None
+    ) -> tuple[X, Ints | None]:
+        """Return records as the networks take them, and their private labels as positions in the classes.
+
+        Args:
+            x: records, see `encode`.
+            private: their private labels, see `private_labels`; a release that looks at them takes them from x where
+                that is a data frame. None: none.
+
+        Raises:
+            InputError: as `encode` and `private_labels`, or there are not as many labels as records.
+        """
+        if private is None and isinstance(x, pd.DataFrame) and self.release.sees_private:
+            private = x
+        encoded, labels = self.encode(x), self.private_labels(private)
+        if labels is not None and len(labels) != len(encoded):
+            raise InputError(f"there are {len(labels)} private labels for {len(encoded)} records")
+        return encoded, labels
+
     def transform(
         self,
         x: X | pd.DataFrame,
@@ -230,16 +250,12 @@ class Extractor:
     ) -> Released:
         if key is not None and generator is not None:
             raise ValueError("give a key or a generator, not both")
-        if private is None and isinstance(x, pd.DataFrame) and self.release.sees_private:
-            private = x
         draws: Draws = fresh_noise
         if key is not None:
             draws = self.draws(key)
         if generator is not None:
             draws = draws_from(generator)
-        encoded, labels = self.encode(x), self.private_labels(private)
-        if labels is not None and len(labels) != len(encoded):
-            raise InputError(f"there are {len(labels)} private labels for {len(encoded)} records")
+        encoded, labels = self.encode_with_private(x, private)
         return self.release.apply(encoded, labels, draws)
 
     def draws(self, key: bytes | int) -> Draws:

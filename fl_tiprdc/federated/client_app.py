@@ -13,14 +13,16 @@ from flwr.clientapp.typing import Mod
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
-from fl_tiprdc.federated.local_work import publication_of
-from fl_tiprdc.federated.masked_work import answer_train, ledger_of, member_of
-from fl_tiprdc.secagg.messages import KEY, OPENING, SESSION, OpenRequest, SecureWork, Session
+from fl_tiprdc.federated.local_work import perform, publication_of
+from fl_tiprdc.federated.masked_work import ledger_of, member_of, perform_masked
+from fl_tiprdc.secagg.messages import KEY, OPENING, SESSION, MaskedCohort, OpenRequest, SecureWork, Session
+from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import (
     CONFIG,
     RECORDS,
     REPRESENTATIONS,
     SEED,
+    CohortUpdate,
     Instruction,
     pack_arrays,
     unpack_groups,
@@ -54,7 +56,7 @@ def client_app_of(disk: Disk, mods: Sequence[Mod] = ()) -> ClientApp:
         configs = message.content.config_records
         instruction, secure = Instruction.unpack(configs[CONFIG]), SecureWork.found_in(configs)
         store = disk(context, instruction.seed)
-        update = answer_train(store, instruction, unpack_groups(message.content), [_partition(context)], secure)[0]
+        update = train_together(store, instruction, unpack_groups(message.content), [_partition(context)], secure)[0]
         return Message(update.pack(), reply_to=message)
 
     @app.query("who")
@@ -96,6 +98,20 @@ def client_app_of(disk: Disk, mods: Sequence[Mod] = ()) -> ClientApp:
         return Message(RecordDict({REPRESENTATIONS: pack_arrays(sent)}), reply_to=message)
 
     return app
+
+
+def train_together(
+    store: Store,
+    instruction: Instruction,
+    groups: GroupArrays,
+    partitions: Sequence[int],
+    secure: SecureWork | None,
+    device: torch.device | str = "cpu",
+) -> CohortUpdate | MaskedCohort:
+    """Carry out one instruction for clients that received the same message; masked where they are members of a sum."""
+    if secure is None:
+        return perform(store, instruction, groups, partitions, device)
+    return perform_masked(store, instruction, groups, partitions, secure, device)
 
 
 def _partition(context: Context) -> int:

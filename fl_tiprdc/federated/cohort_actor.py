@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from flwr.app import Message
 
-from fl_tiprdc.federated.client_app import build_client_app, open_store
+from fl_tiprdc.federated.client_app import build_client_app, open_store, train_together
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_grid import answer, identify, node_context
-from fl_tiprdc.federated.masked_work import answer_train
 from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
 from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction
@@ -45,7 +44,7 @@ class CohortActor:
         """
         store = open_store(self._store)
         try:
-            return answer_train(store, instruction, groups, partitions, secure, self._device)
+            return train_together(store, instruction, groups, partitions, secure, self._device)
         except Exception:
             return [self._train_alone(store, instruction, groups, partition, secure) for partition in partitions]
 
@@ -58,7 +57,7 @@ class CohortActor:
         secure: SecureWork | None,
     ) -> CohortUpdate | MaskedCohort | str:
         try:
-            return answer_train(store, instruction, groups, [partition], secure, self._device)
+            return train_together(store, instruction, groups, [partition], secure, self._device)
         except Exception as error:
             return f"{type(error).__name__}: {error}"
 

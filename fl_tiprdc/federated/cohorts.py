@@ -1,11 +1,10 @@
 """How a round's messages become cohorts, and what cohorts return becomes replies."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flwr.app import Error, Message, MessageType
+from flwr.app import Error, Message, MessageType, RecordDict
 
 from fl_tiprdc.federated.local_grid import RAISED, LocalGrid, stamp
 from fl_tiprdc.secagg.messages import MaskedCohort, MaskedUpdate, SecureWork
@@ -33,15 +32,17 @@ def deal(messages: list[Message], grid: LocalGrid, workers: int, share: Callable
         workers: how many can work at a time.
         share: makes arrays ready for all workers.
     """
-    alike: Mapping[tuple[int, ...], list[Message]] = defaultdict(list)
+    alike: list[list[Message]] = []
     singles: list[Message] = []
     for message in messages:
-        if message.metadata.message_type == MessageType.TRAIN and CONFIG in message.content:
-            alike[tuple(id(record) for record in message.content.values())].append(message)
-        else:
+        if message.metadata.message_type != MessageType.TRAIN or CONFIG not in message.content:
             singles.append(message)
+        elif same := next((some for some in alike if _shared(some[0].content, message.content)), None):
+            same.append(message)
+        else:
+            alike.append([message])
     jobs: list[Job] = []
-    for same in alike.values():
+    for same in alike:
         content = same[0].content
         configs = content.config_records
         work = (Instruction.unpack(configs[CONFIG]), share(unpack_groups(content)), SecureWork.found_in(configs))
@@ -55,6 +56,11 @@ def deal(messages: list[Message], grid: LocalGrid, workers: int, share: Callable
         jobs += [Job(cohort, work) for cohort in cohorts]
     size = max(1, min(LARGEST_BUNDLE, -(-len(singles) // workers)))
     return jobs + [Job(singles[i : i + size]) for i in range(0, len(singles), size)]
+
+
+def _shared(content: RecordDict, other: RecordDict) -> bool:
+    """Say whether two messages carry the very same records: a strategy packs those of an exchange once."""
+    return content.keys() == other.keys() and all(content[name] is other[name] for name in content)
 
 
 def replies_to(job: Job, results: Any) -> list[Message]:

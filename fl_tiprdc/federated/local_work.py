@@ -18,9 +18,10 @@ from fl_tiprdc.hybrid.privacy import balance
 from fl_tiprdc.hybrid.schedule import program_for
 from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
 from fl_tiprdc.release.codes import Codes, digest_of
+from fl_tiprdc.release.components import COMPONENT_STATISTICS
 from fl_tiprdc.release.draws import Draws, draws_from
 from fl_tiprdc.release.release import CodedRelease, Released
-from fl_tiprdc.release.statistics import answer
+from fl_tiprdc.release.statistics import Sums, answer
 from fl_tiprdc.wire.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction
 from fl_tiprdc.wire.phases import GRADIENTS, QUESTION, WEIGHTS
@@ -135,11 +136,21 @@ def count(
 ) -> CohortUpdate:
     """Answer a question of a code fit for clients that received the same message: sums over each one's records."""
     step = _step(store.description, instruction.network, instruction.method)
+    question, tables = instruction.phase.removeprefix(QUESTION), [store.records(partition) for partition in partitions]
+    losses = np.zeros((len(tables), 3), dtype=np.float32)
+
+    def update(answers: Sequence[Sums]) -> CohortUpdate:
+        sums = {name: np.stack([each[name] for each in answers]).astype(np.float32) for name in answers[0]}
+        return CohortUpdate({"sums": sums}, tuple(map(len, tables)), losses, exchange)
+
+    if question in COMPONENT_STATISTICS:
+        fitted = [fitting(table, _certifying(store, p, step)) for p, table in zip(partitions, tables, strict=True)]
+        ask = COMPONENT_STATISTICS[question]
+        return update([ask(step.inputs(records.x), groups["question"]) for records in fitted])
     sent = "extractor" in groups
     digest = store.extractors.keep(groups["extractor"]) if sent else instruction.extractor
     extractor = groups["extractor"] if sent else store.extractors.read(digest)
     tensors = to_tensors({"extractor": extractor})
-    tables = [store.records(partition) for partition in partitions]
     answers = []
     for partition, records in zip(partitions, tables, strict=True):
 
@@ -148,10 +159,8 @@ def count(
 
         aside = _certifying(store, partition, step)
         mine = coded(step, tensors["extractor"], records, aside, draws)
-        answers.append(answer(instruction.phase.removeprefix(QUESTION), mine, groups["question"]))
-    sums = {name: np.stack([each[name] for each in answers]).astype(np.float32) for name in answers[0]}
-    losses = np.zeros((len(tables), 3), dtype=np.float32)
-    return CohortUpdate({"sums": sums}, tuple(map(len, tables)), losses, exchange)
+        answers.append(answer(question, mine, groups["question"]))
+    return update(answers)
 
 
 def _certifying(store: Store, partition: int, step: HybridStep) -> npt.NDArray[np.bool_]:

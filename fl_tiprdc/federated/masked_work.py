@@ -14,9 +14,9 @@ from fl_tiprdc.secagg.masks import MaskStream
 from fl_tiprdc.secagg.member import Ledger, Member
 from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
 from fl_tiprdc.wire.arrays import GroupArrays
-from fl_tiprdc.wire.messages import CohortUpdate, Instruction
+from fl_tiprdc.wire.messages import Instruction
 from fl_tiprdc.wire.phases import WEIGHTS
-from fl_tiprdc.wire.update_rows import contributions
+from fl_tiprdc.wire.update_rows import update_rows
 
 LEDGER = "opened"
 
@@ -34,35 +34,32 @@ def ledger_of(store: Store, partition: int, context: Context) -> Ledger:
     return noted
 
 
-def answer_train(
+def perform_masked(
     store: Store,
     instruction: Instruction,
     groups: GroupArrays,
     partitions: Sequence[int],
-    secure: SecureWork | None = None,
+    secure: SecureWork,
     device: torch.device | str = "cpu",
-) -> CohortUpdate | MaskedCohort:
-    """Carry out one instruction for clients that received the same message; see `local_work.perform`.
+) -> MaskedCohort:
+    """Carry out one instruction as `local_work.perform` does, and mask what each client adds to the sum.
 
     Args:
         store: the clients' records.
         instruction: what to do.
         groups: parameters.
         partitions: the clients.
-        secure: how to mask the results; None: they leave in the clear.
+        secure: the sum that they are members of.
         device: where to compute.
 
     Raises:
         InputError: a client's data can't be read.
         ValueError: a sum that a client takes no part in.
     """
-    update = perform(store, instruction, groups, partitions, device)
-    if secure is None:
-        return update
-    masks = secure.masks
+    update, masks = perform(store, instruction, groups, partitions, device), secure.masks
     weights = [masks.weights[masks.present.index(partition)] for partition in partitions]
     origin = groups if instruction.phase in WEIGHTS else None
-    rows = contributions(update.groups, weights, origin, masks.clip or None)
+    rows = update_rows(update.groups, weights, origin, masks.clip or None)
     if masks.losses:
         rows = np.concatenate([rows, update.losses * np.array(weights)[:, None]], axis=1)
     words, stream = encode(rows), MaskStream(rows.shape[1])

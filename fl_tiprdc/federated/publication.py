@@ -13,11 +13,12 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fl_tiprdc.data.publication_store import MANIFEST, clear, part_name, write_part
-from fl_tiprdc.errors import InputError, TooManyFailuresError
-from fl_tiprdc.federated.publication_check import Copies, check_part, read_codes, read_part
+from fl_tiprdc.errors import TooManyFailuresError
+from fl_tiprdc.federated.publication_check import Copies, PartCheck
 from fl_tiprdc.whole_file import write_whole
 from fl_tiprdc.wire.arrays import GroupArrays
-from fl_tiprdc.wire.messages import CONFIG, PUBLISH, REPRESENTATIONS, Instruction, pack_arrays
+from fl_tiprdc.wire.messages import CONFIG, PUBLISH, Instruction, pack_arrays
+from strategies.reply_check import sort_replies
 from strategies.roster import Roster
 
 
@@ -51,46 +52,24 @@ def publish(
         [Message(content, dst_node_id=roster.node(p), message_type=PUBLISH) for p in roster.partitions],
         timeout=timeout,
     )
-    sent: dict[int, list[Message]] = {partition: [] for partition in roster.partitions}
-    strangers = 0  # no client's failure
-    for reply in replies:
-        partition = roster.partition_of.get(reply.metadata.src_node_id)
-        if partition is None:
-            strangers += 1
-        else:
-            sent[partition].append(reply)
     channel = instruction.method_config().channel
+    check = PartCheck(d, instruction.sigma, channel, codewords)
+    sorted_out = sort_replies(replies, roster.partitions, roster, check)
+    refused = {one.partition: one.reason for one in sorted_out.refused if one.partition is not None}
     copies = Copies(codewords is None and channel and instruction.sigma > 0)
     received = 0
     parts: dict[str, dict[str, int | str]] = {}
-    refused: dict[int, str] = {}
-    for partition, own in sent.items():
-        if len(own) != 1:
-            refused[partition] = f"client {partition} sent {len(own)} parts" if own else "no reply in time"
-        elif own[0].has_error():
-            refused[partition] = (str(own[0].error.reason).strip().splitlines() or [""])[-1]
-        else:
-            try:
-                codes = None
-                if codewords is None:
-                    z = read_part(own[0].content, roster.size(partition))
-                    check_part(z, d, instruction.sigma, channel)
-                else:
-                    codes = read_codes(own[0].content, roster.size(partition), len(codewords))
-                    z = codewords[codes]
-            except InputError as error:
-                refused[partition] = f"client {partition}'s part {error}"
-                continue
-            if (first := copies.owner(z, partition)) is not None:  # whose it is, nobody can tell
-                refused[partition] = f"client {partition}'s part is client {first}'s"
-                refused[first] = f"client {first}'s part is client {partition}'s"
-                if parts.pop(part_name(first), None):
-                    (folder / part_name(first)).unlink()
-                continue
-            parts[part_name(partition)] = write_part(folder, partition, z, codes)
-            received += own[0].content.array_records[REPRESENTATIONS].count_bytes()
-            if on_part is not None:
-                on_part(len(parts))
+    for partition, part in sorted_out.good.items():
+        if (first := copies.owner(part.z, partition)) is not None:  # whose it is, nobody can tell
+            refused[partition] = f"client {partition}'s part is client {first}'s"
+            refused[first] = f"client {first}'s part is client {partition}'s"
+            if parts.pop(part_name(first), None):
+                (folder / part_name(first)).unlink()
+            continue
+        parts[part_name(partition)] = write_part(folder, partition, part.z, part.codes)
+        received += part.sent
+        if on_part is not None:
+            on_part(len(parts))
     if len(refused) > allowed_failures * len(roster.partitions):
         reasons = [reason for reason in refused.values() if reason != "no reply in time"] or list(refused.values())
         raise TooManyFailuresError(
@@ -98,6 +77,10 @@ def publish(
         )
     folder.mkdir(parents=True, exist_ok=True)
     facts: dict[str, object] = {"d": d, "sigma": instruction.sigma, "lam": instruction.lam, "clients": len(parts)}
-    facts |= {"parts": parts, "refused": dict(sorted(refused.items())), "strangers": strangers}
+    facts |= {
+        "parts": parts,
+        "refused": {str(partition): reason for partition, reason in sorted(refused.items())},
+        "strangers": sorted_out.strangers,
+    }
     write_whole(folder / MANIFEST, json.dumps(facts, indent=1).encode())
     return received

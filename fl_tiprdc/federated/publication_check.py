@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from scipy.stats import chi2
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.wire.messages import REPRESENTATIONS, unpack_strictly
+from strategies.reply_check import BadReplyError
 
 Floats = npt.NDArray[np.float32]
 
@@ -102,6 +104,52 @@ def _check_norms(norms: npt.NDArray[np.float64], d: int, sigma: float) -> None:
         raise InputError(f"has a norm of {norms.min():.2g}, the channel's noise alone gives {least:.2g}")
     if sigma and len(norms) >= FEW and (np.abs(norms / math.sqrt(d) - 1) < CLEAN).all():
         raise InputError(f"has norms of {math.sqrt(d):.2f} only: it comes without the channel's noise")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a client publishes.
+
+    Attributes:
+        z: representations [n, d]; of codes their codewords.
+        codes: [n], of a finite release.
+        sent: bytes of the reply.
+    """
+
+    z: Floats
+    codes: npt.NDArray[np.uint16] | None
+    sent: int
+
+
+class PartCheck:
+    """What each client's reply to the question for its publication must be.
+
+    Args:
+        d: numbers in a representation.
+        sigma: the channel's noise.
+        bounded: whether the method has a power-constrained channel.
+        codewords: [K, d] of a finite release; None: representations are published.
+    """
+
+    def __init__(self, d: int, sigma: float, bounded: bool, codewords: Floats | None) -> None:
+        self._d, self._sigma, self._bounded, self._codewords = d, sigma, bounded, codewords
+
+    def read(self, content: RecordDict, records: int) -> Part:
+        """Return the part that a reply holds.
+
+        Raises:
+            BadReplyError: it can't be a part of the release.
+        """
+        try:
+            if self._codewords is None:
+                z, codes = read_part(content, records), None
+                check_part(z, self._d, self._sigma, self._bounded)
+            else:
+                codes = read_codes(content, records, len(self._codewords))
+                z = self._codewords[codes]
+        except InputError as error:
+            raise BadReplyError("part", str(error)) from None
+        return Part(z, codes, content.array_records[REPRESENTATIONS].count_bytes())
 
 
 class Copies:

@@ -16,17 +16,19 @@ from fl_tiprdc.data.crowd import Description, Ints
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.quorum import closing
+from fl_tiprdc.hybrid.components import component_questions
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
-from fl_tiprdc.release.codebook import Bears, ask_all, fit_codes, questions_in
+from fl_tiprdc.release.codebook import Bears, fit_codes, questions_in
+from fl_tiprdc.release.statistics import ask_all
 from fl_tiprdc.wire.arrays import GroupArrays, released_groups
 from fl_tiprdc.wire.messages import Instruction, pack_arrays
 from strategies.code_questions import CodeQuestions
-from strategies.exchange_plan import EXCHANGES, Turn
+from strategies.exchange_plan import EXCHANGES, ExchangePlan, Exchanges
 from strategies.hybrid_strategy import Exchange, HybridStrategy
 from strategies.roster import Roster, take_roster
 from strategies.server_draws import SecretDraws, server_draws
-from strategies.update_protection import protected_mean
+from strategies.update_protection import update_protection
 
 
 @dataclass
@@ -75,15 +77,15 @@ def instruction_for(experiment: Experiment, point: Point) -> Instruction:
     )
 
 
-def turns_for(experiment: Experiment, method: str) -> list[Turn]:
-    """The exchanges of one training by a method."""
+def exchanges_for(experiment: Experiment, method: str) -> Exchanges:
+    """Return the exchanges of one training by a method."""
     return EXCHANGES[experiment.method_config(method).exchange](experiment.federation, experiment.method_config(method))
 
 
 def exchanges_in(experiment: Experiment, method: str) -> int:
     """Number of exchanges of one training by a method; of one with codes about as many."""
     coding = experiment.method_config(method).coding
-    return len(turns_for(experiment, method)) + (questions_in(coding) if coding else 0)
+    return len(exchanges_for(experiment, method)) + (questions_in(coding) if coding else 0)
 
 
 def settings_of(experiment: Experiment, point: Point) -> str:
@@ -135,7 +137,9 @@ def train_point(
     initial = {
         name: {key: value.numpy() for key, value in group.items()} for name, group in step.initial(point.seed).items()
     }
-    turns = turns_for(experiment, point.method)
+    if step.components:
+        return _sum_up_components(grid, roster, experiment, step, point, on_exchange)
+    exchanges = exchanges_for(experiment, point.method)
     trained = Trained(point, initial)
     if 0 in keep:
         trained.passed[0] = initial
@@ -147,26 +151,25 @@ def train_point(
         trained.exchanges.append(exchange)
         if exchange.exchange in keep:
             trained.passed[exchange.exchange] = {name: dict(arrays) for name, arrays in strategy.groups.items()}
-        last_of_round = exchange.exchange == len(turns) or turns[exchange.exchange].round > exchange.round
+        last_of_round = (
+            exchange.exchange == len(exchanges) or exchanges.turn(exchange.exchange + 1).round > exchange.round
+        )
         # one sum with two draws of noise could be averaged: what was released isn't summed again
         if checkpoint is not None and (last_of_round or isinstance(draws, SecretDraws)):
             write_checkpoint(checkpoint, settings, strategy.state(), trained.exchanges)
         if on_exchange is not None:
             on_exchange(point, exchange)
 
-    strategy = HybridStrategy(
-        turns,
-        initial,
-        roster,
+    plan = ExchangePlan(
+        exchanges,
         dict(instruction_for(experiment, point).pack()),
         point.seed,
         federation.clients_per_round,
         federation.allowed_failures,
-        note,
-        len(before[1]) if before else 0,
         federation.quorum,
-        protected_mean(experiment.protection, roster, name, point.seed, federation, draws),
     )
+    protection = update_protection(experiment.protection, roster, name, point.seed, federation, draws)
+    strategy = HybridStrategy(plan, initial, roster, note, len(before[1]) if before else 0, protection)
     if before:
         strategy.restore(before[0])
         trained.exchanges += before[1]
@@ -176,11 +179,37 @@ def train_point(
     strategy.start(
         closing(grid, federation.quorum),
         pack_arrays(strategy.groups["extractor"]),
-        num_rounds=len(turns) - len(trained.exchanges),
+        num_rounds=len(exchanges) - len(trained.exchanges),
         timeout=federation.timeout,
         train_config=ConfigRecord({}),
     )
     trained.groups = strategy.groups
+    trained.seconds = (time.perf_counter() - began, 0.0)
+    return trained
+
+
+def _sum_up_components(
+    grid: Grid,
+    roster: Roster,
+    experiment: Experiment,
+    step: HybridStep,
+    point: Point,
+    on_exchange: Callable[[Point, Exchange], None] | None,
+) -> Trained:
+    """Find the extractor that is principal components; an interrupted fit begins anew."""
+    began, trained = time.perf_counter(), Trained(point, {})
+
+    def note(exchange: Exchange) -> None:
+        trained.exchanges.append(exchange)
+        if on_exchange is not None:
+            on_exchange(point, exchange)
+
+    name = training_name(experiment, point)
+    protection = update_protection(experiment.protection, roster, name, point.seed, experiment.federation)
+    config = dict(instruction_for(experiment, point).pack())
+    crowd = CodeQuestions(grid, roster, None, config, point.seed, experiment.federation, 0, note, protection)
+    parameters = ask_all(component_questions(step, point.seed), crowd.answer)
+    trained.groups = {"extractor": {key: value.numpy() for key, value in parameters.items()}}
     trained.seconds = (time.perf_counter() - began, 0.0)
     return trained
 
@@ -282,7 +311,7 @@ def serve_coded(
     trained = train_point(grid, roster, experiment, description, shared, told, (), checkpoint)
     began, extractor = time.perf_counter(), trained.groups["extractor"]
     name = training_name(experiment, shared)
-    protected = protected_mean(experiment.protection, roster, name, shared.seed, federation)
+    protected = update_protection(experiment.protection, roster, name, shared.seed, federation)
     config = dict(instruction_for(experiment, shared).pack())
 
     def note(exchange: Exchange) -> None:

@@ -2,6 +2,7 @@
 
 import getpass
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Description, Ints, Records
+from fl_tiprdc.data.notices import DataNotice
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import certifying_people, person_of
@@ -65,7 +67,9 @@ def _experiment(items: tuple[tuple[str, Value], ...]) -> Experiment:
 @lru_cache(maxsize=1)
 def _contributors(items: tuple[tuple[str, Value], ...]) -> tuple[Records, Description, Ints]:
     one = _experiment(items)
-    crowd = load_population(one.dataset, one.private, one.held_out, one.data).contributors
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataNotice)  # the server has given them
+        crowd = load_population(one.dataset, one.private, one.held_out, one.data).contributors
     return crowd.records(), crowd.description, crowd.participant
 
 

@@ -71,25 +71,32 @@ class CohortBatches:
         self._members = [members[i] for i in self.order]
         self._counts = [counts[i] for i in self.order]
         self._d, self._device = d, device
-        offsets: dict[int, int] = {}
-        tables: list[Records] = []
-        total = 0
-        for member in self._members:  # members of a sweep share their records: keep those once
-            if id(member.records) not in offsets:
-                offsets[id(member.records)] = total
-                total += len(member.records)
-                tables.append(member.records)
-        self._x = tables[0].x if len(tables) == 1 else np.concatenate([table.x[:] for table in tables])
-        self._u = torch.from_numpy(np.concatenate([table.private for table in tables])).to(device)
-        self._dealt = [
-            [
-                rows + offsets[id(member.records)]
-                for rows in deal(
-                    len(member.records), batch_size, count, numpy_generator(member.seed, "batches", *member.ids)
-                )
-            ]
+        dealt = [
+            deal(len(member.records), batch_size, count, numpy_generator(member.seed, "batches", *member.ids))
             for member, count in zip(self._members, self._counts, strict=True)
         ]
+        tables: list[Records] = []  # members of a sweep share theirs: it is kept once
+        place: list[int] = []  # of each member's table
+        for member in self._members:
+            known = (i for i, table in enumerate(tables) if table is member.records)
+            place.append(next(known, len(tables)))
+            if place[-1] == len(tables):
+                tables.append(member.records)
+        if len(tables) == 1:
+            self._x, self._dealt = tables[0].x, dealt
+            self._u = torch.tensor(tables[0].private, device=device)
+        else:
+            own = [[rows for rows, at in zip(dealt, place, strict=True) if at == i] for i in range(len(tables))]
+            used = [np.unique(np.concatenate([part for rows in each for part in rows])) for each in own]
+            starts = np.cumsum([0, *map(len, used)])
+            self._x = np.concatenate([table.x[rows] for table, rows in zip(tables, used, strict=True)])
+            self._u = torch.from_numpy(
+                np.concatenate([table.private[rows] for table, rows in zip(tables, used, strict=True)])
+            ).to(device)
+            self._dealt = [
+                [starts[at] + np.searchsorted(used[at], part) for part in rows]
+                for rows, at in zip(dealt, place, strict=True)
+            ]
         self._noise = [torch_generator(member.seed, "channel", *member.ids) for member in self._members]
         self.lam = torch.tensor([member.lam for member in self._members], device=device)
         self.sigma = torch.tensor([member.sigma for member in self._members], device=device)

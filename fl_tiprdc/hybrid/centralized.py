@@ -9,6 +9,7 @@ from fl_tiprdc.config import CentralizedConfig
 from fl_tiprdc.data.crowd import Records
 from fl_tiprdc.hybrid.batches import Member
 from fl_tiprdc.hybrid.cohort import CohortResult, LocalTraining, train_cohort
+from fl_tiprdc.hybrid.components import components_at_one_place
 from fl_tiprdc.hybrid.schedule import moves_extractor, pretraining_in, program_for
 from fl_tiprdc.hybrid.step import HybridStep
 
@@ -16,6 +17,13 @@ ROWS = 40  # points of a training curve
 SMALLEST_BATCH = 64
 
 Curve = list[tuple[int, Tensor]]  # (extractor update, [λ, 3] mean losses since the last row)
+
+
+def _components(step: HybridStep, records: Records, rows: int, seed: int) -> CohortResult:
+    """Return the extractor that is principal components, the same for each λ."""
+    parameters = components_at_one_place(step, records.x, seed)
+    extractor = {name: value.expand(rows, *value.shape) for name, value in parameters.items()}
+    return CohortResult({"extractor": extractor}, torch.zeros(rows, 3))
 
 
 def train_centralized(
@@ -41,6 +49,10 @@ def train_centralized(
     Returns:
         Final parameters with a leading λ dimension, and the training curve.
     """
+    if step.components:
+        if on_update is not None:
+            on_update(config.steps, config.steps)
+        return _components(step, records, len(lambdas), seed), []
     program = program_for(step.method, config.steps)
     pretraining = pretraining_in(step.method, config.steps)
     members = [Member(records, lam, step.method.sigma(lam), seed, ("centralized",)) for lam in lambdas]

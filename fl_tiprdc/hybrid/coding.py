@@ -9,11 +9,11 @@ from fl_tiprdc.config import MethodConfig
 from fl_tiprdc.data.crowd import Ints, Records
 from fl_tiprdc.data.lazy_images import LazyImages
 from fl_tiprdc.hybrid.step import HybridStep, Parameters
-from fl_tiprdc.release.codebook import Bears, CodeFit, ask_all, fit_codes
+from fl_tiprdc.release.codebook import Bears, CodeFit, fit_codes
 from fl_tiprdc.release.codes import Codes, joint_classes
 from fl_tiprdc.release.draws import Draws
 from fl_tiprdc.release.release import one_draw_each
-from fl_tiprdc.release.statistics import Coded, answer
+from fl_tiprdc.release.statistics import Coded, answer, ask_all
 from fl_tiprdc.seeding import numpy_generator
 
 

@@ -125,7 +125,12 @@ def _mapped_gradients(
     """Gradients and losses with a leading client dimension. `shared` groups come without one."""
     batch, lam, sigma, _ = work
     own_weights = not shared.issuperset(trained)
-    if step.stacks == "never" or (step.stacks == "shared" and own_weights and batch.mask.shape[1] >= LARGE_BATCH):
+    # of a single member stacking is all cost: a real client, or the inline runtime
+    if (
+        len(lam) == 1
+        or step.stacks == "never"
+        or (step.stacks == "shared" and own_weights and batch.mask.shape[1] >= LARGE_BATCH)
+    ):
         return _gradients_in_turn(step, trained, frozen, shared, work)
     dims = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in frozen.items()}
     own = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in trained.items()}
@@ -157,7 +162,7 @@ def _gradients_in_turn(
     for i, context in enumerate(seeded):
         size = max(1, int(batch.mask[i].sum()))
         with context:
-            found, loss = step.gradients(
+            found, loss = step.gradients_of_one(
                 own(trained, i), own(frozen, i), Batch(*(part[i, :size] for part in batch)), lam[i], sigma[i]
             )
         gradients.append(found)

@@ -7,11 +7,11 @@ from typing import Literal
 
 from torch import nn
 
-from fl_tiprdc.config import NetworkConfig
+from fl_tiprdc.config import MethodConfig, NetworkConfig
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.models.critics import DecoderCritic, TowerCritic
-from fl_tiprdc.models.image import image_decoder, image_trunk
+from fl_tiprdc.models.image import Pixels, image_decoder, image_trunk
 from fl_tiprdc.models.lstm import build_lstm, lstm_shape
 from fl_tiprdc.models.perceptron import ADVERSARIES, perceptron, table_decoder, table_trunk
 from fl_tiprdc.models.text import text_decoder, text_trunk
@@ -52,6 +52,13 @@ def _build_from_parts(description: Description, config: NetworkConfig, critic: s
     return {"extractor": extractor, "adversary": adversary, "critic": judge}
 
 
+def _build_linear(description: Description, config: NetworkConfig, critic: str) -> dict[str, nn.Module]:
+    """Networks whose extractor is one linear layer on the flattened record; the others are those of the modality."""
+    inputs: list[nn.Module] = [Pixels()] if description.modality == "image" else []
+    layer = nn.Linear(math.prod(description.shape), config.representation)
+    return _build_from_parts(description, config, critic) | {"extractor": nn.Sequential(*inputs, nn.Flatten(), layer)}
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A family of networks.
@@ -76,6 +83,7 @@ class Architecture:
 ARCHITECTURES: Mapping[str, Architecture] = {
     "perceptron": Architecture(_build_from_parts, _vector_shape, ("table",)),
     "convolutional": Architecture(_build_from_parts, _vector_shape, ("image", "text"), stacks="shared"),
+    "linear": Architecture(_build_linear, _vector_shape, ("image", "table")),
     # dropout draws from one generator, and LSTMs have no batched kernel
     "vgg16": Architecture(build_vgg16, vgg16_shape, ("image",), ("joint",), stacks="never"),
     "lstm": Architecture(build_lstm, lstm_shape, ("text",), ("joint",), stacks="never"),
@@ -97,6 +105,22 @@ def architecture_for(description: Description, config: NetworkConfig) -> Archite
     if name == "vgg16" and min(description.shape[1:]) < 32:
         raise InputError(f"network.architecture vgg16 needs images of 32×32 or more, these are {description.shape[1:]}")
     return ARCHITECTURES[name]
+
+
+def has_components(description: Description, network: NetworkConfig, method: MethodConfig) -> bool:
+    """Say whether a method's extractor is principal components, and not trained."""
+    if method.coding is None or method.coding.extractor == "trained":
+        return False
+    return method.coding.extractor == "components" or (
+        description.modality == "image" and network.architecture == "auto"
+    )
+
+
+def network_for(description: Description, network: NetworkConfig, method: MethodConfig) -> NetworkConfig:
+    """Return the network's settings as a method uses them: principal components are one linear layer."""
+    if has_components(description, network, method):
+        return network.model_copy(update={"architecture": "linear"})
+    return network
 
 
 def representation_shape(description: Description, config: NetworkConfig) -> tuple[int, ...]:

@@ -69,17 +69,6 @@ def questions_in(config: CodesConfig) -> int:
     return 4 + 10 + config.lloyd_rounds + (config.coupling_rounds + 1 if config.sees_private else 0)
 
 
-def ask_all(questions: Questions, answer: Callable[[Request], Sums]) -> CodeFit:
-    """Carry a fit to its end; `answer` gets the sums over the crowd for a request."""
-    request = next(questions)
-    while True:
-        try:
-            request = questions.send(answer(request))
-        except StopIteration as ended:
-            fit: CodeFit = ended.value
-            return fit
-
-
 def fit_codes(
     config: CodesConfig,
     attributes: Sequence[Attribute],

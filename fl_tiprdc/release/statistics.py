@@ -3,9 +3,9 @@
 Every request is answered by sums of fixed shape, so that any number of clients can be added, by secure aggregation too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from fl_tiprdc.release.codes import Codes
 Arrays = dict[str, npt.NDArray[np.float32]]
 Sums = Mapping[str, npt.NDArray[Any]]
 PIECE = 4096
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,17 @@ class Request:
     def zeros(self) -> Arrays:
         """Return the answer of a client without records."""
         return {name: np.zeros(shape, dtype=np.float32) for name, shape in self.shapes.items()}
+
+
+def ask_all(questions: Generator[Request, Sums, T], answer: Callable[[Request], Sums]) -> T:
+    """Carry a fit to its end; `answer` gets the sums over the crowd for a request."""
+    request = next(questions)
+    while True:
+        try:
+            request = questions.send(answer(request))
+        except StopIteration as ended:
+            fit: T = ended.value
+            return fit
 
 
 @dataclass(frozen=True)

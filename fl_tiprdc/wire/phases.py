@@ -11,6 +11,8 @@ Phase = Literal[
     "pretraining-gradient",
     "hybrid-gradient",
     "adversary-gradient",
+    "codes.center",
+    "codes.scatter",
     "codes.class-counts",
     "codes.cells",
     "codes.shares",

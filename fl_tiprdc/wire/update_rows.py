@@ -44,7 +44,7 @@ def stack(replies: Sequence[GroupArrays]) -> GroupArrays:
     }
 
 
-def contributions(
+def update_rows(
     groups: GroupArrays, weights: Sequence[float], origin: GroupArrays | None = None, clip: float | None = None
 ) -> Rows:
     """What clients add to a sum: [n, numbers].
