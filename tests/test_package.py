@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import fl_tiprdc
 from fl_tiprdc.command_line.presets import PRESETS
 
+pytestmark = pytest.mark.timeout(600)  # a busy machine takes minutes
 CHECKOUT = Path(fl_tiprdc.__file__).resolve().parent.parent
 CONFIG = """
 settings = ["federated"]
@@ -76,12 +78,12 @@ def call(installed, tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
 
-    def run(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, status: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", TRACED, str(tmp_path / "modules.json"), str(installed / "bin" / "fl-tiprdc")]
         done = subprocess.run(
             [*command, *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(installed), "COLUMNS": "80"},
+            env={**os.environ, "PYTHONPATH": str(installed), "COLUMNS": "80", **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -126,7 +128,9 @@ def test_a_run_leaves_its_results_in_the_folder_where_it_was_called(call, tmp_pa
     rows = [f"{20 + i % 50},{i % 7},{'mf'[i % 2]},{int(i % 50 > 25)}" for i in range(240)]
     table.write_text("\n".join(["age,hours,sex,rich", *rows]))
     data = ["--dataset", "table", "--data", str(table), "--private", "sex", "--tasks", "rich", "--clients", "3"]
-    call("run", *data, "--config", str(tmp_path / "small.toml"))
+    done = call("run", *data, "--config", str(tmp_path / "small.toml"), FORCE_COLOR="1", NO_COLOR="1")
+    assert "worst attack" in done.stdout
+    assert not re.search(r"\x1b\[[\d;]*[34]\dm", done.stdout + done.stderr)  # on a terminal too
     results = tmp_path / "empty" / "results" / "table-sex-iid-3"
     assert {"metrics.csv", "summary.json", "config.toml", "report.html"} <= {path.name for path in results.iterdir()}
     summary = json.loads((results / "summary.json").read_text())

@@ -1,4 +1,4 @@
-"""Flower's run config as the flags of run.py: the same names, the same meaning."""
+"""Flower's run config as the flags of `fl-tiprdc run`: the same names, the same meaning."""
 
 import argparse
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from fl_tiprdc.flower.config_keys import COORDINATOR, OPEN_UPDATES
 
 Value = str | int | float | bool
 ELSEWHERE = ("runtime", "actors", "ray_address")  # how clients are run, Flower's federation config says
-OF_DEPLOYMENTS = (COORDINATOR, OPEN_UPDATES)  # what no flag of run.py says
+OF_DEPLOYMENTS = (COORDINATOR, OPEN_UPDATES)  # what no flag of a run says
 PATHS = ("data", "data-root", "output", "config")
 
 
@@ -34,7 +34,7 @@ def base_folder() -> Path:
 
 
 def flags_of(run_config: Mapping[str, Value]) -> list[str]:
-    """The run config as arguments of run.py. A value equal to the default is as good as not given.
+    """The run config as arguments of `fl-tiprdc run`. A value equal to the default is as good as not given.
 
     Paths that aren't absolute begin in `base_folder()`, wherever Flower has started this process.
     """
@@ -53,7 +53,7 @@ def flags_of(run_config: Mapping[str, Value]) -> list[str]:
 
 
 def given(run_config: Mapping[str, Value]) -> argparse.Namespace:
-    """The run config, parsed as run.py parses its flags."""
+    """The run config, parsed as a run parses its flags."""
     return experiment_parser("").parse_args(flags_of(run_config))
 
 

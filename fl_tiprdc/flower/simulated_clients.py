@@ -23,7 +23,7 @@ from fl_tiprdc.seeding import derive
 
 
 class SimulatedStore:
-    """The records of a simulation's clients, dealt as run.py deals them: by data set, partition and seed.
+    """The records of a simulation's clients, dealt as a run deals them: by data set, partition and seed.
 
     Args:
         records: of all contributors.
