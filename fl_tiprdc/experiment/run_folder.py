@@ -1,5 +1,6 @@
 """The folder of a run's results: made beside its place, put there when it is whole."""
 
+import errno
 import json
 import os
 import re
@@ -65,16 +66,15 @@ def held(output: Path) -> Iterator[None]:
     path = place.with_name(f".{place.name}.lock")
     lock = FileLock(path, timeout=0)
     try:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        lock.acquire()  # makes the folder that it is in, too
     except Timeout:
         holder = next(iter(_words(path)), "unknown")
         raise InputError(
             f"output '{output}' is being written by another run, process {holder}: wait for it, or name another folder"
         ) from None
     except OSError as error:
-        raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
+        why = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
+        raise InputError(f"cannot write to output '{output}': {why}") from None
     try:
         if str(os.getpid()) not in _words(path):  # a lock for systems without flock has it already
             with suppress(OSError):  # a full disk: nobody will know the number
