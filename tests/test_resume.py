@@ -233,9 +233,7 @@ def others_than(population: Population) -> Iterator[Population]:
             yield replace(population, **{side: replace(crowd, **change)})
 
 
-def test_resuming_with_other_settings_data_or_code_is_refused_and_loses_nothing(
-    small, population, tmp_path, monkeypatch
-):
+def test_resuming_with_other_settings_data_or_code_is_refused(small, population, tmp_path, monkeypatch):
     from rich.console import Console
 
     def fail(experiment, publication, stages, kept, **_):
@@ -255,7 +253,7 @@ def test_resuming_with_other_settings_data_or_code_is_refused_and_loses_nothing(
             run_module.run_experiment(small(), people, tmp_path / "run", Console(quiet=True), resume=True)
     with monkeypatch.context() as patch:
         patch.setattr(fl_tiprdc, "__version__", "0.0.1")
-        with pytest.raises(InputError, match="^the interrupted run had another version of the code, "):
+        with pytest.raises(InputError, match=r"^the interrupted run had another version of the code, "):
             run_module.run_experiment(small(), population, tmp_path / "run", Console(quiet=True), resume=True)
     assert made.is_file()
     with pytest.raises(KeyboardInterrupt):  # where it takes place may change
