@@ -20,7 +20,6 @@ import pandas as pd
 import psutil
 import torch
 from flwr.serverapp import Grid
-from rich.console import Console
 
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
@@ -30,6 +29,7 @@ from fl_tiprdc.data.crowd import Attribute, Column, Description, Records
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError, require_known, require_once
 from fl_tiprdc.experiment.run_folder import open_folder
+from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import RUNTIMES, launch
 from fl_tiprdc.federated.local_work import perform
@@ -170,7 +170,7 @@ def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:
     return float(np.median(times[1:]))
 
 
-def compare_runtimes(runtimes: Sequence[str], rounds: int, console: Console) -> pd.DataFrame:
+def compare_runtimes(runtimes: Sequence[str], rounds: int, console: Screen) -> pd.DataFrame:
     """Every runtime on both workloads: rows of runtimes.csv."""
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
@@ -202,7 +202,7 @@ def compare_runtimes(runtimes: Sequence[str], rounds: int, console: Console) -> 
     return pd.DataFrame(rows)
 
 
-def compare_scale(counts: Sequence[int], rounds: int, console: Console) -> pd.DataFrame:
+def compare_scale(counts: Sequence[int], rounds: int, console: Screen) -> pd.DataFrame:
     """The ray-cohort runtime with 100 clients sampled of more and more: rows of scale.csv."""
     rows: list[dict[str, object]] = []
     for clients in counts:
@@ -228,7 +228,7 @@ def compare_scale(counts: Sequence[int], rounds: int, console: Console) -> pd.Da
     return pd.DataFrame(rows)
 
 
-def _runtimes(parsed: argparse.Namespace, folder: Path, console: Console) -> None:
+def _runtimes(parsed: argparse.Namespace, folder: Path, console: Screen) -> None:
     frame = compare_runtimes(parsed.runtimes.split(","), parsed.rounds, console)
     write_whole(folder / "runtimes.csv", frame.to_csv(index=False, float_format="%.4f").encode())
     save(runtimes_figure(frame), folder, "runtimes")
@@ -238,14 +238,14 @@ def _runtimes(parsed: argparse.Namespace, folder: Path, console: Console) -> Non
         console.print(show(rows, f"{workload}: seconds a round (compute alone: {alone:.2f} s)"))
 
 
-def _scale(parsed: argparse.Namespace, folder: Path, console: Console) -> None:
+def _scale(parsed: argparse.Namespace, folder: Path, console: Screen) -> None:
     frame = compare_scale([int(word) for word in parsed.counts.split(",")], parsed.rounds, console)
     write_whole(folder / "scale.csv", frame.to_csv(index=False, float_format="%.4f").encode())
     save(scale_figure(frame), folder, "scale")
     console.print(show(frame, "100 clients sampled a round, of more and more"))
 
 
-def _protection(parsed: argparse.Namespace, folder: Path, console: Console) -> None:
+def _protection(parsed: argparse.Namespace, folder: Path, console: Screen) -> None:
     with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as place, console.status("protected updates"):
         adult_store(store := Path(place) / "adult")
 
@@ -258,7 +258,7 @@ def _protection(parsed: argparse.Namespace, folder: Path, console: Console) -> N
     console.print(show(frame, f"{ADULT}: medians of an exchange"))
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, Path, Console], None]] = {
+PARTS: dict[str, Callable[[argparse.Namespace, Path, Screen], None]] = {
     "runtimes": _runtimes,
     "scale": _scale,
     "protection": _protection,
@@ -291,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not word.isdecimal() or int(word) < 1:
             raise InputError(f"--counts '{word}': give whole numbers from 1 with commas between them")
     open_folder(parsed.output)
-    console = Console()
+    console = Screen()
     for name in parsed.parts.split(","):
         PARTS[name](parsed, parsed.output, console)
     machine = {"cores": os.cpu_count(), "memory_gb": round(psutil.virtual_memory().total / 2**30, 1)}

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from rich.console import Console
 
 from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
 from fl_tiprdc.command_line.guard import guard
@@ -23,6 +22,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.frontier import POINT, summarize_points
 from fl_tiprdc.experiment.run_folder import open_folder
+from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.whole_file import write_whole
 from simulations.partitions import run_or_take
 from simulations.tables import show
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = coded_parser().parse_args(arguments)
     if parsed.config is None:
         parsed.config = "coded"
-    console = Console()
+    console = Screen()
     output = parsed.output or Path.cwd() / "results" / "coded"
     names = some_words(parsed.cells, "cells")
     require_known("cell", names, CELLS)

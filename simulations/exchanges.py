@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from rich.console import Console
 
 from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
 from fl_tiprdc.command_line.guard import guard
@@ -23,6 +22,7 @@ from fl_tiprdc.config import Experiment, build_experiment, merge
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.frontier import over_seeds, retention_at
 from fl_tiprdc.experiment.run_folder import open_folder
+from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.report.exchanges_figure import exchanges_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.whole_file import write_whole
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = exchanges_parser().parse_args(arguments)
     if parsed.config is None:
         parsed.config = "exchanges"
-    console = Console()
+    console = Screen()
     output = parsed.output or Path.cwd() / "results" / "exchanges"
     names = some_words(parsed.plans, "plans")
     require_known("plan", names, PLANS)

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import psutil
 from flwr.serverapp import Grid
-from rich.console import Console
 
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.config import Experiment, Point, build_experiment
 from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.experiment.run_folder import open_folder
+from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.launch import RUNTIMES, launch
 from fl_tiprdc.federated.server_app import train_point
@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if parsed.every > parsed.rounds // 4:
         raise InputError(f"--every {parsed.every}: at most {parsed.rounds // 4}, a quarter of the rounds")
     open_folder(parsed.output)
-    console = Console()
+    console = Screen()
     experiment = settings(parsed.exchange, parsed.rounds, parsed.clients)
     samples, seconds = run_long(parsed.runtime, experiment, parsed.every, parsed.actors)
     found = slopes(samples)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 
 from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
 from fl_tiprdc.command_line.guard import guard
@@ -21,6 +20,7 @@ from fl_tiprdc.errors import InputError, require_once
 from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_at, summarize_points
 from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.experiment.run_folder import config_text, open_folder
+from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.report.partition_figure import partition_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.whole_file import write_whole
@@ -29,7 +29,7 @@ from simulations.tables import show
 LEVEL = 0.6  # the attack at which settings are compared
 
 
-def run_or_take(experiment: Experiment, folder: Path, console: Console, resume: bool) -> pd.DataFrame:
+def run_or_take(experiment: Experiment, folder: Path, console: Screen, resume: bool) -> pd.DataFrame:
     """The points of a run: of the one in `folder` if it has the same settings, else of a new one."""
     config = folder / "config.toml"
     if config.is_file() and config.read_text() == config_text(experiment):
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = f"{first.dataset}-{'+'.join(first.private)}-partitions-{first.clients}"
     output = parsed.output or Path.cwd() / "results" / name
     open_folder(output)
-    console = Console()
+    console = Screen()
     frames: list[pd.DataFrame] = []
     for i, experiment in enumerate(experiments):
         points = run_or_take(experiment, output / experiment.partition.replace(":", "-"), console, parsed.resume)

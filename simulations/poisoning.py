@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from rich.console import Console
 
 from fl_tiprdc.command_line.flags import FLAGS, read_experiment
 from fl_tiprdc.command_line.guard import guard
@@ -33,6 +32,7 @@ from fl_tiprdc.experiment.outcome import audited_release
 from fl_tiprdc.experiment.parallel import as_done
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.run_folder import config_text, open_folder
+from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.hostile import KINDS, HostileGrid, hostile_clients
 from fl_tiprdc.federated.server_app import Trained, train_point
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     done = {tuple(pair) for pair in table[["kind", "rule"]].itertuples(index=False)}
     write_whole(output / "poisoning.csv", table.to_csv(index=False, float_format="%.4f").encode())
     write_whole(output / "config.toml", config.encode())
-    console = Console()
+    console = Screen()
     population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
     crowd = population.contributors
     with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder, Stages(console) as stages:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.command_line.flags import FLAGS, read_experiment
@@ -41,6 +40,7 @@ from fl_tiprdc.evaluation.attacks.update_attack import (
 )
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.run_folder import config_text, open_folder
+from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.experiment.sent_updates import Attacked, answers, settle, shadow_crowd, snapshots, together
 from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.release.arrays import GroupArrays
@@ -333,7 +333,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = Plan(value, share, shadows, defences, parsed.bootstrap, moments)
     output = parsed.output or Path.cwd() / "results" / f"{first.dataset}-updates-{first.clients}"
     open_folder(output)
-    console = Console()
+    console = Screen()
     tables: list[pd.DataFrame] = []
     with Stages(console) as stages:
         for experiment in experiments:

@@ -1,6 +1,7 @@
 """Small slices of the real data, and small experiments on them."""
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,13 @@ def make_store(tmp_path: Path, population: Population) -> Callable[..., ClientSt
         return ClientStore(root)
 
     return make
+
+
+@pytest.fixture
+def short_folder() -> Any:
+    """A folder whose name leaves room for Ray's sockets; a cluster leaves a file there that others would follow."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield folder
 
 
 @pytest.fixture

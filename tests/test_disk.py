@@ -19,7 +19,7 @@ from fl_tiprdc.commands import audit, run
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.crowd import Attribute, Column, Description
 from fl_tiprdc.evaluation.audit import COLUMNS, Release
-from fl_tiprdc.experiment import results
+from fl_tiprdc.experiment import run_folder
 from fl_tiprdc.experiment.on_disk import on_disk
 from fl_tiprdc.experiment.outcome import Outcome
 from fl_tiprdc.whole_file import reserve, write_whole
@@ -75,7 +75,7 @@ def end_of(main, arguments, monkeypatch, capsys) -> tuple[object, list[str]]:
 @pytest.mark.parametrize("files", [0, 1, 2, 4, 9, 14, 15])
 def test_a_run_on_a_full_disk_leaves_the_earlier_one(files, monkeypatch, capsys, tmp_path):
     (tmp_path / "out").mkdir()
-    for name in results.MARKS:
+    for name in run_folder.MARKS:
         (tmp_path / "out" / name).write_text("earlier")
     before = tree(tmp_path)
     monkeypatch.setattr(run_module, "carry_out", lambda *_, **__: outcome())

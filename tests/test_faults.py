@@ -184,12 +184,12 @@ def test_nothing_listens_on_an_outside_address_and_there_is_no_dashboard(grid):
     assert not ray._private.worker._global_node.webui_url
 
 
-def test_joins_a_cluster_that_is_there(tmp_path):
+def test_joins_a_cluster_that_is_there(tmp_path, short_folder):
     """A cluster of its own processes, a run that joins it, and the cluster is still there afterwards."""
     ray.shutdown()  # two heads on one machine would share ports
     ray_command = str(Path(sys.executable).with_name("ray"))
     environment = {
-        **os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_TMPDIR": "/tmp",
+        **os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_TMPDIR": short_folder,
         # Ray gives each client's server 30 s to start, which a busy machine needs for its imports alone
         "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "200", "TIMEOUT_FOR_SPECIFIC_SERVER_S": "240",
     }  # fmt: skip

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,8 +15,10 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import fl_tiprdc
 import fl_tiprdc.experiment.run as run_module
 from fl_tiprdc.config import Point
+from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.resume import Kept
@@ -207,7 +211,29 @@ def test_a_damaged_part_that_was_kept_is_refused_by_its_name(tmp_path):
                 read()
 
 
-def test_resuming_with_other_settings_is_refused_and_loses_nothing(small, population, tmp_path, monkeypatch):
+def others_than(population: Population) -> Iterator[Population]:
+    """Populations that differ from it in one value: of the records, labels, people or names of either side."""
+    for side in ("contributors", "held_out"):
+        crowd = getattr(population, side)
+        x, private, person = crowd.x.copy(), crowd.private.copy(), crowd.participant.copy()
+        x[-1, 0] += 1e-6 + abs(x[-1, 0])
+        private[-1] = 1 - private[-1]
+        person[-1] = person[0]
+        name, labels = next(iter(crowd.tasks.items()))
+        others = {other: values for other, values in crowd.tasks.items() if other != name}
+        flipped = labels.copy()
+        flipped[-1] = 1 - flipped[-1]
+        for change in (
+            {"x": x},
+            {"private": private},
+            {"participant": person},
+            {"tasks": {**others, name: flipped}},
+            {"tasks": {**others, "renamed": labels}},
+        ):
+            yield replace(population, **{side: replace(crowd, **change)})
+
+
+def test_resuming_with_other_settings_data_or_code_is_refused(small, population, tmp_path, monkeypatch):
     from rich.console import Console
 
     def fail(experiment, publication, stages, kept, **_):
@@ -221,6 +247,14 @@ def test_resuming_with_other_settings_is_refused_and_loses_nothing(small, popula
     assert made.is_file()
     with pytest.raises(InputError, match="another 'lambdas'"):
         run_module.run_experiment(small(lambdas=(0.3,)), population, tmp_path / "run", Console(quiet=True), resume=True)
+    assert made.is_file()
+    for people in others_than(population):
+        with pytest.raises(InputError, match=r"^the interrupted run had other data, [^\n]*leave --resume$"):
+            run_module.run_experiment(small(), people, tmp_path / "run", Console(quiet=True), resume=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(fl_tiprdc, "__version__", "0.0.1")
+        with pytest.raises(InputError, match=r"^the interrupted run had another version of the code, "):
+            run_module.run_experiment(small(), population, tmp_path / "run", Console(quiet=True), resume=True)
     assert made.is_file()
     with pytest.raises(KeyboardInterrupt):  # where it takes place may change
         run_module.run_experiment(

@@ -1,13 +1,17 @@
 """Kind failures: one line and an exit status."""
 
 import errno
+import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError, RunFailedError, TooManyFailuresError
+from fl_tiprdc.experiment.screen import never_fail
 
 WRONG_INPUT, FAILED = 2, 1
 # what a disk has against being written to
@@ -20,11 +24,52 @@ def one_line(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
+class _Unbreakable(io.FileIO):
+    """A file descriptor of this process that takes everything: what it can't write any more is dropped."""
+
+    def write(self, data: Any) -> int:
+        """Write, or drop what a closed pipe or a full disk doesn't take, and all that follows."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if error.errno != errno.EPIPE and self.fileno() != sys.__stderr__.fileno():  # type: ignore[union-attr]
+                print(f"note: no more is shown: {error.strerror}", file=sys.stderr)
+            return len(memoryview(data).cast("B"))
+
+
+def _secure_streams() -> None:
+    """Let nothing that is shown end the work: not a closed stream, nor a pipe that closes, nor an encoding."""
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:  # it was closed before the start
+            if name == "stdout":  # else the next file that is opened becomes what other processes' output goes to
+                _open_if_closed(0)
+            _open_if_closed(descriptor)
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif stream is getattr(sys, f"__{name}__"):  # not one that a test or a notebook has put there
+            stream.flush()
+            raw = io.BufferedWriter(_Unbreakable(stream.fileno(), "w", closefd=False))
+            whole_lines = stream.line_buffering or name == "stderr"
+            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=whole_lines))
+        never_fail(getattr(sys, name))
+
+
+def _open_if_closed(descriptor: int) -> None:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
 def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     """Run an entry point: status 2 and one line for wrong input, status 1 and one line for a failed run.
 
     A notice about a person's data is one line too, said once.
     """
+    _secure_streams()
     show = warnings.formatwarning
     said: set[str] = set()
 
@@ -50,7 +95,9 @@ def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         if error.errno not in DISK:
             raise
         where = f" '{error.filename}'" if error.filename else ""
-        print(f"failed: cannot write{where}: {one_line(error.strerror)}", file=sys.stderr)
+        # of a temporary file, or of shared memory
+        which = " (TMPDIR or /dev/shm)" if error.errno == errno.ENOSPC and not where else ""
+        print(f"failed: cannot write{where}: {one_line(error.strerror)}{which}", file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

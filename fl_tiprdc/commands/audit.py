@@ -9,18 +9,16 @@ by the order of rows. Attackers learn from some people's representations and are
 
 import argparse
 import json
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import tomli_w
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from fl_tiprdc.command_line.parser import Parser, some_words, words
@@ -30,9 +28,8 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, check_used, named_ladders
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case, named_attacks
-from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.certified import CertifiedRelease, sentence
-from fl_tiprdc.evaluation.classifiers import BUILT_IN, OF_PACKAGES
+from fl_tiprdc.evaluation.classifiers import OF_PACKAGES
 from fl_tiprdc.evaluation.further_summary import level_text, mean_known, summarize_further, summarize_known
 from fl_tiprdc.evaluation.measurable import unmeasured, unmeasured_lines
 from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
@@ -47,9 +44,11 @@ from fl_tiprdc.evaluation.published import (
 from fl_tiprdc.evaluation.published_codes import certify_published, published_risk
 from fl_tiprdc.evaluation.record_keys import KEYS
 from fl_tiprdc.experiment.progress import Stages
-from fl_tiprdc.experiment.run_folder import called, finish, git_commit, prepare
+from fl_tiprdc.experiment.run_folder import called, finish, git_commit, held, prepare
+from fl_tiprdc.experiment.screen import Screen, say, show_table
 from fl_tiprdc.report.exact_figure import exact_figure
-from fl_tiprdc.report.style import save as save_figure
+from fl_tiprdc.report.file_names import digest, file_name
+from fl_tiprdc.report.style import draw_each
 
 # a publication comes without the networks that made it
 POSSIBLE = tuple(name for name, attack in FURTHER.items() if "networks" not in attack.needs)
@@ -219,13 +218,13 @@ def closing_table(summary: pd.DataFrame) -> Table:
     exact = "; exact: the best possible attacker" if EXACT in set(summary["kind"]) else ""
     table = Table(title=f"best of the panel on held-out people, AUC{exact}", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("", overflow="fold")
-    table.add_column("model", no_wrap=True)
+    table.add_column("model", overflow="fold")
     compared = "raw_auc" in summary
     for name in ["AUC", "95 %", "chance", *(["raw", "retained"] if compared else [])]:
         table.add_column(name, justify="right", no_wrap=True)
     for row in summary.to_dict("records"):
         table.add_row(
-            escape(f"{row['kind']}: {row['target']}"),
+            f"{row['kind']}: {row['target']}",
             str(row["model"]),
             f"{row['auc']:.3f}",
             f"{row['low']:.3f}-{row['high']:.3f}",
@@ -240,7 +239,7 @@ def further_table(further: pd.DataFrame) -> Table:
     """The best of each further attack on the publication, beside chance and, where there are any, raw features."""
     table = Table(title="further attacks: AUC, or share of people found", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("", overflow="fold")
-    table.add_column("model", no_wrap=True)
+    table.add_column("model", overflow="fold")
     names = ["kind", "target", "level"]
     by_raw = further["setting"] == "raw"
     raw = further.loc[by_raw, [*names, "value"]].rename(columns={"value": "raw"})
@@ -248,7 +247,7 @@ def further_table(further: pd.DataFrame) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in further[~by_raw].merge(raw, on=names, how="left").to_dict("records"):
         table.add_row(
-            escape(f"{row['kind']}: {level_text(row['target'], row['level'], row['unit'])}"),
+            f"{row['kind']}: {level_text(row['target'], row['level'], row['unit'])}",
             str(row["model"]),
             f"{row['value']:.3f}",
             f"{row['low']:.3f}-{row['high']:.3f}",
@@ -267,8 +266,8 @@ def known_table(known: pd.DataFrame) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in known.to_dict("records"):
         table.add_row(
-            escape(str(row["target"])),
-            escape(str(row["knows"])),
+            str(row["target"]),
+            str(row["knows"]),
             f"{row['alone']:.3f}",
             f"{row['with_release']:.3f}",
             f"{row['with_release_low']:.3f}-{row['with_release_high']:.3f}",
@@ -335,8 +334,10 @@ def _write(
         risk = published_risk(audited.finite, audited.known, audited.unknown, audited.class_names)
         risk.to_csv(folder / "risk.csv", index=False, float_format="%.6f")
         for attribute, rows in risk.groupby(ATTRIBUTE, sort=False):
-            name = re.sub(r"[^\w.+-]+", "-", f"exact-{attribute}")
-            save_figure(exact_figure(rows, str(attribute)), folder / "figures", name)
+            draw_each(
+                folder / "figures",
+                {file_name(f"exact-{attribute}"): partial(exact_figure, rows, str(attribute))},
+            )
     return found
 
 
@@ -356,30 +357,25 @@ def _require_an_attack(metrics: pd.DataFrame) -> None:
         )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, read, audit, print, write."""
-    parsed = audit_parser().parse_args(arguments)
-    attackers = (*BUILT_IN, *_columns(parsed.attackers, "attackers"))
-    console, config = Console(), AuditConfig(attackers=tuple(dict.fromkeys(attackers)))
-    check_panel(config)
-    further = _attacks(parsed.attacks, config, parsed.raw is not None)
-    config = config.model_copy(update={"further": further, "known": _columns(parsed.known, "known")})
-    check_used(config)
-    quiet = Console(stderr=True)  # wrong input leaves nothing on stdout
-    with Stages(quiet if quiet.is_terminal else Console(quiet=True)) as stages:
-        audited = read_audit(parsed, config, stages)
-    name = re.sub(r"[^\w.+-]+", "-", parsed.publication.resolve().stem)
-    output = parsed.output or Path.cwd() / "results" / f"audit-{name}"
-    partial = prepare(output)
+def _default_output(parsed: argparse.Namespace) -> Path:
+    """Return results/audit-PUBLICATION, with what tells apart audits of other publications, labels and columns."""
+    publication = parsed.publication.resolve()
+    flags = {name: str(value) for name, value in vars(parsed).items()}
+    return Path.cwd() / "results" / f"audit-{file_name(publication.stem)}-{digest(f'{publication} {flags}')}"
+
+
+def _audit(
+    parsed: argparse.Namespace, audited: Audited, config: AuditConfig, output: Path, console: Screen
+) -> tuple[Summaries, list[str]]:
+    """Do the work and put the whole folder in its place, which is held; what was found, and lines on certificates."""
+    unfinished = prepare(output)
     try:
         people = len(set(audited.known.participant.tolist())), len(set(audited.unknown.participant.tolist()))
-        console.print(
+        say(
+            console,
             f"{len(audited.known.participant) + len(audited.unknown.participant)} records of"
             f" {audited.releases[-1].contributors.shape[1]} numbers, labels joined by {audited.joined};"
             f" attackers learn from {people[0]} people and are tested on {people[1]}",
-            highlight=False,
-            soft_wrap=True,
-            markup=False,
         )
         with Stages(console) as stages, stages.stage("audit", len(audited.releases) * len(panel(config))) as ticker:
             metrics = audit_published(audited, config, ticker.tick)
@@ -387,32 +383,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with Stages(console) as stages:
             further_rows = attack_further(audited, config, metrics, stages)
         certified, certificate_lines = certify_people(parsed, audited)
-        found = _write(partial, parsed, audited, metrics, further_rows, certified)
-        finish(partial, output)
+        found = _write(unfinished, parsed, audited, metrics, further_rows, certified)
+        finish(unfinished, output)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    console.print(closing_table(found.best))
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return found, certificate_lines
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, read, audit, print, write."""
+    parsed = audit_parser().parse_args(arguments)
+    attackers = (*BUILT_IN, *_columns(parsed.attackers, "attackers"))
+    console, config = Screen(), AuditConfig(attackers=tuple(dict.fromkeys(attackers)))
+    check_panel(config)
+    further = _attacks(parsed.attacks, config, parsed.raw is not None)
+    config = config.model_copy(update={"further": further, "known": _columns(parsed.known, "known")})
+    check_used(config)
+    quiet = Screen(stderr=True)  # wrong input leaves nothing on stdout
+    with Stages(quiet if quiet.is_terminal else Screen(quiet=True)) as stages:
+        audited = read_audit(parsed, config, stages)
+    output = parsed.output or _default_output(parsed)
+    with held(output):
+        found, certificate_lines = _audit(parsed, audited, config, output, console)
+    show_table(console, closing_table(found.best))
     if len(found.further):
-        console.print(further_table(found.further))
+        show_table(console, further_table(found.further))
     if len(found.known):
-        console.print(known_table(found.known))
+        show_table(console, known_table(found.known))
     attacks = found.best[found.best["kind"] == "attack"]
     worst = attacks.sort_values("auc").iloc[-1]
-    console.print(
+    say(
+        console,
         f"worst attack: {worst['model']} on {worst['target']}, AUC {worst['auc']:.3f}"
         f" ({worst['low']:.3f} to {worst['high']:.3f}; chance 0.5)",
-        highlight=False,
-        markup=False,
     )
     exact = found.best[found.best["kind"] == EXACT]
     if audited.finite is not None and len(exact):
         best = exact.sort_values("auc").iloc[-1]
-        console.print(
+        say(
+            console,
             f"best possible attacker, by the table of {len(audited.finite.names):,} codes: AUC {best['auc']:.3f} on"
             f" {best['target']} ({best['low']:.3f} to {best['high']:.3f})",
-            highlight=False,
-            soft_wrap=True,
-            markup=False,
         )
     for line in [*unmeasured_lines(found.unmeasured), *certificate_lines, f"results: {output}"]:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        say(console, line)

@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.experiment.screen import Screen, say
 from fl_tiprdc.report.page import write_page
 from fl_tiprdc.report.run_tables import RunTables, read_run
 
@@ -58,4 +57,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_page(output, runs)
     except OSError as error:
         raise InputError(f"cannot write to output '{output}': {error.strerror}") from None
-    Console().print(f"page: {output}", soft_wrap=True, highlight=False)
+    say(Screen(), f"page: {output}")

@@ -91,6 +91,11 @@ class LazyImages:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def paths(self) -> list[Path]:
+        """The image files, one a row."""
+        return [self._paths[row] for row in self._rows]
+
     def subset(self, index: npt.NDArray[np.int64]) -> "LazyImages":
         """The images at `index`, unread; shares paths and cache."""
         part = object.__new__(LazyImages)

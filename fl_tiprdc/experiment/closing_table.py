@@ -20,10 +20,10 @@ def closing_table(points: pd.DataFrame) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
-    table.add_column("method", no_wrap=True)
+    table.add_column("method", overflow="fold")
     certified = "certified" in points
     for name in ("λ", "A cen", "A fed", "ΔA", *(("C cen", "C fed") if certified else ()), "R cen", "R fed", "ΔR"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     mean = over_seeds(points)
     empty = [""] * (2 * certified)
     for row in mean[mean["setting"].isin(["raw", "baseline"])].itertuples():

@@ -16,6 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from fl_tiprdc.experiment.screen import say
 from fl_tiprdc.experiment.tracking.tracker import Tracker
 
 
@@ -32,7 +33,7 @@ class Stages:
         self.tracker = tracker or Tracker()
         self.seconds: dict[str, float] = {}
         self._progress = Progress(
-            TextColumn("{task.description:<32}"),
+            TextColumn("{task.description:<32}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -61,14 +62,14 @@ class Stages:
             self.seconds[name] = self.seconds.get(name, 0.0) + took
             self.tracker.stage_ended(name, self.seconds[name])
             if not self.console.is_terminal:
-                self.console.print(f"{name}: {took:.1f} s", highlight=False)
+                say(self.console, f"{name}: {took:.1f} s")
 
     def table(self) -> Table:
         """Seconds of each stage."""
         table = Table(title="where the time went", title_justify="left")
-        table.add_column("stage")
-        table.add_column("seconds", justify="right")
-        table.add_column("share", justify="right")
+        table.add_column("stage", overflow="fold")
+        table.add_column("seconds", justify="right", no_wrap=True)
+        table.add_column("share", justify="right", no_wrap=True)
         total = sum(self.seconds.values())
         for name, seconds in self.seconds.items():
             table.add_row(name, f"{seconds:.1f}", f"{seconds / total:.0%}")

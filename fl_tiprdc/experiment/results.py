@@ -2,11 +2,13 @@
 
 import json
 import platform
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from fl_tiprdc import __version__
 from fl_tiprdc.config import Experiment, Point
@@ -32,7 +34,8 @@ from fl_tiprdc.report.known_record_figure import known_record_figures
 from fl_tiprdc.report.page import write_page
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
 from fl_tiprdc.report.run_tables import read_run
-from fl_tiprdc.report.style import save as save_figure
+from fl_tiprdc.report.style import draw_each, try_to_draw
+from fl_tiprdc.whole_file import write_whole
 
 PACKAGES = ("flwr", "flwr-datasets", "ray", "torch", "scikit-learn", "numpy", "pandas")
 
@@ -82,15 +85,6 @@ def write_results(
     limits = limit_table(outcome.metrics)
     if len(outcome.risk):
         outcome.risk.to_csv(folder / "risk.csv", index=False, float_format="%.6f")
-    with stages.stage("figures and report", 1):
-        draw_all(folder / "figures", points, outcome.rounds, limits)
-        if len(trades):
-            save_figure(bounds_figure(trades), folder / "figures", "bounds")
-        if outcome.examples:
-            save_figure(reconstruction_figure(outcome.examples), folder / "figures", "reconstruction")
-        named = further_figures(further) | known_record_figures(known) | exact_figures(outcome.risk)
-        for name, figure in named.items():
-            save_figure(figure, folder / "figures", name)
     areas = {
         f"{setting}/{method}": round(frontier_area(group), 4)
         for (setting, method), group in points.groupby(["setting", "method"], sort=False)
@@ -108,7 +102,7 @@ def write_results(
         "commit": git_commit(),
         "versions": {"python": platform.python_version(), "fl-tiprdc": __version__}
         | {name: metadata.version(name) for name in PACKAGES},
-        "seconds": {name: round(value, 2) for name, value in stages.seconds.items()},
+        "seconds": _seconds(stages),
         "bytes": outcome.traffic,
         "failures": dict(sorted(outcome.failures.items())),
         **({"privacy": budget} if (budget := privacy_budget(experiment.protection, outcome.rounds)) else {}),
@@ -125,7 +119,42 @@ def write_results(
         **({"unmeasured": _records(missing)} if len(missing := unmeasured(outcome.metrics)) else {}),
         "points": _records(points),
     }
-    (folder / "summary.json").write_text(json.dumps(summary, indent=1))
+    _write_summary(folder, summary)  # what was found is whole before anything is drawn
+    with stages.stage("figures and report", 1):
+        _draw(folder / "figures", points, trades, limits, further, known, outcome)
+    summary["seconds"] = _seconds(stages)
+    _write_summary(folder, summary)
     if len(points):  # else nothing was audited, and there is nothing to explore
-        write_page(folder / "report.html", [read_run(folder, folder.name.removeprefix(".").removesuffix(".partial"))])
+        name = folder.name.removeprefix(".").removesuffix(".partial")
+        try_to_draw("report.html", lambda: write_page(folder / "report.html", [read_run(folder, name)]))
     return summary, points
+
+
+def _seconds(stages: Stages) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in stages.seconds.items()}
+
+
+def _write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    write_whole(folder / "summary.json", json.dumps(summary, indent=1).encode())
+
+
+def _draw(
+    folder: Path,
+    points: pd.DataFrame,
+    trades: pd.DataFrame,
+    limits: pd.DataFrame,
+    further: pd.DataFrame,
+    known: pd.DataFrame,
+    outcome: Outcome,
+) -> None:
+    """Write the figures of everything that there is."""
+    draw_all(folder, points, outcome.rounds, limits)
+    single: dict[str, Callable[[], Figure]] = {}
+    if len(trades):
+        single["bounds"] = lambda: bounds_figure(trades)
+    if outcome.examples:
+        single["reconstruction"] = lambda: reconstruction_figure(outcome.examples)
+    draw_each(folder, single)
+    try_to_draw("figures of further attacks", lambda: draw_each(folder, further_figures(further)))
+    try_to_draw("figure of known records", lambda: draw_each(folder, known_record_figures(known)))
+    try_to_draw("figures of codes", lambda: draw_each(folder, exact_figures(outcome.risk)))

@@ -13,10 +13,9 @@ from fl_tiprdc.config import Experiment, read_toml
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.parallel import as_done
 from fl_tiprdc.experiment.progress import Ticker
+from fl_tiprdc.experiment.run_folder import WHERE
 from fl_tiprdc.release.arrays import Arrays
 from fl_tiprdc.whole_file import write_whole
-
-WHERE = ("runtime", "actors", "ray_address", "track")  # settings that decide where a run takes place, not what it finds
 
 
 class Kept:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -16,11 +17,13 @@ from fl_tiprdc.evaluation.privacy_budget import budget_lines
 from fl_tiprdc.experiment.carry_out import carry_out
 from fl_tiprdc.experiment.checking import check_against, check_settings, load_checked
 from fl_tiprdc.experiment.closing_table import closing_table
+from fl_tiprdc.experiment.fingerprint import check_unchanged, fingerprint, write_fingerprint
 from fl_tiprdc.experiment.outcome import Outcome
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.results import write_results
 from fl_tiprdc.experiment.resume import Kept, check_same
-from fl_tiprdc.experiment.run_folder import config_text, default_output, finish, prepare
+from fl_tiprdc.experiment.run_folder import config_text, default_output, finish, held, prepare
+from fl_tiprdc.experiment.screen import Screen, say, show_table
 from fl_tiprdc.experiment.tracking.tracker import Place
 from fl_tiprdc.experiment.tracking.trackers import Trackers
 from fl_tiprdc.whole_file import write_whole
@@ -52,7 +55,7 @@ def run_experiment(
         population: the people; None: those that the experiment's data settings name.
         output: the folder; None: results/ and a name that tells the run, in the current folder.
         console: for progress and closing tables; None: the terminal.
-        resume: go on with what an interrupted run of the same settings left, if it left anything.
+        resume: go on with what an interrupted run of the same settings, data and code left, if it left anything.
 
     Returns:
         The points of the audit: attack, retention, and the certified bound of codes, by setting, method, λ and seed.
@@ -67,11 +70,17 @@ def run_experiment(
     else:
         check_against(experiment, population)
     folder = output or default_output(experiment)
-    return record_run(experiment, folder, console or Console(), partial(carry_out, population=population), resume)
+    work = partial(carry_out, population=population)
+    return record_run(experiment, folder, console or Screen(), work, resume, population)
 
 
 def record_run(
-    experiment: Experiment, output: Path, console: Console, work: Work, resume: bool = False
+    experiment: Experiment,
+    output: Path,
+    console: Console,
+    work: Work,
+    resume: bool = False,
+    people: Population | None = None,
 ) -> pd.DataFrame:
     """Do a checked experiment's work and write the folder of its results; return the points of the audit.
 
@@ -82,18 +91,44 @@ def record_run(
         output: the run's folder.
         console: for progress and closing tables.
         work: trains, publishes and audits.
-        resume: go on with what an interrupted run of the same settings left, if it left anything.
+        resume: go on with what an interrupted run of the same settings, data and code left, if it left anything.
+        people: whom the work is about, to tell their data from others; None: the run knows nobody's records.
 
     Raises:
-        InputError: the interrupted run had other settings; or `output` can't be written.
+        InputError: the interrupted run had other settings, data or code; another run writes to `output`; or it can't
+            be written.
     """
+    with held(output):
+        outcome, summary, points, stages = _record(experiment, output, console, work, resume, people)
+    show_table(console, stages.table())
+    if len(points):
+        show_table(console, closing_table(points))
+    lines = [
+        *unmeasured_lines(unmeasured(outcome.metrics)),
+        *closing_lines(outcome.certified),
+        *budget_lines(summary.get("privacy", {})),
+        failures_line(outcome),
+    ]
+    for line in filter(None, lines):
+        say(console, line)
+    say(console, f"results: {output}")
+    return points
+
+
+def _record(
+    experiment: Experiment, output: Path, console: Console, work: Work, resume: bool, people: Population | None
+) -> tuple[Outcome, dict[str, Any], pd.DataFrame, Stages]:
+    """Do the work and put the whole folder in its place; `output` is held."""
     partial = prepare(output, resume)
     kept = Kept(partial / "kept")
+    made_from = fingerprint(people)
     if resume and (partial / "config.toml").is_file():
         check_same(experiment, partial / "config.toml")
-    trackers = Trackers(experiment.track, lambda text: console.print(text, soft_wrap=True, highlight=False))
+        check_unchanged(partial, made_from)
+    trackers = Trackers(experiment.track, lambda text: say(console, text))
     whole = False
     try:
+        write_fingerprint(partial, made_from)
         write_whole(partial / "config.toml", config_text(experiment).encode())
         trackers.started(experiment, Place(output.name, partial, output.parent))
         with Stages(console, trackers) as stages:
@@ -108,19 +143,7 @@ def record_run(
         if not whole:
             trackers.failed()
         if kept.root.exists():
-            console.print("unfinished: the same command with --resume goes on from here", highlight=False)
+            say(console, "unfinished: the same command with --resume goes on from here")
         else:
             shutil.rmtree(partial, ignore_errors=True)
-    console.print(stages.table())
-    if len(points):
-        console.print(closing_table(points))
-    for line in unmeasured_lines(unmeasured(outcome.metrics)):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-    for line in closing_lines(outcome.certified):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-    for line in budget_lines(summary.get("privacy", {})):
-        console.print(line, soft_wrap=True, highlight=False)
-    if line := failures_line(outcome):
-        console.print(line, soft_wrap=True, highlight=False)
-    console.print(f"results: {output}", soft_wrap=True, highlight=False)
-    return points
+    return outcome, summary, points, stages

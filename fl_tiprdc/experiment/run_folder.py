@@ -1,26 +1,47 @@
 """The folder of a run's results: made beside its place, put there when it is whole."""
 
+import errno
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import tomli_w
+from filelock import FileLock, Timeout
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.report.file_names import LONGEST, digest
 
 ROOT = Path(__file__).resolve().parent.parent.parent  # from which the library is imported
 CHECKOUT = ROOT if (ROOT / "pyproject.toml").is_file() else None  # None: it is installed
 MARKS = ("config.toml", "metrics.csv", "summary.json")  # a folder that has these is an earlier run's
 
 
+WHERE = ("runtime", "actors", "ray_address", "track")  # settings that decide where a run takes place, not what it finds
+NAMED = ("dataset", "private", "partition", "clients")  # settings that a run's usual folder is named by
+
+
 def default_output(experiment: Experiment) -> Path:
-    """Return results/DATASET-PRIVATE-PARTITION-CLIENTS in the current folder."""
+    """Return results/DATASET-PRIVATE-PARTITION-CLIENTS in the current folder.
+
+    What tells apart runs that differ in other settings follows, if any has another value than it usually has: another
+    table, other seeds, methods or rounds. Settings that only say where a run takes place don't count.
+    """
     name = f"{experiment.dataset}-{'+'.join(experiment.private)}-{experiment.partition}-{experiment.clients}"
-    return Path.cwd() / "results" / re.sub(r"[^\w.+-]+", "-", name)
+    plain = re.sub(r"[^\w.+-]+", "-", name)[:LONGEST]
+    others = experiment.model_dump(mode="json", exclude={*NAMED, *WHERE})
+    columns = "+".join(re.sub(r"[^\w.+-]+", "-", column) for column in experiment.private)
+    told = columns == "+".join(experiment.private) and len(name) <= LONGEST
+    if not told or others != Experiment().model_dump(mode="json", exclude={*NAMED, *WHERE}):
+        plain += f"-{digest(json.dumps([name, experiment.private, others], sort_keys=True))}"
+    return Path.cwd() / "results" / plain
 
 
 def config_text(experiment: Experiment) -> str:
@@ -32,6 +53,45 @@ def unfinished(output: Path) -> Path:
     """The folder in which a run is put together, beside `output`."""
     output = output.resolve()  # a link to a folder of results stays
     return output.with_name(f".{output.name}.partial")
+
+
+@contextmanager
+def held(output: Path) -> Iterator[None]:
+    """Keep other processes from writing to `output` for as long as this lasts; the system ends it with the process.
+
+    Raises:
+        InputError: another process writes there, which is named; or the folder's place can't be written to.
+    """
+    place = output.resolve()
+    if not place.name:
+        raise InputError(f"output '{output}' has no name: name a folder")
+    path = place.with_name(f".{place.name}.lock")
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()  # makes the folder that it is in, too
+    except Timeout:
+        holder = next(iter(_words(path)), "unknown")
+        raise InputError(
+            f"output '{output}' is being written by another run, process {holder}: wait for it, or name another folder"
+        ) from None
+    except OSError as error:
+        why = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
+        raise InputError(f"cannot write to output '{output}': {why}") from None
+    try:
+        if str(os.getpid()) not in _words(path):  # a lock for systems without flock has it already
+            with suppress(OSError):  # a full disk: nobody will know the number
+                path.write_text(str(os.getpid()), encoding="utf-8")
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return []
 
 
 def prepare(output: Path, resume: bool = False) -> Path:

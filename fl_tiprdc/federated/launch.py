@@ -1,10 +1,14 @@
 """The one module that starts a runtime and hands its Grid to the server's code."""
 
+import atexit
 import logging
 import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +16,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from threadpoolctl import threadpool_limits
 
-from fl_tiprdc.errors import choose
+from fl_tiprdc.errors import RunFailedError, choose
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.inline_grid import InlineGrid
@@ -25,29 +29,66 @@ def _inline(server: Server, store: ClientStore, actors: int, address: str) -> An
     return serve_on(InlineGrid(build_client_app(str(store.root)), store), server)
 
 
+# bytes of a folder's name that leave Ray room for its sockets below it: the system allows 107 for the path of one
+ROOM_FOR_SOCKETS = 36
+
+
+def has_room_for_sockets() -> bool:
+    """Return whether Ray's usual folder has a name that leaves room for its sockets'."""
+    usual = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    return os.name != "posix" or (usual.isascii() and len(usual) <= ROOM_FOR_SOCKETS)
+
+
+@cache
+def _folder_for_ray() -> str | None:
+    """Return a folder of this process's own if Ray's usual one has no room for sockets; None: the usual one will do.
+
+    Raises:
+        RunFailedError: there is no folder with a short name.
+    """
+    if has_room_for_sockets():
+        return None
+    try:
+        own = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    except OSError as error:
+        raise RunFailedError(f"TMPDIR is too long for Ray's sockets, and /tmp takes none: {error.strerror}") from None
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return own
+
+
 def start_ray(actors: int, address: str = "") -> None:
     """Start Ray on this machine's loopback interface without a dashboard, or join the cluster at `address`.
 
+    Without an address none is joined, whatever RAY_ADDRESS or a cluster's file in Ray's folder names.
+
     Raises:
         ConnectionError: no cluster at the address, or it takes no client.
+        RunFailedError: Ray can't start on this machine.
     """
+    _start_ray(max(actors, os.cpu_count() or 1), address)
+
+
+def _start_ray(cores: int, address: str) -> None:
     import ray
 
-    common: dict[str, Any] = {"address": "local", "include_dashboard": False} if not address else {"address": address}
-    if not address:
-        common["num_cpus"] = max(actors, os.cpu_count() or 1)
+    # a small /dev/shm, as containers have, makes Ray slow and not impossible
+    os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
+    own: dict[str, Any] = {"address": "local", "num_cpus": cores, "include_dashboard": False}
     try:
         ray.init(
-            **common,
+            **({"address": address} if address else {**own, "_temp_dir": _folder_for_ray()}),
             log_to_driver=False,
             logging_level=logging.ERROR,
             configure_logging=False,
             ignore_reinit_error=True,
         )
-    except RuntimeError as error:  # what Ray Client raises when the cluster can't start a server for this process
-        if not address.startswith("ray://"):
-            raise
-        raise ConnectionError(f"{address}: {error}") from error
+    except Exception as error:  # of many types: no room, no ports, a folder that it can't write to
+        if not address:
+            raise RunFailedError(f"Ray cannot start on this machine: {error}") from error
+        # what Ray Client raises when the cluster can't start a server for this process
+        if isinstance(error, RuntimeError) and address.startswith("ray://"):
+            raise ConnectionError(f"{address}: {error}") from error
+        raise
 
 
 @contextmanager
@@ -107,20 +148,18 @@ def _flower(server: Server, store: ClientStore, actors: int, address: str) -> An
     def main(grid: Grid, context: Context) -> None:
         results.append(server(grid))
 
-    cores = actors or os.cpu_count() or 1
+    import ray
+
+    if not ray.is_initialized():  # else Flower's engine starts it, and waits for clients though that has failed
+        _start_ray(actors or os.cpu_count() or 1, address)
     with warnings.catch_warnings(), _unless(DEPRECATED):
         warnings.simplefilter("ignore")
         run_simulation(
             server_app=app,
             client_app=build_client_app(str(store.root)),
             num_supernodes=len(store),
-            backend_config={
-                "init_args": {"address": address}
-                if address
-                else {"address": "local", "num_cpus": cores, "log_to_driver": False},
-                # max_restarts: Flower puts a dead actor back into its pool, where it swallows every message
-                "client_resources": {"num_cpus": 1, "num_gpus": 0.0, "max_restarts": -1},
-            },
+            # max_restarts: Flower puts a dead actor back into its pool, where it swallows every message
+            backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0, "max_restarts": -1}},
         )
     return results[0]
 

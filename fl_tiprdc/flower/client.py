@@ -4,6 +4,8 @@ A node with `data` in its node config is a real client, with records of its own;
 part of the data set. Real clients start a process for each message: what only simulations need is imported there.
 """
 
+import os
+
 from flwr.app import Context
 
 from fl_tiprdc.errors import InputError
@@ -12,6 +14,9 @@ from fl_tiprdc.federated.client_store import Store
 from fl_tiprdc.federated.node_store import open_own_store
 from fl_tiprdc.flower.config_keys import COORDINATOR, DATA
 from fl_tiprdc.flower.packed import unpacking
+
+# Flower's engine loads this app, and then starts Ray: without an address, that joins any cluster that was ever here
+os.environ["RAY_ADDRESS"] = "local"
 
 
 def disk(context: Context, seed: int) -> Store:

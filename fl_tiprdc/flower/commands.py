@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import tomli_w
-from rich.console import Console
 
 from fl_tiprdc.errors import RunFailedError
 from fl_tiprdc.experiment.run_folder import ROOT
+from fl_tiprdc.experiment.screen import Screen
+from fl_tiprdc.federated.launch import has_room_for_sockets
 from fl_tiprdc.flower.app_folder import write_app
 from fl_tiprdc.flower.progress import Shown
 from fl_tiprdc.flower.run_config import Value
@@ -32,6 +33,9 @@ def flower_environment(home: Path | None = None) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "PYTHONPATH": os.pathsep.join(paths),
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",  # packages are what is installed here
+        "RAY_ADDRESS": "local",  # no cluster but the run's own
+        **({} if has_room_for_sockets() else {"RAY_TMPDIR": "/tmp"}),
+        "PYTHONIOENCODING": "utf-8",
         "NO_COLOR": "1",
         "COLUMNS": "120",
     }
@@ -48,7 +52,8 @@ def ask_flower(*arguments: str, home: Path | None = None, timeout: float = 60.0)
         ["flwr", *arguments],
         env=flower_environment(home),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=timeout,
         check=False,
     )
@@ -59,7 +64,7 @@ def ask_flower(*arguments: str, home: Path | None = None, timeout: float = 60.0)
 
 def shown(lines: Iterable[str]) -> Iterator[str]:
     """Show a run's log on the screen, line by line, and pass it on."""
-    with Shown(Console()) as screen:
+    with Shown(Screen()) as screen:
         for line in lines:
             screen.line(line.rstrip("\n"))
             yield line
@@ -93,7 +98,12 @@ def submit(
             command += ["--federation-config", f"{nodes} init-args-num-cpus={cores or os.cpu_count() or 1}"]
         environment = flower_environment(home)
         with subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
         ) as p:
             number, last = "", ""
             try:

@@ -49,7 +49,10 @@ class Shown:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar = Progress(
-            BarColumn(), TextColumn("{task.description}"), console=console, disable=not console.is_terminal
+            BarColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("", total=None, visible=False)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
-from rich.console import Console
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.carry_out import carry_out
 from fl_tiprdc.experiment.run import record_run
+from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.flower.config_keys import COORDINATOR
 from fl_tiprdc.flower.coordinator import coordinate, read_deployment
 from fl_tiprdc.flower.packed import PackingGrid
@@ -50,16 +50,18 @@ def require_nodes(grid: Grid, clients: int, patience: float = 60.0) -> None:
 @server_app.main()
 def main(grid: Grid, context: Context) -> None:
     """Train over the grid's clients, collect what they publish, audit, write the results."""
-    console, resume = Console(), bool(context.run_config.get("resume"))
+    console, resume = Screen(), bool(context.run_config.get("resume"))
     try:
         if folder := context.run_config.get(COORDINATOR):
             experiment, coordinator, output = read_deployment(context.run_config, Path(str(folder)))
             packing = PackingGrid(grid, 1.0)  # Flower's own looks for replies every 3 s
-            record_run(experiment, output, console, partial(coordinate, grid=packing, coordinator=coordinator), resume)
+            work = partial(coordinate, grid=packing, coordinator=coordinator)
+            record_run(experiment, output, console, work, resume, coordinator.people)
         else:
             experiment, population, output = read_run_config(context.run_config, "flower")
             require_nodes(grid, experiment.clients)
-            record_run(experiment, output, console, partial(carry_out, population=population, grid=grid), resume)
+            work = partial(carry_out, population=population, grid=grid)
+            record_run(experiment, output, console, work, resume, population)
     except Exception as error:
         print(f"failed: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         raise

@@ -1,7 +1,5 @@
 """The figure of what every code of a finite release says of u, from `posterior_risk.PosteriorRisk.table`."""
 
-import re
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
+from fl_tiprdc.report.file_names import file_name
 from fl_tiprdc.report.style import BLUE, GREY, ORANGE
 
 PANEL_COLUMNS = 2
@@ -109,5 +108,5 @@ def exact_figures(risk: pd.DataFrame) -> dict[str, Figure]:
         name = "-".join(["exact", *([str(method)] if several else []), f"{lam:g}", str(attribute)])
         figure = exact_figure(rows, str(attribute))
         figure.suptitle(f"{figure.get_suptitle()}: {method}, λ = {lam:g}")
-        figures[re.sub(r"[^\w.+-]+", "-", name)] = figure
+        figures[file_name(name)] = figure
     return figures

@@ -1,7 +1,7 @@
 """The figures of a run, one function each, from its tables."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.frontier import over_seeds
 from fl_tiprdc.evaluation.limits import MEAN
-from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, save
+from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, draw_each
 from fl_tiprdc.report.training_curves import CURVES, training_curves
 
 ATTACK = "worst attack AUC (0.5 = chance)"
@@ -280,16 +280,15 @@ def draw_all(folder: Path, points: pd.DataFrame, rounds: pd.DataFrame, limits: p
     """
     most = {} if limits is None else dict(zip(limits["task"], limits["retention"], strict=True))
     if not len(points):  # nothing was audited
-        save(training_figure(rounds), folder, "training")
+        draw_each(folder, {"training": lambda: training_figure(rounds)})
         return ["training"]
-    figures = {
-        "frontier": frontier_figure(points, most.get(MEAN)),
-        "comparison": comparison_figure(points),
-        "tasks": tasks_figure(points, most),
-        "training": training_figure(rounds),
+    figures: dict[str, Callable[[], Figure]] = {
+        "frontier": lambda: frontier_figure(points, most.get(MEAN)),
+        "comparison": lambda: comparison_figure(points),
+        "tasks": lambda: tasks_figure(points, most),
+        "training": lambda: training_figure(rounds),
     }
     if points["method"].nunique() - points.loc[points["setting"].isin(["raw", "baseline"]), "method"].nunique() > 2:
-        figures["methods"] = methods_figure(points)
-    for name, figure in figures.items():
-        save(figure, folder, name)
+        figures["methods"] = lambda: methods_figure(points)
+    draw_each(folder, figures)
     return list(figures)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.further_summary import amount_known, mean_known
-from fl_tiprdc.report.style import GREY
+from fl_tiprdc.report.style import GREY, shown
 
 NAME = "known-record"
 PANEL_COLUMNS = 3
@@ -69,7 +69,7 @@ def _rungs(rows: pd.DataFrame) -> list[str]:
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return shown(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
 
 
 def _panel(axes: Axes, panel: pd.DataFrame, rungs: Sequence[str]) -> None:

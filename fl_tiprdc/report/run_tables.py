@@ -15,6 +15,7 @@ from fl_tiprdc.evaluation.frontier import summarize_points
 from fl_tiprdc.report.captions import PICTURES
 
 MANIFEST = "release.json"  # of a publication
+TEXT = ("setting", "method", "kind", "target", "model", "metric", "phase")  # columns of tables
 ROUNDS = ("setting", "method", "lam", "seed", "round", "phase", "privacy", "information", "adversary")
 
 
@@ -59,8 +60,8 @@ class RunTables:
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    try:  # names stay names: null, 1 and True too
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXT, str))
     except (OSError, ValueError) as error:  # pandas' and Unicode's errors are ValueErrors
         raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
     if missing := [name for name in columns if name not in frame]:

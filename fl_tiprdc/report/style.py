@@ -1,12 +1,18 @@
 """Looks shared by all figures: Okabe-Ito colours (safe for colour-blind readers), markers, file formats."""
 
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter, LogFormatterMathtext
 
+from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.whole_file import write_whole
 
 mpl.use("Agg")
@@ -33,6 +39,8 @@ PARTITION_LOOKS = (
 )
 _METHOD_COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 
+LONGEST_LINE = 100  # letters of a line of text in a figure
+
 mpl.rcParams.update(
     {
         "font.size": 9,
@@ -54,12 +62,74 @@ def colours(methods: list[str]) -> dict[str, str]:
     return {method: _METHOD_COLOURS[i % len(_METHOD_COLOURS)] for i, method in enumerate(ranked)}
 
 
+def shown(text: str, longest: int = LONGEST_LINE) -> str:
+    """Return text for a figure: what no font can draw replaced, the middle of lines that are too long left out."""
+    lines = ("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in text.split("\n"))
+    half = longest // 2
+    return "\n".join(line if len(line) <= longest else f"{line[:half]}…{line[half - longest + 1 :]}" for line in lines)
+
+
+def _take_literally(figure: Figure) -> None:
+    """Keep matplotlib from reading text as formulas: names are written as they are."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatterMathtext):  # writes formulas of its own
+                axis.set_major_formatter(LogFormatter())
+            if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
+                axis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_parse_math(False)
+        text.set_text(shown(text.get_text()))
+
+
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write NAME.png and NAME.svg."""
+    """Write NAME.png and NAME.svg, with all text taken literally.
+
+    Raises:
+        OSError: they can't be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     formats: dict[str, dict[str, Any]] = {"png": {}, "svg": {"metadata": {"Date": None}}}
+    _take_literally(figure)
     for kind, options in formats.items():
         drawn = BytesIO()
-        figure.savefig(drawn, format=kind, bbox_inches="tight", **options)
+        # labels of an axis are made while it is drawn; scripts that the font lacks are boxes, which is seen
+        with mpl.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            figure.savefig(drawn, format=kind, bbox_inches="tight", **options)
         figure.set_layout_engine("none")  # places stay as they were found for the first
         write_whole(folder / f"{name}.{kind}", drawn.getvalue())
+
+
+def draw_each(folder: Path, figures: Mapping[str, Figure | Callable[[], Figure]]) -> None:
+    """Write figures, or what makes them, by their names; of one that can't be drawn a notice says why.
+
+    Raises:
+        OSError: the disk takes no file.
+    """
+    for name, figure in figures.items():
+        try_to_draw(f"figure '{name}'", partial(_draw, figure, folder, name))
+
+
+def _draw(figure: Figure | Callable[[], Figure], folder: Path, name: str) -> None:
+    save(figure if isinstance(figure, Figure) else figure(), folder, name)
+
+
+def try_to_draw(what: str, draw: Callable[[], object]) -> None:
+    """Draw something of a run whose results are written already: if that fails, a `DataNotice` says why.
+
+    Args:
+        what: for the notice.
+        draw: makes the files.
+
+    Raises:
+        OSError: the disk takes no file.
+    """
+    try:
+        draw()
+    except OSError:
+        raise
+    except Exception as error:
+        cause = next(iter(str(error).strip().splitlines()), "")
+        warnings.warn(f"no {what}: {type(error).__name__}: {cause}", DataNotice, stacklevel=2)

@@ -1,0 +1,74 @@
+"""Whatever reads what is shown, and however: the work ends as it ended."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fl_tiprdc.experiment.closing_table import closing_table
+from fl_tiprdc.experiment.screen import Screen, show_table
+from tests.test_report import some_points
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = """
+import sys
+from pathlib import Path
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.experiment.screen import Screen, say
+
+def main(arguments):
+    console = Screen()
+    for _ in range(20_000):
+        say(console, "λ Δ σ … 収入 results")
+    Path(sys.argv[1]).write_text("whole")
+    if sys.argv[2] == "wrong":
+        raise InputError("λ is wrong")
+
+guard(main)
+"""
+
+
+def work(folder: Path, end: str = "right", shell: str = "", **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", WORK, str(folder / "result"), end]
+    whole = ["bash", "-c", f'set -o pipefail; "$@" {shell}', "bash", *command]
+    return subprocess.run(whole, cwd=ROOT, env=os.environ | environment, capture_output=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii", "cp1252", "utf-8"])
+def test_letters_that_a_terminal_lacks_are_shown_in_plain_ones(encoding, tmp_path):
+    done = work(tmp_path, PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    line = done.stdout.decode(encoding).splitlines()[0]
+    if encoding == "utf-8":
+        assert line == "λ Δ σ … 収入 results"
+    else:
+        assert line.startswith("l D s ")
+        assert line.endswith(" ?? results")
+
+
+@pytest.mark.parametrize(("end", "status"), [("right", 0), ("wrong", 2)])
+@pytest.mark.parametrize("shell", ["| head -1", ">&-", ">&- 2>&-", "> /dev/full"])
+def test_output_that_nobody_takes_changes_neither_work_nor_status(shell, end, status, tmp_path):
+    done = work(tmp_path, end, shell)
+    assert done.returncode == status
+    assert (tmp_path / "result").read_text() == "whole"
+    said = done.stderr.decode().splitlines()
+    lost = ["note: no more is shown: No space left on device"] if "full" in shell else []
+    wrong = ["error: λ is wrong"] if end == "wrong" and "2>" not in shell else []
+    assert said == lost + wrong
+
+
+@pytest.mark.parametrize("width", [1, 12, 30, 60, 80, 200])
+def test_a_window_of_any_width_loses_no_number(width):
+    points = some_points(lambdas=(0.1, 0.5), seeds=(0,))
+    screen = Screen(file=io.StringIO(), width=width)
+    show_table(screen, closing_table(points))
+    shown = screen.file.getvalue()
+    for row in points[points["setting"] != "raw"].itertuples():
+        assert f"{row.attack:.3f}" in shown
+        assert f"{row.retention:.3f}" in shown
+    assert screen.width == width
