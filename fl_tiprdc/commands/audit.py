@@ -28,8 +28,9 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, check_used, named_ladders
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case, named_attacks
+from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.certified import CertifiedRelease, sentence
-from fl_tiprdc.evaluation.classifiers import OF_PACKAGES
+from fl_tiprdc.evaluation.classifiers import BUILT_IN, OF_PACKAGES
 from fl_tiprdc.evaluation.further_summary import level_text, mean_known, summarize_further, summarize_known
 from fl_tiprdc.evaluation.measurable import unmeasured, unmeasured_lines
 from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
