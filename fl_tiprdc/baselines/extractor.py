@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fl_tiprdc.data.crowd import Floats
-from fl_tiprdc.hybrid.batches import batches_in, deal
+from fl_tiprdc.hybrid.batches import batches_in, shuffled_batches
 from fl_tiprdc.models.perceptron import perceptron
 from fl_tiprdc.seeding import derive, layer_draws, numpy_generator
 
@@ -28,7 +28,9 @@ def build_perceptrons(seed: int, *widths: Sequence[int]) -> list[nn.Sequential]:
 def minimise(loss: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], n: int, seed: int) -> None:
     """Adam on `loss`, a function of the positions [b] of a batch, over shuffled passes through n records."""
     optimiser = torch.optim.Adam(chain.from_iterable(each.parameters() for each in networks), LEARNING_RATE, fused=True)
-    batches = deal(n, BATCH_SIZE, batches_in(n, BATCH_SIZE, EPOCHS), numpy_generator(seed, "baseline-batches"))
+    batches = shuffled_batches(
+        n, BATCH_SIZE, batches_in(n, BATCH_SIZE, EPOCHS), numpy_generator(seed, "baseline-batches")
+    )
     for rows in batches:
         optimiser.zero_grad()
         loss(torch.from_numpy(rows)).backward()
