@@ -20,14 +20,16 @@ LEARNING_RATE = 2e-3
 
 
 def build_perceptrons(seed: int, *widths: Sequence[int]) -> list[nn.Sequential]:
-    """A perceptron for each list of widths; initial weights depend on `seed` alone."""
+    """Return a perceptron for each list of widths; initial weights depend on `seed` alone."""
     with layer_draws(derive(seed, "baseline-weights")):
-        return [perceptron(each) for each in widths]
+        return [perceptron(layers) for layers in widths]
 
 
 def minimise(loss: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], n: int, seed: int) -> None:
-    """Adam on `loss`, a function of the positions [b] of a batch, over shuffled passes through n records."""
-    optimiser = torch.optim.Adam(chain.from_iterable(each.parameters() for each in networks), LEARNING_RATE, fused=True)
+    """Minimise `loss`, a function of a batch's positions [b], by Adam over shuffled passes through n records."""
+    optimiser = torch.optim.Adam(
+        chain.from_iterable(network.parameters() for network in networks), LEARNING_RATE, fused=True
+    )
     batches = shuffled_batches(
         n, BATCH_SIZE, batches_in(n, BATCH_SIZE, EPOCHS), numpy_generator(seed, "baseline-batches")
     )
@@ -38,14 +40,14 @@ def minimise(loss: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], n:
 
 
 def extract(network: nn.Module, x: Floats) -> Floats:
-    """Features [n, d] of x [n, k]."""
+    """Return the features [n, d] of x [n, k]."""
     with torch.no_grad():
-        found: Floats = network(torch.tensor(x)).numpy()
-    return found
+        features: Floats = network(torch.tensor(x)).numpy()
+    return features
 
 
 def train_autoencoder(x: Floats, seed: int) -> nn.Module:
-    """The encoder [n, k] -> [n, FEATURES] of an autoencoder that minimises the mean squared error on x [n, k]."""
+    """Train an autoencoder by the mean squared error on x [n, k], and return its encoder [n, k] -> [n, FEATURES]."""
     k = x.shape[1]
     encoder, decoder = build_perceptrons(seed, [k, HIDDEN, FEATURES], [FEATURES, HIDDEN, k])
     inputs = torch.tensor(x)
