@@ -37,5 +37,5 @@ def require_once(kind: str, names: Sequence[str]) -> None:
 
 
 def choose(kind: str, name: str, allowed: object) -> InputError:
-    """An InputError for an unknown `name` of some `kind`, listing the `allowed` names."""
+    """Return an InputError for an unknown `name` of some `kind`, listing the `allowed` names."""
     return InputError(f"unknown {kind} '{name}': choose one of {', '.join(map(str, allowed))}")  # type: ignore[call-overload]

@@ -16,26 +16,26 @@ _layers = threading.Lock()
 
 
 def derive(seed: int, purpose: str, *ids: int | str) -> int:
-    """A 63-bit seed for one `purpose` and the `ids` within it (client, round, ...)."""
+    """Return a 63-bit seed for one `purpose` and the `ids` within it (client, round, ...)."""
     text = "\x1f".join([str(seed), purpose, *map(str, ids)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def torch_generator(seed: int, purpose: str, *ids: int | str) -> torch.Generator:
-    """A CPU generator for `derive(seed, purpose, *ids)`."""
+    """Return a CPU generator for `derive(seed, purpose, *ids)`."""
     return torch.Generator().manual_seed(derive(seed, purpose, *ids))
 
 
 def numpy_generator(seed: int, purpose: str, *ids: int | str) -> np.random.Generator:
-    """A numpy generator for `derive(seed, purpose, *ids)`."""
+    """Return a numpy generator for `derive(seed, purpose, *ids)`."""
     return np.random.default_rng(derive(seed, purpose, *ids))
 
 
 @contextmanager
 def layer_draws(seed: int) -> Iterator[None]:
-    """Whatever torch's layers draw in here (initial weights, dropout) depends on `seed` alone.
+    """Make all that torch's layers draw in this context (initial weights, dropout) depend on `seed` alone.
 
-    They draw from the one generator that all threads share: one thread at a time, and it is put back afterwards.
+    They draw from a generator that all threads share: one thread at a time enters, and its state is restored after.
     """
     with _layers, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

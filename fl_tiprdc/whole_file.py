@@ -42,7 +42,7 @@ def reserve(path: Path) -> None:
 
 
 def new_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    """A new .npy file to be filled through a memory map, with all of its room reserved.
+    """Create a .npy file to be filled through a memory map, with all of its room on the disk reserved.
 
     Raises:
         OSError: there is no room.

@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Any
 
 from fl_tiprdc.config import FederationConfig, MethodConfig
-from fl_tiprdc.hybrid.schedule import Program, moves_extractor, pretraining_in, program_for, step_size
+from fl_tiprdc.hybrid.schedule import Schedule, moves_extractor, pretraining_in, schedule_for, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
 from fl_tiprdc.wire.phases import Phase
 from strategies.aggregation import Average, Rule, ServerAdam, Total
@@ -93,10 +93,10 @@ def gradient_exchanges(federation: FederationConfig, method: MethodConfig) -> Ex
     def adam(schedule: Callable[[int], float] = lambda step: 1.0) -> ServerAdam:
         return ServerAdam(federation.server_learning_rate, method.beta1, schedule, aggregate_for(federation))
 
-    program = program_for(method, total)
+    batches = _numbered(schedule_for(method, total))
     rules: dict[str, Rule] = {}
     for group in GROUPS:
-        updates = [done for done, names in _numbered(program) if group in names]  # before each of the group's steps
+        updates = [done for done, names in batches if group in names]  # before each of the group's steps
 
         def schedule(step: int, group: str = group, updates: Sequence[int] = updates) -> float:
             return step_size(method, group, updates[step], total)
@@ -109,7 +109,7 @@ def gradient_exchanges(federation: FederationConfig, method: MethodConfig) -> Ex
         Turn("pretraining-gradient", 1, together, PRETRAINED, draws=clients)
         for _ in range(pretraining_in(method, total))
     ]
-    for done, names in _numbered(program):
+    for done, names in batches:
         number = done // federation.updates_per_round + 1
         if moves_extractor(names):
             turns.append(Turn("hybrid-gradient", number, {name: name for name in names}, draws=clients))
@@ -118,10 +118,10 @@ def gradient_exchanges(federation: FederationConfig, method: MethodConfig) -> Ex
     return Exchanges(tuple(turns), rules)
 
 
-def _numbered(program: Program) -> list[tuple[int, tuple[str, ...]]]:
-    """The program's batches, each with the number of updates of the extractor before it."""
-    done = accumulate((moves_extractor(names) for names in program), initial=0)
-    return list(zip(done, program, strict=False))
+def _numbered(schedule: Schedule) -> list[tuple[int, tuple[str, ...]]]:
+    """Return the schedule's batches, each with the number of updates of the extractor before it."""
+    done = accumulate((moves_extractor(names) for names in schedule), initial=0)
+    return list(zip(done, schedule, strict=False))
 
 
 def weight_exchanges(federation: FederationConfig, method: MethodConfig) -> Exchanges:

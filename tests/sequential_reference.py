@@ -11,7 +11,7 @@ import torch
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Description, Records
-from fl_tiprdc.hybrid.batches import deal
+from fl_tiprdc.hybrid.batches import shuffled_batches
 from fl_tiprdc.hybrid.bounds import INFORMATION
 from fl_tiprdc.hybrid.cohort import EPSILON
 from fl_tiprdc.hybrid.privacy import PRIVACY, balance, balanced_cross_entropy
@@ -75,7 +75,9 @@ class Reference:
 
         names = ("adversary",) if phase == "adversary-gradient" else ("extractor", "critic", "adversary")
         if phase != "local-training":
-            found = gradients(deal(len(records), federation.gradient_records or len(records), 1, order)[0], names)
+            found = gradients(
+                shuffled_batches(len(records), federation.gradient_records or len(records), 1, order)[0], names
+            )
             return {name: dict(zip(self.arrays[name], (g.numpy() for g in found[name]), strict=True)) for name in names}
         optimisers = {
             name: torch.optim.Adam(
@@ -88,7 +90,7 @@ class Reference:
             for name in names
         }
         batches = federation.local_epochs * -(-len(records) // federation.batch_size)
-        for number, rows in enumerate(deal(len(records), federation.batch_size, batches, order)):
+        for number, rows in enumerate(shuffled_batches(len(records), federation.batch_size, batches, order)):
             alone = number % (self.method.adversary_steps + 1) < self.method.adversary_steps
             learning = ("adversary",) if alone else names
             found = gradients(rows, learning)

@@ -8,7 +8,7 @@ import torch
 
 from fl_tiprdc.config import CentralizedConfig
 from fl_tiprdc.data.crowd import Attribute, Records
-from fl_tiprdc.hybrid.batches import CohortBatches, Member, batches_in, deal
+from fl_tiprdc.hybrid.batches import CohortBatches, CohortMember, batches_in, shuffled_batches
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
 from fl_tiprdc.hybrid.step import GROUPS, HybridStep
@@ -20,7 +20,7 @@ HYBRID = [("extractor", "critic", "adversary")]
 @pytest.mark.parametrize(("n", "size"), [(1, 32), (31, 32), (32, 32), (33, 32), (100, 32), (5, 1)])
 def test_a_pass_holds_every_record_once_in_batches_of_like_size(n, size):
     count = batches_in(n, size, 2)
-    dealt = deal(n, size, count, np.random.default_rng(0))
+    dealt = shuffled_batches(n, size, count, np.random.default_rng(0))
     half = count // 2
     for one_pass in (dealt[:half], dealt[half:]):
         assert sorted(np.concatenate(one_pass).tolist()) == list(range(n))
@@ -29,11 +29,11 @@ def test_a_pass_holds_every_record_once_in_batches_of_like_size(n, size):
         assert max(sizes) - min(sizes) <= 1
 
 
-def members_of(population, sizes, seed=0) -> list[Member]:
+def members_of(population, sizes, seed=0) -> list[CohortMember]:
     crowd, members, start = population.contributors, [], 0
     for i, n in enumerate(sizes):
         rows = slice(start, start + n)
-        members.append(Member(Records(crowd.x[rows], crowd.private[rows]), 0.5, 0.2, seed, (i, 1)))
+        members.append(CohortMember(Records(crowd.x[rows], crowd.private[rows]), 0.5, 0.2, seed, (i, 1)))
         start += n
     return members
 
@@ -79,8 +79,8 @@ def test_the_mean_of_gradients_over_clients_is_the_gradient_over_the_crowd(small
     order = np.argsort(records.private[:, 0], kind="stable")
     groups = step.initial(3)
     cuts = np.split(order, [40, 100, 300])
-    members = [Member(Records(records.x[c], records.private[c]), 0.5, 0, 0, (i, 1)) for i, c in enumerate(cuts)]
-    whole = [Member(records, 0.5, 0, 0, (9, 1))]
+    members = [CohortMember(Records(records.x[c], records.private[c]), 0.5, 0, 0, (i, 1)) for i, c in enumerate(cuts)]
+    whole = [CohortMember(records, 0.5, 0, 0, (9, 1))]
     parts = cohort_gradients(step, groups, members, GROUPS, 0).groups
     crowd = cohort_gradients(step, groups, whole, GROUPS, 0).groups
     weights = torch.tensor([len(c) / 360 for c in cuts])
@@ -112,17 +112,17 @@ def test_lambda_zero_ignores_the_adversary_and_lambda_one_the_critic(small, popu
         groups = step.initial(0)
         for value in groups[change].values():
             value.mul_(-3)
-        member = Member(records, lam, 0.1, 0, ("x",))
+        member = CohortMember(records, lam, 0.1, 0, ("x",))
         training = LocalTraining([("extractor",)], 64, 1e-3)
         return train_cohort(step, groups, [member], training).groups["extractor"]["0.weight"]
 
     torch.testing.assert_close(extractor(0.0, "adversary"), extractor(0.0, "adversary"))
     assert not torch.allclose(extractor(0.5, "adversary"), extractor(0.5, "critic"))
     plain = step.initial(0)
-    member = Member(records, 0.0, 0.1, 0, ("x",))
+    member = CohortMember(records, 0.0, 0.1, 0, ("x",))
     reference = train_cohort(step, plain, [member], LocalTraining([("extractor",)], 64, 1e-3)).groups["extractor"]
     torch.testing.assert_close(extractor(0.0, "adversary"), reference["0.weight"])
-    member = Member(records, 1.0, 0.1, 0, ("x",))
+    member = CohortMember(records, 1.0, 0.1, 0, ("x",))
     reference = train_cohort(step, plain, [member], LocalTraining([("extractor",)], 64, 1e-3)).groups["extractor"]
     torch.testing.assert_close(extractor(1.0, "critic"), reference["0.weight"])
 
@@ -178,7 +178,7 @@ def test_separate_adversaries_share_nothing(small, population):
         step = HybridStep(description, experiment.network, experiment.method_config("tiprdc+"))
         found = []
         for changed in (u, np.column_stack([u[:, 0], (u[:, 1] + 1) % 3])):
-            members = [Member(replace(records, private=changed), 0.5, 0.5, 0, (1, 1))]
+            members = [CohortMember(replace(records, private=changed), 0.5, 0.5, 0, (1, 1))]
             found.append(cohort_gradients(step, step.initial(0), members, ("adversary",), 0).groups["adversary"])
         gradients[kind] = {key: torch.equal(found[0][key], found[1][key]) for key in found[0]}
     assert not any(gradients["joint"].values())  # one trunk: race labels move it all

@@ -8,9 +8,9 @@ from torch import nn
 from fl_tiprdc.config import MethodConfig, NetworkConfig
 from fl_tiprdc.data.crowd import Attribute, Description, Records
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.hybrid.batches import Member
+from fl_tiprdc.hybrid.batches import CohortMember
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
-from fl_tiprdc.hybrid.schedule import program_for
+from fl_tiprdc.hybrid.schedule import schedule_for
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Batch, HybridStep
 from fl_tiprdc.models.batch_norm import MOMENTUM, BatchNorm2d
 from fl_tiprdc.models.networks import build_networks, representation_shape
@@ -61,8 +61,8 @@ def test_shape_of_a_representation(description, architecture, shape):
 def test_stacked_clients_equal_single_ones(description, information):
     """What clients of unequal sizes get in one stacked program is what each gets alone."""
     step = a_step(description, MethodConfig(information=information))
-    members = [Member(some(description, n, n), 0.5, 0.3, 0, (n,)) for n in (5, 9, 3)]
-    training = LocalTraining(program_for(step.method), 4, 1e-3, epochs=2)
+    members = [CohortMember(some(description, n, n), 0.5, 0.3, 0, (n,)) for n in (5, 9, 3)]
+    training = LocalTraining(schedule_for(step.method), 4, 1e-3, epochs=2)
     start = step.initial(0)
     together = train_cohort(step, start, members, training)
     for i, member in enumerate(members):
@@ -77,7 +77,7 @@ def test_stacked_clients_equal_single_ones(description, information):
 @pytest.mark.parametrize(("description", "architecture"), [(PHOTOS, "vgg16"), (TEXTS, "lstm")])
 def test_networks_that_cannot_be_stacked_run_one_by_one(description, architecture, caplog):
     step = a_step(description, PAPER, architecture)
-    members = [Member(some(description, n, n), 0.5, 0.0, 0, (n,)) for n in (2, 3)]
+    members = [CohortMember(some(description, n, n), 0.5, 0.0, 0, (n,)) for n in (2, 3)]
     start = step.initial(0)
     together = cohort_gradients(step, start, members, GROUPS, 0)
     alone = cohort_gradients(step, start, members[:1], GROUPS, 0)
@@ -159,7 +159,7 @@ def test_running_statistics_are_averaged_not_optimised():
 
 def test_running_statistics_follow_a_client(one_thread):
     step = a_step(PHOTOS, PAPER, "vgg16")
-    member = Member(some(PHOTOS, 8), 0.5, 0.0, 0, (0,))
+    member = CohortMember(some(PHOTOS, 8), 0.5, 0.0, 0, (0,))
     start = step.initial(0)
     after = train_cohort(step, start, [member], LocalTraining([PRETRAINED], 8, 1e-4, epochs=2))
     assert set(after.groups) == {"extractor", "adversary"}  # the critic stays as it was
@@ -172,9 +172,9 @@ def test_pretraining_teaches_to_tell_the_private_value():
     records = some(TEXTS, 200)
     records.x[:, 0] = records.private[:, 0] + 1
     step = a_step(TEXTS, MethodConfig(channel=False, pretraining=1.0))
-    members = [Member(records, 0.5, 0.0, 0, ("c",))]
+    members = [CohortMember(records, 0.5, 0.0, 0, ("c",))]
     losses = []
-    training = LocalTraining(program_for(step.method), 50, 3e-3, batches=20, pretraining=60)
+    training = LocalTraining(schedule_for(step.method), 50, 3e-3, batches=20, pretraining=60)
     train_cohort(step, step.initial(0), members, training, on_batch=lambda done, of, rows: losses.append(rows[0]))
     assert len(losses) == 80
     assert losses[59][2] < 0.2 < losses[0][2]

@@ -17,7 +17,7 @@ Release = Callable[[float], Released]
 
 @dataclass(frozen=True)
 class Baseline:
-    """A way to release.
+    """A release to compare with.
 
     Attributes:
         fit: from (contributors, held-out people, seed) to a function of the dial that gives what they would publish.
@@ -31,7 +31,7 @@ class Baseline:
     dial: str
 
     def release(self, contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> Released:
-        """What both groups of people would publish at one value of the dial."""
+        """Return what both groups of people would publish at one value of the dial."""
         return self.fit(contributors, held_out, seed)(dial)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fl_tiprdc.data.crowd import Floats
-from fl_tiprdc.hybrid.batches import batches_in, deal
+from fl_tiprdc.hybrid.batches import batches_in, shuffled_batches
 from fl_tiprdc.models.perceptron import perceptron
 from fl_tiprdc.seeding import derive, layer_draws, numpy_generator
 
@@ -20,15 +20,19 @@ LEARNING_RATE = 2e-3
 
 
 def build_perceptrons(seed: int, *widths: Sequence[int]) -> list[nn.Sequential]:
-    """A perceptron for each list of widths; initial weights depend on `seed` alone."""
+    """Return a perceptron for each list of widths; initial weights depend on `seed` alone."""
     with layer_draws(derive(seed, "baseline-weights")):
-        return [perceptron(each) for each in widths]
+        return [perceptron(layers) for layers in widths]
 
 
 def minimise(loss: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], n: int, seed: int) -> None:
-    """Adam on `loss`, a function of the positions [b] of a batch, over shuffled passes through n records."""
-    optimiser = torch.optim.Adam(chain.from_iterable(each.parameters() for each in networks), LEARNING_RATE, fused=True)
-    batches = deal(n, BATCH_SIZE, batches_in(n, BATCH_SIZE, EPOCHS), numpy_generator(seed, "baseline-batches"))
+    """Minimise `loss`, a function of a batch's positions [b], by Adam over shuffled passes through n records."""
+    optimiser = torch.optim.Adam(
+        chain.from_iterable(network.parameters() for network in networks), LEARNING_RATE, fused=True
+    )
+    batches = shuffled_batches(
+        n, BATCH_SIZE, batches_in(n, BATCH_SIZE, EPOCHS), numpy_generator(seed, "baseline-batches")
+    )
     for rows in batches:
         optimiser.zero_grad()
         loss(torch.from_numpy(rows)).backward()
@@ -36,14 +40,14 @@ def minimise(loss: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], n:
 
 
 def extract(network: nn.Module, x: Floats) -> Floats:
-    """Features [n, d] of x [n, k]."""
+    """Return the features [n, d] of x [n, k]."""
     with torch.no_grad():
-        found: Floats = network(torch.tensor(x)).numpy()
-    return found
+        features: Floats = network(torch.tensor(x)).numpy()
+    return features
 
 
 def train_autoencoder(x: Floats, seed: int) -> nn.Module:
-    """The encoder [n, k] -> [n, FEATURES] of an autoencoder that minimises the mean squared error on x [n, k]."""
+    """Train an autoencoder by the mean squared error on x [n, k], and return its encoder [n, k] -> [n, FEATURES]."""
     k = x.shape[1]
     encoder, decoder = build_perceptrons(seed, [k, HIDDEN, FEATURES], [FEATURES, HIDDEN, k])
     inputs = torch.tensor(x)

@@ -16,7 +16,7 @@ SUPPORT = 1e-9  # share of the largest eigenvalue below which x doesn't vary
 
 
 def fit_leace(x: Floats, private: Ints) -> Callable[[Floats], Doubles]:
-    """The eraser of Belrose et al. (NeurIPS 2023, arXiv 2306.03819, theorem 4.3), in closed form.
+    """Fit the eraser of Belrose et al. (NeurIPS 2023, arXiv 2306.03819, theorem 4.3), in closed form.
 
     r(x) = x - W⁺ P W (x - E[x]), W = (Σxx^½)⁺ whitens x on its support, P projects onto the columns of W Σxz, z
     being the private attributes one-hot.

@@ -14,7 +14,7 @@ CLIP = 2.0  # standardised numbers are clipped to ± this
 
 
 def sensitivity(description: Description) -> float:
-    """The largest L1 distance of two clipped records, whoever's they are.
+    """Return the largest L1 distance of two clipped records, whoever's they are.
 
     Numbers: the width of their box, 2 · `CLIP`. Categories: 2, a 1 goes and another comes. Pixels from -1 to 1: 2
     each. Texts, one-hot or counted: 2 a place, since one token goes and another comes.

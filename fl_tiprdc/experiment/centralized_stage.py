@@ -19,7 +19,7 @@ from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.hybrid.centralized import Curve, train_centralized
 from fl_tiprdc.hybrid.coding import fit_at_one_place, fitting, set_aside
 from fl_tiprdc.hybrid.cohort import CohortResult
-from fl_tiprdc.hybrid.schedule import program_for
+from fl_tiprdc.hybrid.schedule import schedule_for
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.arrays import Arrays, GroupArrays, released_groups
 from fl_tiprdc.release.codes import Codes
@@ -54,7 +54,7 @@ def train_at_one_place(
     }
     longest_first = sorted(
         (name for name in trainings if not kept.has(name)),
-        key=lambda name: -len(program_for(experiment.method_config(trainings[name][1]), steps)),
+        key=lambda name: -len(schedule_for(experiment.method_config(trainings[name][1]), steps)),
     )
     records = population.contributors.records()
     description = population.contributors.description

@@ -53,8 +53,8 @@ def write_extractor(folder: Path, card: Card, groups: Mapping[str, Arrays]) -> N
     """Write both files into a folder, made if need be; the card last.
 
     Args:
-        folder: where.
-        card: what it is.
+        folder: where the files go.
+        card: description of the extractor.
         groups: arrays of the "extractor", and of "codes" where it has them.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def write_extractor(folder: Path, card: Card, groups: Mapping[str, Arrays]) -> N
 
 
 def read_extractor(path: Path) -> tuple[Card, dict[str, dict[str, npt.NDArray[np.float32]]]]:
-    """The card and the arrays by group, from their folder or the path of one of them.
+    """Return the card and the arrays by group, from their folder or the path of one of them.
 
     Raises:
         InputError: a file is missing, is not what it should be, or the arrays aren't the ones of the card.

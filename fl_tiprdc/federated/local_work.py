@@ -11,11 +11,11 @@ from threadpoolctl import threadpool_limits
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.federated.client_store import Store
 from fl_tiprdc.federated.keyed_noise import KeyedNoise
-from fl_tiprdc.hybrid.batches import Member
+from fl_tiprdc.hybrid.batches import CohortMember
 from fl_tiprdc.hybrid.coding import coded, fitting
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
 from fl_tiprdc.hybrid.privacy import balance
-from fl_tiprdc.hybrid.schedule import program_for
+from fl_tiprdc.hybrid.schedule import schedule_for
 from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
 from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.release.codes import Codes, digest_of
@@ -69,7 +69,7 @@ def perform(
     tables = [fitting(store.records(partition), _certifying(store, partition, step)) for partition in partitions]
     busy = [i for i, table in enumerate(tables) if len(table)]
     members = [
-        Member(
+        CohortMember(
             tables[i],
             instruction.lam,
             instruction.sigma,
@@ -91,7 +91,7 @@ def perform(
         result = cohort_gradients(step, start, members, names, instruction.records, device)
     else:
         training = LocalTraining(
-            program_for(step.method) if "critic" in names else [names],
+            schedule_for(step.method) if "critic" in names else [names],
             instruction.batch_size,
             instruction.learning_rate,
             instruction.weight_decay,

@@ -1,4 +1,4 @@
-"""Batches of several clients side by side: who is next, padding, masks, noise."""
+"""Batches of several clients side by side, with their padding, masks and noise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from fl_tiprdc.seeding import derive, numpy_generator, torch_generator
 
 
 @dataclass(frozen=True)
-class Member:
+class CohortMember:
     """One client's part in a cohort (or one λ of a centralised sweep).
 
     Attributes:
         records: its data.
-        lam: weight of privacy against information, λ.
-        sigma: noise of its release channel, σ.
-        seed: experiment seed.
-        ids: what its random numbers are derived from besides the seed: client, round, ...
+        lam: λ, the weight of privacy against information; 0 keeps all information, 1 asks for privacy alone.
+        sigma: σ, the noise of its release channel; 0 adds none.
+        seed: the experiment's seed.
+        ids: client, round, ... from which its random numbers derive besides the seed.
     """
 
     records: Records
@@ -32,47 +32,49 @@ class Member:
     ids: tuple[int | str, ...]
 
 
-def deal(n: int, batch_size: int, batches: int, generator: np.random.Generator) -> list[Ints]:
-    """`batches` index arrays from shuffled passes over n records.
+def shuffled_batches(n: int, batch_size: int, batches: int, generator: np.random.Generator) -> list[Ints]:
+    """Return the record indices of `batches` batches, from as many shuffled passes over n records as that takes.
 
-    Each pass is cut into near-equal batches of at most `batch_size`, so that no record is dropped or seen twice
-    in a pass and no pass ends in a batch of a few.
+    Each pass is cut into near-equal batches of at most `batch_size`: it has every record once, and doesn't end in a
+    batch of a few records.
     """
     parts = -(-n // batch_size)
-    dealt: list[Ints] = []
-    while len(dealt) < batches:
-        dealt += np.array_split(generator.permutation(n), parts)
-    return dealt[:batches]
+    indices: list[Ints] = []
+    while len(indices) < batches:
+        indices += np.array_split(generator.permutation(n), parts)
+    return indices[:batches]
 
 
 def batches_in(n: int, batch_size: int, epochs: int) -> int:
-    """Number of batches of `epochs` passes over n records."""
+    """Return the number of batches in `epochs` passes over n records."""
     return epochs * -(-n // batch_size)
 
 
 class CohortBatches:
-    """The batches of a cohort, step by step.
+    """Stack the batches of a cohort's members, step by step.
 
-    Members with more batches come first in `order`, so that those still at work are always a prefix, and a member
-    that is done is neither computed nor updated.
+    Members with more batches come first in `order`. Those that still have batches are therefore always a prefix, and
+    a member that is done is neither computed nor updated.
 
     Args:
         members: clients with at least one record each.
         batch_size: largest number of records of one client in a batch.
-        counts: batches of each member.
-        d: numbers in a representation; 0: no noise is drawn.
+        counts: number of batches of each member.
+        d: numbers in a representation; with 0 no noise is drawn.
         device: where the tensors go.
     """
 
     def __init__(
-        self, members: Sequence[Member], batch_size: int, counts: Sequence[int], d: int, device: torch.device
+        self, members: Sequence[CohortMember], batch_size: int, counts: Sequence[int], d: int, device: torch.device
     ) -> None:
         self.order = sorted(range(len(members)), key=lambda i: -counts[i])
         self._members = [members[i] for i in self.order]
         self._counts = [counts[i] for i in self.order]
         self._d, self._device = d, device
-        dealt = [
-            deal(len(member.records), batch_size, count, numpy_generator(member.seed, "batches", *member.ids))
+        indices = [
+            shuffled_batches(
+                len(member.records), batch_size, count, numpy_generator(member.seed, "batches", *member.ids)
+            )
             for member, count in zip(self._members, self._counts, strict=True)
         ]
         tables: list[Records] = []  # members of a sweep share theirs: it is kept once
@@ -83,19 +85,19 @@ class CohortBatches:
             if place[-1] == len(tables):
                 tables.append(member.records)
         if len(tables) == 1:
-            self._x, self._dealt = tables[0].x, dealt
+            self._x, self._indices = tables[0].x, indices
             self._u = torch.tensor(tables[0].private, device=device)
         else:
-            own = [[rows for rows, at in zip(dealt, place, strict=True) if at == i] for i in range(len(tables))]
+            own = [[rows for rows, at in zip(indices, place, strict=True) if at == i] for i in range(len(tables))]
             used = [np.unique(np.concatenate([part for rows in each for part in rows])) for each in own]
             starts = np.cumsum([0, *map(len, used)])
             self._x = np.concatenate([table.x[rows] for table, rows in zip(tables, used, strict=True)])
             self._u = torch.from_numpy(
                 np.concatenate([table.private[rows] for table, rows in zip(tables, used, strict=True)])
             ).to(device)
-            self._dealt = [
+            self._indices = [
                 [starts[at] + np.searchsorted(used[at], part) for part in rows]
-                for rows, at in zip(dealt, place, strict=True)
+                for rows, at in zip(indices, place, strict=True)
             ]
         self._noise = [torch_generator(member.seed, "channel", *member.ids) for member in self._members]
         self.lam = torch.tensor([member.lam for member in self._members], device=device)
@@ -105,8 +107,11 @@ class CohortBatches:
         return max(self._counts, default=0)
 
     def __getitem__(self, step: int) -> Batch:
-        """Batch of the active members, [active, b, ...]; to be asked for in order of the steps."""
-        rows = [dealt[step] for dealt in self._dealt if step < len(dealt)]
+        """Return the batch of the active members, [active, b, ...].
+
+        Steps must be asked for in order, since each takes the next draws of the members' noise.
+        """
+        rows = [indices[step] for indices in self._indices if step < len(indices)]
         size = max(map(len, rows))
         index = np.zeros((len(rows), size), dtype=np.int64)
         mask = np.zeros((len(rows), size), dtype=np.float32)
@@ -117,16 +122,15 @@ class CohortBatches:
         if self._d:
             for i, part in enumerate(rows):
                 noise[i, : len(part)] = draw_noise((len(part), self._d), self._noise[i])
-        where = torch.from_numpy(index).to(self._device)
+        positions = torch.from_numpy(index).to(self._device)
         x = torch.from_numpy(self._x[index]).to(self._device)
-        return Batch(x, self._u[where], torch.from_numpy(mask).to(self._device), noise.to(self._device))
+        return Batch(x, self._u[positions], torch.from_numpy(mask).to(self._device), noise.to(self._device))
 
     def draws(self, step: int) -> list[int]:
-        """A seed for each member for whatever its networks draw at random in that step (dropout)."""
+        """Return a seed for each member, for what its networks draw at random in that step (dropout)."""
         return [derive(member.seed, "networks", *member.ids, step) for member in self._members]
 
     def restore(self, stacked: Tensor) -> Tensor:
-        """Rows in the members' own order again."""
-        back = torch.empty(len(self.order), dtype=torch.long)
-        back[torch.tensor(self.order, dtype=torch.long)] = torch.arange(len(self.order))
-        return stacked[back.to(stacked.device)]
+        """Return the rows of `stacked` [members, ...] in the order in which the members were given."""
+        places = torch.tensor(self.order, dtype=torch.long).argsort()
+        return stacked[places.to(stacked.device)]

@@ -1,7 +1,7 @@
 """Lower bounds on the information that z keeps about x, given the private attributes u.
 
-Each takes the critic's output, and returns a scalar that training maximises. `mask` is [b], 1 for a record and
-0 for padding. They are scaled so that λ weighs alike whatever the estimator: what a record holds counts as 1.
+Each bound takes the critic's output and returns a scalar that training maximises. `mask` [b] is 1 for a record and 0
+for padding. All are scaled so that a record's whole content counts as 1: λ then weighs alike with every bound.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from fl_tiprdc.data.crowd import Description
 
-NEVER = -1e9  # a score that takes a pair out of a softmax; -inf would make gradients NaN
+NEVER = -1e9  # takes a pair out of a softmax; -inf would make gradients NaN
 
 Bound = Callable[[Tensor, Tensor, Tensor, Tensor, Description], Tensor]
 
@@ -22,53 +22,61 @@ def _mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def jsd_rolled(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
-    """Jensen-Shannon bound of TIPRDC (KDD 2020, eq. 8): x' is the batch rolled by one.
+    """Compute the Jensen-Shannon bound of TIPRDC (KDD 2020, eq. 8), in which x' is the batch rolled by one.
 
-    mean[-softplus(-T(x, z, u))] - mean[softplus(T(x', z, u))]. A bound up to a shift, not nats of information.
-    `scores` [b, b] as TowerCritic gives them; records come before padding.
+    It is mean[-softplus(-T(x, z, u))] - mean[softplus(T(x', z, u))]: a bound up to a shift, not nats of information.
+    `scores` [b, b] are those of `TowerCritic`; records come before padding.
     """
-    other = scores.gather(1, next_record(mask)[:, None])[:, 0]
-    return _mean(-functional.softplus(-scores.diagonal()) - functional.softplus(other), mask)
+    rolled = scores.gather(1, next_record(mask)[:, None])[:, 0]
+    return _mean(-functional.softplus(-scores.diagonal()) - functional.softplus(rolled), mask)
 
 
 def jsd_joint(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
-    """`jsd_rolled` for a critic that scores pair by pair: `scores` [b, 2], of the own x and of the next record's."""
+    """Compute `jsd_rolled` from `scores` [b, 2] of single pairs: z with its own x, and with the next record's."""
     return _mean(-functional.softplus(-scores[:, 0]) - functional.softplus(scores[:, 1]), mask)
 
 
 def next_record(mask: Tensor) -> Tensor:
-    """Index [b] of each record's successor in a batch, the first for the last; records come before padding."""
+    """Return the index [b] of each record's successor in a batch; the last record's is the first.
+
+    Records come before padding.
+    """
     size = mask.sum().clamp(min=1)
     return torch.remainder(torch.arange(len(mask), device=mask.device) + 1, size).long()
 
 
 def _same_private(u: Tensor, mask: Tensor) -> Tensor:
-    """Pairs [b, b] of records with equal private values: negatives of a bound conditional on u."""
+    """Mark the pairs [b, b] of records with equal private values: the negatives of a bound that is conditional on u."""
     agree = u @ u.transpose(-1, -2)
     return (agree >= agree.diagonal()[:, None] - 0.5) & (mask[None, :] > 0) & (mask[:, None] > 0)
 
 
 def jsd_pairs(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
-    """Jensen-Shannon bound over all pairs of the batch that share u. `scores` [b, b], `u` one-hot [b, K]."""
+    """Compute the Jensen-Shannon bound over all pairs of the batch that share u.
+
+    `scores` are [b, b], `u` is one-hot [b, K].
+    """
     pairs = _same_private(u, mask) & ~torch.eye(len(mask), dtype=torch.bool, device=mask.device)
     weight = pairs.to(scores.dtype)
-    others = (functional.softplus(scores) * weight).sum() / weight.sum().clamp(min=1)
-    return _mean(-functional.softplus(-scores.diagonal()), mask) - others
+    negatives = (functional.softplus(scores) * weight).sum() / weight.sum().clamp(min=1)
+    return _mean(-functional.softplus(-scores.diagonal()), mask) - negatives
 
 
 def infonce(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
-    """InfoNCE (van den Oord et al. 2018) over the pairs that share u, in units of the log of the number of records."""
+    """Compute InfoNCE (van den Oord et al. 2018) over the pairs that share u, over the log of the batch's size."""
     allowed = torch.where(_same_private(u, mask), scores, NEVER)
     return _mean(scores.diagonal() - allowed.logsumexp(1), mask) / mask.sum().clamp(min=2).log() + 1
 
 
 def reconstruction(scores: Tensor, x: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
-    """Barber-Agakov bound I(x; z | u) >= H(x | u) + E[log q(x | z, u)], columns independent under q.
+    """Compute the Barber-Agakov bound I(x; z | u) >= H(x | u) + E[log q(x | z, u)], columns independent under q.
 
-    As the share explained of what the parts of a record leave uncertain together: 0 says nothing, 1 says everything.
-    `scores` are the parameters of q as DecoderCritic gives them. Tables, [b, D]: a softmax for each categorical column,
-    a Gaussian of unit variance for each number. Images, [b, C, H, W]: such a Gaussian for each pixel from 0 to
-    1. Texts, [b, T, vocabulary]: a softmax for each place.
+    It is returned as a share of a record's uncertainty: 0 where q does no better than a constant, 1 where it is
+    certain of everything. `scores` are the parameters of q, from `DecoderCritic`:
+
+    - tables [b, D]: a softmax for each categorical column, a Gaussian of unit variance for each number;
+    - images [b, C, H, W]: a Gaussian of unit variance for each pixel, whose values are from 0 to 1;
+    - texts [b, T, vocabulary]: a softmax for each place.
     """
     return 1 - _mean(UNEXPLAINED[description.modality](scores, x, description), mask) / description.uncertainty
 

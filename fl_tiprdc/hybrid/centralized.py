@@ -1,4 +1,4 @@
-"""The centralised trainer: all records in one place, all λ of a method side by side as one stacked program."""
+"""The centralised trainer: all records in one place, all λ of a method side by side as one stacked computation."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 from fl_tiprdc.config import CentralizedConfig
 from fl_tiprdc.data.crowd import Records
-from fl_tiprdc.hybrid.batches import Member
+from fl_tiprdc.hybrid.batches import CohortMember
 from fl_tiprdc.hybrid.cohort import CohortResult, LocalTraining, train_cohort
 from fl_tiprdc.hybrid.components import components_at_one_place
-from fl_tiprdc.hybrid.schedule import moves_extractor, pretraining_in, program_for
+from fl_tiprdc.hybrid.schedule import moves_extractor, pretraining_in, schedule_for
 from fl_tiprdc.hybrid.step import HybridStep
 
 ROWS = 40  # points of a training curve
@@ -20,7 +20,7 @@ Curve = list[tuple[int, Tensor]]  # (extractor update, [λ, 3] mean losses since
 
 
 def _components(step: HybridStep, records: Records, rows: int, seed: int) -> CohortResult:
-    """Return the extractor that is principal components, the same for each λ."""
+    """Return the principal components that serve as extractor, the same for each of `rows` values of λ."""
     parameters = components_at_one_place(step, records.x, seed)
     extractor = {name: value.expand(rows, *value.shape) for name, value in parameters.items()}
     return CohortResult({"extractor": extractor}, torch.zeros(rows, 3))
@@ -38,24 +38,24 @@ def train_centralized(
     """Train one extractor for each λ.
 
     Args:
-        step: the method.
-        records: of all contributors.
+        step: the method's losses.
+        records: those of all contributors.
         lambdas: values of λ; they share initial weights and batches, not gradients.
-        seed: experiment seed.
-        config: number of updates, batch size (at most an eighth of the records), step size.
-        on_update: told (extractor updates done, of how many).
+        seed: the experiment's seed.
+        config: number of updates, batch size (an eighth of the records at most), step size.
+        on_update: called after each update of the extractor with (updates done, updates in all).
         device: where to compute.
 
     Returns:
-        Final parameters with a leading λ dimension, and the training curve.
+        The trained parameters, each [λ, ...], and the training curve.
     """
     if step.components:
         if on_update is not None:
             on_update(config.steps, config.steps)
         return _components(step, records, len(lambdas), seed), []
-    program = program_for(step.method, config.steps)
+    schedule = schedule_for(step.method, config.steps)
     pretraining = pretraining_in(step.method, config.steps)
-    members = [Member(records, lam, step.method.sigma(lam), seed, ("centralized",)) for lam in lambdas]
+    members = [CohortMember(records, lam, step.method.sigma(lam), seed, ("centralized",)) for lam in lambdas]
     curve: Curve = []
     sums, batches, updates, every = torch.zeros(len(lambdas), 3), 0, 0, max(1, config.steps // ROWS)
 
@@ -64,7 +64,7 @@ def train_centralized(
         if done <= pretraining:
             return
         sums, batches = sums + losses, batches + 1
-        if not moves_extractor(program[done - pretraining - 1]):
+        if not moves_extractor(schedule[done - pretraining - 1]):
             return
         updates += 1
         if updates % every == 0:
@@ -74,12 +74,12 @@ def train_centralized(
             on_update(updates, config.steps)
 
     training = LocalTraining(
-        program,
+        schedule,
         min(config.batch_size, max(SMALLEST_BATCH, len(records) // 8)),
         config.learning_rate,
         config.weight_decay,
-        batches=len(program),
+        batches=len(schedule),
         pretraining=pretraining,
-        scheduled=True,
+        decays=True,
     )
     return train_cohort(step, step.needed(step.initial(seed)), members, training, device, note), curve

@@ -1,4 +1,4 @@
-"""Codes fitted with all records in one place: the questions of `release.codebook`, answered on the spot."""
+"""A fit of codes with all records in one place, which answers the questions of `release.codebook` itself."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,14 +18,14 @@ from fl_tiprdc.seeding import numpy_generator
 
 
 def set_aside(participant: Ints, method: MethodConfig, seed: int) -> npt.NDArray[np.bool_]:
-    """Return which records [n] certify: those of a share of the people; none for methods without codes."""
+    """Choose the people who certify, at random, and mark their records [n]; none for methods without codes."""
     people = np.unique(participant)
     count = round(method.coding.certifying * len(people)) if method.coding else 0
     return np.isin(participant, numpy_generator(seed, "certifying").permutation(people)[:count])
 
 
 def fitting(records: Records, certifying: npt.NDArray[np.bool_]) -> Records:
-    """Return the records that don't certify: those that training may see."""
+    """Return the records that don't certify: training may see them."""
     if not certifying.any():
         return records
     kept = np.flatnonzero(~certifying)
@@ -40,13 +40,13 @@ def coded(
     certifying: npt.NDArray[np.bool_],
     draws: Callable[[Codes], Draws],
 ) -> Coded:
-    """Return records as the questions of a code fit see them.
+    """Return the records in the form in which the questions of a code fit are answered.
 
     Args:
-        step: the method.
-        extractor: trained.
-        records: of one client, or of all.
-        certifying: [n] whose records have no part in the fit.
+        step: the method's networks.
+        extractor: trained parameters.
+        records: those of one client, or of all.
+        certifying: [n] bool, True for records that have no part in the fit.
         draws: from codes to the draws with which these records are published.
     """
     z = step.code_space(extractor, records.x)
@@ -64,22 +64,22 @@ def fit_at_one_place(
     bears: Bears,
     draws: Callable[[Codes], Draws],
 ) -> CodeFit:
-    """Fit codes for every λ, and count those of the certifying people.
+    """Fit codes for every λ, and count the codes of the certifying people.
 
     Args:
-        step: the method.
-        extractor: trained.
-        records: of all contributors.
-        certifying: [n] whose records have no part in the fit.
+        step: the method's networks.
+        extractor: trained parameters.
+        records: those of all contributors.
+        certifying: [n] bool, True for records that have no part in the fit.
         lambdas: values of λ.
-        seed: of the experiment.
-        bears: says how many codes so many people can certify.
+        seed: the experiment's seed.
+        bears: returns how many codes a number of people can certify.
         draws: from codes to the draws with which the records are published.
 
     Raises:
-        InputError: too few people.
+        InputError: there are too few people.
     """
     assert step.method.coding is not None
-    mine = coded(step, extractor, records, certifying, draws)
+    coded_records = coded(step, extractor, records, certifying, draws)
     questions = fit_codes(step.method.coding, step.description.attributes, step.d, lambdas, seed, bears)
-    return ask_all(questions, lambda request: answer(request.name, mine, request.arrays))
+    return ask_all(questions, lambda request: answer(request.name, coded_records, request.arrays))

@@ -1,4 +1,4 @@
-"""Local work of many clients as one stacked tensor program; a single client is a cohort of one.
+"""Local work of many clients as one stacked computation; a single client is a cohort of one.
 
 The step is mapped over clients with `torch.func.vmap`: parameters, gradients and Adam's moments carry a leading
 client dimension, so that a cohort costs a few large operations in place of many small ones.
@@ -16,17 +16,17 @@ from torch import Tensor
 from torch.func import vmap
 from torch.optim.adam import adam
 
-from fl_tiprdc.hybrid.batches import CohortBatches, Member, batches_in
-from fl_tiprdc.hybrid.schedule import Program, moves_extractor, step_size
+from fl_tiprdc.hybrid.batches import CohortBatches, CohortMember, batches_in
+from fl_tiprdc.hybrid.schedule import Schedule, moves_extractor, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Batch, Groups, HybridStep, Losses, Parameters
 from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
 from fl_tiprdc.seeding import layer_draws
 
-# Adam's: where a gradient is zero but for rounding (a softmax doesn't feel what all its scores share), a smaller one
-# would blow the rounding up to full steps, and no two runtimes would agree
+# Adam's. Some gradients are zero but for rounding (a softmax doesn't feel what all its scores share): a smaller value
+# would blow the rounding up to full steps, and no two runtimes would agree.
 EPSILON = 1e-6
 BETA2 = 0.999
-LARGE_BATCH = 256  # from here on convolutions of several weights are faster one after the other
+LARGE_BATCH = 256  # records, from which on convolutions with several weights are faster one after the other
 
 
 @dataclass(frozen=True)
@@ -34,34 +34,33 @@ class LocalTraining:
     """How a client trains in one round, or the centralised trainer in a whole run.
 
     Attributes:
-        program: groups that learn from each batch in turn; the others are held still.
+        schedule: groups that learn from each batch in turn; the others are held still.
         batch_size: largest number of records in a batch.
-        learning_rate: Adam's step size; moments start from zero.
-        weight_decay: Adam's L2 penalty.
+        learning_rate: Adam's step size; its moments start from zero.
+        weight_decay: Adam's L2 penalty; 0 has none.
         epochs: passes over the records.
-        batches: number of batches in place of epochs; 0: epochs count.
+        batches: number of batches, in place of epochs unless it is 0.
         pretraining: batches before those, from which extractor and adversary learn together to tell the private value.
-        scheduled: whether step sizes follow the method's schedule over the extractor's updates; then the program is
-            that of the whole training.
+        decays: whether step sizes decrease as the method says (`step_size`); the schedule is then the whole training's.
     """
 
-    program: Program
+    schedule: Schedule
     batch_size: int
     learning_rate: float
     weight_decay: float = 0.0
     epochs: int = 1
     batches: int = 0
     pretraining: int = 0
-    scheduled: bool = False
+    decays: bool = False
 
 
 @dataclass(frozen=True)
 class CohortResult:
-    """What a cohort returns, rows in the order of its members.
+    """Results of a cohort, rows in the order of its members.
 
     Attributes:
         groups: trained parameters, or gradients; each tensor [members, ...].
-        losses: [members, 3] means over the records seen: privacy, information, adversary (see `Losses`).
+        losses: [members, 3] means of `Losses` over the records seen: privacy, information, adversary.
     """
 
     groups: Groups
@@ -104,7 +103,7 @@ class _Adam:
 class _Work(NamedTuple):
     """One batch of each active member.
 
-    batch [active, ...]; lam, sigma [active]; draws tells a seed for what each member's layers draw at random.
+    batch is [active, ...], lam and sigma are [active]; draws returns a seed for each member's random layers.
     """
 
     batch: Batch
@@ -122,7 +121,7 @@ def _work(batches: CohortBatches, number: int) -> _Work:
 def _mapped_gradients(
     step: HybridStep, trained: Groups, frozen: Groups, shared: set[str], work: _Work
 ) -> tuple[Groups, Losses]:
-    """Gradients and losses with a leading client dimension. `shared` groups come without one."""
+    """Return gradients and losses with a leading client dimension, which `shared` groups of parameters don't have."""
     batch, lam, sigma, _ = work
     own_weights = not shared.issuperset(trained)
     # of a single member stacking is all cost: a real client, or the inline runtime
@@ -132,9 +131,12 @@ def _mapped_gradients(
         or (step.stacks == "shared" and own_weights and batch.mask.shape[1] >= LARGE_BATCH)
     ):
         return _gradients_in_turn(step, trained, frozen, shared, work)
-    dims = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in frozen.items()}
-    own = {name: dict.fromkeys(group, None if name in shared else 0) for name, group in trained.items()}
-    mapped = vmap(step.gradients, in_dims=(own, dims, Batch(0, 0, 0, 0), 0, 0))  # type: ignore[arg-type]
+    trained_dims, frozen_dims = (
+        {name: dict.fromkeys(group, None if name in shared else 0) for name, group in groups.items()}
+        for groups in (trained, frozen)
+    )
+    in_dims = (trained_dims, frozen_dims, Batch(0, 0, 0, 0), 0, 0)  # type: ignore[arg-type]
+    mapped = vmap(step.gradients, in_dims=in_dims)
     gradients, losses = mapped(trained, frozen, batch, lam, sigma)
     return gradients, losses
 
@@ -142,16 +144,16 @@ def _mapped_gradients(
 def _gradients_in_turn(
     step: HybridStep, trained: Groups, frozen: Groups, shared: set[str], work: _Work
 ) -> tuple[Groups, Losses]:
-    """As `_mapped_gradients`, one client after the other, for networks that can't be stacked; without padding."""
+    """Return those of `_mapped_gradients`, client after client and without padding: some networks can't be stacked."""
     batch, lam, sigma, draws = work
-    random = step.stacks == "never"  # those have dropout; a seeded pass keeps all other threads waiting
+    random = step.stacks == "never"  # only these have dropout; a seeded pass keeps all other threads waiting
     if random:
         _say_not_stacked()
     seeded: list[AbstractContextManager[None]] = (
         [layer_draws(draw) for draw in draws()] if random else [nullcontext()] * len(lam)
     )
 
-    def own(groups: Groups, i: int) -> Groups:
+    def of_client(groups: Groups, i: int) -> Groups:
         return {
             name: group if name in shared else {key: value[i] for key, value in group.items()}
             for name, group in groups.items()
@@ -162,13 +164,14 @@ def _gradients_in_turn(
     for i, context in enumerate(seeded):
         size = max(1, int(batch.mask[i].sum()))
         with context:
-            found, loss = step.gradients_of_one(
-                own(trained, i), own(frozen, i), Batch(*(part[i, :size] for part in batch)), lam[i], sigma[i]
+            client_batch = Batch(*(part[i, :size] for part in batch))
+            gradient, loss = step.gradients_of_one(
+                of_client(trained, i), of_client(frozen, i), client_batch, lam[i], sigma[i]
             )
-        gradients.append(found)
+        gradients.append(gradient)
         losses.append(loss)
     stacked = {
-        name: {key: torch.stack([one[name][key] for one in gradients]) for key in group}
+        name: {key: torch.stack([gradient[name][key] for gradient in gradients]) for key in group}
         for name, group in trained.items()
     }
     return stacked, Losses(*(torch.stack(values) for values in zip(*losses, strict=True)))
@@ -189,7 +192,7 @@ def _first(groups: Groups, names: Sequence[str], active: int, shared: set[str]) 
 def train_cohort(
     step: HybridStep,
     start: Groups,
-    members: Sequence[Member],
+    members: Sequence[CohortMember],
     training: LocalTraining,
     device: torch.device | str = "cpu",
     on_batch: Callable[[int, int, Tensor], None] | None = None,
@@ -197,23 +200,22 @@ def train_cohort(
     """Train every member from the same start on its own records.
 
     Args:
-        step: the method.
-        start: parameters of the groups that the program needs; tensors without a client dimension, or with one row
-            a member.
+        step: the method's losses.
+        start: parameters of the groups that the schedule needs, either common to all members or [members, ...].
         members: clients with at least one record each.
-        training: what to do.
+        training: schedule, batches and step sizes.
         device: where to compute.
-        on_batch: told (batches done, of how many, [active, 3] losses of the batch; 0 where not computed).
+        on_batch: called with (batches done, batches in all, [active, 3] losses of the batch, 0 where not computed).
 
     Returns:
-        The groups that the program trains.
+        The parameters of the groups that the schedule trains, and their mean losses.
     """
     device = torch.device(device)
     counts = [training.batches or batches_in(len(m.records), training.batch_size, training.epochs) for m in members]
     counts = [training.pretraining + count for count in counts]
     batches = CohortBatches(members, training.batch_size, counts, step.d if step.method.channel else 0, device)
-    program = [*training.program, *([PRETRAINED] if training.pretraining else [])]
-    learning = [name for name in GROUPS if any(name in names for names in program)]
+    all_names = [*training.schedule, *([PRETRAINED] if training.pretraining else [])]
+    learning = [name for name in GROUPS if any(name in names for names in all_names)]
     shared = {name for name in start if name not in learning}
     template = step.shapes()
     groups: Groups = {}
@@ -235,10 +237,10 @@ def train_cohort(
     sums = torch.zeros(len(members), 3, device=device)
     weights = torch.zeros(len(members), 3, device=device)
     total = len(batches)
-    updates, all_updates = 0, sum(moves_extractor(names) for names in training.program)
+    updates, all_updates = 0, sum(moves_extractor(names) for names in training.schedule)
     for number in range(total):
         done = number - training.pretraining
-        names = training.program[done % len(training.program)] if done >= 0 else PRETRAINED
+        names = training.schedule[done % len(training.schedule)] if done >= 0 else PRETRAINED
         if done == 0 and training.pretraining:
             optimisers = fresh_optimisers()
         work = _work(batches, number)
@@ -251,8 +253,8 @@ def train_cohort(
             work,
         )
         for name in names:
-            scheduled = training.scheduled and done >= 0
-            scale = step_size(step.method, name, updates, all_updates) if scheduled else 1.0
+            decays = training.decays and done >= 0
+            scale = step_size(step.method, name, updates, all_updates) if decays else 1.0
             optimisers[name].update(gradients[name], active, training.learning_rate * scale)
         updates += done >= 0 and moves_extractor(names)
         seen = work.batch.mask.sum(1)
@@ -270,23 +272,23 @@ def train_cohort(
 def cohort_gradients(
     step: HybridStep,
     groups: Groups,
-    members: Sequence[Member],
+    members: Sequence[CohortMember],
     names: Sequence[str],
     records: int,
     device: torch.device | str = "cpu",
 ) -> CohortResult:
-    """Every member's mean gradients of the groups `names` at common parameters, on up to `records` of its records.
+    """Return every member's mean gradients of the groups `names` at common parameters, on up to `records` records.
 
-    With `records` 0 all of them are used. Each gradient is the group's own descent direction; see `HybridStep`.
+    With `records` 0 all of a member's records are used. Each gradient is that of the group's own loss.
     """
     device = torch.device(device)
     size = records or max(len(member.records) for member in members)
     batches = CohortBatches(members, size, [1] * len(members), step.d if step.method.channel else 0, device)
-    here = {group: {k: v.to(device) for k, v in values.items()} for group, values in groups.items()}
+    on_device = {group: {k: v.to(device) for k, v in values.items()} for group, values in groups.items()}
     gradients, losses = _mapped_gradients(
         step,
-        {name: here[name] for name in names},
-        {group: values for group, values in here.items() if group not in names},
+        {name: on_device[name] for name in names},
+        {group: values for group, values in on_device.items() if group not in names},
         set(GROUPS),
         _work(batches, 0),
     )

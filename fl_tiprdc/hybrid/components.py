@@ -1,4 +1,4 @@
-"""Extractors that are principal components: their parameters, and their fit with all records in one place."""
+"""Principal components as extractor: its parameters, and its fit with all records in one place."""
 
 import math
 from collections.abc import Generator
@@ -12,11 +12,11 @@ from fl_tiprdc.release.statistics import Request, Sums, ask_all
 
 
 def component_questions(step: HybridStep, seed: int) -> Generator[Request, Sums, Parameters]:
-    """Ask for sums over the crowd until the extractor's parameters are found.
+    """Ask for sums over the crowd until the crowd's principal components are known, and return them as an extractor.
 
     Args:
-        step: the method.
-        seed: of the experiment.
+        step: the method's networks.
+        seed: the experiment's seed.
     """
     assert step.method.coding is not None
     width, rounds = math.prod(step.description.shape), step.method.coding.component_rounds
@@ -26,7 +26,7 @@ def component_questions(step: HybridStep, seed: int) -> Generator[Request, Sums,
 
 
 def components_at_one_place(step: HybridStep, x: X, seed: int) -> Parameters:
-    """Return the extractor's parameters, from all records x [n, *shape] that may be fitted on."""
+    """Return the principal components of records x [n, *shape] as parameters of the extractor."""
 
     def answer(request: Request) -> Sums:
         return COMPONENT_STATISTICS[request.name](step.inputs(x), request.arrays)

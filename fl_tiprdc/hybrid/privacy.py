@@ -1,4 +1,4 @@
-"""What the adversary minimises, and what the extractor minimises against it."""
+"""Losses of the adversary, and of the extractor against it."""
 
 from collections.abc import Callable, Mapping
 from math import log
@@ -12,20 +12,20 @@ from fl_tiprdc.data.crowd import Description, Ints
 
 
 def balanced_cross_entropy(logits: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
-    """Cross-entropy of the adversary, every private value with the same total weight.
+    """Compute the adversary's cross-entropy, in which every private value has the same total weight.
 
-    A record counts 1/(K p_u), p the public marginals: then a mean over records, and so a plain mean of clients'
-    gradients weighted by their numbers of records, is balanced over private values although no client says
-    which values it holds.
+    A record weighs 1/(K p_u), where p are the public shares of the classes. A mean over records is then balanced over
+    private values, and so is a mean of clients' gradients weighted by their numbers of records, although no client
+    says which values it holds.
 
     Args:
-        logits: [b, sum of classes].
-        u: [b, attributes] int64.
+        logits: [b, sum of classes] the adversary's answers.
+        u: [b, attributes] int64 private labels.
         mask: [b], 1 for a record, 0 for padding.
-        description: classes and marginals.
+        description: classes of the attributes and their shares.
 
     Returns:
-        Scalar in nats, the sum over attributes: hiding two is no half-hearted hiding of each.
+        A scalar in nats, the sum over attributes: with two of them each is hidden as much as if it were the only one.
     """
     total, start = logits.new_zeros(()), 0
     for a, (k, marginal) in enumerate(zip(description.classes, description.marginals, strict=True)):
@@ -37,15 +37,15 @@ def balanced_cross_entropy(logits: Tensor, u: Tensor, mask: Tensor, description:
 
 
 def negated_cross_entropy(logits: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
-    """The paper's objective (KDD 2020, eq. 4): minus the adversary's loss; it has no minimum."""
+    """Return minus the adversary's loss, the paper's objective (KDD 2020, eq. 4), which has no minimum."""
     return -balanced_cross_entropy(logits, u, mask, description)
 
 
 def maximum_entropy(logits: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
-    """Divergence of the adversary's answer from the uninformed one, the sum over attributes.
+    """Compute how far the adversary's answers are from those of one that knows nothing, summed over attributes.
 
-    The adversary is balanced, so that an uninformed one says 1/K: cross-entropy of the uniform distribution to
-    its answer, in units of log K, less the minimum of 1. Zero when the adversary has no idea.
+    The adversary is balanced, so that it answers 1/K where it knows nothing. The loss is the cross-entropy between the
+    uniform distribution and its answer, divided by log K, minus 1: zero where the answer is uniform.
     """
     total, start = logits.new_zeros(()), 0
     for k in description.classes:
@@ -62,10 +62,7 @@ PRIVACY: Mapping[str, Callable[[Tensor, Tensor, Tensor, Description], Tensor]] =
 
 
 def balance(private: Ints, description: Description) -> float:
-    """Mean weight 1/(K p_u) of records when every private value counts the same: 1 for a typical client.
-
-    `private` [n, attributes].
-    """
+    """Return the mean weight 1/(K p_u) of records with private labels [n, attributes]: 1 for a typical client."""
     weights = [
         (1 / (k * np.maximum(np.array(marginal), 1e-6)))[private[:, a]].mean()
         for a, (k, marginal) in enumerate(zip(description.classes, description.marginals, strict=True))

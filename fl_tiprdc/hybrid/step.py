@@ -34,9 +34,9 @@ PRETRAINED = ("extractor", "adversary")  # trained without the critic: both to t
 
 
 class Batch(NamedTuple):
-    """Some records of one client, padded at the end.
+    """A batch of one client's records, padded at the end.
 
-    x [b, D] float32; u [b, attributes] int64; mask [b] float32, 1 for a record; noise [b, d] draws from N(0, I).
+    x is [b, D] float32, u [b, attributes] int64, mask [b] float32 with 1 for a record, noise [b, d] from N(0, I).
     """
 
     x: Tensor
@@ -46,7 +46,7 @@ class Batch(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """Means over the batch: the extractor's privacy term, the information bound, the adversary's cross-entropy."""
+    """Means over a batch of the extractor's privacy term, the information bound and the adversary's cross-entropy."""
 
     privacy: Tensor
     information: Tensor
@@ -54,25 +54,25 @@ class Losses(NamedTuple):
 
 
 def scale_gradient(tensor: Tensor, factor: Tensor | float) -> Tensor:
-    """The same numbers; what flows back through them is multiplied by `factor`."""
+    """Return the same numbers, whose gradient is multiplied by `factor` on the way back."""
     scaled = tensor * factor
     return scaled + (tensor - scaled).detach()
 
 
 class HybridStep:
-    """The losses of one method on one batch, as pure functions of the parameters.
+    """Compute the losses of one method on one batch, as pure functions of the parameters.
 
-    Holds the shape of the networks and no state, so that it can be mapped over clients with `torch.func.vmap`.
+    The step has the networks' shapes and no state, so that it can be mapped over clients with `torch.func.vmap`.
 
     Args:
         description: meaning of x and u.
-        network: layer widths.
-        method: objectives, channel.
+        network: architecture and layer widths.
+        method: objectives and release channel.
 
     Attributes:
         d: numbers in a representation.
-        components: whether the extractor is principal components, which are summed up and not trained.
-        stacks: when it is to be mapped over clients, see `Architecture`.
+        components: whether the extractor is principal components, which are found by sums and not trained.
+        stacks: when the step is to be mapped over clients, see `Architecture`.
 
     Raises:
         InputError: the architecture doesn't fit the data or the method.
@@ -87,7 +87,7 @@ class HybridStep:
         self._reverses = self._privacy is negated_cross_entropy
         self._modules: dict[str, nn.Module] = build_networks(description, network, self._critic, 0)
         for module in self._modules.values():
-            module.requires_grad_(False).eval()  # a release never depends on what else is released
+            module.requires_grad_(False).eval()  # a release must not depend on the rest of its batch
         self.d = representation_width(description, network)
         self.stacks = architecture_for(description, network).stacks
         self._norms = {
@@ -96,28 +96,28 @@ class HybridStep:
         }
 
     def initial(self, seed: int) -> Groups:
-        """Fresh parameters, a function of `seed` alone."""
+        """Return fresh parameters, a function of `seed` alone."""
         modules = build_networks(self.description, self.network, self._critic, derive(seed, "initial-weights") % 2**63)
         return {
             name: {key: value.detach().clone() for key, value in modules[name].named_parameters()} for name in GROUPS
         }
 
     def shapes(self) -> dict[str, dict[str, torch.Size]]:
-        """Shape of every parameter, by group and name."""
+        """Return the shape of every parameter, by group and name."""
         return {name: {key: value.shape for key, value in self._modules[name].named_parameters()} for name in GROUPS}
 
     def represent(self, extractor: Parameters, x: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
-        """What a client would release for x: [n, d]. `sigma` is without effect for methods without a channel."""
+        """Return the representations [n, d] that a client publishes for x; without a channel `sigma` has no effect."""
         features: Tensor = functional_call(self._modules["extractor"], extractor, (x,))
         return release(features, noise, sigma) if self.method.channel else features
 
     def release(self, groups: Groups, lam: float, sigma: float | None = None) -> Release:
-        """Return what leaves the device. Of a method with codes that are not fitted yet it is the extractor's output.
+        """Return the release of trained parameters; without "codes" it publishes representations.
 
         Args:
-            groups: trained: "extractor", and "codes" where the method has them.
-            lam: setting of the dial.
-            sigma: the channel's noise; None: the method's at `lam`.
+            groups: trained parameters of "extractor", and of "codes" where they are fitted.
+            lam: λ, the weight of privacy against information.
+            sigma: the channel's noise; None takes the method's at `lam`.
         """
 
         def network(x: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ class HybridStep:
         )
 
     def _scores(self, critic: Parameters, batch: Batch, z: Tensor, u: Tensor) -> Tensor:
-        """The critic's output; of one that scores pair by pair, [b, 2] with the own x and with the next record's."""
+        """Return the critic's output; a critic of single pairs scores z [b, 2] with its own x and with the next one."""
         module = self._modules["critic"]
         if not isinstance(module, JointCritic):
             scores: Tensor = functional_call(module, critic, (batch.x, z, u))
@@ -168,11 +168,11 @@ class HybridStep:
         return twice.reshape(2, -1).T
 
     def losses(self, groups: Groups, batch: Batch, sigma: Tensor) -> Losses:
-        """The three losses, for evaluation."""
+        """Return the three losses, for evaluation."""
         return self._surrogate({}, groups, batch, torch.zeros(()), sigma)[1]
 
     def _weights(self, lam: Tensor) -> tuple[Tensor | float, Tensor | float]:
-        """Of the privacy and the information term in what the extractor minimises."""
+        """Return the weights of the privacy term and of the information term in the extractor's loss."""
         if self.method.terms == "both":
             return lam, 1 - lam
         return (1.0, 0.0) if self.method.terms == "privacy" else (0.0, 1.0)
@@ -180,10 +180,11 @@ class HybridStep:
     def _surrogate(
         self, trained: Groups, frozen: Mapping[str, Parameters], batch: Batch, lam: Tensor, sigma: Tensor
     ) -> tuple[Tensor, Losses]:
-        """Return a scalar whose gradient in each trained group is that group's own descent direction, and the losses.
+        """Return a scalar whose gradient in each trained group is that of the group's own loss, and the losses.
 
-        extractor: λ·privacy - (1-λ)·information, or one term alone;  critic: -information;  adversary: cross-entropy.
-        One forward pass of extractor and critic serves all; gradients are scaled or stopped on the way back.
+        The extractor's loss is λ·privacy - (1-λ)·information, or one term alone; the critic's is -information, and the
+        adversary's its cross-entropy. One forward pass of extractor and critic serves all, as gradients are scaled or
+        stopped on the way back.
         """
         groups = {**frozen, **trained}
         z = self.represent(groups["extractor"], batch.x, batch.noise, sigma)
@@ -198,19 +199,19 @@ class HybridStep:
         return balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
 
     def _pretraining_loss(self, groups: Groups, batch: Batch, z: Tensor) -> tuple[Tensor, Losses]:
-        """Extractor and adversary learn together to tell the private value."""
+        """Return the loss with which extractor and adversary learn together to tell the private value."""
         nothing, loss = torch.zeros((), device=z.device), self._cross_entropy(groups["adversary"], batch, z)
         return loss, Losses(nothing, nothing, loss.detach())
 
     def _adversary_loss(self, groups: Groups, batch: Batch, z: Tensor) -> tuple[Tensor, Losses]:
-        """The adversary learns alone; the extractor stands still."""
+        """Return the loss with which the adversary learns alone, while the extractor stands still."""
         nothing, loss = torch.zeros((), device=z.device), self._cross_entropy(groups["adversary"], batch, z.detach())
         return loss, Losses(nothing, nothing, loss.detach())
 
     def _hybrid_loss(
         self, groups: Groups, trained: set[str], batch: Batch, z: Tensor, lam: Tensor
     ) -> tuple[Tensor, Losses]:
-        """Extractor and critic learn, and the adversary where the method has one; with nothing trained: all losses."""
+        """Return the loss of all groups that are trained, and their losses; with nothing trained all losses."""
         weight_privacy, weight_information = self._weights(lam)
         total, u = torch.zeros((), device=z.device), self._one_hot(batch.u)
         privacy = adversary = total
@@ -218,7 +219,7 @@ class HybridStep:
         information = self._bound(scores, batch.x, u, batch.mask, self.description)
         total = total - information
         if self._reverses and {"extractor", "adversary"} <= trained:
-            # minus the adversary's loss: one pass serves both, its gradient reversed on the way to the extractor
+            # one pass serves both: the extractor gets the adversary's gradient with its sign reversed
             adversary = self._cross_entropy(groups["adversary"], batch, scale_gradient(z, -weight_privacy))
             return total + adversary, Losses(-adversary.detach(), information.detach(), adversary.detach())
         if "adversary" in groups and (not trained or "extractor" in trained):
@@ -234,7 +235,7 @@ class HybridStep:
     def _training(
         self, trained: Groups, frozen: Groups, batch: Batch, lam: Tensor, sigma: Tensor
     ) -> tuple[Tensor, Losses]:
-        """The surrogate with networks in training mode; running statistics follow the batch."""
+        """Return the surrogate with networks in training mode, in which running statistics follow the batch."""
         for module in self._modules.values():
             module.train()
         total, losses = self._surrogate(trained, frozen, batch, lam, sigma)
@@ -261,7 +262,7 @@ class HybridStep:
     def gradients(
         self, trained: Groups, frozen: Groups, batch: Batch, lam: Tensor, sigma: Tensor
     ) -> tuple[Groups, Losses]:
-        """Gradients of the `trained` groups, with the parameters of `frozen` held still."""
+        """Return gradients of the `trained` groups, with the parameters of `frozen` held still, and the losses."""
         function: Callable[..., tuple[Groups, tuple[Tensor, Losses]]] = grad_and_value(self._training, has_aux=True)
         gradients, (_, losses) = function(trained, frozen, batch, lam, sigma)
         return gradients, losses

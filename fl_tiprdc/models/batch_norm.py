@@ -8,7 +8,7 @@ MOMENTUM = 0.1  # torch's: how far running statistics move towards a batch's
 
 
 def is_statistic(name: str) -> bool:
-    """Whether a parameter of that name is a running statistic."""
+    """Return whether a parameter of that name is a running statistic."""
     return name.rpartition(".")[2] in STATISTICS
 
 
@@ -29,7 +29,7 @@ class BatchNorm2d(nn.Module):
         self.lag: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, C, H, W], normalised by channel."""
+        """Return x [b, C, H, W] normalised by channel."""
         if self.training:
             mean = x.mean((0, 2, 3))
             variance = ((x - mean[:, None, None]) ** 2).mean((0, 2, 3))

@@ -17,7 +17,7 @@ class TowerCritic(nn.Module):
         self.f, self.g = f, g
 
     def forward(self, x: Tensor, z: Tensor, u: Tensor) -> Tensor:
-        """Scores [b, b]: row i, column j is T(x_j, z_i, u_i). Shapes: x [b, ...], z [b, d], u one-hot [b, K]."""
+        """Return scores [b, b]: row i, column j is T(x_j, z_i, u_i). Shapes: x [b, ...], z [b, d], u one-hot [b, K]."""
         f, g = self.f(x), self.g(torch.cat([z, u], dim=-1))
         scores: Tensor = g @ f.transpose(-1, -2) / f.shape[-1] ** 0.5
         return scores
@@ -35,7 +35,7 @@ class DecoderCritic(nn.Module):
         self.decoder = decoder
 
     def forward(self, x: Tensor, z: Tensor, u: Tensor) -> Tensor:
-        """The parameters [b, ...]. x isn't used: one interface for all critics."""
+        """Return the parameters [b, ...]; x has no effect, as all critics have one interface."""
         scores: Tensor = self.decoder(torch.cat([z, u], dim=-1))
         return scores
 
@@ -55,7 +55,7 @@ class JointCritic(nn.Module):
         self.stem, self.body, self.head, self._shape = stem, body, head, shape
 
     def forward(self, x: Tensor, z: Tensor, u: Tensor) -> Tensor:
-        """Scores [b] of the pairs (x_i, z_i, u_i)."""
+        """Return scores [b] of the pairs (x_i, z_i, u_i)."""
         both = torch.cat([self.stem(x), z.reshape(-1, *self._shape)])
         from_x, from_z = self.body(both).chunk(2)
         scores: Tensor = self.head(torch.cat([from_x, from_z, u], dim=-1))[:, 0]

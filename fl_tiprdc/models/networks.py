@@ -91,12 +91,12 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 def architecture_for(description: Description, config: NetworkConfig) -> Architecture:
-    """The architecture that is asked for, or the first that fits the modality.
+    """Return the architecture that is asked for, or the first that fits the modality.
 
     Raises:
         InputError: it doesn't fit the data.
     """
-    fitting = [name for name, one in ARCHITECTURES.items() if description.modality in one.modalities]
+    fitting = [name for name, family in ARCHITECTURES.items() if description.modality in family.modalities]
     name = fitting[0] if config.architecture == "auto" else config.architecture
     if name not in fitting:
         raise InputError(
@@ -124,17 +124,17 @@ def network_for(description: Description, network: NetworkConfig, method: Method
 
 
 def representation_shape(description: Description, config: NetworkConfig) -> tuple[int, ...]:
-    """Shape of a representation before it is flattened: (d,), (channels, height, width) or (places, width)."""
+    """Return a representation's shape before it is flattened: (d,), (channels, height, width) or (places, width)."""
     return architecture_for(description, config).shape(description, config)
 
 
 def representation_width(description: Description, config: NetworkConfig) -> int:
-    """Numbers in a representation, d."""
+    """Return the number of numbers in a representation, d."""
     return math.prod(representation_shape(description, config))
 
 
 def build_networks(description: Description, config: NetworkConfig, critic: str, seed: int) -> dict[str, nn.Module]:
-    """Extractor, adversary and critic with initial weights that depend on `seed` alone.
+    """Return extractor, adversary and critic with initial weights that depend on `seed` alone.
 
     Args:
         description: shape of x and classes of the private attributes.

@@ -11,7 +11,7 @@ from fl_tiprdc.data.crowd import Description
 
 
 def hidden_layers(widths: Sequence[int]) -> list[nn.Module]:
-    """Linear layers of the given widths, each followed by ReLU."""
+    """Return linear layers of the given widths, each followed by ReLU."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.ReLU()]
@@ -19,12 +19,12 @@ def hidden_layers(widths: Sequence[int]) -> list[nn.Module]:
 
 
 def perceptron(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers of the given widths with ReLU between them."""
+    """Return linear layers of the given widths with ReLU between them."""
     return nn.Sequential(*hidden_layers(widths[:-1]), nn.Linear(widths[-2], widths[-1]))
 
 
 def table_trunk(description: Description, config: NetworkConfig, hidden: Sequence[int]) -> tuple[list[nn.Module], int]:
-    """Layers from x [b, D] to features, and the number of those."""
+    """Return layers from x [b, D] to features, and the number of those."""
     widths = [description.width, *hidden]
     return hidden_layers(widths), widths[-1]
 
@@ -42,7 +42,7 @@ class SeparateAdversaries(nn.Module):
         self.each = nn.ModuleList(perceptron([width, *hidden, k]) for k in classes)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Logits [b, sum of classes]."""
+        """Return logits [b, sum of classes]."""
         return torch.cat([adversary(z) for adversary in self.each], dim=-1)
 
 

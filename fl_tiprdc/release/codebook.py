@@ -1,13 +1,13 @@
-"""How a codebook and its couplings are fitted: questions to the crowd, answered by sums, one after the other.
+"""The fit of a codebook and its couplings, by a sequence of questions to the crowd that are answered by sums.
 
 The same sequence serves a trainer that has all records and a server that has none: `fit_codes` is a generator that
-yields each `Request` and is sent the sums over all records. Its steps:
+yields each `Request` and receives the sums over all records. Its steps:
 
 1. count the private classes; merge rare ones; choose the number of codes;
 2. k-means in the representation space, a codebook for each class (splitting as Linde, Buzo & Gray 1980, then Lloyd);
 3. codewords that all classes can share: a barycentre (`coupling.common_codewords`);
 4. potentials by which each class uses the codes in the shares that λ allows, fitted on records by Sinkhorn's updates;
-5. counts of the codes of people who had no part in any of this: what the certificate is made of.
+5. counts of the codes of people who had no part in any of this, from which the certificate is computed.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -35,23 +35,23 @@ Bears = Callable[[Sequence[int], Sequence[int]], int]  # from certifying and fit
 
 MOST_CODES, FEWEST_CODES = 1024, 2
 MOST_CLASS_FREE = 128  # codes of a release that doesn't see the private class: its linear programme grows with K²
-LARGE = 0.1  # share of all people from which a class counts when codes are chosen: smaller ones would allow none
-CELLS = 4  # of a class for each code: the finer they are, the better potentials fit records
-FEWEST_IN_CELL = 8  # people of the smallest class in a cell on average: what is summed is never about a few
-DIMENSIONS = 8  # in which records are taken to lie when the spread of codes is told from that of finer cells
-NEAR = 0.1  # of a cell's spread: by how much halves of a split cell are moved apart
+LARGE = 0.1  # share of all people below which a class has no say in the number of codes: it would allow none
+CELLS = 4  # cells of a class for each code: the finer they are, the better potentials fit records
+FEWEST_IN_CELL = 8  # people of the smallest class in a cell on average, so that no sum is about a few of them
+DIMENSIONS = 8  # assumed dimension of the records, by which the spread of codes follows from that of finer cells
+NEAR = 0.1  # distance by which halves of a split cell are moved apart, in units of the cells' spread
 
 
 @dataclass(frozen=True)
 class CodeFit:
-    """What a fit ends with.
+    """Result of a fit.
 
     Attributes:
         couplings: the codes of each λ, in order.
         counts: [λ, joint classes, K] certifying people by joint class and published code.
-        fitted: [joint classes] people on whom it was fitted.
-        distances: [λ] total variation of the groups' codes among fitting people, the largest of any two.
-        note: on private classes that were merged, empty if none were.
+        fitted: [joint classes] people on whom codes were fitted.
+        distances: [λ] largest total variation between two groups' codes, among fitting people.
+        note: names the private classes that were merged; empty if none were.
     """
 
     couplings: tuple[Codes, ...]
@@ -65,7 +65,7 @@ Questions = Generator[Request, Sums, CodeFit]
 
 
 def questions_in(config: CodesConfig) -> int:
-    """Return about how many questions a fit has: splits of cells depend on the crowd."""
+    """Return roughly the number of questions in a fit; how often cells are split depends on the crowd."""
     return 4 + 10 + config.lloyd_rounds + (config.coupling_rounds + 1 if config.sees_private else 0)
 
 
@@ -83,17 +83,17 @@ def fit_codes(
         config: number of codes, rounds, whether the private class is seen.
         attributes: the private attributes.
         d: numbers in a representation.
-        lambdas: values of λ; they share the codebook.
-        seed: of the experiment.
-        bears: says how many codes so many people can certify.
+        lambdas: values of λ, from 0 (no coupling) to 1 (all classes use codes alike); they share the codebook.
+        seed: the experiment's seed.
+        bears: returns how many codes a number of people can certify.
 
     Raises:
-        InputError: too few people to fit codes on, or all of them but a few of one private class.
+        InputError: there are too few people to fit codes on, or all of them but a few are of one private class.
     """
-    classes = np.array([len(one.classes) for one in attributes], dtype=np.float32)
+    classes = np.array([len(attribute.classes) for attribute in attributes], dtype=np.float32)
     joint = int(classes.prod())
-    told = yield Request("class-counts", {"classes": classes}, {"counts": (2, joint)})
-    fitted, certifying = np.rint(np.asarray(told["counts"])).astype(np.int64)
+    sums = yield Request("class-counts", {"classes": classes}, {"counts": (2, joint)})
+    fitted, certifying = np.rint(np.asarray(sums["counts"])).astype(np.int64)
     if fitted.sum() < 2 * FEWEST_FITTED:
         raise InputError(
             f"{fitted.sum()} people are too few to fit codes on: coded methods need {2 * FEWEST_FITTED} besides "
@@ -117,7 +117,7 @@ def fit_codes(
     if shared:
         codewords, start = cells[0].astype(np.float32), np.zeros((groups, codes))
     else:
-        shares = [own / own.sum() for own in counts]
+        shares = [of_group / of_group.sum() for of_group in counts]
         codewords, start = common_codewords(list(cells), shares, codes, temperature, derive(seed, "codewords"))
     ask = _Shares(codewords, temperature, group, groups)
     free = (yield ask.request(np.zeros((1, groups, codes))))["shares"][0]
@@ -126,12 +126,12 @@ def fit_codes(
         couplings = _class_free(codewords, temperature, uncoupled, free.sum(0), lambdas, joint)
     else:
         couplings = yield from _coupled(ask, start, uncoupled, lambdas, cells, np.stack(shares), config)
-    counted = yield Request(
+    sums = yield Request(
         "code-counts",
         {"classes": classes, **couplings_as_arrays(couplings)},
         {"counts": (len(couplings), joint, codes)},
     )
-    published = np.rint(np.asarray(counted["counts"])).astype(np.int64)
+    published = np.rint(np.asarray(sums["counts"])).astype(np.int64)
     apart = tuple(float((1 - lam) * _distance(uncoupled)) for lam in lambdas)
     return CodeFit(tuple(couplings), published, fitted, apart, merged_note(attributes, fitted))
 
@@ -142,10 +142,10 @@ def cells_for(codes: int, fitted: npt.NDArray[np.number]) -> int:
 
 
 def choose_codes(config: CodesConfig, fitted: Ints, certifying: Ints, group: Ints, bears: Bears) -> int:
-    """Return the number of codes that is set, or that the crowd can certify.
+    """Return the number of codes in the settings, or with none there the number that the crowd can certify.
 
     Raises:
-        InputError: more codes are set than people can fit.
+        InputError: the settings ask for more codes than the people can fit.
     """
     groups = int(group.max()) + 1
     of_groups = [np.bincount(group, weights=people, minlength=groups) for people in (fitted, certifying)]
@@ -173,26 +173,26 @@ def _distance(shares: Values) -> float:
 def _cells(
     books: int, codes: int, d: int, group: Ints, seed: int, rounds: int
 ) -> Generator[Request, Sums, tuple[Values, Values]]:
-    """Ask for Lloyd steps until every codebook has `codes` cells and has settled: cells [books, M, d], counts."""
+    """Ask for Lloyd steps until every codebook has `codes` cells and settles; return cells [books, M, d] and counts."""
     cells = np.zeros((books, 1, d))
     generator = numpy_generator(seed, "split-cells")
     settled = 0
     while True:
-        told = yield Request(
+        sums = yield Request(
             "cells",
             {"cells": cells.astype(np.float32), "group": group.astype(np.float32)},
             {"counts": cells.shape[:2], "points": cells.shape},
         )
-        counts, points = np.asarray(told["counts"], np.float64), np.asarray(told["points"], np.float64)
+        counts, points = np.asarray(sums["counts"], np.float64), np.asarray(sums["points"], np.float64)
         cells = np.where(counts[:, :, None] > 0, points / np.maximum(counts, 1)[:, :, None], cells)
         settled += int(cells.shape[1] == codes)
         if settled > rounds:
             return cells, counts
-        cells = np.stack([_grown(own, count, codes, generator) for own, count in zip(cells, counts, strict=True)])
+        cells = np.stack([_grown(*book, codes, generator) for book in zip(cells, counts, strict=True)])
 
 
 def _grown(cells: Values, counts: Values, codes: int, generator: np.random.Generator) -> Values:
-    """Split the fullest cells in two, up to twice as many; put empty ones beside the fullest."""
+    """Split the fullest cells in two, until there are twice as many or `codes`; move empty ones beside the fullest."""
     radius = float(np.sqrt(max(1e-6, cells.shape[1] - (counts @ (cells**2).sum(1)) / max(counts.sum(), 1))))
     jump = lambda: NEAR * radius * generator.standard_normal(cells.shape[1]) / np.sqrt(cells.shape[1])  # noqa: E731
     order = np.argsort(-counts, kind="stable")
@@ -209,14 +209,14 @@ def _grown(cells: Values, counts: Values, codes: int, generator: np.random.Gener
 
 
 def _spread(cells: Values, counts: Values, d: int) -> float:
-    """Return the mean squared distance of points on the sphere of radius √d to their cell's mean."""
+    """Return the mean squared distance from points on the sphere of radius √d to their cell's mean."""
     total = counts.sum()
     return float(max(1e-6, (counts * (d - (cells**2).sum(2))).sum() / max(total, 1)))
 
 
 @dataclass(frozen=True)
 class _Shares:
-    """The question how often each group uses each code, for several couplings."""
+    """Ask how often each group uses each code, for several couplings."""
 
     codewords: Floats
     temperature: float
@@ -242,7 +242,7 @@ def _coupled(
     weights: Values,
     config: CodesConfig,
 ) -> Generator[Request, Sums, list[Codes]]:
-    """Fit the potentials of each λ: a group's codes are to have shares (1-λ) · uncoupled + λ / K."""
+    """Fit the potentials of each λ, so that a group uses the codes in shares (1-λ) · uncoupled + λ / K."""
     codes = len(ask.codewords)
     wanted = np.stack([(1 - lam) * uncoupled + lam / codes for lam in lambdas])
     wanted = np.maximum(wanted, 1e-9)
@@ -277,7 +277,7 @@ def _coupled(
 def _class_free(
     codewords: Floats, temperature: float, uncoupled: Values, weights: Values, lambdas: Sequence[float], joint: int
 ) -> list[Codes]:
-    """Return codes of x alone, changed as far as λ asks."""
+    """Return the codes of each λ that depend on x alone, changed until classes are as near as λ asks."""
     codes = len(codewords)
     distances = squared_distances(codewords, codewords)
     apart = 0.5 * np.abs(uncoupled - uncoupled.mean(0)).sum(1)

@@ -1,9 +1,9 @@
-"""Codes: the finite release. A record's private class and its place in the representation space decide its code.
+"""Codes: a finite release, in which a record's private class and its place in the representation space decide its code.
 
     c ~ Σ_m P(m | z, u) · plan(c | m, u),     P(m | z, u) ∝ exp((potential_u[m] - ‖z - cell_m‖²) / temperature)
 
 Potentials are those of optimal transport with an entropy term (Cuturi 2013), fitted so that every class of people uses
-the codes in wanted shares; `keep` and `fill` move what little is left. See `release.codebook` for how they are fitted.
+the codes in wanted shares; `keep` and `fill` correct what is left. `release.codebook` fits them.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ Values = npt.NDArray[np.float64]
 
 PIECE = 4096  # records whose distances to all cells are in memory at a time
 LARGEST_CODEBOOK = 65535  # a published code is a uint16
-ROUNDING = 1e-3  # by which shares of people that add up to 1 may miss it
+ROUNDING = 1e-3  # by how much the sum of shares may differ from 1
 
 
 def joint_classes(private: Ints, classes: tuple[int, ...]) -> Ints:
-    """Return the joint class [n] of private labels [n, attributes], the last attribute counting fastest."""
+    """Return the joint class [n] of private labels [n, attributes], the last attribute varying fastest."""
     joint: Ints = np.ravel_multi_index(tuple(private.T), classes).astype(np.int64)
     return joint
 
 
 def digest_of(arrays: Mapping[str, npt.NDArray[np.float32]]) -> str:
-    """Return the SHA-256 of named arrays, whatever their order."""
+    """Return the SHA-256 of named arrays; their order has no effect."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
@@ -44,14 +44,14 @@ class Codes:
     """A codebook and the coupling of one λ.
 
     Attributes:
-        codewords: [K, d] what stands for each code, a point of the representation space.
-        cells: [M, d] the points to which records are assigned first: the codewords where the private class is seen.
-        potentials: [groups, M] by how much a cell draws records of a group towards it.
-        temperature: of the assignment, in squared distance; smaller is closer to the nearest cell.
-        plan: [M, K] of a release that doesn't see the private class: code given the cell. Empty: code = cell.
+        codewords: [K, d] the point of the representation space that stands for each code.
+        cells: [M, d] the points to which records are assigned first; the codewords, if the private class is seen.
+        potentials: [groups, M] how strongly a cell attracts the records of a group; equal ones have no effect.
+        temperature: softness of the assignment, in squared distance; near 0 a record goes to the nearest cell.
+        plan: [M, K] P(code | cell) of a release that doesn't see the private class; empty if the cell is the code.
         keep: [groups, K] share of a group's records that keep their code.
-        fill: [groups, K] where the others go; rows sum to 1.
-        group: [joint classes] the group that a joint private class belongs to: rare classes share one.
+        fill: [groups, K] shares in which the others are spread over the codes; rows sum to 1.
+        group: [joint classes] the group of each joint private class; rare classes share one.
     """
 
     codewords: Floats
@@ -84,7 +84,7 @@ class Codes:
 
     @property
     def sees_private(self) -> bool:
-        """Whether the private class of a record has a say in its code."""
+        """Return whether a record's code depends on its private class."""
         return not len(self.plan)
 
     def probabilities(self, z: Floats, group: Ints) -> Values:
@@ -103,7 +103,7 @@ class Codes:
 
         Args:
             z: [n, d] representations.
-            joint: [n] joint private classes; not looked at where the release doesn't see them.
+            joint: [n] joint private classes, without effect where the release doesn't see them.
             normal: [n, 1] a draw from N(0, 1) for each record; the same draw gives the same code.
         """
         codes = np.empty(len(z), dtype=np.int64)
@@ -116,12 +116,12 @@ class Codes:
         return codes
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
-        """Return everything as named float32 arrays, for a message or a file."""
+        """Return all attributes as float32 arrays by name, for a message or a file."""
         return {f.name: np.asarray(getattr(self, f.name), dtype=np.float32) for f in fields(self)}
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, npt.NDArray[np.float32]]) -> "Codes":
-        """Return the codes that `arrays` described.
+        """Return the codes whose attributes are `arrays`.
 
         Raises:
             InputError: an array is missing, has values that are not finite, or doesn't fit the others.
@@ -141,10 +141,10 @@ class Codes:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything in it: the draws of a release derive from it, so that no two share any."""
+        """Return the SHA-256 of all arrays. A release's draws derive from it, so that no two releases share draws."""
         return digest_of(self.arrays())
 
     @cached_property
     def bits(self) -> float:
-        """Bits of one code: what a release tells of its record at most, whoever looks."""
+        """Return the bits in one code, the most that a release can tell anyone of its record."""
         return float(np.log2(len(self)))

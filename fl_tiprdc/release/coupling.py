@@ -1,4 +1,4 @@
-"""Couplings by optimal transport: which of the common codes each class of people uses, and how often."""
+"""Couplings by optimal transport, which decide how often each class of people uses each of the common codes."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,16 @@ from fl_tiprdc.data.crowd import Floats
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.release.codes import Values
 
-UPDATES = 20  # of the barycentre
+UPDATES = 20  # moves of the barycentre's codewords
 SINKHORN = 10  # iterations of each transport while codewords move
-SETTLING = 300  # iterations of the last one
+SETTLING = 300  # iterations of the last transport
 DAMPING = 0.1  # of Newton's steps, as a share of the Hessian's diagonal
-LONGEST_STEP = 2.0  # of a potential, in units of the temperature
-SOFTEST = 10.0  # temperature of the first transport, in units of the last one's
+LONGEST_STEP = 2.0  # of a potential in one update, in units of the temperature
+SOFTEST = 10.0  # temperature of the first transport, in units of the last transport's
 
 
 def squared_distances(points: npt.NDArray[np.floating], others: npt.NDArray[np.floating]) -> Values:
-    """Return squared Euclidean distances [n, m]."""
+    """Return the squared Euclidean distances [n, m] from points [n, d] to others [m, d]."""
     distances: Values = ot.dist(points.astype(np.float64), others.astype(np.float64))
     return distances
 
@@ -33,36 +33,36 @@ def common_codewords(
 ) -> tuple[Floats, Values]:
     """Find codewords that all classes can use in equal shares at little distortion: a Wasserstein barycentre.
 
-    Its support is free and its weights are equal (Cuturi & Doucet 2014, algorithm 2): transport every class's cells
-    onto the codewords, move each codeword to the mean of what it got, repeat. Transports have an entropy term, which is
-    lowered to `temperature` on the way, so that early codewords see more than their neighbourhood.
+    The barycentre has equal weights and a free support (Cuturi & Doucet 2014, algorithm 2): every class's cells are
+    transported onto the codewords, and each codeword moves to the mean of what it received. The transports have an
+    entropy term that falls to `temperature`, so that codewords can at first move far.
 
     Args:
-        cells: of each group [M, d].
-        shares: of each group [M], of its people in each cell; sums to 1.
-        codes: K.
-        temperature: of the last transport, in squared distance.
-        seed: of the codewords to begin with.
+        cells: [M, d] for each group.
+        shares: [M] for each group, shares of its people in each cell; they sum to 1.
+        codes: number of codewords, K.
+        temperature: entropy term of the last transport, in squared distance; smaller distorts less and settles later.
+        seed: seed of the k-means from which codewords start.
 
     Returns:
-        Codewords [K, d], and potentials [groups, K] by which each group's points come to use them in equal shares.
+        Codewords [K, d], and the potentials [groups, K] with which each group uses them in equal shares.
     """
     # POT computes in the arrays' library: torch's logarithms of sums in float32 take a fifth of numpy's time
-    begin = KMeans(codes, n_init=1, random_state=seed % 2**32).fit(
+    start = KMeans(codes, n_init=1, random_state=seed % 2**32).fit(
         np.concatenate(cells), sample_weight=np.concatenate(shares) + 1e-12
     )
-    codewords = begin.cluster_centers_
+    codewords = start.cluster_centers_
     equal = torch.full((codes,), 1 / codes)
     duals: list[tuple[Tensor, Tensor] | None] = [None] * len(cells)
     for done in range(UPDATES + 1):
         last = done == UPDATES
         softness = temperature * SOFTEST ** max(0.0, 1 - done / (0.8 * UPDATES))
         moved = np.zeros_like(codewords)
-        for g, (own, share) in enumerate(zip(cells, shares, strict=True)):
+        for g, (points, share) in enumerate(zip(cells, shares, strict=True)):
             plan, log = ot.sinkhorn(
                 torch.tensor(np.maximum(share, 1e-9) / np.maximum(share, 1e-9).sum(), dtype=torch.float32),
                 equal,
-                torch.tensor(squared_distances(own, codewords), dtype=torch.float32),
+                torch.tensor(squared_distances(points, codewords), dtype=torch.float32),
                 softness,
                 method="sinkhorn_log",
                 numItermax=SETTLING if last else SINKHORN,
@@ -70,7 +70,7 @@ def common_codewords(
                 warn=False,
                 log=True,
             )
-            moved += plan.numpy().T @ own
+            moved += plan.numpy().T @ points
             duals[g] = (log["log_u"], log["log_v"])
         if not last:
             codewords = moved * codes / len(cells)
@@ -87,22 +87,22 @@ def better_potentials(
     codewords: Floats,
     softness: float,
 ) -> Values:
-    """Move a group's potentials [K] so that its shares of codes come nearer to `wanted`: a damped Newton step.
+    """Return a group's potentials [K] after a damped Newton step that brings its shares of codes nearer to `wanted`.
 
-    The Hessian of the dual problem is that of the group's k-means cells, which stand for its records.
+    The dual problem's Hessian is computed on the group's k-means cells, which stand for its records.
 
     Args:
-        potentials: [K] with which the group's records use codes in `shares` [K].
-        shares: see there.
-        wanted: [K].
+        potentials: [K] before the step.
+        shares: [K] in which the group's records use the codes with these potentials.
+        wanted: [K] shares in which they should use them.
         cells: [M, d] of the group.
-        weights: [M] shares of its people in each.
+        weights: [M] shares of the group's people in each cell.
         codewords: [K, d].
-        softness: temperature of the assignment.
+        softness: temperature of the assignment, in squared distance.
     """
-    chances = softmax((potentials - squared_distances(cells, codewords)) / softness, axis=1)
-    hessian = np.diag((1 + DAMPING) * np.maximum(shares, 1e-9)) - chances.T @ (weights[:, None] * chances)
-    # where cells and records disagree, an eigenvalue may be negative: Gershgorin's bound keeps the step a descent
+    probabilities = softmax((potentials - squared_distances(cells, codewords)) / softness, axis=1)
+    hessian = np.diag((1 + DAMPING) * np.maximum(shares, 1e-9)) - probabilities.T @ (weights[:, None] * probabilities)
+    # cells only stand for records, so that an eigenvalue may be negative: Gershgorin's bound keeps the step a descent
     excess = np.abs(hessian).sum(1) - 2 * np.diag(hessian)
     hessian[np.diag_indices_from(hessian)] += np.maximum(excess + DAMPING * np.maximum(shares, 1e-9), 0)
     step = np.linalg.solve(hessian, wanted - shares)
@@ -111,10 +111,10 @@ def better_potentials(
 
 
 def leftovers(shares: Values, wanted: Values) -> tuple[Values, Values]:
-    """Say how a group that uses codes in `shares` [K] comes to use them as `wanted` [K], moving the fewest people.
+    """Return how the fewest people of a group change codes, so that its `shares` [K] become those `wanted` [K].
 
     Returns:
-        Share [K] of each code's people who keep it, and where all others go [K].
+        The share [K] of each code's people who keep it, and the shares [K] in which all others are spread over codes.
     """
     keep = np.minimum(1, wanted / np.maximum(shares, 1e-12))
     missing = np.maximum(wanted - shares, 0)
@@ -123,18 +123,18 @@ def leftovers(shares: Values, wanted: Values) -> tuple[Values, Values]:
 
 
 def class_free_plan(shares: Values, distances: Values, weights: Values, allowed: Values) -> Values:
-    """Find how codes of x alone are changed for classes to use them alike: the least distortion by a linear programme.
+    """Find the change of codes that makes classes use them alike at the least distortion, by a linear programme.
 
         min Σ_m w_m Q_mc D_mc    subject to   Σ_c Q_mc = 1,   ½ Σ_c |Σ_m (p_gm - p̄_m) Q_mc| <= t_g for every group g
 
     Args:
         shares: [groups, M] of each group's people in each cell.
         distances: [M, K] from cells to codewords.
-        weights: [M] of all people.
-        allowed: [groups] the distance t_g in total variation of a group's codes from the mean of all groups.
+        weights: [M] shares of all people in each cell.
+        allowed: [groups] total variation t_g by which a group's codes may differ from the mean of all groups.
 
     Returns:
-        Q [M, K].
+        The plan Q [M, K], P(code | cell).
 
     Raises:
         InputError: the solver found no plan.

@@ -1,4 +1,4 @@
-"""Sources of the random numbers that a release is made with: standard normal draws for each record."""
+"""Sources of a release's random numbers: standard normal draws for each record."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ import torch
 from fl_tiprdc.data.crowd import Floats
 from fl_tiprdc.release.channel import Noise, draw_noise
 
-Draws = Callable[[npt.NDArray[Any], int], Floats]  # of records [n, *shape], and a width: from N(0, 1), [n, width]
+Draws = Callable[[npt.NDArray[Any], int], Floats]  # from records [n, *shape] and a width to draws [n, width] of N(0, 1)
 
 
 def draws_from(noise: Noise) -> Draws:
-    """Return draws that a generator, or a function of a shape, makes one record after the other."""
+    """Return draws that a generator, or a function of a shape, makes in the order of the records."""
 
     def draw(x: npt.NDArray[Any], width: int) -> Floats:
         numbers: Floats = draw_noise((len(x), width), noise).numpy()
@@ -24,7 +24,7 @@ def draws_from(noise: Noise) -> Draws:
 
 
 def no_draws(x: npt.NDArray[Any], width: int) -> Floats:
-    """Return zeros [n, width]: what a release would be without its noise."""
+    """Return zeros [n, width], with which a release has no noise."""
     return np.zeros((len(x), width), dtype=np.float32)
 
 

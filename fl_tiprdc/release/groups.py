@@ -1,4 +1,4 @@
-"""Private classes as groups of people who are coupled: joint classes of all attributes, rare ones merged."""
+"""Groups of people who are coupled: joint classes of all private attributes, with rare ones merged."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,17 @@ import numpy as np
 
 from fl_tiprdc.data.crowd import Attribute, Ints
 
-FEWEST_FITTED = 200  # people of a group on whom a coupling is fitted: fewer don't tell shares of codes
+FEWEST_FITTED = 200  # people of a group below whom its shares of codes can't be estimated
 
 
 def group_classes(counts: Ints) -> Ints:
-    """Say to which group each joint class belongs: [joint classes], groups counted from 0.
+    """Return the group of each joint class [joint classes], groups counted from 0.
 
-    A class with fewer than `FEWEST_FITTED` fitting people doesn't tell how often it would use which code. Such classes
-    form a group together; if that is too small as well, they join the largest class.
+    Classes with fewer than `FEWEST_FITTED` fitting people form a group. If that is too small as well, they join
+    the largest class.
 
     Args:
-        counts: [joint classes] fitting people of each.
+        counts: [joint classes] fitting people of each class.
     """
     rare = counts < FEWEST_FITTED
     group = np.cumsum(~rare) - 1
@@ -29,12 +29,12 @@ def group_classes(counts: Ints) -> Ints:
 
 def class_name(attributes: Sequence[Attribute], joint: int) -> str:
     """Return the name of a joint class, such as "Female, White"."""
-    places = np.unravel_index(joint, [len(one.classes) for one in attributes])
-    return ", ".join(one.classes[int(place)] for one, place in zip(attributes, places, strict=True))
+    places = np.unravel_index(joint, [len(attribute.classes) for attribute in attributes])
+    return ", ".join(attribute.classes[int(place)] for attribute, place in zip(attributes, places, strict=True))
 
 
 def merged_note(attributes: Sequence[Attribute], counts: Ints) -> str:
-    """Return a note on classes that share a group with others, empty if none does."""
+    """Return a note that names the classes which share a group with others; empty if none does."""
     names = [class_name(attributes, int(j)) for j in np.flatnonzero((counts < FEWEST_FITTED) & (counts > 0))]
     if not names:
         return ""

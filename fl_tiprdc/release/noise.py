@@ -1,4 +1,4 @@
-"""The channel's noise outside of a training: from the system's entropy, or from a key and the record itself."""
+"""Noise of a release outside of training: from the system's entropy, or from a key and the record itself."""
 
 import hashlib
 import os
@@ -15,21 +15,22 @@ KEY_BYTES = 32
 
 
 def normal_of(data: bytes, d: int) -> Floats:
-    """Standard normal numbers [n, d] of uniform bytes, eight a number: the normal quantile of a number in (0, 1)."""
+    """Return standard normal numbers [n, d] from uniform bytes, eight for each number, by the normal quantile."""
     uniform = ((np.frombuffer(data, dtype="<u8") >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
     normal: Floats = ndtri(uniform).astype(np.float32).reshape(-1, d)
     return normal
 
 
 def fresh_noise(x: npt.NDArray[Any], width: int) -> Floats:
-    """Return draws [n, width] that nobody can make again: two releases of a record differ."""
+    """Return draws [n, width] that nobody can repeat, so that two releases of a record differ."""
     return normal_of(os.urandom(8 * width * len(x)), width)
 
 
 def record_noise(key: bytes) -> Draws:
-    """Noise that a secret key and the record itself determine: releasing a record again tells nothing new.
+    """Return draws that a secret key and the record determine, so that another release of a record tells nothing new.
 
-    SHAKE-256 of both. Without the key it can't be told from fresh noise. Equal records get equal noise.
+    They are made of the SHAKE-256 of both: without the key they can't be told from fresh noise. Equal records get equal
+    draws.
     """
 
     def draw(x: npt.NDArray[Any], width: int) -> Floats:
@@ -40,10 +41,10 @@ def record_noise(key: bytes) -> Draws:
 
 
 def key_of(key: bytes | int) -> bytes:
-    """A key as bytes; a number is one for experiments, since others guess it.
+    """Return a key as bytes. A number may be given in experiments, but not to protect anyone: it can be guessed.
 
     Raises:
-        ValueError: fewer than `KEY_BYTES` bytes.
+        ValueError: the key has fewer than `KEY_BYTES` bytes.
     """
     if isinstance(key, (int, np.integer)):
         return hashlib.blake2b(f"release\x1f{int(key)}".encode(), digest_size=KEY_BYTES).digest()

@@ -1,4 +1,4 @@
-"""What leaves the device: one interface for all methods, from records (x and u) to a release."""
+"""Releases: one interface for all methods, from records (x and u) to what leaves the device."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -19,9 +19,9 @@ Network = Callable[[Tensor], Tensor]  # an extractor, from x [n, *shape] to [n, 
 
 
 class Released(NamedTuple):
-    """What is published of some records.
+    """Published representations of some records.
 
-    z [n, d] float32: the numbers; of a finite release the codewords. codes [n]: of a finite release, else None.
+    z is [n, d] float32, the codewords of a finite release; codes is [n], or None unless the release is finite.
     """
 
     z: Floats
@@ -29,21 +29,21 @@ class Released(NamedTuple):
 
 
 class Release(Protocol):
-    """From records to what may leave the device."""
+    """A map from records to what may leave the device."""
 
     @property
     def sees_private(self) -> bool:
-        """Whether the private labels have a say."""
+        """Return whether the release depends on the private labels."""
 
     def apply(self, x: X, private: Ints | None, draws: Draws) -> Released:
-        """Return what is published of records x [n, *shape] with private labels [n, attributes]."""
+        """Return the release of records x [n, *shape] with private labels [n, attributes]."""
 
     def apply_without_noise(self, x: X, private: Ints | None) -> Floats:
-        """Return what would be published without noise [n, d]: what an attacker with the release knows of records."""
+        """Return the representations [n, d] without noise, which an attacker who has the release can compute."""
 
 
 def extract(network: Network, x: X, d: int) -> Floats:
-    """Return the network's output [n, d] for records x [n, *shape], some at a time."""
+    """Return the network's output [n, d] for records x [n, *shape], computed some at a time."""
     features = np.empty((len(x), d), dtype=np.float32)
     with torch.no_grad():
         for begin in range(0, len(x), PIECE):
@@ -53,13 +53,13 @@ def extract(network: Network, x: X, d: int) -> Floats:
 
 
 class ChannelRelease:
-    """The extractor's output, through the noisy channel where the method has one.
+    """Release of the extractor's output, through the noisy channel where the method has one.
 
     Args:
         network: the extractor, from x [n, *shape] to [n, d].
         d: numbers in a representation.
-        sigma: the channel's noise.
-        channel: whether the method has a channel; without, the extractor's output leaves as it is.
+        sigma: standard deviation of the channel's noise.
+        channel: whether the method has a channel; if not, the extractor's output is published as it is.
     """
 
     sees_private = False
@@ -68,7 +68,7 @@ class ChannelRelease:
         self._network, self._d, self._sigma, self._channel = network, d, sigma, channel
 
     def apply(self, x: X, private: Ints | None, draws: Draws) -> Released:
-        """Return the noisy representations; private labels aren't looked at."""
+        """Return the noisy representations; private labels have no effect."""
         z = np.empty((len(x), self._d), dtype=np.float32)
         with torch.no_grad():
             for begin in range(0, len(x), PIECE):
@@ -85,7 +85,7 @@ class ChannelRelease:
 
 
 class CodedRelease:
-    """One code a record, drawn once.
+    """Release of one code for each record.
 
     Args:
         network: the extractor, from x [n, *shape] to [n, d].
@@ -98,14 +98,14 @@ class CodedRelease:
 
     @property
     def sees_private(self) -> bool:
-        """Whether the private labels have a say."""
+        """Return whether the codes depend on the private labels."""
         return self.codes.sees_private
 
     def apply(self, x: X, private: Ints | None, draws: Draws) -> Released:
-        """Return codes and codewords.
+        """Return the records' codes and codewords.
 
         Raises:
-            InputError: private labels are needed, and there are none.
+            InputError: the codes depend on private labels, and none are given.
         """
         if private is None and self.sees_private:
             raise InputError("this release looks at the private attribute: give each record's private label too")
@@ -115,18 +115,18 @@ class CodedRelease:
         return Released(self.codes.codewords[codes], codes)
 
     def apply_without_noise(self, x: X, private: Ints | None) -> Floats:
-        """Return the codewords that records have most often, [n, d]."""
+        """Return the records' codewords [n, d] with all draws at zero, their median."""
         return self.apply(x, private, no_draws).z
 
 
 def unit_features(network: Network, x: X, d: int) -> Floats:
-    """Return the points [n, d] of the representation space that records are coded at, on a sphere of radius √d."""
+    """Return the points [n, d] at which records are coded, on the representation space's sphere of radius √d."""
     features = extract(network, x, d)
     points: Floats = release(torch.from_numpy(features), torch.zeros(()), 0.0).numpy()
     return points
 
 
 def one_draw_each(x: X, draws: Draws) -> Floats:
-    """Return a draw for each record, [n, 1], as a coded release makes them: some records at a time."""
+    """Return the draw [n, 1] of each record in a coded release, made for some records at a time."""
     parts = [draws(np.ascontiguousarray(x[begin : begin + PIECE]), 1) for begin in range(0, len(x), PIECE)]
     return np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.float32)

@@ -1,6 +1,6 @@
-"""Sums over a client's records from which a codebook is made: the only thing that leaves a client on the way to it.
+"""Sums over a client's records, of which a codebook is made: nothing else leaves the client for it.
 
-Every request is answered by sums of fixed shape, so that any number of clients can be added, by secure aggregation too.
+Every request is answered by sums of fixed shape, so that clients' answers can be added up, by secure aggregation too.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -26,8 +26,8 @@ class Request:
 
     Attributes:
         name: a key of `STATISTICS`.
-        arrays: what a client needs to answer.
-        shapes: of the sums that come back, by name.
+        arrays: arguments of the statistic.
+        shapes: shapes of the sums that come back, by name.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Request:
 
 
 def ask_all(questions: Generator[Request, Sums, T], answer: Callable[[Request], Sums]) -> T:
-    """Carry a fit to its end; `answer` gets the sums over the crowd for a request."""
+    """Return the result of a fit whose questions are answered by `answer`, with sums over the crowd."""
     request = next(questions)
     while True:
         try:
@@ -52,13 +52,13 @@ def ask_all(questions: Generator[Request, Sums, T], answer: Callable[[Request], 
 
 @dataclass(frozen=True)
 class Coded:
-    """A client's records as the representation space has them.
+    """A client's records as points of the representation space.
 
     Attributes:
         z: [n, d] points.
         joint: [n] joint private classes.
-        certifying: [n] bool, records that have no part in any fit and certify what was fitted.
-        draw: from codes to the codes [n] that these records publish.
+        certifying: [n] bool, True for records that have no part in the fit and certify its result.
+        draw: from a codebook to the codes [n] that these records publish.
     """
 
     z: Floats
@@ -68,7 +68,7 @@ class Coded:
 
 
 def count_classes(records: Coded, arrays: Arrays) -> Sums:
-    """Count joint classes among fitting and among certifying records: counts [2, joint classes]."""
+    """Return counts [2, joint classes] of the fitting and of the certifying records."""
     size = int(arrays["classes"].prod())
     return {
         "counts": np.stack(
@@ -78,48 +78,48 @@ def count_classes(records: Coded, arrays: Arrays) -> Sums:
 
 
 def assign_cells(records: Coded, arrays: Arrays) -> Sums:
-    """Sum up the fitting records nearest to each cell of their group: one Lloyd step of k-means.
+    """Return sums over the fitting records nearest to each cell of their group, for one Lloyd step of k-means.
 
-    Arrays: cells [groups, M, d], or [1, M, d] for all; group [joint classes]. Sums: counts [groups or 1, M],
-    points [groups or 1, M, d].
+    Arrays are cells [groups, M, d], or [1, M, d] for all groups, and group [joint classes]. Sums are counts
+    [groups or 1, M] of the records and points [groups or 1, M, d], their sum.
     """
     cells, fitting = arrays["cells"], ~records.certifying
     z, group = records.z[fitting], np.rint(arrays["group"]).astype(np.int64)[records.joint[fitting]]
     group = group if len(cells) > 1 else np.zeros_like(group)
     counts = np.zeros(cells.shape[:2])
     points = np.zeros(cells.shape)
-    for g, own in enumerate(cells):
-        mine = z[group == g]
-        distance = (own.astype(np.float64) ** 2).sum(1) - 2 * mine.astype(np.float64) @ own.T
+    for g, centers in enumerate(cells):
+        of_group = z[group == g]
+        distance = (centers.astype(np.float64) ** 2).sum(1) - 2 * of_group.astype(np.float64) @ centers.T
         nearest = distance.argmin(1)
-        counts[g] = np.bincount(nearest, minlength=len(own))
-        np.add.at(points[g], nearest, mine)
+        counts[g] = np.bincount(nearest, minlength=len(centers))
+        np.add.at(points[g], nearest, of_group)
     return {"counts": counts, "points": points}
 
 
 def add_up_shares(records: Coded, arrays: Arrays) -> Sums:
-    """Add up P(code | z, group) over the fitting records of each group, for several couplings at a time.
+    """Return sums of P(code | z, group) over the fitting records of each group, for several couplings at a time.
 
-    Arrays: cells [M, d], potentials [couplings, groups, M], temperature, group [joint classes]. Sums: shares
-    [couplings, groups, M].
+    Arrays are cells [M, d], potentials [couplings, groups, M], temperature and group [joint classes]. The sums are
+    shares [couplings, groups, M].
     """
     cells, potentials, fitting = arrays["cells"], arrays["potentials"].astype(np.float64), ~records.certifying
     z, group = records.z[fitting], np.rint(arrays["group"]).astype(np.int64)[records.joint[fitting]]
     shares = np.zeros(potentials.shape)
     for g in range(potentials.shape[1]):
-        mine = z[group == g]
-        for begin in range(0, len(mine), PIECE):
-            part = mine[begin : begin + PIECE].astype(np.float64)
+        of_group = z[group == g]
+        for begin in range(0, len(of_group), PIECE):
+            part = of_group[begin : begin + PIECE].astype(np.float64)
             distance = (cells.astype(np.float64) ** 2).sum(1) - 2 * part @ cells.T
-            for i, own in enumerate(potentials[:, g]):
-                shares[i, g] += softmax((own - distance) / float(arrays["temperature"]), axis=1).sum(0)
+            for i, of_coupling in enumerate(potentials[:, g]):
+                shares[i, g] += softmax((of_coupling - distance) / float(arrays["temperature"]), axis=1).sum(0)
     return {"shares": shares}
 
 
 def count_codes(records: Coded, arrays: Arrays) -> Sums:
-    """Count the published codes of certifying records by joint class: counts [couplings, joint classes, K].
+    """Return counts [couplings, joint classes, K] of the codes that certifying records publish.
 
-    Arrays: those of `Codes.arrays` of each coupling, as "0/codewords" and so on; and classes.
+    Arrays are those of `couplings_as_arrays`, and classes.
     """
     size, tables = int(arrays["classes"].prod()), []
     for codes in couplings_in(arrays):
@@ -140,7 +140,7 @@ def couplings_in(arrays: Arrays) -> list[Codes]:
 
 
 def couplings_as_arrays(couplings: list[Codes]) -> Arrays:
-    """Return the arrays of several couplings under one roof."""
+    """Return the arrays of several couplings in one dictionary, as "0/codewords" and so on."""
     return {f"{i}/{name}": value for i, codes in enumerate(couplings) for name, value in codes.arrays().items()}
 
 
