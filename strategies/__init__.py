@@ -1,1 +1,1 @@
-"""What the server does with the clients' replies."""
+"""Flower strategies: the server asks clients, checks their replies, aggregates and protects them."""

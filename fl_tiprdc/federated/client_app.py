@@ -15,13 +15,13 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.local_work import perform, publication_of
 from fl_tiprdc.federated.masked_work import ledger_of, member_of, perform_masked
-from fl_tiprdc.secagg.messages import KEY, OPENING, SESSION, MaskedCohort, OpenRequest, SecureWork, Session
+from fl_tiprdc.secagg.messages import OPENING, PUBLIC_KEY_FIELD, SESSION, MaskedCohort, OpenRequest, SecureWork, Session
 from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import (
     CONFIG,
     RECORDS,
     REPRESENTATIONS,
-    SEED,
+    SEED_FIELD,
     CohortUpdate,
     Instruction,
     pack_arrays,
@@ -62,15 +62,15 @@ def client_app_of(disk: Disk, mods: Sequence[Mod] = ()) -> ClientApp:
     @app.query("who")
     def who(message: Message, context: Context) -> Message:
         partition = _partition(context)
-        store = disk(context, int(message.content.config_records[CONFIG].get(SEED, 0)))
+        store = disk(context, int(message.content.config_records[CONFIG].get(SEED_FIELD, 0)))
         config = ConfigRecord({"partition-id": partition, RECORDS: store.size(partition)})
         return Message(RecordDict({CONFIG: config}), reply_to=message)
 
     @app.query("keys")
     def keys(message: Message, context: Context) -> Message:
         partition = _partition(context)
-        member = member_of(disk(context, int(message.content.config_records[SESSION][SEED])), partition)
-        return Message(RecordDict({SESSION: ConfigRecord({KEY: member.key})}), reply_to=message)
+        member = member_of(disk(context, int(message.content.config_records[SESSION][SEED_FIELD])), partition)
+        return Message(RecordDict({SESSION: ConfigRecord({PUBLIC_KEY_FIELD: member.key})}), reply_to=message)
 
     @app.query("shares")
     def shares(message: Message, context: Context) -> Message:

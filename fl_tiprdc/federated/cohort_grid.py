@@ -13,11 +13,11 @@ from flwr.app import Error, Message
 
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
-from fl_tiprdc.federated.cohorts import Job, deal, replies_to
+from fl_tiprdc.federated.cohorts import CohortJob, deal_messages, replies_to
 from fl_tiprdc.federated.local_grid import LOST, LocalGrid, stamp
 from fl_tiprdc.federated.quorum import Enough
 
-TRIES = 2
+TRIES_PER_JOB = 2
 TOGETHER, ALONE = 3 / 4, 1 / 16  # of an exchange's time: what a cohort may take, and then each of its clients
 DIED, HUNG = "actor-died", "actor-hung"  # how actors are lost
 
@@ -38,7 +38,7 @@ class _Worker:
 
     actor: Any
     busy: Any = None
-    job: Job | None = None
+    job: CohortJob | None = None
     until: float = math.inf
     stale: bool = False
 
@@ -114,17 +114,17 @@ class RayCohortGrid(LocalGrid):
                     self._lose(worker, HUNG)
         return replies
 
-    def _jobs(self, messages: list[Message]) -> list[Job]:
+    def _jobs(self, messages: list[Message]) -> list[CohortJob]:
         """What is to be done, in order: those last that are asked alone."""
-        first: list[Job] = []
-        last: list[Job] = []
-        for job in deal(messages, self, len(self._workers), ray.put):
+        first: list[CohortJob] = []
+        last: list[CohortJob] = []
+        for job in deal_messages(messages, self, len(self._workers), ray.put):
             together = [message for message in job.messages if message.metadata.dst_node_id not in self._alone]
-            last += [Job([message], job.work) for message in job.messages if message not in together]
-            first += [Job(together, job.work)] if together else []
+            last += [CohortJob([message], job.work) for message in job.messages if message not in together]
+            first += [CohortJob(together, job.work)] if together else []
         return first + last
 
-    def _start(self, worker: _Worker, job: Job, timeout: float | None) -> None:
+    def _start(self, worker: _Worker, job: CohortJob, timeout: float | None) -> None:
         job.tries += 1
         time_share = ALONE if len(job.messages) == 1 and (job.tries > 1 or self._suspected(job)) else TOGETHER
         worker.job, worker.stale = job, False
@@ -137,7 +137,7 @@ class RayCohortGrid(LocalGrid):
         clients = [nodes[message.metadata.dst_node_id] for message in job.messages]
         worker.busy = worker.actor.train.remote(instruction, groups, clients, secure)
 
-    def _suspected(self, job: Job) -> bool:
+    def _suspected(self, job: CohortJob) -> bool:
         return job.messages[0].metadata.dst_node_id in self._alone
 
     def _wait(self, deadline: float) -> Sequence[_Worker]:
@@ -148,7 +148,7 @@ class RayCohortGrid(LocalGrid):
         now = time.monotonic()
         return [busy[future] for future in ready] or [worker for worker in busy.values() if worker.until <= now]
 
-    def _collect(self, worker: _Worker, waiting: list[Job]) -> list[Message]:
+    def _collect(self, worker: _Worker, waiting: list[CohortJob]) -> list[Message]:
         """Replies of a worker that `_wait` gave; its clients go back to `waiting` if it was lost."""
         job, wanted = worker.job, not worker.stale
         overdue = worker.until <= time.monotonic() and not ray.wait([worker.busy], timeout=0)[0]
@@ -166,23 +166,23 @@ class RayCohortGrid(LocalGrid):
                 return replies_to(job, results) if job and wanted else []
         return self._again(job, waiting, overdue) if job and wanted else []
 
-    def _again(self, job: Job, waiting: list[Job], overdue: bool) -> list[Message]:
+    def _again(self, job: CohortJob, waiting: list[CohortJob], overdue: bool) -> list[Message]:
         """Ask the clients of a lost job once more, each alone; of one that was alone, say that it failed."""
-        if len(job.messages) == 1 and (overdue or job.tries >= TRIES):
+        if len(job.messages) == 1 and (overdue or job.tries >= TRIES_PER_JOB):
             self._alone.add(job.messages[0].metadata.dst_node_id)
             if overdue:
                 return []  # it said nothing
             return [
-                stamp(Message(Error(LOST, f"the client's process died {TRIES} times"), reply_to=message))
+                stamp(Message(Error(LOST, f"the client's process died {TRIES_PER_JOB} times"), reply_to=message))
                 for message in job.messages
             ]
-        waiting += [Job([message], job.work, job.tries) for message in job.messages]
+        waiting += [CohortJob([message], job.work, job.tries) for message in job.messages]
         return []
 
     def _lose(self, worker: _Worker, kind: str) -> None:
         self._losses[kind] += 1
         self._unborn = self._unborn + 1 if kind == DIED and worker.job is None else 0
-        if self._unborn > TRIES * len(self._workers):
+        if self._unborn > TRIES_PER_JOB * len(self._workers):
             raise RuntimeError("the processes of the clients end as soon as they start")
         self._replace(worker)
 

@@ -15,7 +15,7 @@ LARGEST_BUNDLE = 64  # messages for the ClientApp that go to a worker together
 
 
 @dataclass
-class Job:
+class CohortJob:
     """Messages for one worker: a cohort to train (with instruction, arrays, masking), or a bundle to handle."""
 
     messages: list[Message]
@@ -23,7 +23,9 @@ class Job:
     tries: int = 0
 
 
-def deal(messages: list[Message], grid: LocalGrid, workers: int, share: Callable[[Any], Any]) -> list[Job]:
+def deal_messages(
+    messages: list[Message], grid: LocalGrid, workers: int, share: Callable[[Any], Any]
+) -> list[CohortJob]:
     """Deal train messages that share their content in cohorts of near-equal numbers of records, others in bundles.
 
     Args:
@@ -41,7 +43,7 @@ def deal(messages: list[Message], grid: LocalGrid, workers: int, share: Callable
             same.append(message)
         else:
             alike.append([message])
-    jobs: list[Job] = []
+    jobs: list[CohortJob] = []
     for same in alike:
         content = same[0].content
         configs = content.config_records
@@ -53,9 +55,9 @@ def deal(messages: list[Message], grid: LocalGrid, workers: int, share: Callable
         for i, message in enumerate(same):
             lap, place = divmod(i, count)
             cohorts[place if lap % 2 == 0 else count - 1 - place].append(message)
-        jobs += [Job(cohort, work) for cohort in cohorts]
+        jobs += [CohortJob(cohort, work) for cohort in cohorts]
     size = max(1, min(LARGEST_BUNDLE, -(-len(singles) // workers)))
-    return jobs + [Job(singles[i : i + size]) for i in range(0, len(singles), size)]
+    return jobs + [CohortJob(singles[i : i + size]) for i in range(0, len(singles), size)]
 
 
 def _shared(content: RecordDict, other: RecordDict) -> bool:
@@ -63,7 +65,7 @@ def _shared(content: RecordDict, other: RecordDict) -> bool:
     return content.keys() == other.keys() and all(content[name] is other[name] for name in content)
 
 
-def replies_to(job: Job, results: Any) -> list[Message]:
+def replies_to(job: CohortJob, results: Any) -> list[Message]:
     """What a worker returned for a job, as replies to its messages."""
     if job.work is None:
         return list(results)

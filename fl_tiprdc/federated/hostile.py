@@ -11,7 +11,7 @@ from flwr.app import Message
 
 from fl_tiprdc.data.crowd import Floats, Records
 from fl_tiprdc.federated.client_store import ClientStore
-from fl_tiprdc.federated.cohorts import as_it_is, deal, replies_to
+from fl_tiprdc.federated.cohorts import as_it_is, deal_messages, replies_to
 from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 from fl_tiprdc.hybrid.step import PRETRAINED
@@ -161,7 +161,7 @@ class HostileGrid(SingleProcessGrid):
         nodes = self.partitions()
         bad = [m for m in messages if nodes[m.metadata.dst_node_id] in self._hostile]
         replies = super()._answer([m for m in messages if nodes[m.metadata.dst_node_id] not in self._hostile], timeout)
-        for job in deal(bad, self, 1, as_it_is):
+        for job in deal_messages(bad, self, 1, as_it_is):
             if job.work is None:
                 replies += super()._answer(job.messages, timeout)
                 continue

@@ -15,7 +15,7 @@ from fl_tiprdc.release.codes import digest_of
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
-MOST = 16  # that are kept
+MOST_EXTRACTORS = 16  # that are kept
 
 
 class KeptExtractors:
@@ -36,7 +36,9 @@ class KeptExtractors:
         try:
             if not path.exists():
                 self._root.mkdir(parents=True, exist_ok=True)
-                for old in sorted(self._root.glob("*.npz"), key=lambda file: file.stat().st_mtime)[: 1 - MOST]:
+                for old in sorted(self._root.glob("*.npz"), key=lambda file: file.stat().st_mtime)[
+                    : 1 - MOST_EXTRACTORS
+                ]:
                     old.unlink(missing_ok=True)
                 with partial.open("wb") as file:
                     np.savez(file, **arrays)  # type: ignore[arg-type]

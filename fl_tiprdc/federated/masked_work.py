@@ -11,7 +11,7 @@ from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.secagg.fixed_point import encode
 from fl_tiprdc.secagg.ledger import FileLedger
 from fl_tiprdc.secagg.masks import MaskStream
-from fl_tiprdc.secagg.member import Ledger, Member
+from fl_tiprdc.secagg.member import Ledger, SumMember
 from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
 from fl_tiprdc.wire.arrays import GroupArrays
 from fl_tiprdc.wire.messages import Instruction
@@ -21,9 +21,9 @@ from fl_tiprdc.wire.update_rows import update_rows
 LEDGER = "opened"
 
 
-def member_of(store: Store, partition: int) -> Member:
+def member_of(store: Store, partition: int) -> SumMember:
     """A client of a store as a member of sums."""
-    return Member(partition, store.secret(partition))
+    return SumMember(partition, store.secret(partition))
 
 
 def ledger_of(store: Store, partition: int, context: Context) -> Ledger:

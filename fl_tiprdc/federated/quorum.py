@@ -96,10 +96,10 @@ class QuorumGrid(Grid):  # type: ignore[misc]
         return replies
 
 
-def closing(grid: Grid, quorum: float) -> Grid:
-    """`grid`, its exchanges closing at a quorum.
+def at_quorum(grid: Grid, quorum: float) -> Grid:
+    """Return `grid` with exchanges that close at a quorum.
 
-    Where all clients work in this process, one after the other, nobody is left behind: there it has no effect.
+    Where all clients work in this process, one after the other, nobody is left behind: `grid` is returned as it is.
     """
     in_turn = isinstance(grid, LocalGrid) and not isinstance(grid, Closes)
     return grid if quorum >= 1 or in_turn else QuorumGrid(grid, quorum)

@@ -21,7 +21,7 @@ from fl_tiprdc.federated.serving import Tell, serve_on, share_of
 from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 
 T = TypeVar("T")
-EVERY = 0.5  # seconds between a training's words on how far it is
+PROGRESS_SECONDS = 0.5  # seconds between a training's words on how far it is
 RETRIES = 3  # of a training whose process died; it goes on from its checkpoint
 
 
@@ -33,7 +33,7 @@ def _train(
 
     def tell(done: int) -> None:
         nonlocal said
-        if time.monotonic() > said + EVERY:
+        if time.monotonic() > said + PROGRESS_SECONDS:
             said = time.monotonic()
             progress.note.remote(number, done)
 
@@ -79,7 +79,7 @@ def ray_sweep(
             while waiting and len(running) < at_a_time:
                 i = waiting.pop()
                 running[train.remote(i, servers[i], store, actors, threads, share, progress)] = i
-            ready, _ = ray.wait(list(running), timeout=EVERY)
+            ready, _ = ray.wait(list(running), timeout=PROGRESS_SECONDS)
             for done in ready:
                 results[running.pop(done)] = ray.get(done)
             tell(ray.get(progress.all.remote()))

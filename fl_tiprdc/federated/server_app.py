@@ -15,7 +15,7 @@ from fl_tiprdc.config import Experiment, Point
 from fl_tiprdc.data.crowd import Description, Ints
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
 from fl_tiprdc.federated.publication import publish
-from fl_tiprdc.federated.quorum import closing
+from fl_tiprdc.federated.quorum import at_quorum
 from fl_tiprdc.hybrid.components import component_questions
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
@@ -177,7 +177,7 @@ def train_point(
             for exchange in before[1]:
                 on_exchange(point, exchange)
     strategy.start(
-        closing(grid, federation.quorum),
+        at_quorum(grid, federation.quorum),
         pack_arrays(strategy.groups["extractor"]),
         num_rounds=len(exchanges) - len(trained.exchanges),
         timeout=federation.timeout,

@@ -7,7 +7,7 @@ from flwr.app import Message
 
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
-from fl_tiprdc.federated.cohorts import as_it_is, deal, replies_to
+from fl_tiprdc.federated.cohorts import as_it_is, deal_messages, replies_to
 from fl_tiprdc.federated.local_grid import LocalGrid
 
 
@@ -27,7 +27,7 @@ class SingleProcessGrid(LocalGrid):
         deadline = time.monotonic() + timeout if timeout else None
         nodes = self.partitions()
         replies: list[Message] = []
-        for job in deal(messages, self, 1, as_it_is):
+        for job in deal_messages(messages, self, 1, as_it_is):
             if deadline is not None and time.monotonic() > deadline:
                 break
             if job.work is None:

@@ -1,1 +1,1 @@
-"""What crosses the wire: typed messages, their packing and checking."""
+"""Messages between the server and its clients: typed, packed and unpacked in this package."""
