@@ -1,4 +1,4 @@
-"""Local work whose results leave the clients masked: weighed, clipped, in fixed point."""
+"""Local work whose results leave the clients weighed, clipped, in fixed point and masked."""
 
 from collections.abc import Sequence
 
@@ -22,16 +22,16 @@ LEDGER = "opened"
 
 
 def member_of(store: Store, partition: int) -> SumMember:
-    """A client of a store as a member of sums."""
+    """Return a client of a store as a member of sums."""
     return SumMember(partition, store.secret(partition))
 
 
 def ledger_of(store: Store, partition: int, context: Context) -> Ledger:
-    """Where a client keeps what it has opened: beside its records, or else in its node's state."""
+    """Return the ledger of what a client has opened: beside a simulation's records, or else in its node's state."""
     if isinstance(store, ClientStore):
         return FileLedger(store.root / "opened" / str(partition))
-    noted: Ledger = context.state.setdefault(LEDGER, ConfigRecord({}))
-    return noted
+    ledger: Ledger = context.state.setdefault(LEDGER, ConfigRecord({}))
+    return ledger
 
 
 def perform_masked(
@@ -45,16 +45,16 @@ def perform_masked(
     """Carry out one instruction as `local_work.perform` does, and mask what each client adds to the sum.
 
     Args:
-        store: the clients' records.
-        instruction: what to do.
-        groups: parameters.
-        partitions: the clients.
-        secure: the sum that they are members of.
-        device: where to compute.
+        store: store of the clients' records.
+        instruction: instruction in the message.
+        groups: parameters in the message.
+        partitions: partition ids of the clients.
+        secure: sum that they are members of.
+        device: device that computes.
 
     Raises:
         InputError: a client's data can't be read.
-        ValueError: a sum that a client takes no part in.
+        ValueError: a client takes no part in such a sum.
     """
     update, masks = perform(store, instruction, groups, partitions, device), secure.masks
     weights = [masks.weights[masks.present.index(partition)] for partition in partitions]

@@ -1,4 +1,4 @@
-"""A training in one process: cohorts of clients beside the server, so that no exchange waits for another process."""
+"""Grid of a training in one process: clients work in cohorts beside the server, and no exchange waits for a process."""
 
 import time
 from typing import Any
@@ -12,11 +12,11 @@ from fl_tiprdc.federated.local_grid import LocalGrid
 
 
 class SingleProcessGrid(LocalGrid):
-    """Flower's Grid whose clients are trained here, in cohorts.
+    """Trains clients in this process, in cohorts.
 
     Args:
-        store: the clients' records.
-        threads: of torch.
+        store: store of the clients' records.
+        threads: number of torch's threads.
     """
 
     def __init__(self, store: ClientStore, threads: int = 1) -> None:
