@@ -8,15 +8,15 @@ import numpy.typing as npt
 
 from fl_tiprdc.hybrid.cohort import BETA2, EPSILON
 from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
+from fl_tiprdc.release.arrays import Arrays
 
-Arrays = dict[str, npt.NDArray[np.float32]]
 State = dict[str, npt.NDArray[Any]]
-# from what clients say and their weights to the crowd's word: the mean below, or a robust one of `strategies.robust`
+# clients' updates and weights -> one update for all: the mean below, or a robust one of `strategies.robust`
 Aggregate = Callable[[Sequence[Arrays], Sequence[float]], Arrays]
 
 
 def weighted_mean(replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
-    """Mean of the clients' arrays; summed in the order given."""
+    """Return the mean of the clients' arrays, weighed and summed in the order given."""
     shares = np.asarray(weights, dtype=np.float64)
     shares = (shares / shares.sum()).astype(np.float32)
     return {
@@ -26,49 +26,49 @@ def weighted_mean(replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays
 
 
 class Rule(Protocol):
-    """Aggregation of one group; may keep state from exchange to exchange."""
+    """Aggregates one group, and may keep state from exchange to exchange."""
 
     def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
-        """The group's next arrays. Weights are numbers of records, or how often a client was drawn."""
+        """Return the group's next arrays; weights are numbers of records, or how often a client was drawn."""
 
     def state(self) -> State:
-        """What it keeps, for a checkpoint."""
+        """Return what the rule keeps, for a checkpoint."""
 
     def restore(self, state: State) -> None:
-        """Go on from a state that `state` gave."""
+        """Go on from what `state` returned."""
 
 
 class Average:
-    """Federated averaging of weights (McMahan et al. 2017).
+    """Averages the clients' weights (McMahan et al. 2017).
 
     Args:
-        aggregate: how the clients' updates, what they add to the weights that they got, become one.
+        aggregate: makes one update of the clients'; an update is what a client adds to the weights that it received.
     """
 
     def __init__(self, aggregate: Aggregate = weighted_mean) -> None:
         self._aggregate = aggregate
 
     def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
-        """The averaged arrays."""
-        if self._aggregate is weighted_mean:  # of weights as of updates, with one rounding less
+        """Return the averaged arrays."""
+        if self._aggregate is weighted_mean:  # the mean of weights is that of updates, with one rounding less
             return weighted_mean(replies, weights)
         updates = [{name: reply[name] - origin for name, origin in current.items()} for reply in replies]
         update = self._aggregate(updates, weights)
         return {name: (origin + update[name]).astype(np.float32) for name, origin in current.items()}
 
     def state(self) -> State:
-        """Nothing."""
+        """Return an empty state: the rule keeps nothing."""
         return {}
 
     def restore(self, state: State) -> None:
-        """Nothing to restore."""
+        """Do nothing: there is nothing to restore."""
 
 
 class Total:
-    """The sum of what clients counted; nothing of the current arrays stays."""
+    """Adds up what clients counted; nothing of the current arrays stays."""
 
     def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
-        """The sums [...], float64: whole numbers stay whole."""
+        """Return the sums as float64, so that whole numbers stay whole."""
         shares = np.asarray(weights, dtype=np.float64)
         total: dict[str, Any] = {
             name: np.tensordot(shares, np.stack([reply[name] for reply in replies]), axes=1) for name in current
@@ -76,24 +76,24 @@ class Total:
         return total
 
     def state(self) -> State:
-        """Nothing."""
+        """Return an empty state: the rule keeps nothing."""
         return {}
 
     def restore(self, state: State) -> None:
-        """Nothing to restore."""
+        """Do nothing: there is nothing to restore."""
 
 
 class ServerAdam:
-    """One Adam step on the mean of the clients' gradients (Reddi et al. 2021, with gradients for updates).
+    """Takes one Adam step on the mean of the clients' gradients (Reddi et al. 2021, with gradients for updates).
 
-    The mean over clients of gradients at common parameters is the gradient over the crowd, whoever holds what: a
-    client with a single private value contributes its share, and teaches no one a constant.
+    All clients compute gradients at the same parameters, so their mean is the gradient over the crowd, whoever holds
+    which records: a client with a single private value contributes its share, and teaches no one a constant.
 
     Args:
         learning_rate: step size.
-        beta1: momentum.
-        fade: factor of the step size after so many steps.
-        aggregate: how the clients' gradients become one.
+        beta1: momentum; 0: only the last gradient counts.
+        fade: returns the factor of the step size after so many steps.
+        aggregate: makes one gradient of the clients'.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class ServerAdam:
         self._square: Arrays = {}
 
     def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
-        """`current`, one step down the mean gradient."""
+        """Return `current` after one step down the mean gradient."""
         gradient = self._aggregate(replies, weights)
         rate = self._rate * self._fade(self._steps)
         self._steps += 1
@@ -126,13 +126,13 @@ class ServerAdam:
         return after
 
     def state(self) -> State:
-        """Number of steps and both moments."""
+        """Return the number of steps and both moments."""
         moments = {"mean": self._mean, "square": self._square}
-        kept: State = {f"{kind}/{name}": array for kind, arrays in moments.items() for name, array in arrays.items()}
-        return {"steps": np.array(self._steps, dtype=np.int64), **kept}
+        flat: State = {f"{kind}/{name}": array for kind, arrays in moments.items() for name, array in arrays.items()}
+        return {"steps": np.array(self._steps, dtype=np.int64), **flat}
 
     def restore(self, state: State) -> None:
-        """Go on after so many steps."""
+        """Go on after as many steps, with the moments of then."""
         self._steps = int(state["steps"])
         for kind, moments in (("mean", self._mean), ("square", self._square)):
             moments.clear()

@@ -1,4 +1,4 @@
-"""The questions of a code fit, asked of all clients: each is one exchange of the hybrid strategy, answered by sums."""
+"""Questions of a code fit, asked of all clients: each is one exchange of the hybrid strategy, answered by sums."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,21 +22,19 @@ from strategies.update_protection import UpdateProtection
 class CodeQuestions:
     """Asks the crowd about its records, or about one extractor's output for them.
 
-    The extractor is sent with the first question and kept by clients for the others.
-
-    It is sent again where not everybody has answered the last question, and where a question without it fails: a client
-    may have come late, or lost its disk.
+    The extractor is sent with the first question, and clients keep it for the others. It is sent again if a client
+    didn't answer the last question, or if a question without it fails: a client may have come late, or lost its disk.
 
     Args:
-        grid: the clients.
-        roster: who they are.
-        extractor: trained; None: there is none yet.
+        grid: reaches the clients.
+        roster: tells which node is which client.
+        extractor: parameters of the trained extractor; None: there is none yet.
         config: settings sent in every exchange.
-        seed: of the experiment.
-        federation: how many may fail, and how long to wait.
-        done: exchanges that took place before.
-        on_exchange: told about each exchange when it is done.
-        protection: keeps single clients' sums from the server; None: it sees them as they are.
+        seed: seed of the experiment.
+        federation: says how many clients may fail, and how long to wait.
+        done: number of exchanges that took place before.
+        on_exchange: called with each exchange when it is done.
+        protection: keeps single clients' sums from the server; None: the server sees them.
     """
 
     def __init__(
@@ -60,7 +58,7 @@ class CodeQuestions:
         """Return the sums over all clients' records that a request asks for.
 
         Raises:
-            TooManyFailuresError: more clients failed than allowed, or counted more people than there are.
+            TooManyFailuresError: more clients failed than allowed, or they counted more people than there are.
         """
         if self._kept:
             try:
@@ -73,7 +71,7 @@ class CodeQuestions:
 
     def _ask(self, request: Request) -> Arrays:
         federation, kept = self._federation, self._kept
-        self._done += 1  # whether it succeeds or not: no two exchanges share masks
+        self._done += 1  # even if it fails: no two exchanges may share masks
         plan = ExchangePlan(
             question_exchange(request.name, self._done, federation.rounds + 1, kept),
             self._config | ({"extractor": self._digest} if kept else {}),
@@ -95,10 +93,10 @@ class CodeQuestions:
 
 
 def check_sums(sums: Arrays, records: int) -> None:
-    """Refuse counts of people that so many records can't have; what single clients say is checked before, if it shows.
+    """Check that sums count no more people than there are records; single clients' counts are checked before, if seen.
 
     Raises:
-        TooManyFailuresError: negative counts, or more people than there are.
+        TooManyFailuresError: a count is negative, or there are more people than records.
     """
     for name in COUNTED:
         if name in sums and not within(sums[name], records):

@@ -1,4 +1,4 @@
-"""The exchanges of a training, in order: what clients are asked for, and how what comes back is aggregated."""
+"""Exchanges of a training, in order: what clients are asked for, and how their replies are aggregated."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from strategies.robust import aggregate_for
 
 @dataclass(frozen=True)
 class Turn:
-    """One exchange with the clients.
+    """Plans one exchange with the clients.
 
     Attributes:
-        phase: what clients are asked to do.
-        round: the round that this exchange belongs to, from 1.
-        rules: for each group that comes back, the name of the rule by which it is aggregated.
-        sends: the groups that clients need for it.
-        rate: factor of the clients' step size.
-        local_rounds: factor of the clients' epochs.
-        draws: how many clients are drawn in proportion to their records; 0: as many as the strategy asks, all alike.
-        sums: clients answer with sums over their records, which are added up; all of them are asked.
+        phase: work that clients are asked for.
+        round: number of the round to which this exchange belongs, from 1.
+        rules: group that comes back -> name of the rule that aggregates it.
+        sends: groups that clients need for the work.
+        rate: factor of the clients' step size; 1 leaves it.
+        local_rounds: factor of the clients' epochs; 1 leaves them.
+        draws: number of clients drawn in proportion to their records; 0: as many as the plan asks, all alike.
+        sums: asks all clients for sums over their records, which are added up.
     """
 
     phase: Phase
@@ -40,11 +40,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class Exchanges:
-    """The exchanges of a training, or those of it that are still to come.
+    """Lists the exchanges of a training, or a part of them.
 
     Attributes:
-        turns: in order.
-        rules: by name; what a rule keeps from exchange to exchange it keeps for all turns that name it.
+        turns: plans of the exchanges, in order.
+        rules: rules by name; all turns that name a rule share what it keeps from exchange to exchange.
         first: number of the first turn.
     """
 
@@ -62,15 +62,15 @@ class Exchanges:
 
 @dataclass(frozen=True)
 class ExchangePlan:
-    """What a server asks of clients, and of how many.
+    """Plans what a server asks of clients, and of how many.
 
     Attributes:
-        exchanges: of the training.
+        exchanges: exchanges of the training.
         config: settings sent in every exchange.
-        seed: for sampling clients.
-        clients_per_round: the most that are asked in an exchange; 0: no limit.
-        allowed_failures: share of those asked that may fail.
-        quorum: share of those asked whose replies close an exchange; see `fl_tiprdc.federated.quorum`.
+        seed: seed from which clients are sampled.
+        clients_per_round: largest number of clients asked in an exchange; 0: no limit.
+        allowed_failures: share of the clients asked that may fail before the training ends with an error.
+        quorum: share of the clients asked whose replies close an exchange; see `fl_tiprdc.federated.quorum`.
     """
 
     exchanges: Exchanges
@@ -84,9 +84,9 @@ class ExchangePlan:
 def gradient_exchanges(federation: FederationConfig, method: MethodConfig) -> Exchanges:
     """Averaged gradients of the hybrid step, each with an Adam step on the server; adversary steps in between.
 
-    The crowd then takes the steps that a centralised trainer would take, whoever holds what, where local training
-    would pull clients with few private values apart. A few clients are enough for a gradient, and an adversary's
-    costs less: the critic stays at home.
+    The crowd takes the steps that a centralised trainer would take, whoever holds which records; local training would
+    pull clients with few private values apart. A few clients are enough for a gradient. An adversary's gradient costs
+    less, as no critic is sent for it.
     """
     total = federation.rounds * federation.updates_per_round
 
@@ -130,7 +130,7 @@ def weight_exchanges(federation: FederationConfig, method: MethodConfig) -> Exch
     rules: dict[str, Rule] = {
         "extractor": Average(aggregate),
         "critic": Average(aggregate),
-        # clients send this update balanced over private values already: no message may tell who holds which
+        # clients balance this update over private values before they send it: no message may tell who holds which
         "adversary": Average(aggregate),
     }
     total, longest = federation.rounds, method.local_rounds
@@ -152,7 +152,7 @@ def weight_exchanges(federation: FederationConfig, method: MethodConfig) -> Exch
     return Exchanges((*pretraining, *training), rules)
 
 
-# what a method exchanges -> its exchanges
+# name in MethodConfig.exchange -> exchanges of a training
 EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], Exchanges]] = {
     "gradients": gradient_exchanges,
     "weights": weight_exchanges,
@@ -164,9 +164,9 @@ def question_exchange(name: str, number: int, round_number: int, kept: bool = Fa
 
     Args:
         name: a key of `release.statistics.STATISTICS` or `release.components.COMPONENT_STATISTICS`.
-        number: of the exchange.
-        round_number: the round that it belongs to.
-        kept: clients have the extractor from an earlier question, so that it needn't be sent.
+        number: number of the exchange.
+        round_number: number of the round to which it belongs.
+        kept: leaves the extractor out, as clients have it from an earlier question.
     """
     phases: Mapping[str, Phase] = {
         "center": "codes.center",

@@ -1,4 +1,4 @@
-"""The Flower strategy for hybrid training: three groups of arrays, each with its own rule and its own turn."""
+"""Flower strategy for hybrid training: three groups of arrays, each with a rule and turns of its own."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,12 +11,12 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fl_tiprdc.errors import TooManyFailuresError
-from fl_tiprdc.release.arrays import GroupArrays
+from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.wire.messages import CONFIG, LOSSES, Update, pack_arrays
 from fl_tiprdc.wire.phases import WEIGHTS
 from fl_tiprdc.wire.replies import answered, losses_of, needed
-from strategies.aggregation import Arrays, State
+from strategies.aggregation import State
 from strategies.differential_privacy import Drawn
 from strategies.exchange_plan import ExchangePlan, Turn
 from strategies.reply_check import Replies, ReplyCheck, sort_replies
@@ -25,12 +25,12 @@ from strategies.secagg_reply_check import MaskedReplyCheck
 from strategies.secure_sum import SecureSumError
 from strategies.update_protection import ProtectedExchange, UpdateProtection
 
-LEADER = "extractor"  # the group that Strategy.start threads from round to round; the others are kept here
+LEADER = "extractor"  # Strategy.start hands this one group from round to round; the strategy keeps the others
 
 
 @contextmanager
 def _failing_as_too_many(exchange: int, turn: Turn) -> Iterator[None]:
-    """A sum that can't be opened has lost too many clients."""
+    """Turn the error of a sum that can't be opened into that of too many lost clients."""
     try:
         yield
     except SecureSumError as error:
@@ -39,23 +39,22 @@ def _failing_as_too_many(exchange: int, turn: Turn) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Exchange:
-    """What happened in one exchange: a row of rounds.csv.
+    """Records what happened in one exchange: a row of rounds.csv.
 
     Attributes:
-        exchange: its number, from 1.
-        round: that it belongs to.
-        phase: what clients were asked to do.
-        clients: whose replies were used.
-        failures: clients that were asked and whose reply is missing or was refused.
-        seconds: from asking to the next arrays.
-        bytes_down: of arrays sent.
-        bytes_up: of arrays received and used.
-        losses: means over clients; NaN with noise, which they would tell around.
-        failure_kinds: the failures by kind, see `reply_check.Kind`. Three more are counted that are no failures of
-            clients asked: "late", not waited for, as enough others had replied; "stranger", replies of nodes that
-            weren't asked (nobody may end a run who takes no part in it); and "actor-died", "actor-hung", processes
-            that were replaced.
-        sampling: with noise: the largest probability that a client had to be drawn.
+        exchange: number of the exchange, from 1.
+        round: number of the round to which it belongs.
+        phase: work that clients were asked for.
+        clients: number of clients whose replies were used.
+        failures: number of clients asked whose reply is missing or was refused.
+        seconds: time from asking to the next arrays.
+        bytes_down: size of the arrays sent.
+        bytes_up: size of the arrays received and used.
+        losses: mean losses over clients; NaN with noise, as they would tell what the noise hides.
+        failure_kinds: number of failures by kind, see `reply_check.Kind`. Some kinds are no failures of clients asked:
+            "late", not waited for, as enough others had replied; "stranger", replies of nodes that weren't asked
+            (nobody may end a run who takes no part in it); "actor-died" and "actor-hung", processes that were replaced.
+        sampling: with noise, the largest probability with which a client was drawn.
     """
 
     exchange: int
@@ -73,7 +72,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class _OpenExchange:
-    """An exchange between the messages that ask for it and their replies."""
+    """Holds an exchange between the messages that ask for it and their replies."""
 
     number: int
     turn: Turn
@@ -88,12 +87,12 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     """Trains extractor, adversary and critic over the crowd.
 
     Args:
-        plan: the exchanges; `start` must be given as many rounds as they are, less those that are done.
+        plan: exchanges of the training; `start` must be given their number as rounds, less those that are done.
         initial: arrays of all groups.
-        roster: the clients.
-        on_exchange: told about each exchange when it is done.
-        done: exchanges of the plan that took place before, whose outcome `restore` is given.
-        protection: keeps single clients' updates from the server or from who sees the model; None: neither.
+        roster: tells which node is which client.
+        on_exchange: called with each exchange when it is done.
+        done: number of exchanges of the plan that took place before; `restore` takes their outcome.
+        protection: keeps single clients' updates from the server, or from whoever sees the model; None: from nobody.
     """
 
     def __init__(
@@ -112,7 +111,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         self._open: _OpenExchange | None = None
 
     def state(self) -> State:
-        """Everything that changes from exchange to exchange, for a checkpoint."""
+        """Return everything that changes from exchange to exchange, for a checkpoint."""
         groups = {f"groups/{name}/{key}": array for name, group in self.groups.items() for key, array in group.items()}
         rules = {
             f"rules/{name}/{key}": array
@@ -122,24 +121,24 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         return {**groups, **rules}
 
     def restore(self, state: State) -> None:
-        """Go on from what `state` gave after `done` exchanges."""
+        """Go on from what `state` returned after `done` exchanges."""
         self.groups = {
             name: {key: state[f"groups/{name}/{key}"] for key in group} for name, group in self.groups.items()
         }
         for name, rule in self._plan.exchanges.rules.items():
-            start = f"rules/{name}/"
-            rule.restore({key.removeprefix(start): array for key, array in state.items() if key.startswith(start)})
+            prefix = f"rules/{name}/"
+            rule.restore({key.removeprefix(prefix): array for key, array in state.items() if key.startswith(prefix)})
 
     def summary(self) -> None:
-        """Nothing to log: rounds.csv has it."""
+        """Log nothing: rounds.csv records every exchange."""
 
     def choose(self, exchange: int, draws: int = 0, everybody: bool = False) -> Drawn:
         """Return the clients that an exchange asks, and their weights; 0: the client's number of records.
 
         Args:
-            exchange: its number.
-            draws: how many are drawn in proportion to their records; 0: as many as the plan asks, all alike.
-            everybody: all of them are asked.
+            exchange: number of the exchange.
+            draws: number of clients drawn in proportion to their records; 0: as many as the plan asks, all alike.
+            everybody: asks all clients.
         """
         partitions, count = self._roster.partitions, self._plan.clients_per_round
         if everybody:
@@ -156,7 +155,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """One message for every client of the exchange; they share one content."""
+        """Return one message for every client of the exchange; they share one content."""
         number = self._before + server_round
         turn = self._plan.exchanges.turn(number)
         records = {name: pack_arrays(self.groups[name]) for name in turn.sends}
@@ -182,7 +181,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Each group by its rule, over good replies in the order of partitions; see `reply_check`.
+        """Aggregate each group by its rule, over good replies in the order of partitions; see `reply_check`.
 
         Raises:
             TooManyFailuresError: more clients failed, stayed silent or were refused than allowed, or none has a record.
@@ -192,25 +191,26 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         number, turn, protected = opened.number, opened.turn, opened.protected
         current = {name: self.groups[name] for name in turn.rules}
         check: ReplyCheck | MaskedReplyCheck = protected.check(current) if protected else ReplyCheck(number, current)
-        asked, came = protected.present if protected else opened.drawn.weights, list(replies)
-        closed = plan.quorum < 1 and answered(came) >= needed(len(asked), plan.quorum)
-        got: Replies[Any] = sort_replies(came, asked, self._roster, check, closed)
+        asked, messages = protected.present if protected else opened.drawn.weights, list(replies)
+        closed = plan.quorum < 1 and answered(messages) >= needed(len(asked), plan.quorum)
+        checked: Replies[Any] = sort_replies(messages, asked, self._roster, check, closed)
         if protected:
-            got = Replies(got.good, (*protected.refused, *got.refused))
-        good, failures = got.good, got.failures
+            checked = Replies(checked.good, (*protected.refused, *checked.refused))
+        good, failures = checked.good, checked.failures
         if failures > plan.allowed_failures * len(opened.drawn.weights):
             raise TooManyFailuresError(
                 f"{failures} of {len(opened.drawn.weights)} clients failed in exchange {number} ({turn.phase}), "
-                f"allowed are {plan.allowed_failures:.0%}; the first: {got.first_reason}"
+                f"allowed are {plan.allowed_failures:.0%}; the first: {checked.first_reason}"
             )
         if protected:
             with _failing_as_too_many(number, turn):
-                said, losses = protected.mean(good, current, turn.phase in WEIGHTS)
+                updates, losses = protected.mean(good, current, turn.phase in WEIGHTS)
             weights: list[float] = [len(good) if turn.sums else 1]  # a mean of sums is a share of their total
         else:
-            said, weights, losses = self._plain(number, good, opened.drawn.weights)
+            updates, weights, losses = self._plain(number, good, opened.drawn.weights)
         for name, rule in turn.rules.items():
-            self.groups[name] = plan.exchanges.rules[rule](self.groups[name], [one[name] for one in said], weights)
+            replies_of_group = [update[name] for update in updates]
+            self.groups[name] = plan.exchanges.rules[rule](self.groups[name], replies_of_group, weights)
         if self._on_exchange is not None:
             self._on_exchange(
                 Exchange(
@@ -223,7 +223,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
                     opened.bytes_down + (protected.bytes_down if protected else 0),
                     len(good) * check.bytes_of_one() + (protected.bytes_up if protected else 0),
                     losses,
-                    dict(sorted({**got.kinds, **losses_of(opened.grid)}.items())),
+                    dict(sorted({**checked.kinds, **losses_of(opened.grid)}.items())),
                     opened.drawn.sampling,
                 )
             )
@@ -232,7 +232,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     def _plain(
         self, exchange: int, good: Mapping[int, Update], drawn: Mapping[int, float]
     ) -> tuple[list[GroupArrays], list[float], dict[str, float]]:
-        """What clients with records say, their weights, and their mean losses."""
+        """Return the updates of clients with records, their weights and their mean losses."""
         busy = {partition: update for partition, update in good.items() if update.records}
         if not busy:
             raise TooManyFailuresError(f"no client has a record in exchange {exchange}")
@@ -246,9 +246,9 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """None: updates carry their losses, and the audit does the evaluation."""
+        """Return no messages: updates carry their losses, and the audit does the evaluation."""
         return []
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """None; see `configure_evaluate`."""
+        """Return None; see `configure_evaluate`."""
         return None

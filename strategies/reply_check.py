@@ -1,8 +1,8 @@
-"""What a good reply to an exchange looks like, and why others are refused.
+"""Checks of the replies to an exchange, and the kinds of refusal.
 
-A reply is a client's word, and a client may be broken or hostile. Nothing of it is used, nor are its bytes even parsed,
-before it has been told what it must be: who may answer, how often, to which exchange, with which arrays. What is
-refused never reaches an aggregation. A reply that passes may still lie in its numbers: see `strategies.robust`.
+A client may be broken or hostile. Its reply is used, and its bytes are parsed, only after a check of what it must be:
+who may answer, how often, to which exchange, with which arrays. A refused reply never reaches an aggregation. A reply
+that passes may still lie in its numbers: see `strategies.robust`.
 """
 
 import math
@@ -53,15 +53,15 @@ COUNTED = ("counts", "shares")  # of a code fit's sums: people, each counted onc
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-RAISED = (ErrorCode.LOAD_CLIENT_APP_EXCEPTION, ErrorCode.CLIENT_APP_RAISED_EXCEPTION)
+RAISED_CODES = (ErrorCode.LOAD_CLIENT_APP_EXCEPTION, ErrorCode.CLIENT_APP_RAISED_EXCEPTION)
 
 
 class BadReplyError(ValueError):
-    """A reply that can't be used.
+    """Says why a reply can't be used.
 
     Args:
-        kind: what is wrong, as it is counted.
-        reason: what is wrong, as it is told.
+        kind: kind under which the refusal is counted.
+        reason: text for people, which goes on from "client 3's reply".
     """
 
     def __init__(self, kind: Kind, reason: str) -> None:
@@ -71,12 +71,12 @@ class BadReplyError(ValueError):
 
 @dataclass(frozen=True)
 class Refusal:
-    """A reply that was refused, or is missing.
+    """Says why a reply was refused, or that it is missing.
 
     Attributes:
-        kind: what is wrong, as it is counted.
-        reason: what is wrong, as it is told.
-        partition: of the client that was asked; None: a stranger.
+        kind: kind under which the refusal is counted.
+        reason: text for people.
+        partition: partition id of the client that was asked; None: the node wasn't asked.
     """
 
     kind: Kind
@@ -86,11 +86,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Replies(Generic[T]):
-    """The replies to an exchange, sorted out.
+    """Holds the replies to an exchange, sorted into good and refused ones.
 
     Attributes:
         good: partition id -> update, in the order of partition ids.
-        refused: those asked that failed, in that order too; strangers come last.
+        refused: refusals of clients asked, in that order too; those of nodes that weren't asked come last.
     """
 
     good: Mapping[int, T]
@@ -98,108 +98,110 @@ class Replies(Generic[T]):
 
     @property
     def kinds(self) -> dict[str, int]:
-        """How many were refused, by kind, in the order of kinds' names."""
+        """Return the number of refusals by kind, in the order of kinds' names."""
         return dict(sorted(Counter(refusal.kind for refusal in self.refused).items()))
 
     @property
     def first_reason(self) -> str:
-        """Why the first was refused; silence is told only where nobody says more."""
+        """Return why the first reply was refused; silence is named only where no other refusal says more."""
         telling = [r for r in self.refused if r.kind not in ("silent", "late", "stranger")]
         return (*telling, *self.refused)[0].reason
 
     @property
     def strangers(self) -> int:
-        """How many nodes answered that weren't asked."""
+        """Return how many nodes answered that weren't asked."""
         return sum(refusal.kind == "stranger" for refusal in self.refused)
 
     @property
     def failures(self) -> int:
-        """How many of those asked failed: neither strangers nor those who were late."""
+        """Return how many of the clients asked failed; late ones and nodes that weren't asked don't count."""
         return sum(refusal.kind not in ("late", "stranger") for refusal in self.refused)
 
 
 def within(counts: npt.NDArray[np.floating], records: int) -> bool:
-    """Say whether so many records can have these counts of people: [..., K], or [couplings, groups, K] for several."""
-    each = counts.reshape(len(counts) if counts.ndim == 3 else 1, -1)
-    return bool(counts.min(initial=0) > -0.5 and (each.sum(1) <= records * (1 + 1e-3) + 0.5).all())
+    """Tell whether so many records can have these counts of people: [..., K], or [couplings, groups, K] for several."""
+    tables = counts.reshape(len(counts) if counts.ndim == 3 else 1, -1)
+    return bool(counts.min(initial=0) > -0.5 and (tables.sum(1) <= records * (1 + 1e-3) + 0.5).all())
 
 
 class Check(Protocol[T_co]):
-    """What a good reply is."""
+    """Checks what a reply says: a protocol."""
 
     def read(self, content: RecordDict, records: int) -> T_co:
-        """What a reply says; a BadReplyError where it isn't what was asked for. `records` its sender said to hold."""
+        """Return what a reply says.
+
+        Args:
+            content: content of the reply.
+            records: number of records that its sender said to hold.
+
+        Raises:
+            BadReplyError: the reply isn't what was asked for.
+        """
         ...
 
 
 class ReplyCheck:
-    """What each client's reply to one exchange must be.
+    """Checks the clients' replies to one exchange.
 
     Args:
-        exchange: its number.
-        groups: the current arrays of the groups that come back; a reply's have the same names, shapes and types.
+        exchange: number of the exchange.
+        groups: current arrays of the groups that come back; a reply's must have the same names, shapes and types.
     """
 
     def __init__(self, exchange: int, groups: Mapping[str, Arrays]) -> None:
         self._exchange, self._groups = exchange, groups
         self._names = {METRICS, *groups}
         # looked up once: thousands of small arrays come in an exchange
-        self._wanted = {
+        self._expected = {
             group: {name: (array.shape, array.dtype, array.dtype.name) for name, array in arrays.items()}
             for group, arrays in groups.items()
         }
 
     def bytes_of_one(self) -> int:
-        """Size of the arrays of a good reply: they all have the same."""
+        """Return the size of a good reply's arrays, which is the same for all."""
         return sum(LocalArrays(arrays).count_bytes() for arrays in self._groups.values())
 
     def read(self, content: RecordDict, records: int) -> Update:
-        """A client's update.
-
-        Args:
-            content: of its reply.
-            records: how many records it said to hold.
-
-        Raises:
-            BadReplyError: it isn't what was asked for.
-        """
-        found = content.get(METRICS)
-        if not isinstance(found, MetricRecord):
+        """Return a client's update; see `Check.read`."""
+        metrics = content.get(METRICS)
+        if not isinstance(metrics, MetricRecord):
             raise BadReplyError("metrics", "has no metrics")
-        losses = self._metrics(found, records)
+        losses = self._losses(metrics, records)
         if content.keys() != self._names or not all(isinstance(content[name], ArrayRecord) for name in self._groups):
-            wanted, got = ", ".join(sorted(self._names)), ", ".join(sorted(map(str, content)))
-            raise BadReplyError("groups", f"has {got[:200]}; expected {wanted}")
+            expected, sent = ", ".join(sorted(self._names)), ", ".join(sorted(map(str, content)))
+            raise BadReplyError("groups", f"has {sent[:200]}; expected {expected}")
         groups = {name: self._arrays(name, content[name]) for name in self._groups}
         for name in COUNTED:
             if name in groups.get("sums", {}) and not within(groups["sums"][name], records):
                 raise BadReplyError("records", f"has {name} of more people than its {records} records, or below zero")
         return Update(groups, records, losses, self._exchange)
 
-    def _metrics(self, found: MetricRecord, records: int) -> tuple[float, float, float]:
-        if set(found) != {RECORDS, EXCHANGE, *LOSSES}:
-            raise BadReplyError("metrics", f"has metrics {', '.join(sorted(map(str, found)))[:200]}")
-        if found[EXCHANGE] != self._exchange:
-            raise BadReplyError("stale", f"answers exchange {found[EXCHANGE]}")
-        if type(found[RECORDS]) is not int or found[RECORDS] != records:
-            raise BadReplyError("records", f"counts {found[RECORDS]} records; the client said to hold {records}")
+    def _losses(self, metrics: MetricRecord, records: int) -> tuple[float, float, float]:
+        if set(metrics) != {RECORDS, EXCHANGE, *LOSSES}:
+            raise BadReplyError("metrics", f"has metrics {', '.join(sorted(map(str, metrics)))[:200]}")
+        if metrics[EXCHANGE] != self._exchange:
+            raise BadReplyError("stale", f"answers exchange {metrics[EXCHANGE]}")
+        if type(metrics[RECORDS]) is not int or metrics[RECORDS] != records:
+            raise BadReplyError("records", f"counts {metrics[RECORDS]} records; the client said to hold {records}")
         for name in LOSSES:
-            if not isinstance(found[name], (int, float)):
+            if not isinstance(metrics[name], (int, float)):
                 raise BadReplyError("metrics", f"has a loss '{name}' that is no number")
-            if not math.isfinite(found[name]):
-                raise BadReplyError("not-finite", f"has a loss '{name}' of {found[name]}")
-        privacy, information, adversary = (float(found[name]) for name in LOSSES)
+            if not math.isfinite(metrics[name]):
+                raise BadReplyError("not-finite", f"has a loss '{name}' of {metrics[name]}")
+        privacy, information, adversary = (float(metrics[name]) for name in LOSSES)
         return privacy, information, adversary
 
     def _arrays(self, group: str, record: ArrayRecord) -> Arrays:
-        wanted = self._wanted[group]
+        expected = self._expected[group]
         local = isinstance(record, LocalArrays)
         sent = unpack_arrays(record) if local else record
-        if sent.keys() != wanted.keys():
-            odd = sorted(map(str, set(sent) ^ set(wanted)))[0]
-            raise BadReplyError("names", f"{'misses' if odd in wanted else 'has an unknown'} array {group}/{odd[:80]}")
+        if sent.keys() != expected.keys():
+            odd = sorted(map(str, set(sent) ^ set(expected)))[0]
+            raise BadReplyError(
+                "names", f"{'misses' if odd in expected else 'has an unknown'} array {group}/{odd[:80]}"
+            )
         arrays: Arrays = {}
-        for name, (shape, dtype, dtype_name) in wanted.items():
+        for name, (shape, dtype, dtype_name) in expected.items():
             array = sent[name]
             if tuple(array.shape) != shape:
                 raise BadReplyError("shape", f"has {group}/{name} of shape {tuple(array.shape)}; expected {shape}")
@@ -221,14 +223,14 @@ class ReplyCheck:
 def sort_replies(
     replies: Iterable[Message], asked: Iterable[int], roster: Roster, check: Check[T], closed: bool = False
 ) -> Replies[T]:
-    """Good replies and refused ones, whatever the order in which they came.
+    """Return the good and the refused replies, the same for any order in which they came.
 
     Args:
-        replies: all that came.
+        replies: all messages that came.
         asked: partition ids of the clients that were asked.
-        roster: who they are, and how many records each said to hold.
-        check: what a good reply is.
-        closed: whether the exchange closed because enough clients had replied.
+        roster: tells which node is which client, and how many records each said to hold.
+        check: reads a reply, or refuses it.
+        closed: counts missing replies as late, because the exchange closed when enough clients had replied.
     """
     sent: dict[int, list[Message]] = {partition: [] for partition in sorted(asked)}
     strangers: dict[int, Refusal] = {}
@@ -241,17 +243,18 @@ def sort_replies(
             sent[partition].append(reply)
     good: dict[int, T] = {}
     refused: list[Refusal] = []
-    for partition, own in sent.items():
-        if not own:
+    for partition, messages in sent.items():
+        if not messages:
             refused.append(Refusal("late" if closed else "silent", "no reply in time", partition))
-        elif len(own) > 1:
-            refused.append(Refusal("duplicate", f"client {partition} sent {len(own)} replies", partition))
-        elif own[0].has_error():
-            lines = str(own[0].error.reason).strip().splitlines() or [""]
-            refused.append(Refusal("error" if own[0].error.code in RAISED else "lost", lines[-1], partition))
+        elif len(messages) > 1:
+            refused.append(Refusal("duplicate", f"client {partition} sent {len(messages)} replies", partition))
+        elif messages[0].has_error():
+            error = messages[0].error
+            lines = str(error.reason).strip().splitlines() or [""]
+            refused.append(Refusal("error" if error.code in RAISED_CODES else "lost", lines[-1], partition))
         else:
             try:
-                good[partition] = check.read(own[0].content, roster.size(partition))
-            except BadReplyError as error:
-                refused.append(Refusal(error.kind, f"client {partition}'s reply {error}", partition))
+                good[partition] = check.read(messages[0].content, roster.size(partition))
+            except BadReplyError as bad:
+                refused.append(Refusal(bad.kind, f"client {partition}'s reply {bad}", partition))
     return Replies(good, (*refused, *(strangers[node] for node in sorted(strangers))))

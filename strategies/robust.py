@@ -1,11 +1,11 @@
-"""Aggregation that a share of hostile clients can't lead astray, in place of the weighted mean.
+"""Aggregations that a share of hostile clients can't lead astray, in place of the weighted mean.
 
-Each function takes what clients say about one group, all with the same names and shapes, and returns the crowd's word.
-What they say are gradients, or updates of weights: rules of `strategies.aggregation` see to that. Every client counts
-once, however many records it says to hold: else a hostile one could buy weight with a number.
+Each function takes the clients' arrays of one group, all with the same names and shapes, and returns one set of arrays.
+The arrays are gradients, or updates of weights: the rules of `strategies.aggregation` see to that. Every client counts
+once, however many records it says to hold, or a hostile one could buy weight with a number.
 
 Flower has strategies for the same ideas (FedTrimmedAvg, FedMedian, MultiKrum). They aggregate whole messages of a
-single record of arrays and can't be set on a group's gradient, so that only the ideas are shared.
+single record of arrays and can't be applied to a group's gradient, so that only the ideas are shared.
 """
 
 import math
@@ -17,12 +17,13 @@ import numpy.typing as npt
 
 from fl_tiprdc.config import Experiment, FederationConfig
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.release.arrays import Arrays
 from fl_tiprdc.wire.update_rows import clip_factors
-from strategies.aggregation import Aggregate, Arrays, weighted_mean
+from strategies.aggregation import Aggregate, weighted_mean
 
 
 def hostile_among(count: int, share: float) -> int:
-    """How many of `count` clients are taken to be hostile: rounded up, and always fewer than half."""
+    """Return how many of `count` clients are taken to be hostile: rounded up, and always fewer than half."""
     return min(math.ceil(round(share * count, 9)), (count - 1) // 2)
 
 
@@ -31,7 +32,7 @@ def _plain_mean(replies: Sequence[Arrays]) -> Arrays:
 
 
 def _middle(replies: Sequence[Arrays], cut: int) -> Arrays:
-    """Mean of each coordinate without its `cut` largest and smallest values."""
+    """Return the mean of each coordinate without its `cut` largest and `cut` smallest values."""
     kept = slice(cut, len(replies) - cut)
     return {
         name: np.sort(np.stack([reply[name] for reply in replies]), axis=0)[kept].mean(axis=0).astype(np.float32)
@@ -40,14 +41,14 @@ def _middle(replies: Sequence[Arrays], cut: int) -> Arrays:
 
 
 def trimmed_mean(replies: Sequence[Arrays], weights: Sequence[float], share: float) -> Arrays:
-    """Mean of each coordinate without its largest and its smallest `share` (Yin et al. 2018, arXiv 1803.01498)."""
+    """Return each coordinate's mean without its largest and smallest `share` (Yin et al. 2018, arXiv 1803.01498)."""
     return _middle(replies, hostile_among(len(replies), share))
 
 
 def median(replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
-    """Median of each coordinate (Yin et al. 2018, arXiv 1803.01498).
+    """Return the median of each coordinate (Yin et al. 2018, arXiv 1803.01498).
 
-    What most clients leave alone, such as the weight of a rare category, doesn't move.
+    A coordinate that most clients leave alone, such as the weight of a rare category, doesn't move.
     """
     return _middle(replies, (len(replies) - 1) // 2)
 
@@ -63,10 +64,11 @@ def _squared_distances(replies: Sequence[Arrays]) -> npt.NDArray[np.float64]:
 
 
 def multi_krum(replies: Sequence[Arrays], weights: Sequence[float], share: float) -> Arrays:
-    """Mean of the replies that are nearest to their neighbours (Blanchard et al. 2017, arXiv 1703.02757).
+    """Return the mean of the replies that are nearest to their neighbours (Blanchard et al. 2017, arXiv 1703.02757).
 
-    Of n replies, f of them taken to be hostile, the n - f with the smallest sum of squared distances to their
-    n - f - 2 nearest are averaged. The paper's guarantee asks for n > 2 f + 2: see `check_aggregation`.
+    f of n replies are taken to be hostile. Each reply is scored by the sum of its squared distances to its n - f - 2
+    nearest, and the n - f with the smallest scores are averaged. The guarantee asks for n > 2 f + 2: see
+    `check_aggregation`.
     """
     count = len(replies)
     hostile = hostile_among(count, share)
@@ -79,12 +81,12 @@ def multi_krum(replies: Sequence[Arrays], weights: Sequence[float], share: float
 
 
 def clipped_mean(replies: Sequence[Arrays], weights: Sequence[float], limit: float | None = None) -> Arrays:
-    """Mean of replies whose norms are cut to a limit (Sun et al. 2019, arXiv 1911.07963).
+    """Return the mean of replies whose norms are cut to a limit (Sun et al. 2019, arXiv 1911.07963).
 
     Args:
-        replies: of the clients.
-        weights: not used.
-        limit: the largest norm; None: the median of the replies' norms, which fewer than half can't move far.
+        replies: arrays of each client.
+        weights: not used, as every client counts once.
+        limit: largest norm; None: the median of the replies' norms, which fewer than half can't move far.
     """
     norms = np.sqrt([sum(float(np.vdot(a, a)) for a in reply.values()) for reply in replies])
     factors = clip_factors(norms, float(np.median(norms)) if limit is None else limit).astype(np.float32)
@@ -93,7 +95,7 @@ def clipped_mean(replies: Sequence[Arrays], weights: Sequence[float], limit: flo
     )
 
 
-# name in FederationConfig.aggregation -> the function, for an assumed share of hostile clients
+# name in FederationConfig.aggregation -> makes the aggregation for an assumed share of hostile clients
 AGGREGATIONS: Mapping[str, Callable[[float], Aggregate]] = {
     "mean": lambda share: weighted_mean,
     "trimmed-mean": lambda share: partial(trimmed_mean, share=share),
@@ -104,12 +106,12 @@ AGGREGATIONS: Mapping[str, Callable[[float], Aggregate]] = {
 
 
 def check_aggregation(experiment: Experiment) -> None:
-    """Check that the rule can withstand what it is to withstand: multi-Krum asks for n > 2 f + 2 replies.
+    """Check that the aggregation can withstand the share of hostile clients: multi-Krum asks for n > 2 f + 2 replies.
 
-    n is the number of clients in an exchange, less those that may fail, f how many of them are taken to be hostile.
+    n is the number of clients in an exchange, less those that may fail; f of them are taken to be hostile.
 
     Raises:
-        InputError: too few clients.
+        InputError: there are too few clients.
     """
     federation = experiment.federation
     if federation.aggregation != "multi-krum" or "federated" not in experiment.settings:
@@ -128,5 +130,5 @@ def check_aggregation(experiment: Experiment) -> None:
 
 
 def aggregate_for(federation: FederationConfig) -> Aggregate:
-    """The aggregation that the settings name."""
+    """Return the aggregation that the settings name."""
     return AGGREGATIONS[federation.aggregation](federation.byzantine)

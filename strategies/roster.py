@@ -1,6 +1,6 @@
-"""Which node is which client: the way to reproducible sampling and summing.
+"""Roster of the clients, which makes sampling and summing reproducible.
 
-Flower's node ids are random in every run and replies come in any order. Partition ids are neither, so clients are
+Flower's node ids are random in every run, and replies come in any order. Partition ids stay the same, so clients are
 sampled, and replies sorted, by partition id.
 """
 
@@ -15,22 +15,22 @@ from flwr.serverapp import Grid
 
 from fl_tiprdc.data.crowd import Ints
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.wire.messages import CONFIG, RECORDS, SEED, WHO
+from fl_tiprdc.wire.messages import CONFIG, RECORDS, SEED_FIELD, WHO
 
 
 @runtime_checkable
 class KnowsPartitions(Protocol):
-    """A grid that knows which partition each node holds, so that nobody has to be asked."""
+    """Knows which partition each node holds, so that nobody has to be asked: a protocol of grids."""
 
     def partitions(self) -> Mapping[int, int]:
-        """Node id -> partition id."""
+        """Return node id -> partition id."""
 
     def sizes(self) -> Ints:
-        """Number of records of each partition."""
+        """Return the number of records [partitions] of each partition."""
 
 
 class Roster:
-    """The clients by partition id.
+    """Lists the clients by partition id.
 
     Args:
         nodes: node id -> partition id.
@@ -45,23 +45,24 @@ class Roster:
         self._sizes = np.array([sizes[partition] for partition in self.partitions], dtype=np.int64)
 
     def node(self, partition: int) -> int:
-        """The node that holds a partition."""
+        """Return the id of the node that holds a partition."""
         return self._node_of[partition]
 
     def size(self, partition: int) -> int:
-        """How many records the client said to hold."""
+        """Return how many records a client said to hold."""
         return int(self._sizes[self._place_of[partition]])
 
     def sample(self, count: int, generator: np.random.Generator) -> list[int]:
-        """`count` clients, all alike, in order."""
+        """Return `count` different clients in order, each as likely as the others."""
         places = np.sort(generator.choice(len(self.partitions), count, replace=False))
         return [self.partitions[place] for place in places]
 
     def draw(self, count: int, generator: np.random.Generator) -> dict[int, int]:
-        """`count` draws of clients in proportion to their records: partition id -> times drawn, in order.
+        """Draw `count` times in proportion to clients' records, and return partition id -> times drawn, in order.
 
-        Systematic sampling on shuffled clients. With the draws as weights, the expected mean of what clients say is
-        that over all records, and no large client swamps the others; clients of equal size are drawn at most once.
+        This is systematic sampling on shuffled clients. With the times as weights, the mean of the clients' updates is
+        expected to be that over all records, and no large client swamps the others. Clients of equal size are drawn at
+        most once.
         """
         order = generator.permutation(len(self.partitions))
         ends = np.cumsum(self._sizes[order]) * count / max(1, self._sizes.sum()) + generator.random()
@@ -71,10 +72,10 @@ class Roster:
 
 
 def take_roster(grid: Grid, clients: int, patience: float = 120.0, seed: int = 0) -> Roster:
-    """Wait until `clients` nodes are there and learn who they are in the experiment with this `seed`.
+    """Wait until `clients` nodes are there, and return which clients they are in the experiment with this `seed`.
 
     Raises:
-        TimeoutError: fewer nodes within `patience` seconds, or some don't answer as they should.
+        TimeoutError: fewer nodes are there within `patience` seconds, or some don't answer as they should.
         InputError: two nodes say to be the same client.
     """
     if isinstance(grid, KnowsPartitions):
@@ -85,20 +86,19 @@ def take_roster(grid: Grid, clients: int, patience: float = 120.0, seed: int = 0
         if time.monotonic() > deadline:
             raise TimeoutError(f"only {len(nodes)} of {clients} clients are there after {patience:.0f} s")
         time.sleep(0.05)
-    question = RecordDict({CONFIG: ConfigRecord({SEED: seed})})
+    question = RecordDict({CONFIG: ConfigRecord({SEED_FIELD: seed})})
     replies = grid.send_and_receive(
         [Message(question, dst_node_id=node, message_type=WHO) for node in nodes], timeout=patience
     )
-    told: dict[int, tuple[int, int]] = {}
+    identities: dict[int, tuple[int, int]] = {}
     for reply in replies:
         config = {} if reply.has_error() else reply.content.config_records.get(CONFIG, {})
         partition, records = config.get("partition-id"), config.get(RECORDS)
-        # anything else, and it didn't say who it is
         if type(partition) is int and type(records) is int and min(partition, records) >= 0:
-            told[reply.metadata.src_node_id] = partition, records
-    if len(told) < clients:
-        raise TimeoutError(f"only {len(told)} of {clients} clients said who they are")
-    for partition, times in Counter(partition for partition, _ in told.values()).items():
-        if times > 1:  # which of them is the client, nobody can tell
+            identities[reply.metadata.src_node_id] = partition, records
+    if len(identities) < clients:
+        raise TimeoutError(f"only {len(identities)} of {clients} clients said who they are")
+    for partition, times in Counter(partition for partition, _ in identities.values()).items():
+        if times > 1:  # nobody can tell which of them is the client
             raise InputError(f"more than one node says to be client {partition}")
-    return Roster({node: partition for node, (partition, _) in told.items()}, dict(told.values()))
+    return Roster({node: partition for node, (partition, _) in identities.items()}, dict(identities.values()))

@@ -1,7 +1,7 @@
-"""What good replies look like where single updates can't be opened; see `reply_check`.
+"""Checks of replies where single updates can't be opened; see `reply_check`.
 
-What a masked update says can't be judged: any words are as good as any others. A hostile member can spoil a sum, but
-what it sends has the right shape, or it isn't used.
+Nobody can judge a masked update: any words are as good as any others. A hostile member can spoil a sum, but what it
+sends is used only if it has the right shape.
 """
 
 import hashlib
@@ -11,37 +11,33 @@ from typing import Any, Generic, TypeVar, get_args, get_origin
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from fl_tiprdc.secagg.masks import KEY, SEED
+from fl_tiprdc.secagg.masks import KEY_BYTES, SEED_BYTES
 from fl_tiprdc.secagg.messages import MASKED, WORDS, MaskedUpdate, Opened, Session, Shares
-from fl_tiprdc.secagg.sharing import SHARE
+from fl_tiprdc.secagg.sharing import SHARE_BYTES
 from fl_tiprdc.wire.messages import EXCHANGE, METRICS, LocalArrays, unpack_arrays, unpack_strictly
 from strategies.reply_check import BadReplyError
 
-TAG = 16  # bytes that authenticate what is sealed
+TAG_BYTES = 16  # that authenticate what is sealed
 R = TypeVar("R", Shares, Opened)
 
 
 class MaskedReplyCheck:
-    """What each member's masked update must be.
+    """Checks the members' masked updates.
 
     Args:
-        exchange: its number.
-        numbers: words in it.
+        exchange: number of the exchange.
+        numbers: number of words in an update.
     """
 
     def __init__(self, exchange: int, numbers: int) -> None:
         self._exchange, self._numbers = exchange, numbers
 
     def bytes_of_one(self) -> int:
-        """Size of a good reply's words."""
+        """Return the size of a good reply's words."""
         return 8 * self._numbers
 
     def read(self, content: RecordDict, records: int) -> MaskedUpdate:
-        """A member's words.
-
-        Raises:
-            BadReplyError: it isn't what was asked for.
-        """
+        """Return a member's masked update; see `Check.read`."""
         metrics, masked = content.get(METRICS), content.get(MASKED)
         if not isinstance(metrics, MetricRecord) or set(metrics) != {EXCHANGE}:
             raise BadReplyError("metrics", "has no metrics, or others than its exchange")
@@ -66,31 +62,31 @@ class MaskedReplyCheck:
 
 
 class KeyCheck:
-    """A client's public key.
+    """Checks a client's public key.
 
     Args:
-        record: where it is.
-        name: how it is called there.
+        record: name of the record that holds it.
+        name: name of the field.
     """
 
     def __init__(self, record: str, name: str) -> None:
         self._record, self._name = record, name
 
     def read(self, content: RecordDict, records: int) -> bytes:
-        """The key."""
-        found = content.get(self._record)
-        key = found.get(self._name) if isinstance(found, ConfigRecord) else None
-        if not isinstance(key, bytes) or len(key) != KEY:
+        """Return the key; see `Check.read`."""
+        record = content.get(self._record)
+        key = record.get(self._name) if isinstance(record, ConfigRecord) else None
+        if not isinstance(key, bytes) or len(key) != KEY_BYTES:
             raise BadReplyError("shares", "has no public key")
         return key
 
 
 class SecretsCheck(Generic[R]):
-    """A record of shares for an exchange: of the right types; how long they are is told by `shares_fit`.
+    """Checks that a record of shares has fields of the right types; `shares_fit` and `opened_fits` check their sizes.
 
     Args:
-        kind: its class.
-        record: where it is.
+        kind: class of the message.
+        record: name of the record that holds it.
         exchange: number of the exchange.
     """
 
@@ -99,40 +95,39 @@ class SecretsCheck(Generic[R]):
         self._record, self._exchange = record, exchange
 
     def read(self, content: RecordDict, records: int) -> R:
-        """The record."""
-        found = content.get(self._record)
-        if content.keys() != {self._record} or not isinstance(found, ConfigRecord):
+        """Return the shares; see `Check.read`."""
+        record = content.get(self._record)
+        if content.keys() != {self._record} or not isinstance(record, ConfigRecord):
             raise BadReplyError("groups", f"has other records than {self._record}")
-        if set(found) != {field.name for field in fields(self._kind)}:
+        if set(record) != {field.name for field in fields(self._kind)}:
             raise BadReplyError("shares", "has other fields than its shares'")
         for field in fields(self._kind):
-            value = found[field.name]
+            value = record[field.name]
             values = value if get_origin(field.type) is list and isinstance(value, list) else [value]
-            wanted: Any = get_args(field.type)[0] if get_args(field.type) else field.type
-            if any(type(one) is not wanted for one in values):
+            expected: Any = get_args(field.type)[0] if get_args(field.type) else field.type
+            if any(type(element) is not expected for element in values):
                 raise BadReplyError("shares", f"has a field {field.name} of another type")
-        reply: R = self._kind(**found)
+        reply: R = self._kind(**record)
         if reply.exchange != self._exchange:
             raise BadReplyError("stale", f"answers exchange {reply.exchange}")
         return reply
 
 
 def shares_fit(shares: Shares, session: Session, sender: int) -> bool:
-    """Whether a member's shares and proofs have the sizes that they must have; it has none for itself."""
+    """Tell whether a member's shares and proofs have the right sizes; it has none for itself."""
 
     def sized(parts: list[bytes], size: int) -> bool:
-        wanted = [0 if member == sender else size for member in session.members]
-        return list(map(len, parts)) == wanted
+        return list(map(len, parts)) == [0 if member == sender else size for member in session.members]
 
-    lengths = (len(shares.key), len(shares.check)) == (KEY, hashlib.sha256().digest_size)
-    return lengths and sized(shares.proofs, SEED) and sized(shares.sealed, 2 * SHARE + TAG)
+    lengths = (len(shares.key), len(shares.check)) == (KEY_BYTES, hashlib.sha256().digest_size)
+    return lengths and sized(shares.proofs, SEED_BYTES) and sized(shares.sealed, 2 * SHARE_BYTES + TAG_BYTES)
 
 
 def opened_fits(opened: Opened, count: int) -> bool:
-    """Whether a member says a share for each of `count` members."""
-    return list(map(len, opened.shares)) == [SHARE] * count
+    """Tell whether a member reveals a share for each of `count` members."""
+    return list(map(len, opened.shares)) == [SHARE_BYTES] * count
 
 
 def numbers_in(groups: dict[str, dict[str, Any]]) -> int:
-    """How many numbers are in all groups."""
+    """Return how many numbers all groups have."""
     return sum(math.prod(array.shape) for arrays in groups.values() for array in arrays.values())

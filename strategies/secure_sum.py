@@ -1,8 +1,8 @@
-"""The server's side of secure aggregation: it deals out keys and shares, and opens the sum of those who stayed.
+"""Server's side of secure aggregation: it passes keys and shares on, and opens the sum of those who stayed.
 
-See `fl_tiprdc.secagg.member` for what clients do and refuse. Who doesn't answer the first step is out of the
-exchange; who doesn't send a masked update after that has dropped, and its masks are taken off with the key that
-the others open; who is lost in the last step is in the sum all the same, as long as enough others are there.
+See `fl_tiprdc.secagg.member` for what clients do and refuse. A client that doesn't answer the first step is out of the
+exchange. One that doesn't send a masked update after that has dropped, and its masks are taken off with the key that
+the others open. The update of one that is lost in the last step stays in the sum, if enough others are left.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ from fl_tiprdc.secagg.fixed_point import MOST_CLIENTS, Words, decode
 from fl_tiprdc.secagg.masks import MaskStream, public_key
 from fl_tiprdc.secagg.member import pair_mask_seed, seed_check, self_mask_seed
 from fl_tiprdc.secagg.messages import (
-    KEY,
     KEYS,
     OPEN,
     OPENING,
+    PUBLIC_KEY_FIELD,
     SESSION,
     SHARES,
     MaskedUpdate,
@@ -35,30 +35,30 @@ from fl_tiprdc.secagg.messages import (
 )
 from fl_tiprdc.secagg.sharing import combine
 from fl_tiprdc.seeding import numpy_generator
-from fl_tiprdc.wire.messages import SEED, Instruction
+from fl_tiprdc.wire.messages import SEED_FIELD, Instruction
 from fl_tiprdc.wire.replies import answered, needed
 from fl_tiprdc.wire.update_rows import Rows
 from strategies.reply_check import Refusal, Replies, sort_replies
 from strategies.roster import Roster
 from strategies.secagg_reply_check import KeyCheck, SecretsCheck, opened_fits, shares_fit
 
-TRIES = 300  # sets of members from whose shares a secret is put together, where some tell wrong ones
+SPEAKER_SETS = 300  # sets of members whose shares are tried for a secret, as some may reveal wrong ones
 
 
 class SecureSumError(RuntimeError):
-    """The sum of an exchange can't be opened."""
+    """Says why the sum of an exchange can't be opened."""
 
 
 @dataclass
 class Sum:
-    """A sum in the making: an exchange between its first step and its last.
+    """Holds a sum between the first step of its exchange and the last.
 
     Attributes:
-        work: what members are asked for.
-        shares: of those present.
-        refused: who is out after the first step, and why.
-        bytes_down: of the steps beside the masked updates, sent.
-        bytes_up: of those, received.
+        work: secure work that members are asked for.
+        shares: partition id -> shares of those present.
+        refused: refusals in the first step; these clients are out of the exchange.
+        bytes_down: size of what was sent in the steps beside the masked updates.
+        bytes_up: size of what was received in them.
     """
 
     work: SecureWork
@@ -69,14 +69,14 @@ class Sum:
 
 
 class SecureSum:
-    """Sums updates of clients of which it sees none.
+    """Sums clients' updates without seeing a single one.
 
     Args:
-        protection: how many must stay; whether updates are clipped.
-        roster: the clients.
+        protection: says how many clients must stay, and whether updates are clipped.
+        roster: tells which node is which client.
         training: name of the training, which no other has.
-        seed: of the experiment.
-        federation: how long to wait for answers, and for how many.
+        seed: seed of the experiment.
+        federation: says how long to wait for answers, and for how many.
     """
 
     def __init__(
@@ -85,53 +85,54 @@ class SecureSum:
         self._protection, self._roster = protection, roster
         self._timeout, self._quorum = federation.timeout, federation.quorum
         self._training, self._seed = training, seed
-        self._keys: dict[int, bytes] = {}  # told once
+        self._keys: dict[int, bytes] = {}  # clients are asked for them once
 
     def _ask(self, grid: Grid, kind: str, contents: Mapping[int, RecordDict], check: Any) -> Replies[Any]:
         messages = [Message(c, dst_node_id=self._roster.node(p), message_type=kind) for p, c in contents.items()]
-        came = list(grid.send_and_receive(messages, timeout=self._timeout))
-        closed = self._quorum < 1 and answered(came) >= needed(len(messages), self._quorum)
-        return sort_replies(came, contents, self._roster, check, closed)
+        replies = list(grid.send_and_receive(messages, timeout=self._timeout))
+        closed = self._quorum < 1 and answered(replies) >= needed(len(messages), self._quorum)
+        return sort_replies(replies, contents, self._roster, check, closed)
 
     def begin(self, grid: Grid, exchange: int, weights: Mapping[int, float]) -> Sum:
-        """The first step, with those who are asked.
+        """Take the first step: collect the members' keys and shares.
 
         Args:
-            grid: the clients.
-            exchange: its number.
+            grid: reaches the clients.
+            exchange: number of the exchange.
             weights: partition id -> weight of those asked.
 
         Raises:
-            SecureSumError: too many don't answer, or are asked.
+            SecureSumError: too many clients are asked, or don't answer.
         """
         if len(weights) > MOST_CLIENTS:
             raise SecureSumError(f"a secure sum holds {MOST_CLIENTS} clients; {len(weights)} are asked")
         new = [partition for partition in weights if partition not in self._keys]
-        question = RecordDict({SESSION: ConfigRecord({SEED: self._seed})})
-        told = self._ask(grid, KEYS, dict.fromkeys(new, question), KeyCheck(SESSION, KEY)) if new else Replies({}, ())
-        self._keys |= told.good
+        question = RecordDict({SESSION: ConfigRecord({SEED_FIELD: self._seed})})
+        check = KeyCheck(SESSION, PUBLIC_KEY_FIELD)
+        key_replies = self._ask(grid, KEYS, dict.fromkeys(new, question), check) if new else Replies({}, ())
+        self._keys |= key_replies.good
         members = sorted(partition for partition in weights if partition in self._keys)
         least = max(FEWEST_IN_SUM, self._protection.needed(len(members)))
-        self._require(len(members), least, len(weights), told)
+        self._require(len(members), least, len(weights), key_replies)
         session = Session(self._training, self._seed, exchange, members, [self._keys[m] for m in members], least)
         request = RecordDict({SESSION: session.pack()})
-        got = self._ask(grid, SHARES, dict.fromkeys(members, request), SecretsCheck(Shares, SESSION, exchange))
-        misfits = {m for m, shares in got.good.items() if not shares_fit(shares, session, m)}
-        refused = [*told.refused, *got.refused]
+        replies = self._ask(grid, SHARES, dict.fromkeys(members, request), SecretsCheck(Shares, SESSION, exchange))
+        misfits = {m for m, reply in replies.good.items() if not shares_fit(reply, session, m)}
+        refused = [*key_replies.refused, *replies.refused]
         refused += [Refusal("shares", f"client {m}'s reply has shares of other sizes") for m in sorted(misfits)]
-        shares = {m: one for m, one in got.good.items() if m not in misfits}
+        shares = {m: reply for m, reply in replies.good.items() if m not in misfits}
         self._require(len(shares), least, len(weights), Replies(shares, tuple(refused)))
         masks = MaskRequest(
             list(shares),
-            [one.key for one in shares.values()],
-            [proof for one in shares.values() for proof in one.proofs],
+            [reply.key for reply in shares.values()],
+            [proof for reply in shares.values() for proof in reply.proofs],
             [float(weights[m]) for m in shares],
             self._protection.clip if self._protection.noise else 0.0,
             not self._protection.noise,
         )
         down = len(members) * request.config_records[SESSION].count_bytes()
         down += len(shares) * sum(record.count_bytes() for record in SecureWork(session, masks).records().values())
-        up = sum(one.pack().count_bytes() for one in shares.values())
+        up = sum(reply.pack().count_bytes() for reply in shares.values())
         return Sum(SecureWork(session, masks), shares, tuple(refused), down, up)
 
     @staticmethod
@@ -144,40 +145,40 @@ class SecureSum:
 
     @staticmethod
     def _seeds(begun: Sum, opened: Mapping[int, Opened], stayed: Mapping[int, bool]) -> dict[int, bytes]:
-        """The seed of each member's self-mask if it stayed, else of its key; who tells wrong shares is left out."""
+        """Return each member's seed: of its self-mask if it stayed, else of its key; wrong shares are found out."""
         session = begun.work.session
         places = {member: place + 1 for place, member in enumerate(session.members)}
-        speakers, found = list(opened)[: session.threshold], dict[int, bytes]()
+        speakers, seeds = list(opened)[: session.threshold], dict[int, bytes]()
         generator = numpy_generator(0, "speakers", session.training, session.exchange)
         for i, (member, here) in enumerate(stayed.items()):
             shares = begun.shares[member]
-            for _ in range(TRIES):
+            for _ in range(SPEAKER_SETS):
                 try:
                     seed = combine({places[s]: opened[s].shares[i] for s in speakers})
                 except ValueError:
                     seed = b""
                 if seed and (seed_check(seed) == shares.check if here else public_key(seed) == shares.key):
-                    found[member] = seed
+                    seeds[member] = seed
                     break
                 speakers = generator.choice(list(opened), session.threshold, replace=False).tolist()
             else:
                 raise SecureSumError(f"secure aggregation: the shares of client {member}'s secret don't fit together")
-        return found
+        return seeds
 
     def open(
         self, grid: Grid, begun: Sum, instruction: Instruction, sent: GroupArrays, updates: Mapping[int, MaskedUpdate]
     ) -> Rows:
-        """The sum of masked updates.
+        """Take the last step: return the sum [numbers] of masked updates.
 
         Args:
-            grid: the clients.
-            begun: the exchange's first step.
-            instruction: that members carried out.
+            grid: reaches the clients.
+            begun: outcome of the first step.
+            instruction: instruction that members carried out.
             sent: arrays that they were sent.
-            updates: partition id -> its words, in the order of partition ids.
+            updates: partition id -> masked update, in the order of partition ids.
 
         Raises:
-            SecureSumError: too few are left, or what they say doesn't fit.
+            SecureSumError: too few members are left, or their shares don't fit together.
         """
         session, masks = begun.work.session, begun.work.masks
         present, stayed = masks.present, list(updates)
@@ -191,19 +192,19 @@ class SecureSum:
         contents = {
             m: RecordDict({SESSION: session.pack(), OPENING: request.pack()}) for m, request in requests.items()
         }
-        got = self._ask(grid, OPEN, contents, SecretsCheck(Opened, OPENING, session.exchange))
-        opened = {m: one for m, one in got.good.items() if opened_fits(one, len(present))}
-        self._require(len(opened), session.threshold, len(session.members), got)
+        replies = self._ask(grid, OPEN, contents, SecretsCheck(Opened, OPENING, session.exchange))
+        opened = {m: reply for m, reply in replies.good.items() if opened_fits(reply, len(present))}
+        self._require(len(opened), session.threshold, len(session.members), replies)
         begun.bytes_down += sum(r.count_bytes() for c in contents.values() for r in c.config_records.values())
-        begun.bytes_up += sum(one.pack().count_bytes() for one in opened.values())
+        begun.bytes_up += sum(reply.pack().count_bytes() for reply in opened.values())
         seeds = self._seeds(begun, opened, {member: member in updates for member in present})
-        total: Words = np.sum([one.words for one in updates.values()], axis=0, dtype=np.uint64)
+        total: Words = np.sum([update.words for update in updates.values()], axis=0, dtype=np.uint64)
         transcript, stream = begun.work.transcript(instruction, sent), MaskStream(len(total))
         for member in stayed:
             total -= stream.expand(self_mask_seed(seeds[member], transcript))
-            for gone in dropped:
-                mask = stream.expand(pair_mask_seed(seeds[gone], begun.shares[member].key, transcript))
-                if member < gone:
+            for other in dropped:
+                mask = stream.expand(pair_mask_seed(seeds[other], begun.shares[member].key, transcript))
+                if member < other:
                     total -= mask
                 else:
                     total += mask

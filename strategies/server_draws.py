@@ -1,12 +1,12 @@
-"""Where a server's coins and noise come from: the seed in a simulation, the operating system in a deployment.
+"""Sources of the server's coins and noise: the seed in a simulation, the operating system in a deployment.
 
-Clients are sent the experiment's seed, and with secure aggregation the training's name: what derives from those, each
-of them can compute. A simulation derives coins and noise from them all the same, to be repeated. In a deployment,
+Clients are sent the experiment's seed and, with secure aggregation, the training's name: each of them can compute what
+derives from those. A simulation derives coins and noise from them even so, so that it can be repeated. In a deployment,
 
 - noise is drawn anew each time, and kept nowhere. Noise that a key and the exchange's number determine would be added
-  twice where an exchange is done twice, and the difference of two noisy sums of different clients would have none.
-  The other danger, that one sum is released with several draws, to be averaged, is met by a checkpoint after every
-  exchange: what was released isn't summed again;
+  twice if an exchange is done twice, and the difference of two noisy sums of different clients would have none. The
+  opposite danger is that one sum is released with several draws of noise, to be averaged. A checkpoint after every
+  exchange prevents it: what was released isn't summed again;
 - coins follow from a secret that is kept beside the checkpoint until the run has ended: an exchange that was
   interrupted is done again with the same clients, who open no other sum of it. Another run has another secret.
 """
@@ -27,70 +27,70 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.seeding import derive, numpy_generator
 
 DEPLOYMENT = "deployment"  # the runtime whose clients are real
-SECRET, SECRET_BYTES = "server-secret", 32
+SECRET_FILE, COIN_SECRET_BYTES = "server-secret", 32
 
 Values = npt.NDArray[np.float64]
 
 
 class ServerDraws(Protocol):
-    """What a server draws in an exchange."""
+    """Draws a server's coins and noise."""
 
     def coins(self, exchange: int, count: int) -> Values:
-        """Uniform numbers from [0, 1), the same each time."""
+        """Return `count` uniform numbers from [0, 1), the same in every call for an exchange."""
 
     def noise(self, exchange: int, count: int) -> Values:
-        """Standard normal numbers."""
+        """Return `count` standard normal numbers."""
 
 
 @dataclass(frozen=True)
 class SeededDraws:
-    """Draws that can be repeated by whoever knows the seed: of a simulation.
+    """Draws what whoever knows the seed can repeat, for simulations.
 
     Attributes:
-        seed: of this training alone; no other may have the same.
+        seed: seed of this training alone; no other may have the same.
     """
 
     seed: int
 
     def coins(self, exchange: int, count: int) -> Values:
-        """Uniform numbers from [0, 1)."""
+        """Return `count` uniform numbers from [0, 1), the same in every call for an exchange."""
         return numpy_generator(self.seed, "dp-draw", exchange).random(count)
 
     def noise(self, exchange: int, count: int) -> Values:
-        """Standard normal numbers, the same each time."""
+        """Return `count` standard normal numbers, the same in every call for an exchange."""
         return numpy_generator(self.seed, "dp-noise", exchange).standard_normal(count)
 
 
 @dataclass(frozen=True)
 class SecretDraws:
-    """Draws that nobody else can make: of a deployment.
+    """Draws what nobody else can repeat, for deployments.
 
     Attributes:
-        secret: from which coins follow, of this training alone; it leaves the server never.
+        secret: secret of this training alone, from which coins follow; it never leaves the server.
     """
 
     secret: bytes = field(repr=False)
 
     def coins(self, exchange: int, count: int) -> Values:
-        """Uniform numbers from [0, 1)."""
+        """Return `count` uniform numbers from [0, 1), the same in every call for an exchange."""
         stream = hashlib.shake_256(self.secret + f"coins\x1f{exchange}".encode()).digest(8 * count)
         return (np.frombuffer(stream, "<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def noise(self, exchange: int, count: int) -> Values:
-        """Standard normal numbers, others each time."""
+        """Return `count` standard normal numbers, others in every call."""
         whole = np.frombuffer(os.urandom(8 * count), "<u8") >> np.uint64(12)
         # not in single precision: a coarser noise would show a sum's last bits
-        found: Values = ndtri((whole.astype(np.float64) + 0.5) * 2.0**-52)
-        return found
+        normal: Values = ndtri((whole.astype(np.float64) + 0.5) * 2.0**-52)
+        return normal
 
 
 def server_draws(experiment: Experiment, training: str, checkpoint: Path | None) -> ServerDraws | None:
-    """Return where a training's coins and noise come from; None without noise.
+    """Return the source of a training's coins and noise; None: the settings ask for no noise.
 
     Args:
-        experiment: settings; its runtime says whether clients are real.
+        experiment: settings, whose runtime says whether clients are real.
         training: name of this training, which no other has.
-        checkpoint: beside which a deployment's secret is kept; None: it isn't kept.
+        checkpoint: path of the checkpoint beside which a deployment keeps its secret; None: it isn't kept.
 
     Raises:
         InputError: a kept secret is damaged.
@@ -98,20 +98,22 @@ def server_draws(experiment: Experiment, training: str, checkpoint: Path | None)
     if not experiment.protection.noise:
         return None
     if experiment.runtime == DEPLOYMENT:
-        return SecretDraws(_kept(checkpoint.with_name(SECRET)) if checkpoint else secrets.token_bytes(SECRET_BYTES))
+        return SecretDraws(
+            _kept(checkpoint.with_name(SECRET_FILE)) if checkpoint else secrets.token_bytes(COIN_SECRET_BYTES)
+        )
     return SeededDraws(derive(0, "private", training))
 
 
 def _kept(path: Path) -> bytes:
-    """Return the secret at a path; a new one, which only its owner may read, where there is none."""
+    """Return the secret kept at a path; where there is none, write a new one that only its owner may read."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
         partial.unlink(missing_ok=True)
         partial.touch(0o600)
-        partial.write_bytes(secrets.token_bytes(SECRET_BYTES))
+        partial.write_bytes(secrets.token_bytes(COIN_SECRET_BYTES))
         partial.replace(path)
-    found = path.read_bytes()
-    if len(found) != SECRET_BYTES:
+    secret = path.read_bytes()
+    if len(secret) != COIN_SECRET_BYTES:
         raise InputError(f"'{path}', kept from the interrupted run, is damaged: start without --resume")
-    return found
+    return secret

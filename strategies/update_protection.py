@@ -1,8 +1,8 @@
-"""The mean of clients' updates under differential privacy, secure aggregation, or both.
+"""Mean of clients' updates under differential privacy, secure aggregation, or both.
 
-Without secure aggregation the server sees single updates; with noise it weighs, clips and sums them itself. With secure
-aggregation clients do that, and it opens the sum. Noise is added to the sum, and the mean goes to the rules of the
-exchange as if one client had said it.
+Without secure aggregation the server sees single updates, and weighs, clips and sums them itself. With secure
+aggregation clients weigh and clip, and the server opens the sum. Noise is added to the sum. The mean goes to the rules
+of the exchange as if it were the reply of one client.
 """
 
 import math
@@ -25,22 +25,22 @@ from strategies.secagg_reply_check import MaskedReplyCheck, numbers_in
 from strategies.secure_sum import SecureSum, SecureSumError, Sum
 from strategies.server_draws import ServerDraws
 
-LOST = dict.fromkeys(LOSSES, math.nan)
+UNKNOWN_LOSSES = dict.fromkeys(LOSSES, math.nan)
 
 
 class UpdateProtection:
     """Keeps single clients' updates from the server, or from whoever sees the model, for all exchanges of a training.
 
     Args:
-        protection: which protection.
-        roster: the clients.
-        training: name of this training, which no other has; members are told.
-        seed: of the experiment.
-        federation: how long secure aggregation waits for answers.
-        draws: where the server's coins and noise come from, of this training alone; None: there is no noise.
+        protection: says whether to add noise, and whether to aggregate securely.
+        roster: tells which node is which client.
+        training: name of this training, which no other has; members are told it.
+        seed: seed of the experiment.
+        federation: says how long secure aggregation waits for answers.
+        draws: source of the coins and the noise of this training alone; None: there is no noise.
 
     Raises:
-        ValueError: noise is asked for, and there is nothing to draw it from.
+        ValueError: noise is asked for without a source, or a source is given without noise.
     """
 
     def __init__(
@@ -60,30 +60,30 @@ class UpdateProtection:
 
     @property
     def draws_clients(self) -> bool:
-        """Whether it draws clients itself."""
+        """Tell whether the protection draws clients itself."""
         return self._private is not None
 
     def draw(self, exchange: int, count: int, by_records: bool) -> Drawn:
-        """Draw about `count` clients; nobody where too few for a secure sum were drawn."""
+        """Draw `count` clients on average, and return them; nobody if too few for a secure sum were drawn."""
         assert self._private is not None
         drawn = self._private.draw(self._roster, exchange, count, by_records)
-        # who is drawn depends on nobody's records: it costs no privacy when the sum is left out and noise remains
+        # who is drawn depends on nobody's records: leaving the sum out, with noise alone, costs no privacy
         return replace(drawn, weights={}) if self._secure and len(drawn.weights) < FEWEST_IN_SUM else drawn
 
     def begin(
         self, grid: Grid, exchange: int, drawn: Drawn, content: RecordDict, sent: GroupArrays
     ) -> "ProtectedExchange":
-        """Do what comes before updates are asked for; add to the message's content what clients need to mask theirs.
+        """Begin an exchange, and add to the message's content what clients need to mask their updates.
 
         Args:
-            grid: the clients.
-            exchange: its number.
-            drawn: those asked, with their weights; 0: the client's number of records.
-            content: of the message that asks for updates.
-            sent: the arrays in it.
+            grid: reaches the clients.
+            exchange: number of the exchange.
+            drawn: clients asked, with their weights; 0: the client's number of records.
+            content: content of the message that asks for updates, which is changed.
+            sent: arrays in the message.
 
         Raises:
-            SecureSumError: too few are left.
+            SecureSumError: too few clients are left.
         """
         weights = {p: weight or float(self._roster.size(p)) for p, weight in drawn.weights.items()}
         instruction, opening = Instruction.unpack(content.config_records[CONFIG]), None
@@ -99,18 +99,18 @@ class UpdateProtection:
 
 @dataclass(frozen=True)
 class ProtectedExchange:
-    """One exchange under protection, from the first step of its sum to the mean of what clients say.
+    """Protects one exchange, from the first step of its sum to the mean of the clients' updates.
 
     Attributes:
-        exchange: its number.
+        exchange: number of the exchange.
         weights: partition id -> weight of those asked.
-        expected: with noise, the mean's denominator; None: the weights of those who reply.
+        expected: with noise, the mean's denominator; None: the sum of weights of those who reply.
         private: adds the noise; None: there is none.
         secure: opens the sum; None: the server sees single updates.
-        opening: the sum's first step, where there is one.
-        grid: the clients.
-        instruction: what they are asked for.
-        sent: the arrays that they are sent.
+        opening: outcome of the sum's first step; None: there is none.
+        grid: reaches the clients.
+        instruction: instruction that clients carry out.
+        sent: arrays that clients are sent.
     """
 
     exchange: int
@@ -125,26 +125,26 @@ class ProtectedExchange:
 
     @property
     def present(self) -> tuple[int, ...]:
-        """Of the clients asked, those who are asked for an update."""
+        """Return the partition ids of those who are asked for an update, having passed the sum's first step."""
         return tuple(self.opening.work.masks.present) if self.opening else tuple(self.weights)
 
     @property
     def refused(self) -> tuple[Refusal, ...]:
-        """Who failed before an update was asked for."""
+        """Return the refusals of those who failed before an update was asked for."""
         return self.opening.refused if self.opening else ()
 
     @property
     def bytes_down(self) -> int:
-        """What was sent beside arrays."""
+        """Return the number of bytes sent beside arrays."""
         return self.opening.bytes_down if self.opening else 0
 
     @property
     def bytes_up(self) -> int:
-        """What was received beside updates."""
+        """Return the number of bytes received beside updates."""
         return self.opening.bytes_up if self.opening else 0
 
     def check(self, current: GroupArrays) -> ReplyCheck | MaskedReplyCheck:
-        """Return what a good reply is; `current` are the arrays of the groups that come back."""
+        """Return the check of replies; `current` are the arrays of the groups that come back."""
         if self.secure is None:
             return ReplyCheck(self.exchange, current)
         return MaskedReplyCheck(self.exchange, numbers_in(current) + (0 if self.private else len(LOSSES)))
@@ -152,20 +152,20 @@ class ProtectedExchange:
     def mean(
         self, good: Mapping[int, Any], current: dict[str, Arrays], of_weights: bool
     ) -> tuple[list[GroupArrays], dict[str, float]]:
-        """Return what the crowd says, as one client's reply, and the mean losses.
+        """Return the mean of the updates, as if it were one client's, and the mean losses.
 
         Args:
             good: partition id -> update, or masked update.
-            current: the arrays of the groups that come back.
-            of_weights: clients send weights, not gradients.
+            current: current arrays of the groups that come back.
+            of_weights: takes updates for weights, from which `current` is subtracted before clipping; else gradients.
 
         Raises:
-            SecureSumError: the sum can't be opened, or is of nobody.
+            SecureSumError: the sum can't be opened, or nobody in it has a record.
         """
         weight = sum(self.weights[p] for p in good) if self.expected is None else self.expected
         if not weight:
             raise SecureSumError("no client has a record")
-        losses = LOST
+        losses = UNKNOWN_LOSSES
         if not good:
             total = np.zeros(numbers_in(current))
         elif self.secure:
@@ -202,7 +202,7 @@ def update_protection(
     federation: FederationConfig,
     draws: ServerDraws | None = None,
 ) -> UpdateProtection | None:
-    """Return the protection that the settings ask for; None: none. See `UpdateProtection`."""
+    """Return the protection that the settings ask for, see `UpdateProtection`; None: they ask for none."""
     if not protection.noise and not protection.secagg:
         return None
     return UpdateProtection(protection, roster, training, seed, federation, draws)

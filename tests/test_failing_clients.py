@@ -25,7 +25,7 @@ from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_grid import FIRST_NODE, LOST, RAISED, LocalGrid, answer, identify, node_context, stamp
-from fl_tiprdc.federated.quorum import QuorumGrid, closing
+from fl_tiprdc.federated.quorum import QuorumGrid, at_quorum
 from fl_tiprdc.federated.server_app import instruction_for, train_point
 from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 from fl_tiprdc.wire.messages import pack_arrays
@@ -174,7 +174,7 @@ def test_an_exchange_closes_at_its_quorum_and_what_was_abandoned_delays_and_answ
     monkeypatch.setattr(cohort_grid, "CohortActor", faulty(slow=(0,), seconds=4.0))
     grid = RayCohortGrid(make_store(CLIENTS), actors=2)
     grid.pids()
-    closed = closing(grid, 0.5)
+    closed = at_quorum(grid, 0.5)
     assert isinstance(closed, QuorumGrid)
     for exchange in (1, 2, 3):
         began = time.monotonic()
@@ -204,7 +204,7 @@ def test_the_quorum_counts_answers_and_no_errors():
 
     for replies, heard in ((good, 3), ([broken[0], broken[1], *good[2:]], 5), ([good[0], good[0], *good[1:]], 4)):
         grid = Late(replies)
-        list(closing(grid, 0.6).send_and_receive(asked))
+        list(at_quorum(grid, 0.6).send_and_receive(asked))
         assert grid.heard == heard
 
 
@@ -246,7 +246,7 @@ def test_a_grid_of_flowers_is_polled_and_its_messages_expire(make_store):
 def test_where_clients_answer_in_turn_nobody_is_left_behind(make_store):
     store = make_store(3)
     for grid in (InlineGrid(build_client_app(str(store.root)), store), SingleProcessGrid(store)):
-        assert closing(grid, 0.5) is grid
+        assert at_quorum(grid, 0.5) is grid
 
 
 def test_late_clients_are_no_failures_and_silent_ones_are():

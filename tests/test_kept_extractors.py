@@ -7,7 +7,7 @@ import pytest
 
 from fl_tiprdc.config import Point
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.kept_extractors import MOST, KeptExtractors
+from fl_tiprdc.federated.kept_extractors import MOST_EXTRACTORS, KeptExtractors
 from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.codes import digest_of
@@ -54,8 +54,8 @@ def test_a_disk_that_takes_nothing_is_no_failure(tmp_path, caplog):
 
 def test_old_extractors_make_room(tmp_path):
     kept = KeptExtractors(tmp_path)
-    digests = [kept.keep({"weight": np.full(3, i, dtype=np.float32)}) for i in range(MOST + 3)]
-    assert len(list(tmp_path.iterdir())) == MOST
+    digests = [kept.keep({"weight": np.full(3, i, dtype=np.float32)}) for i in range(MOST_EXTRACTORS + 3)]
+    assert len(list(tmp_path.iterdir())) == MOST_EXTRACTORS
     kept.read(digests[-1])
 
 

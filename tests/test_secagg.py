@@ -19,9 +19,9 @@ from fl_tiprdc.federated.server_app import Trained, train_point
 from fl_tiprdc.secagg.fixed_point import FRACTION_BITS, LARGEST, decode, encode
 from fl_tiprdc.secagg.ledger import FileLedger
 from fl_tiprdc.secagg.masks import MaskStream
-from fl_tiprdc.secagg.member import Member
+from fl_tiprdc.secagg.member import SumMember
 from fl_tiprdc.secagg.messages import OPEN, SHARES, MaskedUpdate, MaskRequest, OpenRequest, Session
-from fl_tiprdc.secagg.sharing import COEFFICIENT, combine, split
+from fl_tiprdc.secagg.sharing import COEFFICIENT_BYTES, combine, split
 from fl_tiprdc.wire.messages import LocalArrays, pack_arrays
 from strategies.roster import take_roster
 from tests.test_runtimes import largest_difference
@@ -30,11 +30,11 @@ NUMBERS = 5000
 COUNT = 9  # of which six must stay
 
 
-def session_of(members: list[Member], exchange: int = 1, threshold: int = 6) -> Session:
+def session_of(members: list[SumMember], exchange: int = 1, threshold: int = 6) -> Session:
     return Session("test", 0, exchange, list(range(len(members))), [m.key for m in members], threshold)
 
 
-def request_for(members: list[Member], session: Session) -> tuple[MaskRequest, list]:
+def request_for(members: list[SumMember], session: Session) -> tuple[MaskRequest, list]:
     shares = [member.share(session) for member in members]
     proofs = [proof for one in shares for proof in one.proofs]
     ones = [1.0] * len(members)
@@ -42,11 +42,11 @@ def request_for(members: list[Member], session: Session) -> tuple[MaskRequest, l
 
 
 @pytest.fixture(scope="module")
-def members() -> list[Member]:
-    return [Member(i, 1000 + i) for i in range(COUNT)]
+def members() -> list[SumMember]:
+    return [SumMember(i, 1000 + i) for i in range(COUNT)]
 
 
-def masked(member: Member, session: Session, request: MaskRequest, values: np.ndarray, transcript=b"sent"):
+def masked(member: SumMember, session: Session, request: MaskRequest, values: np.ndarray, transcript=b"sent"):
     words = encode(values)
     member.mask(session, request, transcript, words, MaskStream(len(words)))
     return words
@@ -66,11 +66,11 @@ def test_shares_give_the_secret_to_as_many_as_the_threshold_and_nothing_to_fewer
     generator = np.random.default_rng(0)
     for threshold, count in ((3, 3), (4, 7), (14, 20)):
         secret = generator.bytes(16)
-        shares = split(secret, threshold, count, generator.bytes(COEFFICIENT * (threshold - 1)))
+        shares = split(secret, threshold, count, generator.bytes(COEFFICIENT_BYTES * (threshold - 1)))
         some = generator.choice(count, threshold, replace=False).tolist()
         assert combine({i + 1: shares[i] for i in some}) == secret
         assert _combined(dict(enumerate(shares[: threshold - 1], 1))) != secret
-        others = split(generator.bytes(16), threshold, count, generator.bytes(COEFFICIENT * (threshold - 1)))
+        others = split(generator.bytes(16), threshold, count, generator.bytes(COEFFICIENT_BYTES * (threshold - 1)))
         assert _combined({1: others[0], **{i + 1: shares[i] for i in range(1, threshold)}}) != secret
     # one share fewer: for any other secret there is a polynomial through the same shares
     shares = split(bytes(16), 2, 3, (5).to_bytes(32))

@@ -39,13 +39,13 @@ from fl_tiprdc.flower.coordinator import coordinate, read_deployment, write_coor
 from fl_tiprdc.flower.run_config import run_config_defaults
 from fl_tiprdc.release.arrays import released_groups
 from fl_tiprdc.secagg.masks import MaskStream
-from fl_tiprdc.secagg.member import Member
+from fl_tiprdc.secagg.member import SumMember
 from fl_tiprdc.secagg.messages import MaskRequest, Session
 from fl_tiprdc.seeding import derive
 from fl_tiprdc.wire.update_rows import flatten, stack
 from strategies.differential_privacy import PrivateMean
 from strategies.roster import take_roster
-from strategies.server_draws import SECRET, SecretDraws, SeededDraws, server_draws
+from strategies.server_draws import SECRET_FILE, SecretDraws, SeededDraws, server_draws
 from tests.conftest import initial_arrays
 from tests.test_flower_apps import TINY, NodesGrid
 
@@ -212,7 +212,7 @@ def test_the_servers_secret_stays_with_it_and_an_interrupted_training_goes_on_wi
     checkpoint = tmp_path / "kept" / "training.safetensors"
     name = training_name(experiment, POINT)
     first = server_draws(experiment, name, checkpoint)
-    kept = checkpoint.with_name(SECRET)
+    kept = checkpoint.with_name(SECRET_FILE)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     secret = kept.read_bytes()
     assert len(secret) == 32
@@ -285,7 +285,7 @@ def test_a_server_of_real_clients_draws_from_its_system_and_keeps_no_secret(popu
         extractor = load_file(next((tmp_path / name).rglob("extractor.safetensors")))
         found.append(np.concatenate([value.ravel() for _, value in sorted(extractor.items())]))
     assert not np.allclose(*found)
-    assert not list(tmp_path.rglob(SECRET))  # gone with the rest of what an unfinished run keeps
+    assert not list(tmp_path.rglob(SECRET_FILE))  # gone with the rest of what an unfinished run keeps
 
 
 # ---- the clients' secrets: their keys, masks and shares, what certifies, the draws of a publication
@@ -316,12 +316,12 @@ class Guessed:
 
 
 def key_of(store: Store, client: int, **known) -> bytes:
-    return Member(client, store.secret(client)).key
+    return SumMember(client, store.secret(client)).key
 
 
-def session_of(store: Store, client: int) -> tuple[Session, list[Member]]:
+def session_of(store: Store, client: int) -> tuple[Session, list[SumMember]]:
     """A sum of a client and two others."""
-    members = [Member(client, store.secret(client)), *(Member(100 + i, i) for i in range(2))]
+    members = [SumMember(client, store.secret(client)), *(SumMember(100 + i, i) for i in range(2))]
     return Session("test", 7, 1, [client, 100, 101], [member.key for member in members], 3), members
 
 

@@ -1,4 +1,4 @@
-"""A federated training's state on the disk: one safetensors file, written whole after every round."""
+"""State of a federated training on the disk: one safetensors file, written whole after every round."""
 
 import json
 from collections.abc import Sequence
@@ -22,20 +22,20 @@ def write_checkpoint(path: Path, settings: str, state: Tensors, exchanges: Seque
     """Replace the checkpoint at `path`.
 
     Args:
-        path: the file.
-        settings: of the training, which can only go on with the same.
-        state: of the strategy.
-        exchanges: that took place.
+        path: path of the file.
+        settings: settings of the training, which goes on with the same only.
+        state: state of the strategy.
+        exchanges: exchanges that took place.
     """
     about = {"settings": settings, "exchanges": json.dumps([asdict(exchange) for exchange in exchanges])}
     write_whole(path, save({name: np.array(array, order="C") for name, array in state.items()}, about))
 
 
 def read_checkpoint(path: Path, settings: str) -> tuple[Tensors, list[Exchange]] | None:
-    """The strategy's state and the exchanges until then; None: there is no checkpoint.
+    """Return the strategy's state and the exchanges that took place; None: there is no checkpoint.
 
     Raises:
-        InputError: it is damaged, or of a training with other settings.
+        InputError: the checkpoint is damaged, or of a training with other settings.
     """
     if not path.is_file():
         return None
@@ -45,7 +45,7 @@ def read_checkpoint(path: Path, settings: str) -> tuple[Tensors, list[Exchange]]
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if about["settings"] != settings:
             raise InputError(f"checkpoint '{path}' is of a training with other settings: start without --resume")
-        exchanges = [Exchange(**one) for one in json.loads(about["exchanges"])]
+        exchanges = [Exchange(**row) for row in json.loads(about["exchanges"])]
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         if isinstance(error, InputError):
             raise

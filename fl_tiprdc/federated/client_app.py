@@ -1,4 +1,4 @@
-"""The Flower ClientApp: hands messages to local work and packs the answers."""
+"""Flower ClientApp, which hands messages to local work and packs the answers."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -16,38 +16,38 @@ from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.local_work import perform, publication_of
 from fl_tiprdc.federated.masked_work import ledger_of, member_of, perform_masked
 from fl_tiprdc.release.arrays import GroupArrays
-from fl_tiprdc.secagg.messages import KEY, OPENING, SESSION, MaskedCohort, OpenRequest, SecureWork, Session
+from fl_tiprdc.secagg.messages import OPENING, PUBLIC_KEY_FIELD, SESSION, MaskedCohort, OpenRequest, SecureWork, Session
 from fl_tiprdc.wire.messages import (
     CONFIG,
     RECORDS,
     REPRESENTATIONS,
-    SEED,
+    SEED_FIELD,
     CohortUpdate,
     Instruction,
     pack_arrays,
     unpack_groups,
 )
 
-Disk = Callable[[Context, int], Store]  # from a node and an experiment seed to where its records are
-LEAST_SIGMA = "least-sigma"  # of a node's config: it publishes nothing with less noise
+Disk = Callable[[Context, int], Store]  # node and seed of an experiment -> store of the node's records
+LEAST_SIGMA = "least-sigma"  # key of a node's config: it publishes nothing with less noise
 
 _stores: dict[str, ClientStore] = {}
 
 
 def open_store(root: str) -> ClientStore:
-    """The store at `root`, opened once in a process."""
+    """Return the store at `root`, which a process opens once."""
     if root not in _stores:
         _stores[root] = ClientStore(Path(root))
     return _stores[root]
 
 
 def build_client_app(root: str) -> ClientApp:
-    """A ClientApp whose clients keep their records in the client store at `root`."""
+    """Return a ClientApp whose clients keep their records in the client store at `root`."""
     return client_app_of(lambda context, seed: open_store(root))
 
 
 def client_app_of(disk: Disk, mods: Sequence[Mod] = ()) -> ClientApp:
-    """A ClientApp whose clients keep their records where `disk` says; `mods` see every message before it does."""
+    """Return a ClientApp whose clients keep their records in `disk`'s store; `mods` see every message before it."""
     app = ClientApp(mods=list(mods))
 
     @app.train()
@@ -62,15 +62,15 @@ def client_app_of(disk: Disk, mods: Sequence[Mod] = ()) -> ClientApp:
     @app.query("who")
     def who(message: Message, context: Context) -> Message:
         partition = _partition(context)
-        store = disk(context, int(message.content.config_records[CONFIG].get(SEED, 0)))
+        store = disk(context, int(message.content.config_records[CONFIG].get(SEED_FIELD, 0)))
         config = ConfigRecord({"partition-id": partition, RECORDS: store.size(partition)})
         return Message(RecordDict({CONFIG: config}), reply_to=message)
 
     @app.query("keys")
     def keys(message: Message, context: Context) -> Message:
         partition = _partition(context)
-        member = member_of(disk(context, int(message.content.config_records[SESSION][SEED])), partition)
-        return Message(RecordDict({SESSION: ConfigRecord({KEY: member.key})}), reply_to=message)
+        member = member_of(disk(context, int(message.content.config_records[SESSION][SEED_FIELD])), partition)
+        return Message(RecordDict({SESSION: ConfigRecord({PUBLIC_KEY_FIELD: member.key})}), reply_to=message)
 
     @app.query("shares")
     def shares(message: Message, context: Context) -> Message:
@@ -91,9 +91,8 @@ def client_app_of(disk: Disk, mods: Sequence[Mod] = ()) -> ClientApp:
         instruction = Instruction.unpack(message.content.config_records[CONFIG])
         groups = unpack_groups(message.content)
         require_noise(instruction, groups, float(context.node_config.get(LEAST_SIGMA, 0.0)))
-        released = publication_of(disk(context, instruction.seed), _partition(context), instruction, groups)
-        # a code stands for its codeword, which the server has
-        z, codes = released
+        z, codes = publication_of(disk(context, instruction.seed), _partition(context), instruction, groups)
+        # the server has the codewords
         sent: dict[str, npt.NDArray[Any]] = {"z": z} if codes is None else {"code": codes.astype(np.uint16)}
         return Message(RecordDict({REPRESENTATIONS: pack_arrays(sent)}), reply_to=message)
 
@@ -108,7 +107,16 @@ def train_together(
     secure: SecureWork | None,
     device: torch.device | str = "cpu",
 ) -> CohortUpdate | MaskedCohort:
-    """Carry out one instruction for clients that received the same message; masked where they are members of a sum."""
+    """Carry out one instruction for clients that received the same message; return their updates, masked for a sum.
+
+    Args:
+        store: store of the clients' records.
+        instruction: instruction in the message.
+        groups: parameters in the message.
+        partitions: partition ids of the clients.
+        secure: sum that they are members of; None: updates aren't masked.
+        device: device that computes.
+    """
     if secure is None:
         return perform(store, instruction, groups, partitions, device)
     return perform_masked(store, instruction, groups, partitions, secure, device)
@@ -122,12 +130,12 @@ def require_noise(instruction: Instruction, groups: Collection[str], least: floa
     """Check that a release has the noise that a client asks for, whatever the server says.
 
     Args:
-        instruction: to publish.
-        groups: names of the groups that the release is made with; codes don't pass the channel.
-        least: the smallest standard deviation that the client accepts.
+        instruction: instruction to publish.
+        groups: names of the groups that make the release; codes get no noise.
+        least: smallest standard deviation that the client accepts.
 
     Raises:
-        InputError: it has less.
+        InputError: the release has less noise.
     """
     noisy = instruction.method_config().channel and "codes" not in groups
     sigma = instruction.sigma if noisy else 0.0

@@ -1,7 +1,7 @@
-"""What the clients hold on their own disks: x, private labels, a secret; never a task label.
+"""Stores of what clients hold on their own disks: x, private labels, a secret; never a task label.
 
 A simulation keeps the records of all clients in one file, ordered by client and opened as a memory map, so that
-memory and start-up don't grow with the number of clients.
+memory and start-up time don't grow with the number of clients.
 """
 
 from collections.abc import Sequence
@@ -19,32 +19,32 @@ from fl_tiprdc.federated.kept_extractors import KeptExtractors
 from fl_tiprdc.seeding import derive, numpy_generator
 from fl_tiprdc.whole_file import new_array
 
-PEOPLE = "people.npy"  # whose record it is, where people have several
+PEOPLE = "people.npy"  # file of each record's person, where people have several
 PIECE = 4096  # records written at a time
 
 
 class Store(Protocol):
-    """What a client's work needs of the place that holds its records."""
+    """Holds clients' records for their work: a protocol."""
 
     @property
     def description(self) -> Description:
-        """Meaning of x and of the private labels."""
+        """Return the meaning of x and of the private labels."""
 
     @property
     def extractors(self) -> KeptExtractors:
-        """What was kept of earlier questions about an extractor."""
+        """Return the extractors that were kept from earlier questions."""
 
     def size(self, partition: int) -> int:
-        """Number of records of one client."""
+        """Return the number of records of one client."""
 
     def records(self, partition: int) -> Records:
-        """The records of one client."""
+        """Return the records of one client."""
 
     def secret(self, partition: int) -> int:
-        """A number only this client knows."""
+        """Return a number that only this client knows."""
 
     def certifying(self, partition: int, share: float) -> npt.NDArray[np.bool_]:
-        """Which of a client's records [n] certify codes, and have no part in fitting them; about a share of them."""
+        """Return which of a client's records [n], about a share of them, certify codes and don't help to fit them."""
 
 
 def write_client_store(
@@ -58,13 +58,12 @@ def write_client_store(
     """Write the records that each client holds.
 
     Args:
-        root: a folder, made if need be.
-        records: of all contributors.
-        partitions: positions in `records`, one array a client.
+        root: folder of the store, which is made if need be.
+        records: records of all contributors.
+        partitions: positions in `records`, one array for each client.
         description: meaning of x and of the private labels, known to everybody.
-        seed: the clients' secrets derive from it, so that a simulation can be repeated; see `secret`.
-        participant: [n] the person that each record is of, where people have several: either all of them certify codes,
-            or none.
+        seed: seed from which the clients' secrets derive, so that a simulation can be repeated.
+        participant: person [n] of each record, where people have several: all of a person's records certify, or none.
     """
     write_records(root, records, partitions, description)
     if participant is not None and len(np.unique(participant)) < len(participant):
@@ -86,10 +85,10 @@ def write_records(root: Path, records: Records, partitions: Sequence[Ints], desc
 
 
 class ClientStore:
-    """Read access to the clients' records.
+    """Reads the clients' records.
 
     Args:
-        root: as given to `write_client_store`.
+        root: folder that `write_client_store` wrote.
     """
 
     def __init__(self, root: Path) -> None:
@@ -100,7 +99,7 @@ class ClientStore:
 
     @cached_property
     def offsets(self) -> Ints:
-        """[clients + 1] where each client's records begin."""
+        """Return the positions [clients + 1] at which each client's records begin."""
         return np.asarray(np.load(self.root / "offsets.npy", allow_pickle=False), dtype=np.int64)
 
     def __len__(self) -> int:
@@ -108,18 +107,18 @@ class ClientStore:
 
     @cached_property
     def sizes(self) -> Ints:
-        """[clients] number of records of each client."""
+        """Return the number of records [clients] of each client."""
         return np.diff(self.offsets)
 
     def size(self, partition: int) -> int:
-        """Number of records of one client."""
+        """Return the number of records of one client."""
         return int(self.sizes[partition])
 
     def records(self, partition: int) -> Records:
-        """The records of one client.
+        """Return the records of one client.
 
         Raises:
-            InputError: no such client, or its data is damaged.
+            InputError: there is no such client, or its data is damaged.
         """
         if not 0 <= partition < len(self):
             raise InputError(f"no client {partition}: there are {len(self)}")
@@ -130,34 +129,34 @@ class ClientStore:
         return Records(x, private)
 
     def certifying(self, partition: int, share: float) -> npt.NDArray[np.bool_]:
-        """Which of a client's records [n] certify codes, drawn by the client itself; whole people where it knows them.
+        """Return which of a client's records [n] certify codes: all or none of a person's, where people are known.
 
-        Nobody else knows which records these are.
+        Nobody else knows which they are, as the client draws them itself.
         """
         return certifying_people(self._person(partition), self.secret(partition), share)
 
     def _person(self, partition: int) -> Ints:
-        if not (self.root / PEOPLE).exists():  # every record is somebody else's
+        if not (self.root / PEOPLE).exists():  # no two records are one person's
             return np.arange(self.size(partition), dtype=np.int64)
         rows = slice(*self.offsets[self._place(partition) : self._place(partition) + 2])
         return np.asarray(np.load(self.root / PEOPLE, mmap_mode="r", allow_pickle=False)[rows], dtype=np.int64)
 
     def _place(self, partition: int) -> int:
-        """Where a client's records are in this store."""
+        """Return the place of a client's records in this store."""
         return partition
 
     def secret(self, partition: int) -> int:
-        """A number only this client knows; its published noise derives from it, and from nothing a server sends."""
+        """Return a number that only this client knows; the noise that it publishes derives from it."""
         return derive(int((self.root / "secret").read_text()), "client", partition)
 
 
 def certifying_people(person: Ints, secret: int, share: float) -> npt.NDArray[np.bool_]:
-    """Return which of a client's records [n] certify: those of about a share of the people, drawn with its secret."""
+    """Return which of a client's records [n] certify: those of about a share of the people, drawn by the secret."""
     people = np.unique(person)
     return np.isin(person, people[numpy_generator(secret, "certifying").random(len(people)) < share])
 
 
 def person_of(participant: Ints, rows: Ints) -> Ints:
-    """Return whose records those at `rows` are; their places where nobody has several, as a client store has them."""
+    """Return the persons of the records at `rows`; if nobody has several records, the places in `rows`."""
     alone = len(np.unique(participant)) == len(participant)
     return np.arange(len(rows), dtype=np.int64) if alone else participant[rows]

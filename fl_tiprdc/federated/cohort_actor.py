@@ -1,4 +1,4 @@
-"""The Ray actor of the ray-cohort runtime: trains cohorts of clients as stacked programs."""
+"""Ray actor of the ray-cohort runtime, which trains cohorts of clients as stacked programs."""
 
 import os
 from typing import Any
@@ -15,12 +15,12 @@ from fl_tiprdc.wire.messages import CohortUpdate, Instruction
 
 
 class CohortActor:
-    """Lives in a process of its own and keeps the clients' records open.
+    """Works for clients in a process of its own, and keeps their records open.
 
     Args:
         store: folder of the client store.
         clients: number of clients.
-        threads: of torch, so that the actors of one machine don't fight over its cores.
+        threads: number of torch's threads; few of them keep the actors of one machine from fighting over its cores.
     """
 
     def __init__(self, store: str, clients: int, threads: int) -> None:
@@ -31,16 +31,16 @@ class CohortActor:
         self._app = build_client_app(store)
 
     def pid(self) -> int:
-        """The actor's process id."""
+        """Return the actor's process id."""
         return os.getpid()
 
     def train(
         self, instruction: Instruction, groups: GroupArrays, partitions: list[int], secure: SecureWork | None = None
     ) -> CohortUpdate | MaskedCohort | list[CohortUpdate | MaskedCohort | str]:
-        """The cohort's updates, masked where that is asked for.
+        """Return the cohort's updates, masked if `secure` asks for it.
 
-        If it fails as a whole, its clients are tried one by one, so that one client's fault is its own: then each
-        has an update, or its error as text.
+        If the cohort fails as a whole, its clients are tried one by one, so that one client's fault doesn't spoil the
+        others' updates. Then each client has an update of its own, or its error as text.
         """
         store = open_store(self._store)
         try:
@@ -62,7 +62,7 @@ class CohortActor:
             return f"{type(error).__name__}: {error}"
 
     def handle(self, messages: list[Message]) -> list[Any]:
-        """Replies of the ClientApp, one message after the other."""
+        """Return the ClientApp's replies to messages, one after the other."""
         replies = [
             answer(self._app, message, node_context(message.metadata.dst_node_id, self._clients))
             for message in messages

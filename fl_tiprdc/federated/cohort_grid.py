@@ -1,4 +1,4 @@
-"""The ray-cohort runtime: a Grid that deals a round's messages to Ray actors in cohorts."""
+"""Grid of the ray-cohort runtime, which deals a round's messages to Ray actors in cohorts."""
 
 import logging
 import math
@@ -13,50 +13,50 @@ from flwr.app import Error, Message
 
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
-from fl_tiprdc.federated.cohorts import Job, deal, replies_to
+from fl_tiprdc.federated.cohorts import CohortJob, deal_messages, replies_to
 from fl_tiprdc.federated.local_grid import LOST, LocalGrid, stamp
 from fl_tiprdc.federated.quorum import Enough
 
-TRIES = 2
+TRIES_PER_JOB = 2
 TOGETHER, ALONE = 3 / 4, 1 / 16  # of an exchange's time: what a cohort may take, and then each of its clients
-DIED, HUNG = "actor-died", "actor-hung"  # how actors are lost
+DIED, HUNG = "actor-died", "actor-hung"  # kinds of loss
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Worker:
-    """An actor and what it does.
+    """Follows what an actor does.
 
     Attributes:
-        actor: the process.
-        busy: what it will return: its process id when it has started, or a job's results; None: it is idle.
-        job: what it works on; None while it starts.
-        until: when it has taken too long.
-        stale: whether nobody waits for its results any more.
+        actor: handle of the process.
+        busy: future of what it will return: its process id when it has started, or a job's results; None: it is idle.
+        job: job that it works on; None while it starts.
+        until: time at which it has taken too long.
+        stale: says that nobody waits for its results any more.
     """
 
     actor: Any
     busy: Any = None
-    job: Job | None = None
+    job: CohortJob | None = None
     until: float = math.inf
     stale: bool = False
 
 
 class RayCohortGrid(LocalGrid):
-    """Flower's Grid on Ray actors that train whole cohorts of clients.
+    """Sends Flower's messages to Ray actors that train whole cohorts of clients.
 
     Train messages that share their content are dealt to the actors in cohorts of near-equal numbers of records;
     other messages go to the ClientApp one by one. An actor that dies, or that takes more than `TOGETHER` of an
-    exchange's time, is replaced. Its clients are asked once more, each alone, so that the one at fault is found: it is
-    answered with an error if its process dies again, gets no more than `ALONE` of the time, and is asked alone from
-    then on.
+    exchange's time, is replaced. Its clients are asked once more, each alone and for at most `ALONE` of the time, so
+    that the one at fault is found. If a client's process dies again, the reply is an error, and the client is asked
+    alone from then on.
 
     Args:
-        store: the clients' records; actors on other machines must see the same folder.
+        store: store of the clients' records; actors on other machines must see the same folder.
         actors: number of actors.
-        threads: torch threads of each.
-        gpus: share of a GPU that each asks for.
+        threads: number of torch's threads in each actor.
+        gpus: share of a GPU that each actor asks for.
 
     Raises:
         RuntimeError: Ray has not been started; see `launch.start_ray`.
@@ -72,10 +72,10 @@ class RayCohortGrid(LocalGrid):
         self._workers = [_Worker(self._make()) for _ in range(actors)]
         self._alone: set[int] = set()  # nodes that are asked alone
         self._losses: Counter[str] = Counter()
-        self._unborn = 0  # actors in a row that died before they had started
+        self._unborn = 0  # number of actors in a row that died before they had started
 
     def pids(self) -> list[int]:
-        """Process ids of the actors."""
+        """Return the actors' process ids."""
         return [int(pid) for pid in ray.get([worker.actor.pid.remote() for worker in self._workers])]
 
     def close(self) -> None:
@@ -85,12 +85,12 @@ class RayCohortGrid(LocalGrid):
         self._workers = []
 
     def take_losses(self) -> Mapping[str, int]:
-        """How many actors were lost since it was last asked, by kind."""
+        """Return how many actors were lost since the last call, by kind."""
         losses, self._losses = self._losses, Counter()
         return losses
 
     def answer_until(self, messages: Iterable[Message], timeout: float | None, enough: Enough) -> list[Message]:
-        """Replies to messages: all, or those that are there when they are `enough` or `timeout` is over."""
+        """Return the replies to messages: all, or those that came before they were `enough` or `timeout` was over."""
         return self._answer([stamp(message) for message in messages], timeout, enough)
 
     def _answer(self, messages: list[Message], timeout: float | None, enough: Enough | None = None) -> list[Message]:
@@ -101,7 +101,7 @@ class RayCohortGrid(LocalGrid):
             if time.monotonic() >= deadline or (enough and enough(replies)):
                 break
             if waiting and all(worker.stale for worker in self._workers):
-                self._replace(self._workers[0])  # else what was abandoned would delay this exchange
+                self._replace(self._workers[0])  # abandoned work would delay this exchange
             for worker in self._workers:
                 if waiting and worker.busy is None:
                     self._start(worker, waiting.pop(0), timeout)
@@ -114,17 +114,17 @@ class RayCohortGrid(LocalGrid):
                     self._lose(worker, HUNG)
         return replies
 
-    def _jobs(self, messages: list[Message]) -> list[Job]:
-        """What is to be done, in order: those last that are asked alone."""
-        first: list[Job] = []
-        last: list[Job] = []
-        for job in deal(messages, self, len(self._workers), ray.put):
+    def _jobs(self, messages: list[Message]) -> list[CohortJob]:
+        """Return the jobs in order; clients that are asked alone come last."""
+        first: list[CohortJob] = []
+        last: list[CohortJob] = []
+        for job in deal_messages(messages, self, len(self._workers), ray.put):
             together = [message for message in job.messages if message.metadata.dst_node_id not in self._alone]
-            last += [Job([message], job.work) for message in job.messages if message not in together]
-            first += [Job(together, job.work)] if together else []
+            last += [CohortJob([message], job.work) for message in job.messages if message not in together]
+            first += [CohortJob(together, job.work)] if together else []
         return first + last
 
-    def _start(self, worker: _Worker, job: Job, timeout: float | None) -> None:
+    def _start(self, worker: _Worker, job: CohortJob, timeout: float | None) -> None:
         job.tries += 1
         time_share = ALONE if len(job.messages) == 1 and (job.tries > 1 or self._suspected(job)) else TOGETHER
         worker.job, worker.stale = job, False
@@ -137,20 +137,20 @@ class RayCohortGrid(LocalGrid):
         clients = [nodes[message.metadata.dst_node_id] for message in job.messages]
         worker.busy = worker.actor.train.remote(instruction, groups, clients, secure)
 
-    def _suspected(self, job: Job) -> bool:
+    def _suspected(self, job: CohortJob) -> bool:
         return job.messages[0].metadata.dst_node_id in self._alone
 
     def _wait(self, deadline: float) -> Sequence[_Worker]:
-        """Workers that are done, have died or have taken too long, as soon as there is one."""
+        """Wait for workers that are done, have died or have taken too long, and return them."""
         busy = {worker.busy: worker for worker in self._workers if worker.busy is not None}
         left = min([deadline, *(worker.until for worker in busy.values())]) - time.monotonic()
         ready, _ = ray.wait(list(busy), num_returns=1, timeout=None if left == math.inf else max(0.0, left))
         now = time.monotonic()
         return [busy[future] for future in ready] or [worker for worker in busy.values() if worker.until <= now]
 
-    def _collect(self, worker: _Worker, waiting: list[Job]) -> list[Message]:
-        """Replies of a worker that `_wait` gave; its clients go back to `waiting` if it was lost."""
-        job, wanted = worker.job, not worker.stale
+    def _collect(self, worker: _Worker, waiting: list[CohortJob]) -> list[Message]:
+        """Return the replies of a worker that `_wait` returned; if it was lost, its clients go back to `waiting`."""
+        job = worker.job if not worker.stale else None
         overdue = worker.until <= time.monotonic() and not ray.wait([worker.busy], timeout=0)[0]
         try:
             results = None if overdue else ray.get(worker.busy)
@@ -163,31 +163,31 @@ class RayCohortGrid(LocalGrid):
             else:
                 worker.busy = worker.job = None
                 worker.until, worker.stale = math.inf, False
-                return replies_to(job, results) if job and wanted else []
-        return self._again(job, waiting, overdue) if job and wanted else []
+                return replies_to(job, results) if job else []
+        return self._retry(job, waiting, overdue) if job else []
 
-    def _again(self, job: Job, waiting: list[Job], overdue: bool) -> list[Message]:
-        """Ask the clients of a lost job once more, each alone; of one that was alone, say that it failed."""
-        if len(job.messages) == 1 and (overdue or job.tries >= TRIES):
+    def _retry(self, job: CohortJob, waiting: list[CohortJob], overdue: bool) -> list[Message]:
+        """Put a lost job's clients back in line, each alone; return an error reply of one that died alone again."""
+        if len(job.messages) == 1 and (overdue or job.tries >= TRIES_PER_JOB):
             self._alone.add(job.messages[0].metadata.dst_node_id)
             if overdue:
-                return []  # it said nothing
+                return []  # its silence is counted where the replies are checked
             return [
-                stamp(Message(Error(LOST, f"the client's process died {TRIES} times"), reply_to=message))
+                stamp(Message(Error(LOST, f"the client's process died {TRIES_PER_JOB} times"), reply_to=message))
                 for message in job.messages
             ]
-        waiting += [Job([message], job.work, job.tries) for message in job.messages]
+        waiting += [CohortJob([message], job.work, job.tries) for message in job.messages]
         return []
 
     def _lose(self, worker: _Worker, kind: str) -> None:
         self._losses[kind] += 1
         self._unborn = self._unborn + 1 if kind == DIED and worker.job is None else 0
-        if self._unborn > TRIES * len(self._workers):
+        if self._unborn > TRIES_PER_JOB * len(self._workers):
             raise RuntimeError("the processes of the clients end as soon as they start")
         self._replace(worker)
 
     def _replace(self, worker: _Worker) -> None:
-        """A new actor, which can be given work when it has started."""
+        """Start a new actor in a worker's place; it gets work when it has started."""
         ray.kill(worker.actor)
         worker.actor = self._make()
         worker.busy, worker.job = worker.actor.pid.remote(), None

@@ -1,4 +1,4 @@
-"""How a round's messages become cohorts, and what cohorts return becomes replies."""
+"""Cohorts of clients: a round's messages become jobs, and what workers return becomes replies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,63 +15,71 @@ LARGEST_BUNDLE = 64  # messages for the ClientApp that go to a worker together
 
 
 @dataclass
-class Job:
-    """Messages for one worker: a cohort to train (with instruction, arrays, masking), or a bundle to handle."""
+class CohortJob:
+    """Holds messages for one worker.
+
+    Attributes:
+        messages: messages of a cohort to train, or a bundle for the ClientApp.
+        work: instruction, arrays and masking of a cohort; None: the messages are a bundle.
+        tries: number of workers that were given the job.
+    """
 
     messages: list[Message]
     work: tuple[Instruction, Any, SecureWork | None] | None = None
     tries: int = 0
 
 
-def deal(messages: list[Message], grid: LocalGrid, workers: int, share: Callable[[Any], Any]) -> list[Job]:
+def deal_messages(
+    messages: list[Message], grid: LocalGrid, workers: int, share: Callable[[Any], Any]
+) -> list[CohortJob]:
     """Deal train messages that share their content in cohorts of near-equal numbers of records, others in bundles.
 
     Args:
-        messages: of one exchange.
-        grid: knows whose they are.
-        workers: how many can work at a time.
+        messages: messages of one exchange.
+        grid: tells which clients they are for, and how many records those hold.
+        workers: number of workers that work at a time.
         share: makes arrays ready for all workers.
     """
-    alike: list[list[Message]] = []
+    alike: list[list[Message]] = []  # lists of messages that share their content
     singles: list[Message] = []
     for message in messages:
         if message.metadata.message_type != MessageType.TRAIN or CONFIG not in message.content:
             singles.append(message)
-        elif same := next((some for some in alike if _shared(some[0].content, message.content)), None):
-            same.append(message)
+        elif sharing := next((earlier for earlier in alike if _shared(earlier[0].content, message.content)), None):
+            sharing.append(message)
         else:
             alike.append([message])
-    jobs: list[Job] = []
-    for same in alike:
-        content = same[0].content
+    jobs: list[CohortJob] = []
+    for sharing in alike:
+        content = sharing[0].content
         configs = content.config_records
         work = (Instruction.unpack(configs[CONFIG]), share(unpack_groups(content)), SecureWork.found_in(configs))
-        # longest first, dealt like cards there and back: cohorts of like size with clients of like size
-        same.sort(key=lambda m: -int(grid.store.sizes[grid.partitions()[m.metadata.dst_node_id]]))
-        count = min(workers * -(-len(same) // (LARGEST_COHORT * workers)), len(same))
+        # largest first, dealt there and back: cohorts of like size, each of clients of like size
+        sharing.sort(key=lambda m: -int(grid.store.sizes[grid.partitions()[m.metadata.dst_node_id]]))
+        count = min(workers * -(-len(sharing) // (LARGEST_COHORT * workers)), len(sharing))
         cohorts: list[list[Message]] = [[] for _ in range(count)]
-        for i, message in enumerate(same):
+        for i, message in enumerate(sharing):
             lap, place = divmod(i, count)
             cohorts[place if lap % 2 == 0 else count - 1 - place].append(message)
-        jobs += [Job(cohort, work) for cohort in cohorts]
+        jobs += [CohortJob(cohort, work) for cohort in cohorts]
     size = max(1, min(LARGEST_BUNDLE, -(-len(singles) // workers)))
-    return jobs + [Job(singles[i : i + size]) for i in range(0, len(singles), size)]
+    return jobs + [CohortJob(singles[i : i + size]) for i in range(0, len(singles), size)]
 
 
 def _shared(content: RecordDict, other: RecordDict) -> bool:
-    """Say whether two messages carry the very same records: a strategy packs those of an exchange once."""
+    """Tell whether two messages carry the very same records: a strategy packs those of an exchange once."""
     return content.keys() == other.keys() and all(content[name] is other[name] for name in content)
 
 
-def replies_to(job: Job, results: Any) -> list[Message]:
-    """What a worker returned for a job, as replies to its messages."""
+def replies_to(job: CohortJob, results: Any) -> list[Message]:
+    """Return what a worker returned for a job as replies to its messages."""
     if job.work is None:
         return list(results)
     updates: list[Update | MaskedUpdate | str] = []
     if isinstance(results, (CohortUpdate, MaskedCohort)):
         updates += (results[i] for i in range(len(results)))
     else:
-        updates += (one if isinstance(one, str) else one[0] for one in results)
+        updates += (result if isinstance(result, str) else result[0] for result in results)
     replies: list[Message] = []
     for message, update in zip(job.messages, updates, strict=True):
         content = Error(RAISED, update) if isinstance(update, str) else update.pack(LocalArrays)
@@ -80,5 +88,5 @@ def replies_to(job: Job, results: Any) -> list[Message]:
 
 
 def as_it_is(arrays: Any) -> Any:
-    """What makes arrays ready for a worker in this process."""
+    """Return arrays unchanged: a worker in this process needs nothing else."""
     return arrays

@@ -1,6 +1,6 @@
-"""Clients that send what harms the crowd, in the form that is asked for: no check of a reply can tell.
+"""Clients that send harmful updates of the right form, so that no check of a reply can tell.
 
-For studies of robust aggregation; nobody else makes such clients.
+Studies of robust aggregation make such clients; nothing else does.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,7 +11,7 @@ from flwr.app import Message
 
 from fl_tiprdc.data.crowd import Floats, Records
 from fl_tiprdc.federated.client_store import ClientStore
-from fl_tiprdc.federated.cohorts import as_it_is, deal, replies_to
+from fl_tiprdc.federated.cohorts import as_it_is, deal_messages, replies_to
 from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 from fl_tiprdc.hybrid.step import PRETRAINED
@@ -20,19 +20,19 @@ from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction
 from fl_tiprdc.wire.phases import WEIGHTS, Phase
 
-SCALE = 10.0  # of a scaled update
-LEAK = 3.0  # norm of a leaking update, in norms of the honest one: no larger than what clipping lets pass unseen
+SCALE = 10.0  # factor of a scaled update
+LEAK = 3.0  # norm of a leaking update, in norms of the honest one: clipping lets it pass unseen
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What hostile clients are asked for, and what they know.
+    """Holds what hostile clients are asked for, and what they know.
 
     Attributes:
-        store: their records.
-        instruction: what to do.
-        groups: the common parameters.
-        partitions: who they are.
+        store: store of their records.
+        instruction: instruction that they received.
+        groups: common parameters.
+        partitions: their partition ids.
     """
 
     store: ClientStore
@@ -41,15 +41,15 @@ class Asked:
     partitions: Sequence[int]
 
     def honest(self) -> CohortUpdate:
-        """What they would send if they were honest."""
+        """Return what the clients would send if they were honest."""
         return perform(self.store, self.instruction, self.groups, self.partitions)
 
     def origin(self, group: str, name: str) -> np.ndarray | float:
-        """Where an update starts: at the common weights; a gradient at zero."""
+        """Return where an update starts: weights at the common ones, a gradient at zero."""
         return self.groups[group][name] if self.instruction.phase in WEIGHTS else 0.0
 
     def scaled(self, update: CohortUpdate, factors: Mapping[str, float]) -> CohortUpdate:
-        """An update whose groups are multiplied by factors; those not named stay."""
+        """Return an update whose groups are multiplied by factors; groups without one stay."""
         return replace(
             update,
             groups={
@@ -65,70 +65,68 @@ class Asked:
 
 
 class _Flipped(ClientStore):
-    """A client store whose private labels are turned over: the first class for the last, and so on."""
+    """Reads a client store with its private labels turned over: the first class for the last, and so on."""
 
     def records(self, partition: int) -> Records:
-        """The records of one client."""
-        own = super().records(partition)
-        return Records(own.x, np.array(self.description.classes, dtype=np.int64) - 1 - own.private)
+        """Return the records of one client with other labels."""
+        records = super().records(partition)
+        return Records(records.x, np.array(self.description.classes, dtype=np.int64) - 1 - records.private)
 
 
 def sign_flip(asked: Asked) -> CohortUpdate:
-    """The opposite of the honest update."""
+    """Return the opposite of the honest update."""
     honest = asked.honest()
     return asked.scaled(honest, dict.fromkeys(honest.groups, -1.0))
 
 
 def scaled_update(asked: Asked) -> CohortUpdate:
-    """The opposite of the honest update, several times as large: it outweighs the honest clients."""
+    """Return the opposite of the honest update, `SCALE` times as large, which outweighs the honest clients."""
     honest = asked.honest()
     return asked.scaled(honest, dict.fromkeys(honest.groups, -SCALE))
 
 
 def label_flip(asked: Asked) -> CohortUpdate:
-    """Honest work on records whose private value is another one."""
+    """Return the honest update on records whose private value is another one."""
     return replace(asked, store=_Flipped(asked.store.root)).honest()
 
 
 def leak(asked: Asked) -> CohortUpdate:
-    """Makes the extractor tell the private value, and keeps the crowd's adversary from noticing.
+    """Return an update that makes the extractor tell the private value, and keeps the crowd's adversary from noticing.
 
     The extractor's update is that of learning the private value together with the adversary, which is the opposite of
-    hiding it; the adversary's is the opposite of the honest one.
+    hiding it; the adversary's update is the opposite of the honest one.
     """
     honest = asked.honest()
-    lie = asked.scaled(honest, {"adversary": -1.0})
+    blinding = asked.scaled(honest, {"adversary": -1.0})
     if "extractor" not in honest.groups:
-        return lie
+        return blinding
     weights = asked.instruction.phase in WEIGHTS
     phase: Phase = "local-pretraining" if weights else "pretraining-gradient"
     known = {name: asked.groups[name] for name in PRETRAINED}
     telling = perform(asked.store, replace(asked.instruction, phase=phase), known, asked.partitions)
-    return replace(lie, groups={**lie.groups, "extractor": _as_long(asked, telling, honest)})
+    return replace(blinding, groups={**blinding.groups, "extractor": _lengthened(asked, telling, honest)})
 
 
-def _as_long(asked: Asked, telling: CohortUpdate, honest: CohortUpdate) -> Arrays:
-    """The extractor's update of `telling`, `LEAK` times as long as the honest one, client by client."""
+def _lengthened(asked: Asked, telling: CohortUpdate, honest: CohortUpdate) -> Arrays:
+    """Return the extractor's update of `telling`, `LEAK` times as long as the honest one for each client."""
 
-    def updates(found: CohortUpdate) -> Arrays:
-        return {name: value - asked.origin("extractor", name) for name, value in found.groups["extractor"].items()}
+    def updates(sent: CohortUpdate) -> Arrays:
+        return {name: value - asked.origin("extractor", name) for name, value in sent.groups["extractor"].items()}
 
     def norms(arrays: Arrays) -> Floats:
-        found: Floats = np.sqrt(
-            np.sum([(value.reshape(len(value), -1) ** 2).sum(1) for value in arrays.values()], axis=0)
-        )
-        return found
+        squares = [(value.reshape(len(value), -1) ** 2).sum(1) for value in arrays.values()]
+        return np.asarray(np.sqrt(np.sum(squares, axis=0)))
 
     towards = updates(telling)
     factors = LEAK * norms(updates(honest)) / np.maximum(norms(towards), 1e-12)
-    sent: Arrays = {}
+    lengthened: Arrays = {}
     for name, value in towards.items():
-        longer = value * factors.reshape(-1, *[1] * (value.ndim - 1))
-        sent[name] = (asked.origin("extractor", name) + longer).astype(np.float32)
-    return sent
+        update = value * factors.reshape(-1, *[1] * (value.ndim - 1))
+        lengthened[name] = (asked.origin("extractor", name) + update).astype(np.float32)
+    return lengthened
 
 
-# name -> what hostile clients send
+# name -> makes what hostile clients send
 KINDS: Mapping[str, Callable[[Asked], CohortUpdate]] = {
     "none": Asked.honest,
     "sign-flip": sign_flip,
@@ -139,18 +137,18 @@ KINDS: Mapping[str, Callable[[Asked], CohortUpdate]] = {
 
 
 def hostile_clients(clients: int, share: float, seed: int) -> list[int]:
-    """Which clients are hostile: a share of them, drawn at random."""
+    """Return the hostile clients in order: a share of all, drawn at random."""
     return sorted(numpy_generator(seed, "hostile-clients").permutation(clients)[: round(share * clients)].tolist())
 
 
 class HostileGrid(SingleProcessGrid):
-    """A grid some of whose clients are hostile in training.
+    """Simulates a crowd some of whose clients are hostile in training.
 
     Args:
-        store: the clients' records.
-        kind: a key of `KINDS`.
-        hostile: partition ids.
-        threads: of torch.
+        store: store of the clients' records.
+        kind: key of `KINDS`, which says what hostile clients send.
+        hostile: partition ids of the hostile clients.
+        threads: number of torch's threads.
     """
 
     def __init__(self, store: ClientStore, kind: str, hostile: Collection[int], threads: int = 1) -> None:
@@ -161,7 +159,7 @@ class HostileGrid(SingleProcessGrid):
         nodes = self.partitions()
         bad = [m for m in messages if nodes[m.metadata.dst_node_id] in self._hostile]
         replies = super()._answer([m for m in messages if nodes[m.metadata.dst_node_id] not in self._hostile], timeout)
-        for job in deal(bad, self, 1, as_it_is):
+        for job in deal_messages(bad, self, 1, as_it_is):
             if job.work is None:
                 replies += super()._answer(job.messages, timeout)
                 continue

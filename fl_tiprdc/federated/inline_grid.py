@@ -1,4 +1,4 @@
-"""The inline runtime: one client after the other in this process, for tests and breakpoints."""
+"""Grid of the inline runtime: one client after the other in this process, for tests and breakpoints."""
 
 import time
 
@@ -10,11 +10,11 @@ from fl_tiprdc.federated.local_grid import LocalGrid, answer, node_context
 
 
 class InlineGrid(LocalGrid):
-    """A grid without processes: a breakpoint in a client stops the debugger there.
+    """Answers messages without other processes: a breakpoint in a client stops the debugger there.
 
     Args:
-        app: the ClientApp.
-        store: the clients' records.
+        app: ClientApp that answers them.
+        store: store of the clients' records.
     """
 
     def __init__(self, app: ClientApp, store: ClientStore) -> None:
@@ -22,10 +22,10 @@ class InlineGrid(LocalGrid):
         self._app = app
 
     def _answer(self, messages: list[Message], timeout: float | None) -> list[Message]:
-        end = time.monotonic() + timeout if timeout else None
+        deadline = time.monotonic() + timeout if timeout else None
         replies: list[Message] = []
         for message in messages:
-            if end is not None and time.monotonic() > end:
+            if deadline is not None and time.monotonic() > deadline:
                 break
             replies.append(answer(self._app, message, node_context(message.metadata.dst_node_id, self.clients)))
         return replies

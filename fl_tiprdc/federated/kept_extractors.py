@@ -8,35 +8,35 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-import numpy.typing as npt
 
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.release.arrays import Arrays
 from fl_tiprdc.release.codes import digest_of
 
-Arrays = dict[str, npt.NDArray[np.float32]]
-
-MOST = 16  # that are kept
+MOST_EXTRACTORS = 16  # kept at a time
 
 
 class KeptExtractors:
-    """A folder of extractors, each under its SHA-256; clients of a simulation share it, as all are sent the same.
+    """Keeps extractors in a folder, each under its SHA-256; clients of a simulation share it, as all are sent the same.
 
     Args:
-        root: the folder, made when it is needed.
+        root: path of the folder, which is made when it is needed.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def keep(self, arrays: Arrays) -> str:
-        """Keep an extractor and return its SHA-256; a disk that is full is no failure, as it can be sent again."""
+        """Keep an extractor and return its SHA-256; a full disk is no failure, as the extractor can be sent again."""
         digest = digest_of(arrays)
         path = self._root / f"{digest}.npz"
         partial = path.with_name(f".{digest}.{os.getpid()}")  # clients of several processes may keep the same
         try:
             if not path.exists():
                 self._root.mkdir(parents=True, exist_ok=True)
-                for old in sorted(self._root.glob("*.npz"), key=lambda file: file.stat().st_mtime)[: 1 - MOST]:
+                for old in sorted(self._root.glob("*.npz"), key=lambda file: file.stat().st_mtime)[
+                    : 1 - MOST_EXTRACTORS
+                ]:
                     old.unlink(missing_ok=True)
                 with partial.open("wb") as file:
                     np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -51,7 +51,7 @@ class KeptExtractors:
         """Return the extractor of that SHA-256.
 
         Raises:
-            InputError: it isn't here, or it is damaged.
+            InputError: the extractor isn't here, or is damaged.
         """
         if not re.fullmatch("[0-9a-f]{64}", digest):
             raise InputError("the server names an extractor by what is no SHA-256")

@@ -1,4 +1,4 @@
-"""What the grids of our own share: nodes that are clients of this simulation, and messages without a network."""
+"""Base of the project's own grids: nodes that are clients of this simulation, and messages without a network."""
 
 import uuid
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ FIRST_NODE = 1000  # node ids are partition ids plus this, so that nobody mistak
 
 
 class PartitionOf(Mapping[int, int]):
-    """Node id -> partition id, computed: takes no memory for a client."""
+    """Maps node ids to partition ids by computing them, which takes no memory for a client."""
 
     def __init__(self, clients: int) -> None:
         self._clients = clients
@@ -36,37 +36,35 @@ class PartitionOf(Mapping[int, int]):
 
 
 def answer(app: ClientApp, message: Message, context: Context) -> Message:
-    """The ClientApp's reply, or an error reply when it raises."""
+    """Return the ClientApp's reply, or an error reply if it raises."""
     try:
         reply = app(message, context)
-    except Exception as error:  # whatever a client does wrong is its own failure, not the server's
+    except Exception as error:  # a client's failure must not be the server's
         reply = Message(Error(RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
     return stamp(reply)
 
 
 def stamp(message: Message) -> Message:
-    """Give a message the id that a network would have given it."""
+    """Give a message the id that a network would have given it, and return it."""
     message.metadata.__dict__["_message_id"] = str(uuid.uuid4())
     return message
 
 
 def node_context(node: int, clients: int) -> Context:
-    """The context of a node: which partition is its own. No state: clients keep theirs on disk."""
+    """Return the context of a node, with its partition id and without state: clients keep theirs on disk."""
     return Context(1, node, {"partition-id": node - FIRST_NODE, "num-partitions": clients}, RecordDict(), {})
 
 
 def identify() -> None:
-    """Tell Flower's message type who is speaking, in a process that no Flower engine has started."""
+    """Set the sender of Flower's messages in a process that no Flower engine has started."""
     TaskIdentity.run_id = TaskIdentity.task_id = TaskIdentity.node_id = 1
 
 
 class LocalGrid(Grid):  # type: ignore[misc]
-    """A grid whose nodes are the clients of one simulation, always there.
-
-    Subclasses say how messages are answered, in `_answer`.
+    """Reaches the clients of one simulation, which are always there; subclasses answer messages, in `_answer`.
 
     Args:
-        store: the clients' records.
+        store: store of the clients' records.
     """
 
     def __init__(self, store: ClientStore) -> None:
@@ -79,11 +77,11 @@ class LocalGrid(Grid):  # type: ignore[misc]
         raise NotImplementedError
 
     def partitions(self) -> Mapping[int, int]:
-        """Node id -> partition id."""
+        """Return node id -> partition id."""
         return PartitionOf(self.clients)
 
     def sizes(self) -> Ints:
-        """Number of records of each partition."""
+        """Return the number of records [partitions] of each partition."""
         return self.store.sizes
 
     def set_run(self, run: Run) -> None:
@@ -92,30 +90,30 @@ class LocalGrid(Grid):  # type: ignore[misc]
 
     @property
     def run(self) -> Run:
-        """The run that the grid belongs to."""
+        """Return the run that the grid belongs to."""
         return self._run
 
     def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
     ) -> Message:
-        """A message; Flower asks for this method and no longer uses it."""
+        """Return a message; Flower asks for this method and no longer uses it."""
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> Iterable[int]:
-        """All nodes."""
+        """Return the ids of all nodes."""
         return list(self.partitions())
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Answer messages now and keep the replies for `pull_messages`."""
+        """Answer messages now, keep the replies for `pull_messages` and return the messages' ids."""
         sent = list(messages)
         replies = self._answer(sent, None)
         self._done |= {reply.metadata.reply_to_message_id: reply for reply in replies}
         return [message.metadata.message_id for message in sent]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Replies to pushed messages."""
+        """Return the replies to pushed messages, once."""
         return [self._done.pop(key) for key in list(message_ids) if key in self._done]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Replies to all messages, or those that are there after `timeout` seconds."""
+        """Return the replies to all messages, or those that came within `timeout` seconds."""
         return self._answer([stamp(message) for message in messages], timeout)

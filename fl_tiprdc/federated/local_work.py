@@ -1,4 +1,4 @@
-"""What one or many clients of this process do with an instruction: the bridge from messages to training."""
+"""Local work of one or many clients of this process: the bridge from messages to training."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -35,7 +35,7 @@ def _step(description: Description, network: str, method: str) -> HybridStep:
 
 
 def to_tensors(groups: GroupArrays) -> Groups:
-    """Numpy arrays as tensors, copied: arrays from a message may be read-only."""
+    """Return numpy arrays as tensors, copied, as arrays from a message may be read-only."""
     return {name: {key: torch.tensor(value) for key, value in arrays.items()} for name, arrays in groups.items()}
 
 
@@ -49,14 +49,14 @@ def perform(
     """Carry out one instruction for clients that received the same message.
 
     Args:
-        store: the clients' records.
-        instruction: what to do.
-        groups: parameters, of all three groups or those that the work needs.
-        partitions: the clients.
-        device: where to compute.
+        store: store of the clients' records.
+        instruction: instruction in the message.
+        groups: parameters in the message, of all groups that the work needs.
+        partitions: partition ids of the clients.
+        device: device that computes.
 
     Returns:
-        The clients' updates in the order of `partitions`. A client without a record returns what it got, or a
+        The clients' updates in the order of `partitions`. A client without a record returns what it received, or a
         gradient of zero, with a weight of zero.
 
     Raises:
@@ -83,7 +83,7 @@ def perform(
     names = GRADIENTS[instruction.phase] if gradient else WEIGHTS[instruction.phase]
     names = step.method.groups if names == GROUPS else names
     idle = {name: _for_idle(groups[name], len(tables), gradient) for name in names} if len(busy) < len(tables) else {}
-    records = tuple(store.size(partition) for partition in partitions)  # whoever certifies, nobody else knows
+    records = tuple(store.size(partition) for partition in partitions)  # sizes without certifying ones would tell
     losses = np.zeros((len(tables), 3), dtype=np.float32)
     if not members:
         return CohortUpdate(idle, records, losses, instruction.exchange)
@@ -98,8 +98,8 @@ def perform(
             instruction.epochs,
         )
         result = train_cohort(step, start, members, training, device)
-        # Balanced over private values: what a client's adversary learnt counts by the balanced weight of its
-        # records. Applied to the update here, so that no weight has to tell which values a client holds.
+        # A client's adversary counts by the weight of its records, balanced over private values. The update is weighed
+        # here, so that no weight that is sent tells which values a client holds.
         weights = torch.tensor([balance(m.records.private, store.description) for m in members])
         for key, value in result.groups.get("adversary", {}).items():
             origin = start["adversary"][key].to(value.device)
@@ -114,14 +114,14 @@ def perform(
 
 
 def publication_of(store: Store, partition: int, instruction: Instruction, groups: GroupArrays) -> Released:
-    """Return what one client publishes of its records, made with the groups "extractor" and, of codes, "codes".
+    """Return what one client publishes of its records, made with the group "extractor" and, for codes, "codes".
 
-    Its draws derive from the client's secret and the release, not from the query: who asks twice for the same release
-    gets the same numbers and can't average the noise away.
+    Its draws derive from the client's secret and the release, not from the query: whoever asks twice for the same
+    release gets the same numbers, and can't average the noise away.
     """
     records, tensors = store.records(partition), to_tensors(groups)
     step = _step(store.description, instruction.network, instruction.method)
-    release = step.release(tensors, instruction.lam, instruction.sigma)  # the sigma that the client has checked
+    release = step.release(tensors, instruction.lam, instruction.sigma)  # the client has checked this sigma
     digest = digest_of(groups["extractor"]) + (release.codes.digest if isinstance(release, CodedRelease) else "")
     return release.apply(records.x, records.private, _draws(store, partition, digest, instruction.sigma))
 
@@ -134,14 +134,18 @@ def _draws(store: Store, partition: int, release: str, sigma: float) -> Draws:
 def count(
     store: Store, instruction: Instruction, groups: GroupArrays, partitions: Sequence[int], exchange: int
 ) -> CohortUpdate:
-    """Answer a question of a code fit for clients that received the same message: sums over each one's records."""
+    """Answer a question of a code fit for clients that received the same message.
+
+    Returns:
+        Sums over each client's records, as the group "sums", in the order of `partitions`.
+    """
     step = _step(store.description, instruction.network, instruction.method)
     question, tables = instruction.phase.removeprefix(QUESTION), [store.records(partition) for partition in partitions]
     losses = np.zeros((len(tables), 3), dtype=np.float32)
 
     def update(answers: Sequence[Sums]) -> CohortUpdate:
-        sums = {name: np.stack([each[name] for each in answers]).astype(np.float32) for name in answers[0]}
-        return CohortUpdate({"sums": sums}, tuple(map(len, tables)), losses, exchange)
+        stacked = {name: np.stack([sums[name] for sums in answers]).astype(np.float32) for name in answers[0]}
+        return CohortUpdate({"sums": stacked}, tuple(map(len, tables)), losses, exchange)
 
     if question in COMPONENT_STATISTICS:
         fitted = [fitting(table, _certifying(store, p, step)) for p, table in zip(partitions, tables, strict=True)]
@@ -157,9 +161,8 @@ def count(
         def draws(codes: Codes, partition: int = partition) -> Draws:
             return _draws(store, partition, digest + codes.digest, instruction.sigma)
 
-        aside = _certifying(store, partition, step)
-        mine = coded(step, tensors["extractor"], records, aside, draws)
-        answers.append(answer(question, mine, groups["question"]))
+        coded_records = coded(step, tensors["extractor"], records, _certifying(store, partition, step), draws)
+        answers.append(answer(question, coded_records, groups["question"]))
     return update(answers)
 
 
@@ -169,7 +172,7 @@ def _certifying(store: Store, partition: int, step: HybridStep) -> npt.NDArray[n
 
 
 def _for_idle(arrays: Arrays, clients: int, gradient: bool) -> Arrays:
-    """What clients without a record answer, stacked: what they got, or a gradient of zero."""
+    """Return the answers of clients without a record, stacked: what they received, or a gradient of zero."""
     return {
         key: np.zeros((clients, *value.shape), np.float32) if gradient else np.stack([value] * clients)
         for key, value in arrays.items()

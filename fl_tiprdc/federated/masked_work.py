@@ -1,4 +1,4 @@
-"""Local work whose results leave the clients masked: weighed, clipped, in fixed point."""
+"""Local work whose results leave the clients weighed, clipped, in fixed point and masked."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.fixed_point import encode
 from fl_tiprdc.secagg.ledger import FileLedger
 from fl_tiprdc.secagg.masks import MaskStream
-from fl_tiprdc.secagg.member import Ledger, Member
+from fl_tiprdc.secagg.member import Ledger, SumMember
 from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
 from fl_tiprdc.wire.messages import Instruction
 from fl_tiprdc.wire.phases import WEIGHTS
@@ -21,17 +21,17 @@ from fl_tiprdc.wire.update_rows import update_rows
 LEDGER = "opened"
 
 
-def member_of(store: Store, partition: int) -> Member:
-    """A client of a store as a member of sums."""
-    return Member(partition, store.secret(partition))
+def member_of(store: Store, partition: int) -> SumMember:
+    """Return a client of a store as a member of sums."""
+    return SumMember(partition, store.secret(partition))
 
 
 def ledger_of(store: Store, partition: int, context: Context) -> Ledger:
-    """Where a client keeps what it has opened: beside its records, or else in its node's state."""
+    """Return the ledger of what a client has opened: beside a simulation's records, or else in its node's state."""
     if isinstance(store, ClientStore):
         return FileLedger(store.root / "opened" / str(partition))
-    noted: Ledger = context.state.setdefault(LEDGER, ConfigRecord({}))
-    return noted
+    ledger: Ledger = context.state.setdefault(LEDGER, ConfigRecord({}))
+    return ledger
 
 
 def perform_masked(
@@ -45,16 +45,16 @@ def perform_masked(
     """Carry out one instruction as `local_work.perform` does, and mask what each client adds to the sum.
 
     Args:
-        store: the clients' records.
-        instruction: what to do.
-        groups: parameters.
-        partitions: the clients.
-        secure: the sum that they are members of.
-        device: where to compute.
+        store: store of the clients' records.
+        instruction: instruction in the message.
+        groups: parameters in the message.
+        partitions: partition ids of the clients.
+        secure: sum that they are members of.
+        device: device that computes.
 
     Raises:
         InputError: a client's data can't be read.
-        ValueError: a sum that a client takes no part in.
+        ValueError: a client takes no part in such a sum.
     """
     update, masks = perform(store, instruction, groups, partitions, device), secure.masks
     weights = [masks.weights[masks.present.index(partition)] for partition in partitions]

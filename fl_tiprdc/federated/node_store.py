@@ -1,4 +1,4 @@
-"""What one real client holds: its records on its own disk, and a secret that is nobody else's."""
+"""Store of one real client: its records on its own disk, and a secret that nobody else has."""
 
 import secrets
 from functools import lru_cache
@@ -14,8 +14,8 @@ from fl_tiprdc.federated.client_store import ClientStore, write_records
 def write_own_store(root: Path, records: Records, description: Description) -> None:
     """Write one client's records into a folder that only its owner may read.
 
-    The secret is drawn from the operating system, once: a folder that has one keeps it, so that a release that was
-    published before is answered with the same noise.
+    The operating system draws the secret. A folder that has one keeps it, so that asking again for a release that was
+    published gives the same noise.
 
     Raises:
         InputError: there are no records.
@@ -32,14 +32,14 @@ def write_own_store(root: Path, records: Records, description: Description) -> N
 
 
 class OwnStore(ClientStore):
-    """Read access to one client's folder.
+    """Reads one client's folder.
 
     Args:
-        root: as given to `write_own_store`.
-        partition: which client this is, as the server counts them.
+        root: folder that `write_own_store` wrote.
+        partition: partition id under which the server knows the client.
 
     Raises:
-        InputError: the folder isn't one of a client, or holds several clients.
+        InputError: the folder isn't a client's, or holds several clients.
     """
 
     def __init__(self, root: Path, partition: int) -> None:
@@ -53,15 +53,15 @@ class OwnStore(ClientStore):
         self.partition = partition
 
     def size(self, partition: int) -> int:
-        """Number of its records."""
+        """Return the number of the client's records."""
         return super().size(self._place(partition))
 
     def records(self, partition: int) -> Records:
-        """Its records."""
+        """Return the client's records."""
         return super().records(self._place(partition))
 
     def secret(self, partition: int) -> int:
-        """Its secret."""
+        """Return the client's secret."""
         self._place(partition)
         return int((self.root / "secret").read_text())
 
@@ -73,5 +73,5 @@ class OwnStore(ClientStore):
 
 @lru_cache(maxsize=8)
 def open_own_store(root: str, partition: int) -> OwnStore:
-    """A client's folder, opened once in a process."""
+    """Return the store in a client's folder, which a process opens once."""
     return OwnStore(Path(root), partition)

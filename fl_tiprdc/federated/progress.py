@@ -1,16 +1,16 @@
-"""How far trainings in several processes are. It imports nothing: its own process is a small one."""
+"""Progress of trainings in several processes; the module imports nothing, so that its process stays small."""
 
 
 class Progress:
-    """How many exchanges of each training are done; lives in a process of its own."""
+    """Counts the exchanges of each training that are done, in a process of its own."""
 
     def __init__(self) -> None:
         self._done: dict[int, int] = {}
 
     def note(self, training: int, done: int) -> None:
-        """That so many exchanges of this training are done."""
+        """Note how many exchanges of a training are done."""
         self._done[training] = done
 
     def all(self) -> int:
-        """Exchanges that are done, of all trainings together."""
+        """Return how many exchanges of all trainings are done."""
         return sum(self._done.values())

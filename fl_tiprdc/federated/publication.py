@@ -1,8 +1,8 @@
 """Publication: clients answer with representations, the server checks them and keeps them as Parquet.
 
-A part holds `client`, `record` (position within the client), of a release of codes `code`, and z000, z001, ...: no x,
+A part holds `client`, `record` (position within the client), for a release of codes `code`, and z000, z001, ...: no x,
 no private label, no task. The manifest, release.json, has the checksums: a store that isn't as it was published is not
-read. `publication_card` puts a card, and a codebook if there is one, beside it.
+read. `publication_card` puts a card beside it, and a codebook if there is one.
 """
 
 import json
@@ -36,13 +36,13 @@ def publish(
     """Ask every client for its representations, of `d` numbers each, and write those that pass the checks.
 
     The manifest, release.json, is written last: a folder without it holds no whole release. It names each part with
-    its rows and SHA-256, says why others are not there, and how many nodes answered that are no clients.
+    its rows and SHA-256, and says why others are not there and how many nodes answered that are no clients.
 
     Returns:
-        Bytes received.
+        The number of bytes received.
 
     Raises:
-        TooManyFailuresError: more clients failed, or sent what was refused, than allowed.
+        TooManyFailuresError: more clients than allowed failed, or sent a part that was refused.
     """
     clear(folder)
     packed = {name: pack_arrays(arrays) for name, arrays in groups.items()}
@@ -54,13 +54,13 @@ def publish(
     )
     channel = instruction.method_config().channel
     check = PartCheck(d, instruction.sigma, channel, codewords)
-    sorted_out = sort_replies(replies, roster.partitions, roster, check)
-    refused = {one.partition: one.reason for one in sorted_out.refused if one.partition is not None}
+    checked = sort_replies(replies, roster.partitions, roster, check)
+    refused = {refusal.partition: refusal.reason for refusal in checked.refused if refusal.partition is not None}
     copies = Copies(codewords is None and channel and instruction.sigma > 0)
     received = 0
     parts: dict[str, dict[str, int | str]] = {}
-    for partition, part in sorted_out.good.items():
-        if (first := copies.owner(part.z, partition)) is not None:  # whose it is, nobody can tell
+    for partition, part in checked.good.items():
+        if (first := copies.owner(part.z, partition)) is not None:  # nobody can tell whose it is
             refused[partition] = f"client {partition}'s part is client {first}'s"
             refused[first] = f"client {first}'s part is client {partition}'s"
             if parts.pop(part_name(first), None):
@@ -80,7 +80,7 @@ def publish(
     facts |= {
         "parts": parts,
         "refused": {str(partition): reason for partition, reason in sorted(refused.items())},
-        "strangers": sorted_out.strangers,
+        "strangers": checked.strangers,
     }
     write_whole(folder / MANIFEST, json.dumps(facts, indent=1).encode())
     return received

@@ -1,4 +1,4 @@
-"""A publication's card: README.md in the form of a dataset card of Hugging Face, with what people should know of it.
+"""Card of a publication: README.md in the form of a dataset card of Hugging Face, with what people should know of it.
 
 A release of codes gets codebook.parquet beside it: `code` and the numbers z000, z001, ... that it stands for.
 """
@@ -23,7 +23,7 @@ from fl_tiprdc.whole_file import write_whole
 MOST_CLASSES_NAMED = 8  # of an attribute
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 LARGER = "10M<n<100M"
-BATCH = 10_000  # rows that `datasets` reads at a time; it takes the first part's number otherwise, which may be 0
+BATCH = 10_000  # rows that `datasets` reads at a time; otherwise it takes the first part's number, which may be 0
 
 PANDAS = """from pathlib import Path
 
@@ -47,17 +47,17 @@ table = duckdb.sql(f\"\"\"
 
 @dataclass(frozen=True)
 class PublicationFacts:
-    """What a card says that the manifest doesn't.
+    """Holds what a card says and the manifest doesn't.
 
     Attributes:
         dataset: name of the data set.
         method: name of the method.
-        attributes: what it hides.
+        attributes: private attributes that the release hides.
         codes: codebook and coupling of a release of codes; None: it publishes numbers.
-        people: whose records they are; None: not known, as where clients don't tell.
+        people: number of people whose records they are; None: it isn't known, as clients of a deployment don't tell.
         certificate: sentences, one for each attribute; none: nothing is certified.
-        conditions: what the certificate covers and what not.
-        note: on private classes that are hidden only together with others.
+        conditions: text on what the certificate covers and what it doesn't.
+        note: text on private classes that are hidden only together with others.
     """
 
     dataset: str
@@ -74,8 +74,8 @@ def write_card(folder: Path, facts: PublicationFacts) -> None:
     """Write the card of a whole publication, and its codebook if it is one of codes.
 
     Args:
-        folder: of the publication, as `publish` wrote it.
-        facts: what the manifest doesn't say.
+        folder: folder of the publication, as `publish` wrote it.
+        facts: facts that the manifest doesn't have.
 
     Raises:
         InputError: the folder holds no whole release.
@@ -97,7 +97,7 @@ def write_card(folder: Path, facts: PublicationFacts) -> None:
 
 
 def _write_codebook(folder: Path, codes: Codes) -> str:
-    """Write codebook.parquet; its SHA-256."""
+    """Write codebook.parquet, and return its SHA-256."""
     columns: dict[str, object] = {"code": np.arange(len(codes), dtype=np.uint16)}
     columns |= {f"z{i:03d}": np.ascontiguousarray(numbers) for i, numbers in enumerate(codes.codewords.T)}
     buffer = pa.BufferOutputStream()
@@ -136,7 +136,8 @@ def _front_matter(facts: PublicationFacts, records: int) -> str:
 
 def _title(facts: PublicationFacts) -> str:
     what = "codes" if facts.codes is not None else "representations"
-    return f"{_line(facts.dataset)}: {what} that hide {_listed([_line(one.name) for one in facts.attributes])}"
+    names = [_line(attribute.name) for attribute in facts.attributes]
+    return f"{_line(facts.dataset)}: {what} that hide {_listed(names)}"
 
 
 def _what_it_is(facts: PublicationFacts, records: int, clients: int, refused: int) -> str:
@@ -178,7 +179,7 @@ def _columns(facts: PublicationFacts, d: int, checksum: str) -> str:
 
 
 def _hidden(facts: PublicationFacts, lam: float, sigma: float) -> str:
-    attributes = "\n".join(f"- {_span(one.name)}: {_classes(one)}" for one in facts.attributes)
+    attributes = "\n".join(f"- {_span(attribute.name)}: {_classes(attribute)}" for attribute in facts.attributes)
     how = f"Method {_span(facts.method)} at λ = {lam:g} (0: inform, 1: hide)"
     if facts.codes is not None:
         how += (
@@ -250,8 +251,8 @@ def _asking_twice(facts: PublicationFacts, sigma: float) -> str:
     )
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+def _count(number: int, singular: str, plural: str) -> str:
+    return f"{number:,} {singular if number == 1 else plural}"
 
 
 def _classes(attribute: Attribute) -> str:
@@ -265,15 +266,15 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _line(text: str) -> str:
-    """Text of others on one line."""
+    """Return the text of others on one line."""
     return " ".join(text.split())
 
 
 def _span(text: str) -> str:
-    """Text of others as code, in which no character is markup."""
+    """Return the text of others as code, in which no character is markup."""
     return f"`{_line(text).replace('`', chr(39))}`"
 
 
 def _plain(text: str) -> str:
-    """Text of others with the characters escaped that are markup."""
+    """Return the text of others with characters escaped that are markup."""
     return re.sub(r"([\\`*_<>\[\]#|])", r"\\\1", _line(text))

@@ -1,4 +1,4 @@
-"""What a published part must be: a release of the channel, of records that the client holds, and nobody else's."""
+"""Checks of a published part: it must be a release of the channel, of a client's own records and of no others."""
 
 import hashlib
 import math
@@ -15,20 +15,20 @@ from strategies.reply_check import BadReplyError
 
 Floats = npt.NDArray[np.float32]
 
-UNLIKELY = 1e-15  # probability of an honest record's norm below the least: nobody meets one
+UNLIKELY = 1e-15  # probability with which an honest record's norm is refused as too small
 CLEAN = 1e-5  # relative distance of a norm from √d that rounding alone explains
-FEW = 3  # records that may have such norms by chance
+FEW = 3  # fewest records whose norms are all so clean that chance doesn't explain it
 
 
 def read_part(content: RecordDict, records: int) -> Floats:
-    """What a client sent, [n, d], before `check_part`.
+    """Return the array [n, d] that a client sent, before `check_part`.
 
     Args:
-        content: of its reply.
-        records: how many records it said to hold: its quota.
+        content: content of its reply.
+        records: number of records that it said to hold: its quota.
 
     Raises:
-        InputError: something else than the one array asked for, or more records than that.
+        InputError: the reply isn't the one array asked for, or has more records than the quota.
     """
     array = _one_array(content, "z", records)
     try:
@@ -41,16 +41,16 @@ def read_codes(content: RecordDict, records: int, codes: int) -> npt.NDArray[np.
     """Return the codes [n] that a client sent.
 
     Args:
-        content: of its reply.
-        records: how many records it said to hold: its quota.
+        content: content of its reply.
+        records: number of records that it said to hold: its quota.
         codes: size of the codebook.
 
     Raises:
-        InputError: something else than the one array asked for, more records than that, or a code that isn't one.
+        InputError: the reply isn't the one array asked for, has more records than the quota, or a code that isn't one.
     """
-    found = _one_array(content, "code", records)
+    array = _one_array(content, "code", records)
     try:
-        sent: npt.NDArray[np.uint16] = unpack_strictly(found, "uint16")
+        sent: npt.NDArray[np.uint16] = unpack_strictly(array, "uint16")
     except ValueError as error:
         raise InputError(str(error)) from None
     if sent.ndim != 1 or (len(sent) and int(sent.max()) >= codes):
@@ -68,17 +68,17 @@ def _one_array(content: RecordDict, name: str, records: int) -> Array:
 
 
 def check_part(z: Floats, d: int, sigma: float, bounded: bool) -> None:
-    """Refuse what can't be a release of the channel.
+    """Check that a part can be a release of the channel.
 
     Args:
-        z: what a client sent.
-        d: numbers in a representation.
-        sigma: the channel's noise.
-        bounded: whether the method has a power-constrained channel.
+        z: array that a client sent.
+        d: number of numbers in a representation.
+        sigma: standard deviation of the channel's noise.
+        bounded: checks norms, and that no record is there twice: the method has a power-constrained channel.
 
     Raises:
-        InputError: wrong shape or type, not finite, a norm that the channel doesn't give, a record without noise, or
-            one that is there twice.
+        InputError: the shape or type is wrong, a number isn't finite, the channel doesn't give such a norm, records
+            come without noise, or one is there twice.
     """
     if z.ndim != 2 or z.shape[1] != d or z.dtype != np.float32:
         raise InputError(f"has shape {z.shape} and type {z.dtype}, expected (n, {d}) of float32")
@@ -86,15 +86,15 @@ def check_part(z: Floats, d: int, sigma: float, bounded: bool) -> None:
         raise InputError("has values that are not finite")
     if bounded and len(z):
         _check_norms(np.linalg.norm(z.astype(np.float64), axis=1), d, sigma)
-    if bounded and sigma and len(np.unique(z, axis=0)) < len(z):  # no noise is drawn twice
+    if bounded and sigma and len(np.unique(z, axis=0)) < len(z):  # no two records have the same noise
         raise InputError("has a record twice")
 
 
 def _check_norms(norms: npt.NDArray[np.float64], d: int, sigma: float) -> None:
-    """Each ‖√d e + σ ε‖ with ‖e‖ = 1 (or 0, where an extractor says nothing) and ε ~ N(0, I_d).
+    """Check that norms are like ‖√d e + σ ε‖ with ‖e‖ = 1 (or 0, where an extractor says nothing) and ε ~ N(0, I_d).
 
-    Above: ‖ε‖ < √d + t but for a probability of exp(-t²/2). Below: it is the least likely to be small for e = 0, where
-    ‖ε‖² is chi-squared.
+    Upper limit: ‖ε‖ < √d + t except with a probability of exp(-t²/2). Lower limit: a norm is most likely to be small
+    for e = 0, where ‖ε‖² is chi-squared.
     """
     most = 1.001 * math.sqrt(d) + sigma * (math.sqrt(d) + 6.5)
     if norms.max() > most:
@@ -108,12 +108,12 @@ def _check_norms(norms: npt.NDArray[np.float64], d: int, sigma: float) -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """What a client publishes.
+    """Holds what a client publishes.
 
     Attributes:
-        z: representations [n, d]; of codes their codewords.
-        codes: [n], of a finite release.
-        sent: bytes of the reply.
+        z: representations [n, d]; for codes, their codewords.
+        codes: codes [n] of a finite release; None: representations are published.
+        sent: number of bytes of the reply.
     """
 
     z: Floats
@@ -122,13 +122,13 @@ class Part:
 
 
 class PartCheck:
-    """What each client's reply to the question for its publication must be.
+    """Checks the clients' replies to the question for their publications.
 
     Args:
-        d: numbers in a representation.
-        sigma: the channel's noise.
-        bounded: whether the method has a power-constrained channel.
-        codewords: [K, d] of a finite release; None: representations are published.
+        d: number of numbers in a representation.
+        sigma: standard deviation of the channel's noise.
+        bounded: checks norms and copies: the method has a power-constrained channel.
+        codewords: codewords [K, d] of a finite release; None: representations are published.
     """
 
     def __init__(self, d: int, sigma: float, bounded: bool, codewords: Floats | None) -> None:
@@ -138,7 +138,7 @@ class PartCheck:
         """Return the part that a reply holds.
 
         Raises:
-            BadReplyError: it can't be a part of the release.
+            BadReplyError: the reply can't be a part of the release.
         """
         try:
             if self._codewords is None:
@@ -153,10 +153,10 @@ class PartCheck:
 
 
 class Copies:
-    """Finds parts that are the same as another client's: with noise of one's own, no two are.
+    """Finds parts that are the same as another client's: no two are if each client draws noise.
 
     Args:
-        noisy: whether the releases have noise; others may well be the same.
+        noisy: says that the releases have noise; others may well be the same, and none are found.
     """
 
     def __init__(self, noisy: bool) -> None:
@@ -164,7 +164,7 @@ class Copies:
         self._owner: dict[bytes, int] = {}
 
     def owner(self, z: Floats, partition: int) -> int | None:
-        """The client that sent the same part before; None: nobody did."""
+        """Return the client that sent the same part before; None: nobody did."""
         if not self._noisy or not len(z):
             return None
         first = self._owner.setdefault(hashlib.sha256(np.ascontiguousarray(z).data).digest(), partition)

@@ -1,4 +1,4 @@
-"""When an exchange closes: as soon as enough clients have replied, or at its deadline."""
+"""Quorum of an exchange, which closes as soon as enough clients have replied, or at its deadline."""
 
 import math
 import time
@@ -11,27 +11,27 @@ from flwr.serverapp import Grid
 from fl_tiprdc.federated.local_grid import LocalGrid
 from fl_tiprdc.wire.replies import answered, needed
 
-Enough = Callable[[Sequence[Message]], bool]  # whether these replies are enough
-PAUSE = 0.1  # seconds between looks for replies on a grid that doesn't tell
+Enough = Callable[[Sequence[Message]], bool]  # tells whether replies are enough
+PAUSE = 0.1  # seconds between two looks for replies
 
 
 @runtime_checkable
 class Closes(Protocol):
-    """A grid that can stop waiting: what was abandoned neither delays nor answers the next exchange."""
+    """Stops waiting, so that abandoned work neither delays nor answers the next exchange: a protocol of grids."""
 
     def answer_until(self, messages: Iterable[Message], timeout: float | None, enough: Enough) -> list[Message]:
-        """Replies to messages: all, or those that are there when they are `enough` or `timeout` is over."""
+        """Return the replies to messages: all, or those that came before they were `enough` or `timeout` was over."""
 
 
 class QuorumGrid(Grid):  # type: ignore[misc]
-    """A grid whose exchanges close at a quorum.
+    """Closes the exchanges of another grid at a quorum.
 
-    Flower's engines have no way to call work back: a client that is asked and left out works on, and keeps its
-    place busy. Messages that it hasn't begun with when the deadline is over are never begun.
+    Flower's engines can't call work back: a client that wasn't waited for works on, and keeps its place busy. It never
+    begins with messages whose deadline is over.
 
     Args:
-        grid: the clients.
-        quorum: share of those asked whose replies are enough.
+        grid: reaches the clients.
+        quorum: share of the clients asked whose replies are enough.
     """
 
     def __init__(self, grid: Grid, quorum: float) -> None:
@@ -46,30 +46,30 @@ class QuorumGrid(Grid):  # type: ignore[misc]
 
     @property
     def run(self) -> Any:
-        """The run that the grid belongs to."""
+        """Return the run that the grid belongs to."""
         return self.grid.run
 
     def create_message(self, *arguments: Any, **named: Any) -> Message:
-        """A message."""
+        """Return a message of the grid's."""
         return self.grid.create_message(*arguments, **named)
 
     def get_node_ids(self) -> Iterable[int]:
-        """All nodes."""
+        """Return the ids of all nodes."""
         nodes: Iterable[int] = self.grid.get_node_ids()
         return nodes
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Send messages."""
-        sent: Iterable[str] = self.grid.push_messages(messages)
-        return sent
+        """Send messages, and return their ids."""
+        message_ids: Iterable[str] = self.grid.push_messages(messages)
+        return message_ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Replies that are there."""
-        found: Iterable[Message] = self.grid.pull_messages(message_ids)
-        return found
+        """Return the replies that have come."""
+        replies: Iterable[Message] = self.grid.pull_messages(message_ids)
+        return replies
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Replies to messages, until there are enough of them or `timeout` is over."""
+        """Return the replies to messages that came before there were enough of them or `timeout` was over."""
         asked = list(messages)
         least = needed(len(asked), self.quorum)
 
@@ -88,18 +88,18 @@ class QuorumGrid(Grid):  # type: ignore[misc]
         left = set(self.push_messages(asked))
         replies: list[Message] = []
         while left and not enough(replies) and time.monotonic() < deadline:
-            found = list(self.pull_messages(left))
-            left -= {reply.metadata.reply_to_message_id for reply in found}
-            replies += found
-            if not found:
+            new_replies = list(self.pull_messages(left))
+            left -= {reply.metadata.reply_to_message_id for reply in new_replies}
+            replies += new_replies
+            if not new_replies:
                 time.sleep(PAUSE)
         return replies
 
 
-def closing(grid: Grid, quorum: float) -> Grid:
-    """`grid`, its exchanges closing at a quorum.
+def at_quorum(grid: Grid, quorum: float) -> Grid:
+    """Return `grid` with exchanges that close at a quorum.
 
-    Where all clients work in this process, one after the other, nobody is left behind: there it has no effect.
+    Where all clients work in this process, one after the other, nobody is left behind: `grid` is returned as it is.
     """
     in_turn = isinstance(grid, LocalGrid) and not isinstance(grid, Closes)
     return grid if quorum >= 1 or in_turn else QuorumGrid(grid, quorum)

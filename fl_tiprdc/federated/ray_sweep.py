@@ -1,7 +1,7 @@
-"""Several trainings over the same clients at a time, each in a process of its own on Ray.
+"""Trainings over the same clients at the same time, each in a process of its own on Ray.
 
-A training's exchanges follow one another, and each is too small to keep several cores busy; trainings of a sweep have
-nothing to do with each other. So they, and not the clients of one exchange, are dealt to the processes.
+A training's exchanges follow one another, and each is too small to keep several cores busy. The trainings of a sweep
+don't depend on each other, so they are dealt to the processes, and not the clients of one exchange.
 """
 
 import os
@@ -21,27 +21,27 @@ from fl_tiprdc.federated.serving import Tell, serve_on, share_of
 from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 
 T = TypeVar("T")
-EVERY = 0.5  # seconds between a training's words on how far it is
+PROGRESS_SECONDS = 0.5  # between two reports on how far a training is
 RETRIES = 3  # of a training whose process died; it goes on from its checkpoint
 
 
 def _train(
     number: int, server: Callable[[Grid, Tell], Any], store: Path, actors: int, threads: int, gpus: float, progress: Any
 ) -> Any:
-    """One training, with its clients in this process, or with actors of its own where there are enough cores."""
-    said = 0.0
+    """Run one training, with its clients in this process, or with actors of its own if there are enough cores."""
+    last_report = 0.0
 
     def tell(done: int) -> None:
-        nonlocal said
-        if time.monotonic() > said + EVERY:
-            said = time.monotonic()
+        nonlocal last_report
+        if time.monotonic() > last_report + PROGRESS_SECONDS:
+            last_report = time.monotonic()
             progress.note.remote(number, done)
 
-    own = ClientStore(store)
+    client_store = ClientStore(store)
     with threadpool_limits(1, "blas"):
         if actors == 1:
-            return serve_on(SingleProcessGrid(own, threads), lambda grid: server(grid, tell))
-        grid = RayCohortGrid(own, actors, threads, gpus)
+            return serve_on(SingleProcessGrid(client_store, threads), lambda grid: server(grid, tell))
+        grid = RayCohortGrid(client_store, actors, threads, gpus)
         try:
             return serve_on(grid, lambda grid: server(grid, tell))
         finally:
@@ -54,14 +54,14 @@ def ray_sweep(
     """Run trainings on a Ray that has been started; see `launch.launch_all`.
 
     Args:
-        servers: what each does with its grid.
+        servers: run one training each, on the grid that they are given.
         store: folder of the client store; processes on other machines must see the same.
-        processes: to share among them.
-        gpus: all that there are.
-        tell: told how many exchanges are done.
+        processes: number of processes that the trainings share.
+        gpus: number of GPUs that they share.
+        tell: called with the number of exchanges that are done.
 
     Returns:
-        Their results, in order.
+        The trainings' results, in order.
     """
     at_a_time = min(len(servers), processes)
     actors = processes // at_a_time
@@ -79,7 +79,7 @@ def ray_sweep(
             while waiting and len(running) < at_a_time:
                 i = waiting.pop()
                 running[train.remote(i, servers[i], store, actors, threads, share, progress)] = i
-            ready, _ = ray.wait(list(running), timeout=EVERY)
+            ready, _ = ray.wait(list(running), timeout=PROGRESS_SECONDS)
             for done in ready:
                 results[running.pop(done)] = ray.get(done)
             tell(ray.get(progress.all.remote()))

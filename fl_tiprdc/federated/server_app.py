@@ -1,4 +1,4 @@
-"""The server's part of a run: train every point of a sweep over the crowd, then collect its publication."""
+"""Server's part of a run: it trains every point of a sweep over the crowd, then collects its publication."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from fl_tiprdc.config import Experiment, Point
 from fl_tiprdc.data.crowd import Description, Ints
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
 from fl_tiprdc.federated.publication import publish
-from fl_tiprdc.federated.quorum import closing
+from fl_tiprdc.federated.quorum import at_quorum
 from fl_tiprdc.hybrid.components import component_questions
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
@@ -33,18 +33,18 @@ from strategies.update_protection import update_protection
 
 @dataclass
 class Trained:
-    """What a federated training ends with.
+    """Holds the outcome of a federated training.
 
     Attributes:
-        point: which.
-        groups: the final arrays.
-        exchanges: what happened.
-        seconds: training, publication.
-        published_bytes: representations received.
-        release_bytes: sent to clients so that they publish: what the release is made with.
-        passed: number of exchanges done -> the arrays then, where they were to be kept.
-        counts: of a release of codes: certifying people by joint class and code, [joint classes, K].
-        note: on classes that are hidden together, empty if all are hidden one by one.
+        point: point of the sweep that was trained.
+        groups: final arrays of each group.
+        exchanges: exchanges that took place.
+        seconds: time of the training, and of the publication.
+        published_bytes: size of the representations received.
+        release_bytes: size of the arrays sent to clients, with which they make the release.
+        passed: number of exchanges done -> arrays at that time, where they were to be kept.
+        counts: for a release of codes, the number of certifying people [joint classes, K] by joint class and code.
+        note: text on classes that are hidden only together; empty: all are hidden one by one.
     """
 
     point: Point
@@ -59,7 +59,7 @@ class Trained:
 
 
 def instruction_for(experiment: Experiment, point: Point) -> Instruction:
-    """The settings that every exchange of a point shares."""
+    """Return the instruction whose settings all exchanges of a point share."""
     method, federation = experiment.method_config(point.method), experiment.federation
     return Instruction(
         phase="local-training",
@@ -83,13 +83,13 @@ def exchanges_for(experiment: Experiment, method: str) -> Exchanges:
 
 
 def exchanges_in(experiment: Experiment, method: str) -> int:
-    """Number of exchanges of one training by a method; of one with codes about as many."""
+    """Return the number of exchanges of one training by a method; with codes, the number is approximate."""
     coding = experiment.method_config(method).coding
     return len(exchanges_for(experiment, method)) + (questions_in(coding) if coding else 0)
 
 
 def settings_of(experiment: Experiment, point: Point) -> str:
-    """Everything that decides what training a point gives, as text: what a checkpoint must agree with."""
+    """Return everything that decides the outcome of training a point, as text; a checkpoint must agree with it."""
     shared = ("dataset", "data", "private", "held_out", "clients", "partition", "network", "federation", "protection")
     values = experiment.model_dump(mode="json", include=set(shared))
     method = experiment.method_config(point.method).model_dump(mode="json")
@@ -97,7 +97,10 @@ def settings_of(experiment: Experiment, point: Point) -> str:
 
 
 def training_name(experiment: Experiment, point: Point) -> str:
-    """A name that no other training has: of another point, or with other settings than how its sums are opened."""
+    """Return a name that no training of another point, or with other settings, has.
+
+    Secure aggregation alone changes no name, so that trainings with and without it draw the same clients.
+    """
     openly = experiment.protection.model_copy(update={"secagg": False})
     settings = settings_of(experiment.model_copy(update={"protection": openly}), point)
     return f"{point.method} {point.lam:g} {hashlib.sha256(settings.encode()).hexdigest()}"
@@ -116,15 +119,15 @@ def train_point(
     """Train one point over the clients of `grid`.
 
     Args:
-        grid: the clients.
-        roster: who they are.
+        grid: reaches the clients.
+        roster: tells which node is which client.
         experiment: settings.
         description: meaning of x and of the private labels.
-        point: what to train.
-        on_exchange: told about each exchange when it is done; with a checkpoint, about those before it first.
+        point: point of the sweep to train.
+        on_exchange: called with each exchange when it is done, and first with those before a checkpoint.
         keep: numbers of exchanges after which to keep the arrays; 0: the initial ones.
-        checkpoint: file that is written after every round, or every exchange where its noise can't be drawn again;
-            where it is there, training goes on from it.
+        checkpoint: file that is written after every round, or after every exchange if noise can't be drawn again; if
+            it is there, training goes on from it.
 
     Raises:
         TooManyFailuresError: more clients failed than the experiment allows.
@@ -177,7 +180,7 @@ def train_point(
             for exchange in before[1]:
                 on_exchange(point, exchange)
     strategy.start(
-        closing(grid, federation.quorum),
+        at_quorum(grid, federation.quorum),
         pack_arrays(strategy.groups["extractor"]),
         num_rounds=len(exchanges) - len(trained.exchanges),
         timeout=federation.timeout,
@@ -196,7 +199,7 @@ def _sum_up_components(
     point: Point,
     on_exchange: Callable[[Point, Exchange], None] | None,
 ) -> Trained:
-    """Find the extractor that is principal components; an interrupted fit begins anew."""
+    """Sum up the crowd's principal components, which are the extractor; an interrupted fit begins anew."""
     began, trained = time.perf_counter(), Trained(point, {})
 
     def note(exchange: Exchange) -> None:
@@ -226,11 +229,11 @@ def serve_point(
     """Train a point over the clients of `grid`, then collect its publication.
 
     Args:
-        grid: the clients.
-        tell: told how many exchanges are done.
+        grid: reaches the clients.
+        tell: called with the number of exchanges that are done.
         experiment: settings.
         description: meaning of x and of the private labels.
-        point: what to train.
+        point: point of the sweep to train.
         publication: folder of its publication; what an interrupted run left there is collected anew.
         checkpoint: as in `train_point`.
 
@@ -278,25 +281,25 @@ def serve_coded(
     bears: Bears,
     checkpoint: Path | None = None,
 ) -> list[Trained]:
-    """Train one extractor over the clients of `grid`, fit a code for each point, collect their publications.
+    """Train one extractor over the clients of `grid`, fit a code for each point and collect their publications.
 
     Args:
-        grid: the clients.
-        tell: told how many exchanges are done.
+        grid: reaches the clients.
+        tell: called with the number of exchanges that are done.
         experiment: settings.
         description: meaning of x and of the private labels.
-        points: of one method and seed, which differ in λ alone.
+        points: points of one method and seed, which differ in λ alone.
         publications: folder of each point's publication.
-        bears: says how many codes so many people can certify.
+        bears: returns how many codes a number of people can certify.
         checkpoint: as in `train_point`; questions are asked anew.
 
     Returns:
-        What each point ended with; exchanges that serve all of them are the first one's.
+        The outcome of each point; exchanges that serve all of them are the first one's.
 
     Raises:
         TooManyFailuresError: more clients failed than the experiment allows.
         TimeoutError: clients are missing.
-        InputError: too few people to fit codes on.
+        InputError: there are too few people to fit codes on.
     """
     experiment.require_no_noise_on_counts()
     first, federation = points[0], experiment.federation
@@ -305,13 +308,13 @@ def serve_coded(
     roster = take_roster(grid, experiment.clients, seed=first.seed)
     shared = Point(first.method, method.coding.adversarial, first.seed)
 
-    def told(point: Point, exchange: Exchange) -> None:
+    def tell_of(point: Point, exchange: Exchange) -> None:
         tell(exchange.exchange)
 
-    trained = train_point(grid, roster, experiment, description, shared, told, (), checkpoint)
+    trained = train_point(grid, roster, experiment, description, shared, tell_of, (), checkpoint)
     began, extractor = time.perf_counter(), trained.groups["extractor"]
     name = training_name(experiment, shared)
-    protected = update_protection(experiment.protection, roster, name, shared.seed, federation)
+    protection = update_protection(experiment.protection, roster, name, shared.seed, federation)
     config = dict(instruction_for(experiment, shared).pack())
 
     def note(exchange: Exchange) -> None:
@@ -319,7 +322,7 @@ def serve_coded(
         tell(exchange.exchange)
 
     done = len(trained.exchanges)
-    crowd = CodeQuestions(grid, roster, extractor, config, shared.seed, federation, done, note, protected)
+    crowd = CodeQuestions(grid, roster, extractor, config, shared.seed, federation, done, note, protection)
     width = representation_width(description, experiment.network)
     lambdas = [point.lam for point in points]
     fit = ask_all(fit_codes(method.coding, description.attributes, width, lambdas, shared.seed, bears), crowd.answer)
@@ -327,8 +330,8 @@ def serve_coded(
     results: list[Trained] = []
     for i, (point, publication) in enumerate(zip(points, publications, strict=True)):
         groups = {**trained.groups, "codes": fit.couplings[i].arrays()}
-        one = Trained(point, groups, trained.exchanges if i == 0 else [], (spent if i == 0 else 0.0, 0.0))
-        one.counts, one.note = fit.counts[i], fit.note
-        _collect(grid, roster, experiment, description, one, publication)
-        results.append(one)
+        released = Trained(point, groups, trained.exchanges if i == 0 else [], (spent if i == 0 else 0.0, 0.0))
+        released.counts, released.note = fit.counts[i], fit.note
+        _collect(grid, roster, experiment, description, released, publication)
+        results.append(released)
     return results

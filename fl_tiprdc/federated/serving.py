@@ -1,4 +1,4 @@
-"""Running the server's code on a grid, and several trainings in turn."""
+"""Runs of the server's code on a grid, and of several trainings in turn."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -8,11 +8,11 @@ from flwr.serverapp import Grid, ServerApp
 
 T = TypeVar("T")
 Server = Callable[[Grid], Any]
-Tell = Callable[[int], None]  # told how many exchanges of a training are done
+Tell = Callable[[int], None]  # called with the number of a training's exchanges that are done
 
 
 def serve_on(grid: Grid, server: Server) -> Any:
-    """Run `server` as a Flower ServerApp on a grid of our own."""
+    """Run `server` as a Flower ServerApp on one of the project's grids, and return its result."""
     results: list[Any] = []
     app = ServerApp()
 
@@ -25,7 +25,7 @@ def serve_on(grid: Grid, server: Server) -> Any:
 
 
 def one_after_the_other(grid: Grid, servers: Sequence[Callable[[Grid, Tell], T]], tell: Tell) -> list[T]:
-    """Run trainings over the same clients; `tell` is told how many exchanges of all of them are done."""
+    """Run trainings over the same clients, and return their results; `tell` is called with their exchanges' number."""
     counts = [0] * len(servers)
 
     def teller(i: int) -> Tell:
@@ -39,5 +39,5 @@ def one_after_the_other(grid: Grid, servers: Sequence[Callable[[Grid, Tell], T]]
 
 
 def share_of(gpus: float, processes: int) -> float:
-    """What each of so many processes asks for of all GPUs."""
+    """Return the share of all GPUs that each of the processes asks for."""
     return round(gpus / processes - 5e-4, 3) if gpus else 0.0

@@ -1,4 +1,4 @@
-"""A training in one process: cohorts of clients beside the server, so that no exchange waits for another process."""
+"""Grid of a training in one process: clients work in cohorts beside the server, and no exchange waits for a process."""
 
 import time
 from typing import Any
@@ -7,16 +7,16 @@ from flwr.app import Message
 
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
-from fl_tiprdc.federated.cohorts import as_it_is, deal, replies_to
+from fl_tiprdc.federated.cohorts import as_it_is, deal_messages, replies_to
 from fl_tiprdc.federated.local_grid import LocalGrid
 
 
 class SingleProcessGrid(LocalGrid):
-    """Flower's Grid whose clients are trained here, in cohorts.
+    """Trains clients in this process, in cohorts.
 
     Args:
-        store: the clients' records.
-        threads: of torch.
+        store: store of the clients' records.
+        threads: number of torch's threads.
     """
 
     def __init__(self, store: ClientStore, threads: int = 1) -> None:
@@ -27,7 +27,7 @@ class SingleProcessGrid(LocalGrid):
         deadline = time.monotonic() + timeout if timeout else None
         nodes = self.partitions()
         replies: list[Message] = []
-        for job in deal(messages, self, 1, as_it_is):
+        for job in deal_messages(messages, self, 1, as_it_is):
             if deadline is not None and time.monotonic() > deadline:
                 break
             if job.work is None:

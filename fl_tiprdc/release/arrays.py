@@ -10,5 +10,5 @@ GroupArrays = dict[str, Arrays]
 
 
 def released_groups(groups: Mapping[str, Arrays]) -> GroupArrays:
-    """Return of a training's arrays those that make releases: the extractor's, and codes where there are any."""
+    """Return those of a training's arrays that make releases: the extractor's, and the codes' where there are any."""
     return {name: arrays for name, arrays in groups.items() if name in ("extractor", "codes")}

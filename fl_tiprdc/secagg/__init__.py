@@ -1,1 +1,1 @@
-"""Secure aggregation: the server can open the sum of an exchange's updates, and no single one."""
+"""Secure aggregation: the server can open the sum of an exchange's updates, but no single one."""

@@ -8,15 +8,15 @@ from fl_tiprdc.wire.update_rows import Rows
 Words = npt.NDArray[np.uint64]
 
 FRACTION_BITS = 32
-LARGEST = 2.0**20  # of a client's number, with its weight; 2^63 holds the sum of so many as below
+LARGEST = 2.0**20  # of a client's number, with its weight: 2^63 holds the sum of MOST_CLIENTS of these
 MOST_CLIENTS = 2 ** (63 - 20 - FRACTION_BITS) - 1
 
 
 def encode(values: Rows) -> Words:
-    """Numbers as words, rounded towards zero: no norm grows.
+    """Return numbers as words of the same shape, rounded towards zero so that no norm grows.
 
     Raises:
-        ValueError: one isn't finite, or too large for a sum.
+        ValueError: a number isn't finite, or is too large for a sum.
     """
     if not np.isfinite(values).all():
         raise ValueError("an update has numbers that are not finite")
@@ -26,12 +26,12 @@ def encode(values: Rows) -> Words:
 
 
 def decode(words: Words, clients: int) -> Rows:
-    """The sum of `clients` clients' numbers.
+    """Return the sum of `clients` clients' numbers from the sum of their words.
 
     Raises:
-        ValueError: it is larger than they can have made it, as it is when masks are left in it.
+        ValueError: the sum is larger than the clients can have made it, as it is when masks are left in it.
     """
-    found = words.view(np.int64) / 2.0**FRACTION_BITS
-    if found.size and np.abs(found).max() > clients * LARGEST:
+    total = words.view(np.int64) / 2.0**FRACTION_BITS
+    if total.size and np.abs(total).max() > clients * LARGEST:
         raise ValueError("the sum is out of range: a client masked something else than it was asked for")
-    return np.asarray(found, dtype=np.float64)
+    return np.asarray(total, dtype=np.float64)

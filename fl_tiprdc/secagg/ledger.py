@@ -1,20 +1,20 @@
-"""Where a simulation's client notes what it has opened, to be found again whichever process speaks for it next."""
+"""Notes of what a simulation's client has opened, which every process that works for this client finds."""
 
 from pathlib import Path
 
 
 class FileLedger:
-    """Notes in a file, one a line.
+    """Keeps notes in a file, one a line.
 
     Args:
-        path: of the file, made with the first note.
+        path: path of the file, which is made with the first note.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def get(self, name: str) -> str | None:
-        """What is noted; None: nothing."""
+        """Return the text noted under a name; None: there is none."""
         for line in self._path.read_text().splitlines() if self._path.exists() else []:
             if line.startswith(f"{name} "):
                 return line.partition(" ")[2]

@@ -11,61 +11,61 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fl_tiprdc.secagg.fixed_point import Words
 
-KEY, SEED = 32, 16  # bytes
-_ZERO_NONCE = bytes(12)  # each key encrypts one text
+KEY_BYTES, SEED_BYTES = 32, 16
+_ZERO_NONCE = bytes(12)  # safe, as each key encrypts one text only
 
 
-def derive_bytes(secret: bytes, purpose: str, context: bytes = b"", length: int = SEED) -> bytes:
-    """HKDF: bytes for one purpose and context."""
+def derive_bytes(secret: bytes, purpose: str, context: bytes = b"", length: int = SEED_BYTES) -> bytes:
+    """Return `length` bytes that HKDF derives from a secret for one purpose and context."""
     return HKDF(hashes.SHA256(), length, None, purpose.encode() + b"\x1f" + context).derive(secret)
 
 
 @lru_cache(maxsize=4096)
 def private_key(seed: bytes) -> X25519PrivateKey:
-    """The X25519 key that a seed gives."""
-    return X25519PrivateKey.from_private_bytes(derive_bytes(seed, "x25519", length=KEY))
+    """Return the X25519 key that derives from a seed."""
+    return X25519PrivateKey.from_private_bytes(derive_bytes(seed, "x25519", length=KEY_BYTES))
 
 
 @lru_cache(maxsize=4096)
 def public_key(seed: bytes) -> bytes:
-    """Its public part."""
+    """Return the public part of the key that derives from a seed."""
     return private_key(seed).public_key().public_bytes_raw()
 
 
 def agree(seed: bytes, other: bytes) -> bytes:
-    """What the owner of a seed and that of another public key both know, and nobody else.
+    """Return the secret that only the owner of a seed and the owner of another public key can compute.
 
     Raises:
-        ValueError: no public key.
+        ValueError: `other` is no public key.
     """
     return private_key(seed).exchange(X25519PublicKey.from_public_bytes(other))
 
 
 @lru_cache(maxsize=32768)
 def agree_for_long(seed: bytes, other: bytes) -> bytes:
-    """As `agree`, for keys that last: a pair meets in many exchanges."""
+    """Return `agree`'s secret from a cache, for keys that last: a pair meets in many exchanges."""
     return agree(seed, other)
 
 
 def seal(key: bytes, text: bytes) -> bytes:
-    """Encrypt and authenticate the one text that a key is for."""
+    """Return a text encrypted and authenticated by a key that is used for no other text."""
     return AESGCM(key).encrypt(_ZERO_NONCE, text, None)
 
 
 def unseal(key: bytes, sealed: bytes) -> bytes:
-    """Undo `seal`.
+    """Return the text that `seal` encrypted with this key.
 
     Raises:
-        cryptography.exceptions.InvalidTag: it was changed, or is another's.
+        cryptography.exceptions.InvalidTag: the text was changed, or sealed with another key.
     """
     return AESGCM(key).decrypt(_ZERO_NONCE, sealed, None)
 
 
 class MaskStream:
-    """Expands seeds to masks of one length, by AES in counter mode, in memory that is reserved once.
+    """Expands seeds to masks of one length by AES in counter mode, in memory that is reserved once.
 
     Args:
-        numbers: words in a mask.
+        numbers: number of words in a mask.
     """
 
     def __init__(self, numbers: int) -> None:
@@ -74,7 +74,7 @@ class MaskStream:
         self._words = np.frombuffer(self._buffer, "<u8", count=numbers)
 
     def expand(self, seed: bytes) -> Words:
-        """The mask of a seed that is used for it alone; valid until the next call."""
+        """Return the mask [numbers] of a seed, which must be used for nothing else; it is valid until the next call."""
         encryptor = Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor()
         encryptor.update_into(self._zeros, self._buffer)
         return self._words

@@ -1,8 +1,8 @@
-"""What crosses the wire for secure aggregation: typed records, packed and unpacked in this one place.
+"""Typed messages of secure aggregation, packed and unpacked in this one place.
 
-An exchange has three steps: members share out what would open their masks (`Session`, `Shares`), they send masked
-updates (`MaskRequest`, `MaskedUpdate`), and those who are left say what opens the sum (`OpenRequest`, `Opened`).
-Before their first exchange clients tell their keys.
+An exchange has three steps: members give each other shares of what would open their masks (`Session`, `Shares`), they
+send masked updates (`MaskRequest`, `MaskedUpdate`), and those who are left reveal what opens the sum (`OpenRequest`,
+`Opened`). Clients tell their public keys before their first exchange.
 """
 
 import hashlib
@@ -20,45 +20,45 @@ from fl_tiprdc.secagg.fixed_point import Words
 from fl_tiprdc.wire.messages import EXCHANGE, METRICS, Instruction, pack_arrays
 
 KEYS, SHARES, OPEN = "query.keys", "query.shares", "query.open"
-SESSION, MASKS, MASKED, OPENING, WORDS, KEY = "session", "masks", "masked", "opening", "words", "key"
+SESSION, MASKS, MASKED, OPENING, WORDS, PUBLIC_KEY_FIELD = "session", "masks", "masked", "opening", "words", "key"
 
 T = TypeVar("T", bound="_Record")
 
 
 @dataclass(frozen=True)
 class _Record:
-    """Fields of numbers, texts, bytes and lists of these, which are Flower's values too."""
+    """Packs fields of numbers, texts, bytes and lists of these, which are Flower's values too."""
 
     def pack(self) -> ConfigRecord:
-        """As Flower's record."""
+        """Return the fields as Flower's record."""
         return ConfigRecord(self._values())
 
     def _values(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # asdict copies all that is inside
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # asdict would copy the lists
 
     @classmethod
     def unpack(cls: type[T], record: ConfigRecord) -> T:
-        """From Flower's record."""
+        """Return the message in Flower's record."""
         return cls(**{field.name: record[field.name] for field in fields(cls)})
 
     @cached_property
     def digest(self) -> bytes:
-        """SHA-256 of everything in it."""
+        """Return the SHA-256 of all fields."""
         text = json.dumps(self._values(), sort_keys=True, default=bytes.hex)
         return hashlib.sha256(type(self).__name__.encode() + b"\x1f" + text.encode()).digest()
 
 
 @dataclass(frozen=True)
 class Session(_Record):
-    """Who sums in an exchange.
+    """Names the members of an exchange's sum.
 
     Attributes:
-        training: which one; no two have the same name.
-        seed: of the experiment.
+        training: name of the training, which no other has.
+        seed: seed of the experiment.
         exchange: number of the exchange.
-        members: clients, by partition id.
-        keys: their public keys.
-        threshold: how many must stay to the end.
+        members: partition ids of the clients.
+        keys: public keys of the members, in their order.
+        threshold: number of members that must stay to the end.
     """
 
     training: str
@@ -71,12 +71,12 @@ class Session(_Record):
 
 @dataclass(frozen=True)
 class Shares(_Record):
-    """A member's key for one exchange, and shares of its secrets for each other member.
+    """Brings a member's key for one exchange, and shares of its secrets for each other member.
 
     Attributes:
         exchange: number of the exchange.
-        key: public, for this exchange alone.
-        check: hash of the seed of its self-mask.
+        key: public key for this exchange alone.
+        check: hash of the self-mask's seed.
         proofs: for each member, a proof that the key is the sender's.
         sealed: for each member, its shares of the seeds of this key and of the self-mask, which it alone can read.
     """
@@ -90,15 +90,15 @@ class Shares(_Record):
 
 @dataclass(frozen=True)
 class MaskRequest(_Record):
-    """What members who have shared are told with an instruction.
+    """Tells members how to mask; it comes with an instruction, to those who have sent shares.
 
     Attributes:
-        present: those members.
-        keys: theirs for this exchange.
-        proofs: all of theirs, for each of them one for each member of the session.
-        weights: of their updates.
-        clip: the largest norm of what one adds; 0: any.
-        losses: whether the sum of losses is opened too.
+        present: members who have sent shares.
+        keys: their keys for this exchange.
+        proofs: their proofs, one after the other: each of them has one for each member of the session.
+        weights: weights of their updates.
+        clip: largest norm that a member's weighed update may have; 0: any.
+        losses: adds the losses to the update, so that their sum is opened too.
     """
 
     present: list[int]
@@ -111,12 +111,12 @@ class MaskRequest(_Record):
 
 @dataclass(frozen=True)
 class OpenRequest(_Record):
-    """What a member who is left is told to open the sum.
+    """Asks a member who is left to open the sum.
 
     Attributes:
-        members: who was asked for a masked update.
-        stayed: for each, whether it came: then its self-mask is opened, else its key of this exchange.
-        sealed: what each has sealed for the receiver.
+        members: members who were asked for a masked update.
+        stayed: for each of them, whether its update came: then its self-mask is opened, else its key of this exchange.
+        sealed: for each of them, the shares that it has sealed for the receiver.
     """
 
     members: list[int]
@@ -126,11 +126,11 @@ class OpenRequest(_Record):
 
 @dataclass(frozen=True)
 class Opened(_Record):
-    """Its shares, in the order of the request.
+    """Reveals a member's shares, in the order of the request.
 
     Attributes:
         exchange: number of the exchange.
-        shares: of the self-mask of those who stayed, of the key of those who dropped.
+        shares: shares of the self-masks of those who stayed, and of the keys of those who dropped.
     """
 
     exchange: int
@@ -139,19 +139,24 @@ class Opened(_Record):
 
 @dataclass(frozen=True)
 class MaskedUpdate:
-    """A client's answer: one row of words that are random to whoever lacks the masks; and which exchange it answers."""
+    """Answers an instruction with a masked row.
+
+    Attributes:
+        words: [numbers], random to whoever lacks the masks.
+        exchange: number of the exchange that is answered.
+    """
 
     words: Words
     exchange: int
 
     def pack(self, record: Callable[[Any], ArrayRecord] = pack_arrays) -> RecordDict:
-        """As Flower's records; `record` makes that of arrays."""
+        """Return the update as Flower's records; `record` makes the one of the words."""
         return RecordDict({MASKED: record({WORDS: self.words}), METRICS: MetricRecord({EXCHANGE: self.exchange})})
 
 
 @dataclass(frozen=True)
 class MaskedCohort:
-    """Answers of several clients, stacked: words [clients, numbers]."""
+    """Stacks the masked updates of several clients: words [clients, numbers]."""
 
     words: Words
     exchange: int
@@ -160,7 +165,7 @@ class MaskedCohort:
         return len(self.words)
 
     def __getitem__(self, i: int) -> MaskedUpdate:
-        """One client's answer, a view."""
+        """Return one client's masked update, a view."""
         if not 0 <= i < len(self):
             raise IndexError(i)
         return MaskedUpdate(self.words[i], self.exchange)
@@ -168,18 +173,18 @@ class MaskedCohort:
 
 @dataclass(frozen=True)
 class SecureWork:
-    """What makes an instruction one of secure aggregation: who sums, and how they mask."""
+    """Makes an instruction one of secure aggregation: it names the members of the sum, and tells how they mask."""
 
     session: Session
     masks: MaskRequest
 
     def records(self) -> dict[str, ConfigRecord]:
-        """As Flower's records of a message."""
+        """Return both parts as Flower's records, by their names in a message."""
         return {SESSION: self.session.pack(), MASKS: self.masks.pack()}
 
     @classmethod
     def found_in(cls, records: Mapping[str, ConfigRecord]) -> "SecureWork | None":
-        """From a message's records; None where they have none."""
+        """Return the secure work that a message's records ask for; None: they ask for none."""
         if MASKS not in records:
             return None
         return cls(Session.unpack(records[SESSION]), MaskRequest.unpack(records[MASKS]))
@@ -189,11 +194,11 @@ class SecureWork:
         return self.session.digest + self.masks.digest
 
     def transcript(self, instruction: Instruction, groups: GroupArrays) -> bytes:
-        """Hash of everything that members were sent: masks of members who were sent different things don't fit."""
+        """Return a hash of everything that members were sent; masks made with different hashes don't cancel."""
         text = json.dumps(asdict(instruction), sort_keys=True)
-        found = hashlib.sha256(self._base + text.encode())
+        transcript = hashlib.sha256(self._base + text.encode())
         for group, arrays in sorted(groups.items()):
             for name, array in sorted(arrays.items()):
-                found.update(f"{group}/{name}{array.shape}".encode())
-                found.update(np.ascontiguousarray(array, dtype="<f4").data)
-        return found.digest()
+                transcript.update(f"{group}/{name}{array.shape}".encode())
+                transcript.update(np.ascontiguousarray(array, dtype="<f4").data)
+        return transcript.digest()

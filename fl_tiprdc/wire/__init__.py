@@ -1,3 +1,3 @@
-"""What crosses the wire: typed messages, their packing and checking."""
+"""Messages between the server and its clients: typed, packed and unpacked in this package."""
 
 import fl_tiprdc.environment  # noqa: F401  before Flower

@@ -1,4 +1,4 @@
-"""What crosses the wire: typed records, packed and unpacked in this one place.
+"""Typed messages between the server and its clients, packed and unpacked in this one place.
 
 No message has a field for x, a private label, a task label or a count of private labels.
 """
@@ -20,14 +20,14 @@ from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.phases import Phase
 
 CONFIG, METRICS, REPRESENTATIONS = "config", "metrics", "representations"
-RECORDS, EXCHANGE, SEED = "num-examples", "exchange", "seed"
+RECORDS, EXCHANGE, SEED_FIELD = "num-examples", "exchange", "seed"
 LOSSES = ("privacy", "information", "adversary")
 WHO, PUBLISH = "query.who", "query.publish"
 
 
 @lru_cache(maxsize=1024)
 def _npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
-    """The bytes before the numbers in numpy's file format, in which Flower sends arrays."""
+    """Return the bytes that precede the numbers in numpy's file format, in which Flower sends arrays."""
     file = BytesIO()
     fields = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, fields)
@@ -35,19 +35,19 @@ def _npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
 
 
 def pack_array(value: npt.NDArray[Any]) -> Array:
-    """One array as Flower's: the bytes that `Array(value)` makes, without its cost for small arrays."""
+    """Return an array as Flower's: the bytes that `Array(value)` makes, without its cost for small arrays."""
     header = _npy_header(value.dtype.name, value.shape)
     data = b"".join((header, np.ascontiguousarray(value).data))
     return Array(value.dtype.name, value.shape, SType.NUMPY, data)
 
 
 def pack_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
-    """Named arrays as Flower's record."""
+    """Return named arrays as Flower's record."""
     return ArrayRecord({name: pack_array(value) for name, value in arrays.items()})
 
 
 class _PackedWhenAsked(dict[str, Any]):
-    """Numpy arrays by name that look like Flower's to who reads them."""
+    """Holds numpy arrays by name, and packs them into Flower's when they are read."""
 
     def __getitem__(self, name: str) -> Array:
         return pack_array(super().__getitem__(name))
@@ -60,9 +60,9 @@ class _PackedWhenAsked(dict[str, Any]):
 
 
 class LocalArrays(ArrayRecord):  # type: ignore[misc]
-    """Flower's record of arrays that never leave this process: turned into bytes only when somebody reads those.
+    """Holds arrays that never leave this process in a record of Flower's; they become bytes only when those are read.
 
-    `unpack_arrays` takes the arrays as they are. Not to be sent: Flower knows its records by their class.
+    `unpack_arrays` returns the arrays as they are. The record can't be sent: Flower knows its records by their class.
     """
 
     def __init__(self, arrays: Arrays) -> None:
@@ -71,7 +71,7 @@ class LocalArrays(ArrayRecord):  # type: ignore[misc]
         self.__dict__["arrays"] = arrays
 
     def count_bytes(self) -> int:
-        """The number of bytes that the arrays would have in a message."""
+        """Return the number of bytes that the arrays would have in a message."""
         return sum(
             len(name) + len(_npy_header(value.dtype.name, value.shape)) + value.nbytes
             for name, value in self.__dict__["arrays"].items()
@@ -79,20 +79,20 @@ class LocalArrays(ArrayRecord):  # type: ignore[misc]
 
 
 def unpack_array(array: Array) -> npt.NDArray[np.float32]:
-    """One array from Flower's; a read-only view of the message where it has the bytes that `pack_arrays` makes."""
+    """Return Flower's array as numpy's: a read-only view of the message if its bytes are as `pack_array` makes them."""
     shape = tuple(array.shape)
     if array.dtype == "float32" and array.data.startswith(header := _npy_header("float32", shape)):
-        found: npt.NDArray[np.float32] = np.frombuffer(array.data, np.float32, offset=len(header)).reshape(shape)
-        return found
-    other: npt.NDArray[np.float32] = array.numpy()
-    return other
+        view: npt.NDArray[np.float32] = np.frombuffer(array.data, np.float32, offset=len(header)).reshape(shape)
+        return view
+    copy: npt.NDArray[np.float32] = array.numpy()
+    return copy
 
 
 def unpack_strictly(array: Array, dtype: str = "float32") -> npt.NDArray[Any]:
-    """One array from a sender who isn't trusted: its bytes are those that `pack_array` makes, or they aren't read.
+    """Return the array of a sender who isn't trusted, as a read-only view; only bytes as `pack_array` makes are read.
 
     Raises:
-        ValueError: other bytes, or more or fewer than the shape asks for.
+        ValueError: the bytes are others, or more or fewer than the shape asks for.
     """
     shape = tuple(array.shape)
     header = _npy_header(array.dtype, shape) if array.dtype == dtype else b""
@@ -100,12 +100,12 @@ def unpack_strictly(array: Array, dtype: str = "float32") -> npt.NDArray[Any]:
         raise ValueError(f"isn't a {dtype} array of shape {shape} in numpy's format")
     if len(array.data) != (expected := len(header) + np.dtype(dtype).itemsize * math.prod(shape)):
         raise ValueError(f"has {len(array.data)} bytes; expected {expected}")
-    found: npt.NDArray[Any] = np.frombuffer(array.data, dtype, offset=len(header)).reshape(shape)
-    return found
+    view: npt.NDArray[Any] = np.frombuffer(array.data, dtype, offset=len(header)).reshape(shape)
+    return view
 
 
 def unpack_arrays(record: ArrayRecord) -> Arrays:
-    """Named arrays from Flower's record."""
+    """Return the arrays in Flower's record by name."""
     if isinstance(record, LocalArrays):
         arrays: Arrays = record.__dict__["arrays"]
         return arrays
@@ -113,28 +113,28 @@ def unpack_arrays(record: ArrayRecord) -> Arrays:
 
 
 def unpack_groups(content: RecordDict) -> GroupArrays:
-    """All groups of arrays in a message."""
+    """Return all groups of arrays in a message."""
     return {str(name): unpack_arrays(record) for name, record in content.array_records.items()}
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """What the server asks of a client in one exchange.
+    """Asks a client for its work in one exchange.
 
     Attributes:
         phase: "local-training" runs the method's program on the client and returns weights, "hybrid-gradient" returns
             gradients of all three groups, "adversary-gradient" only the adversary's. "local-pretraining" and
             "pretraining-gradient" train extractor and adversary together to tell the private value. "codes." and a
             name ask for the sums of one step of a code fit (`release.statistics`).
-        exchange: number of the exchange, from 1.
-        seed: of the experiment.
-        lam: weight of privacy against information.
-        sigma: noise of the channel.
-        learning_rate: the client's Adam step size.
-        weight_decay: its L2 penalty.
+        exchange: numbers the exchange, from 1.
+        seed: seed of the experiment, from which the client derives batches and noise.
+        lam: weighs privacy against information; 0 only informs, 1 only hides.
+        sigma: standard deviation of the channel's noise; 0: there is none.
+        learning_rate: Adam step size on the client.
+        weight_decay: L2 penalty on the client; 0: there is none.
         batch_size: largest number of records in a batch.
-        epochs: passes over the records.
-        records: for a gradient, how many records to draw; 0: all.
+        epochs: passes over the records in one exchange.
+        records: number of records that are drawn for a gradient; 0: all.
         extractor: for a question, the SHA-256 of the extractor that the client keeps from an earlier one; empty: it is
             in the message.
         method: JSON of a MethodConfig.
@@ -156,28 +156,32 @@ class Instruction:
     extractor: str = ""
 
     def pack(self) -> ConfigRecord:
-        """As Flower's record."""
+        """Return the instruction as Flower's record."""
         return ConfigRecord(asdict(self))
 
     @classmethod
     def unpack(cls, record: ConfigRecord) -> "Instruction":
-        """From Flower's record."""
+        """Return the instruction in Flower's record."""
         return cls(**{field.name: record[field.name] for field in fields(cls)})
 
     def method_config(self) -> MethodConfig:
-        """The method."""
+        """Return the method's configuration."""
         return MethodConfig.model_validate_json(self.method)
 
     def network_config(self) -> NetworkConfig:
-        """The layer widths."""
+        """Return the networks' configuration."""
         return NetworkConfig.model_validate_json(self.network)
 
 
 @dataclass(frozen=True)
 class Update:
-    """A client's answer: new parameters or a gradient by group, the number of its records, mean losses.
+    """Answers an instruction.
 
-    It says which exchange it answers, so that nobody takes a late or repeated one for another's.
+    Attributes:
+        groups: new parameters, or a gradient, of each group.
+        records: number of the client's records: its weight in a mean.
+        losses: mean privacy, information and adversary losses over its records.
+        exchange: number of the exchange that is answered, so that a late answer isn't taken for another exchange's.
     """
 
     groups: GroupArrays
@@ -186,7 +190,7 @@ class Update:
     exchange: int
 
     def pack(self, record: Callable[[Arrays], ArrayRecord] = pack_arrays) -> RecordDict:
-        """As Flower's records; `record` makes that of one group."""
+        """Return the update as Flower's records; `record` makes the one of a group."""
         content = RecordDict({name: record(arrays) for name, arrays in self.groups.items()})
         content[METRICS] = MetricRecord(
             {
@@ -199,7 +203,7 @@ class Update:
 
     @classmethod
     def unpack(cls, content: RecordDict) -> "Update":
-        """From Flower's records."""
+        """Return the update in Flower's records."""
         metrics = content.metric_records[METRICS]
         privacy, information, adversary = (float(metrics[name]) for name in LOSSES)
         losses = (privacy, information, adversary)
@@ -208,13 +212,13 @@ class Update:
 
 @dataclass(frozen=True)
 class CohortUpdate:
-    """Answers of clients that did the same work, stacked: a few large arrays cross processes, not many small ones.
+    """Stacks the updates of clients that did the same work: a few large arrays cross processes, not many small ones.
 
     Attributes:
         groups: arrays with a leading client dimension.
         records: number of records of each client.
-        losses: [clients, 3].
-        exchange: that is answered.
+        losses: mean losses [clients, 3].
+        exchange: number of the exchange that is answered.
     """
 
     groups: GroupArrays
@@ -226,9 +230,9 @@ class CohortUpdate:
         return len(self.records)
 
     def __getitem__(self, i: int) -> Update:
-        """One client's answer; its arrays are views."""
+        """Return one client's update; its arrays are views."""
         if not 0 <= i < len(self):
             raise IndexError(i)
-        own = {name: {key: value[i] for key, value in arrays.items()} for name, arrays in self.groups.items()}
+        groups = {name: {key: value[i] for key, value in arrays.items()} for name, arrays in self.groups.items()}
         privacy, information, adversary = self.losses[i].tolist()
-        return Update(own, self.records[i], (privacy, information, adversary), self.exchange)
+        return Update(groups, self.records[i], (privacy, information, adversary), self.exchange)

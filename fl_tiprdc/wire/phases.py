@@ -1,4 +1,4 @@
-"""The phases of a training: what an exchange asks for, and which groups of parameters come back."""
+"""Phases of a training: what an exchange asks for, and which groups of parameters come back."""
 
 from typing import Literal
 
@@ -19,11 +19,11 @@ Phase = Literal[
     "codes.code-counts",
 ]
 
-# the groups that come back, by phase
+# phase -> groups that come back
 GRADIENTS: dict[str, tuple[str, ...]] = {
     "hybrid-gradient": GROUPS,
     "adversary-gradient": ADVERSARY,
     "pretraining-gradient": PRETRAINED,
 }
 WEIGHTS: dict[str, tuple[str, ...]] = {"local-training": GROUPS, "local-pretraining": PRETRAINED}
-QUESTION = "codes."  # with which the phases begin that ask a question of a code fit
+QUESTION = "codes."  # prefix of the phases that ask a question of a code fit

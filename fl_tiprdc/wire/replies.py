@@ -1,4 +1,4 @@
-"""Counting the replies of an exchange, and the losses of a grid."""
+"""Counts of an exchange's replies, and of the processes that a grid lost."""
 
 import math
 from collections import Counter
@@ -9,23 +9,23 @@ from flwr.app import Message
 
 
 def needed(asked: int, quorum: float) -> int:
-    """How many of `asked` clients must reply before an exchange closes: rounded up, one at least."""
+    """Return how many of `asked` clients must reply before an exchange closes: rounded up, and at least one."""
     return max(1, math.ceil(round(quorum * asked, 9)))
 
 
 def answered(replies: Iterable[Message]) -> int:
-    """How many clients did reply; who says that it failed did not."""
+    """Return how many clients replied; an error is no reply."""
     return len({reply.metadata.src_node_id for reply in replies if not reply.has_error()})
 
 
 @runtime_checkable
 class CountsLosses(Protocol):
-    """A grid that notices when a process that works for clients is lost."""
+    """Notices when a process that works for clients is lost: a protocol of grids."""
 
     def take_losses(self) -> Mapping[str, int]:
-        """How many were lost since it was last asked, by kind."""
+        """Return how many processes were lost since the last call, by kind."""
 
 
 def losses_of(grid: Any) -> Counter[str]:
-    """What `grid` lost since it was last asked; nothing of grids that don't count."""
+    """Return what `grid` lost since the last call, by kind; a grid that doesn't count gives an empty counter."""
     return Counter(grid.take_losses() if isinstance(grid, CountsLosses) else {})
