@@ -251,8 +251,7 @@ def test_where_clients_answer_in_turn_nobody_is_left_behind(make_store):
 
 def test_late_clients_are_no_failures_and_silent_ones_are():
     def exchange(quorum: float, replies: int, errors: int = 0) -> Clients:
-        clients = Clients(AVERAGING, clients=5)
-        clients.strategy._quorum = quorum
+        clients = Clients(AVERAGING, clients=5, quorum=quorum)
         messages = clients.ask()
         sent = [clients.reply(message, update(1.0, 3)) for message in messages[:replies]]
         sent += [clients.reply(message, "broken disk") for message in messages[replies : replies + errors]]

@@ -47,14 +47,21 @@ class Clients:
     """A strategy's exchange with three clients whose answers are given; partition p is node p + FIRST_NODE."""
 
     def __init__(
-        self, turn: Turn, count: int = 0, allowed: float = 0.0, clients: int = 3, sizes=None, seed: int = 7
+        self,
+        turn: Turn,
+        count: int = 0,
+        allowed: float = 0.0,
+        clients: int = 3,
+        sizes=None,
+        seed: int = 7,
+        quorum: float = 1.0,
     ) -> None:
         identify()
         self.exchanges = []
         exchanges = Exchanges((turn,), {name: Average() for name in turn.rules.values()})
         self.roster = Roster(PartitionOf(clients), sizes or dict.fromkeys(range(clients), 3))
         self.strategy = HybridStrategy(
-            ExchangePlan(exchanges, {"lam": 0.5}, seed, count, allowed),
+            ExchangePlan(exchanges, {"lam": 0.5}, seed, count, allowed, quorum),
             {"extractor": arrays(0), "adversary": arrays(0), "critic": arrays(0)},
             self.roster,
             on_exchange=self.exchanges.append,
