@@ -38,13 +38,6 @@ SAID: Mapping[str, Mapping[str, str]] = {
         "by-private": "each client holds one private value",
         NATURAL: "all records of a person with one client",
     },
-    "aggregations": {
-        "mean": "weighed by records; no defence",
-        "trimmed-mean": "of each number without its largest and smallest",
-        "median": "of each number",
-        "multi-krum": "mean of the replies that are nearest to their neighbours (Blanchard et al. 2017)",
-        "norm-clipping": "mean of replies whose norms are cut (Sun et al. 2019)",
-    },
     "architectures": {
         "perceptron": "fully connected layers; for tables",
         "convolutional": "a small convolutional trunk; for images and texts",
@@ -90,6 +83,12 @@ def _said(kind: str, names: Iterable[str], otherwise: Callable[[str], str] = lam
     return {name: SAID[kind].get(name) or otherwise(name) for name in names}
 
 
+def _rule(build: Callable[[float], Callable[..., object]]) -> str:
+    """Return the first line of an aggregation rule's docstring; a rule that assumes hostile clients is partial."""
+    rule = build(0.2)
+    return _first_line(getattr(rule, "func", rule))
+
+
 def _preset(path: Path) -> str:
     """Return the first line of a TOML file, which says what it is for."""
     return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
@@ -118,7 +117,7 @@ def contents() -> dict[str, Section]:
         "partitions": Section("--partition", _said("partitions", [*PARTITIONERS, NATURAL])),
         "methods": Section("--methods", _said("methods", METHODS)),
         "exchanges": Section("[method.NAME] exchange", {name: _first_line(one) for name, one in EXCHANGES.items()}),
-        "aggregations": Section("--aggregation", _said("aggregations", AGGREGATIONS)),
+        "aggregations": Section("--aggregation", {name: _rule(build) for name, build in AGGREGATIONS.items()}),
         "architectures": Section(
             "[network] architecture",
             _said("architectures", ARCHITECTURES, lambda name: _first_line(ARCHITECTURES[name].build)),

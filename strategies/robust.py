@@ -9,7 +9,7 @@ single record of arrays and can't be applied to a group's gradient, so that only
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -96,7 +96,7 @@ def clipped_mean(replies: Sequence[Arrays], weights: Sequence[float], limit: flo
 
 
 # name in FederationConfig.aggregation -> makes the aggregation for an assumed share of hostile clients
-AGGREGATIONS: Mapping[str, Callable[[float], Aggregate]] = {
+AGGREGATIONS: dict[str, Callable[[float], Aggregate]] = {
     "mean": lambda share: weighted_mean,
     "trimmed-mean": lambda share: partial(trimmed_mean, share=share),
     "median": lambda share: median,
@@ -114,6 +114,9 @@ def check_aggregation(experiment: Experiment) -> None:
         InputError: there are too few clients.
     """
     federation = experiment.federation
+    if federation.aggregation not in AGGREGATIONS:
+        names = ", ".join(f"'{name}'" for name in AGGREGATIONS)
+        raise InputError(f"federation.aggregation is '{federation.aggregation}': must be one of {names}")
     if federation.aggregation != "multi-krum" or "federated" not in experiment.settings:
         return
     for name in experiment.methods:

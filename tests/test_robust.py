@@ -15,6 +15,7 @@ from strategies.exchange_plan import gradient_exchanges, weight_exchanges
 from strategies.robust import (
     AGGREGATIONS,
     aggregate_for,
+    check_aggregation,
     clipped_mean,
     hostile_among,
     median,
@@ -37,10 +38,14 @@ def number(arrays) -> float:
     return float(arrays["w"][0])
 
 
-def test_names_are_those_of_the_setting():
-    allowed = FederationConfig.model_fields["aggregation"].annotation.__args__
-    assert set(AGGREGATIONS) == set(allowed)
+def test_a_rule_of_ones_own_is_registered_from_outside(monkeypatch):
     assert aggregate_for(FederationConfig()) is weighted_mean
+    experiment = build_experiment({"federation": {"aggregation": "first"}})
+    with pytest.raises(InputError, match=r"federation\.aggregation is 'first': must be one of 'mean', 'trimmed-mean'"):
+        check_aggregation(experiment)
+    monkeypatch.setitem(AGGREGATIONS, "first", lambda share: lambda replies, weights: replies[0])
+    check_aggregation(experiment)
+    assert number(aggregate_for(experiment.federation)(column(3, 4), [1, 1])) == 3
 
 
 @pytest.mark.parametrize(("value", "why"), [(0.5, "below 0.5"), (-0.1, "at least 0")])
