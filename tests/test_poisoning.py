@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.command_line import flags as command_line
+import fl_tiprdc.experiment.checking as checking
 from fl_tiprdc.config import Point, build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.hostile import KINDS, LEAK, SCALE, Asked, HostileGrid, hostile_clients
@@ -133,7 +133,7 @@ def test_multi_krum_needs_enough_replies(changes, why):
 
 
 def test_the_study_leaves_a_table_and_goes_on_where_it_was(population, monkeypatch, tmp_path, capsys):
-    for module in (poisoning, command_line):
+    for module in (poisoning, checking):
         monkeypatch.setattr(module, "load_population", lambda *_: population)
     monkeypatch.setattr(poisoning, "as_done", lambda work: ((name, piece()) for name, piece in work.items()))
     (tmp_path / "small.toml").write_text(

@@ -434,6 +434,9 @@ WRONG = [
     # --labels
     (["store"], "required: --labels"),
     (["store", "--labels", "nowhere.csv"], "No such file"),
+    (["store", *LABELS, "--attackers", "oracle"], "unknown attacker 'oracle': choose one of logistic"),
+    (["store", *LABELS, "--attackers", ","], "--attackers ',': name at least one"),
+    (["store", *LABELS, "--attackers", ""], "--attackers '': name at least one"),
     (["store", "--labels", "file"], "unknown kind"),
     (["store", "--labels", "empty.csv"], "'empty.csv' is empty"),
     (
