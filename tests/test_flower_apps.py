@@ -15,7 +15,7 @@ from fl_tiprdc.commands.run import main
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError, RunFailedError
-from fl_tiprdc.experiment.run_folder import ROOT
+from fl_tiprdc.experiment.run_folder import ROOT, default_output
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.local_grid import FIRST_NODE, answer, identify, stamp
 from fl_tiprdc.flower.app_folder import app_table
@@ -112,7 +112,9 @@ def test_defaults_give_way_and_what_is_given_wins(tmp_path):
     same = read_experiment(experiment_parser("").parse_args(["--quick", "--lambdas=0.5", "--clients=7"]))
     assert experiment == same.model_copy(update={"runtime": "flower"})
     assert experiment.federation.rounds == 4  # of --quick
-    assert output == ROOT / "results" / "adult-sex-iid-7"
+    assert output == default_output(same)
+    assert output.parent == ROOT / "results"
+    assert output.name.startswith("adult-sex-iid-7-")  # with what tells --quick from a whole run
     assert read_run_config(defaults | {"output": "results/mine"}, "flower")[2] == ROOT / "results" / "mine"
     with pytest.raises(InputError, match="unknown method"):
         read_run_config(defaults | {"methods": "tiprdc,magic"}, "flower")

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 import fl_tiprdc
 import fl_tiprdc.experiment.run as run_module
 from fl_tiprdc.config import Point
-from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.crowd import Crowd, Population
 from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.resume import Kept
@@ -228,9 +228,16 @@ def others_than(population: Population) -> Iterator[Population]:
             {"private": private},
             {"participant": person},
             {"tasks": {**others, name: flipped}},
-            {"tasks": {**others, "renamed": labels}},
         ):
             yield replace(population, **{side: replace(crowd, **change)})
+    yield Population(*map(renamed, (population.contributors, population.held_out)))
+
+
+def renamed(crowd: Crowd) -> Crowd:
+    """The crowd with another name for its first task."""
+    return replace(
+        crowd, tasks={name if i else "renamed": values for i, (name, values) in enumerate(crowd.tasks.items())}
+    )
 
 
 def test_resuming_with_other_settings_data_or_code_is_refused(small, population, tmp_path, monkeypatch):

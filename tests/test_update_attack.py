@@ -158,7 +158,8 @@ def test_the_attack_is_deterministic_in_the_seed():
 def test_shadows_of_one_kind_teach_nothing():
     shadow = made_up(30, 0)
     found = read(replace(shadow, share=np.ones(30)), made_up(20, 1), NONE)["all", NONE]
-    assert (found.attacker, found.auc.value) == ("none", 0.5)
+    assert found.attacker == "none"
+    assert np.isnan(found.auc.value)  # nothing was measured, which is not chance
 
 
 # ---- real clients

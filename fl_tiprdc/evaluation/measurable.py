@@ -85,6 +85,8 @@ def unmeasured(metrics: pd.DataFrame) -> pd.DataFrame:
         no model has a score but the one that stands for chance.
     """
     case = [*POINT, "kind", "target", "level", "unit"]
+    if metrics.empty:  # nothing was tried
+        return pd.DataFrame(columns=case)
     rows = metrics[metrics["kind"].isin(MEASURED_KINDS) & metrics["metric"].isin([*SCORES, known_record.ALONE])]
     rows = rows.drop(columns="model").join(split_levels(rows["model"]))
     rows = rows.assign(measured=rows["value"].notna() & ~rows["model"].isin(CHANCES))

@@ -252,6 +252,7 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if not self._typed:
             return table
         kinds = {str(name): "category" for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)}
+        kinds |= {str(name): "number" for name in table if pd.api.types.is_float_dtype(table[name].dtype)}
         everyone = np.ones(len(table), dtype=bool)
         keep = 'give it the dtype "category" or float'
         return feature_columns(without_private(table, private), kinds, everyone, keep=keep)
