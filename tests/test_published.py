@@ -434,7 +434,7 @@ WRONG = [
     # --labels
     (["store"], "required: --labels"),
     (["store", "--labels", "nowhere.csv"], "No such file"),
-    (["store", *LABELS, "--attackers", "oracle"], "unknown attacker 'oracle': choose one of logistic"),
+    (["store", *LABELS, "--attackers"], "expected one argument"),
     (["store", *LABELS, "--attackers", ","], "--attackers ',': name at least one"),
     (["store", *LABELS, "--attackers", ""], "--attackers '': name at least one"),
     (["store", "--labels", "file"], "unknown kind"),
