@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from fl_tiprdc.data.csv_file import read_csv
-from fl_tiprdc.data.notices import DataNotice
 from fl_tiprdc.data.own_table import read_table
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.record_keys import join
+from fl_tiprdc.notices import DataNotice
 
 ROWS = [f"{'mf'[i % 2]},{30 + i % 7},{['Ulm', 'Bern', 'Graz'][i % 3]}" for i in range(30)]
 PLAIN = "\n".join(["sex,age,town", *ROWS]) + "\n"

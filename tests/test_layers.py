@@ -21,7 +21,7 @@ from fl_tiprdc.hybrid.step import HybridStep
 ROOT = Path(__file__).resolve().parent.parent
 # from the lowest layer up; a module may import its own layer and those before it
 LAYERS = (
-    ("fl_tiprdc.errors", "fl_tiprdc.environment"),
+    ("fl_tiprdc.errors", "fl_tiprdc.environment", "fl_tiprdc.notices"),
     ("fl_tiprdc.seeding", "fl_tiprdc.whole_file"),
     ("fl_tiprdc.config",),
     ("fl_tiprdc.data",),

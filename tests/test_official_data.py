@@ -13,10 +13,10 @@ from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import PADDING, Crowd
 from fl_tiprdc.data.dial import LONGEST, TWEETS
 from fl_tiprdc.data.lazy_images import LazyImages, read_image
-from fl_tiprdc.data.notices import DataNotice
 from fl_tiprdc.data.official_files import sample_people
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.notices import DataNotice
 
 CELEBA = [
     "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",

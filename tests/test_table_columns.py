@@ -9,11 +9,11 @@ import pytest
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.described_table import records_of
-from fl_tiprdc.data.notices import DataNotice
 from fl_tiprdc.data.number_texts import read_numbers
 from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.data.telling_columns import is_copy, share_told
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.notices import DataNotice
 
 N = 240
 RANDOM = np.random.default_rng(3)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError, RunFailedError, TooManyFailuresError
 from fl_tiprdc.experiment.screen import never_fail
+from fl_tiprdc.notices import DataNotice
 
 WRONG_INPUT, FAILED = 2, 1
 # what a disk has against being written to

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from fl_tiprdc.data.column_values import WORDS_FOR_NOTHING, as_text
-from fl_tiprdc.data.notices import count_rows, give_notice
 from fl_tiprdc.data.number_texts import PLAIN
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.notices import count_rows, give_notice
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}  # the first of equally good ones is taken
 SAMPLE = 200  # records that tell the separator and the number of columns

@@ -16,13 +16,13 @@ from fl_tiprdc.data.column_encoding import require_columns
 from fl_tiprdc.data.column_values import WORDS_FOR_NOTHING, as_number, as_text, is_number, without_words
 from fl_tiprdc.data.crowd import Ints, Population
 from fl_tiprdc.data.csv_file import NAMELESS, read_csv, unrepeated
-from fl_tiprdc.data.notices import DataNotice as DataNotice
-from fl_tiprdc.data.notices import count_rows, give_notice
 from fl_tiprdc.data.number_texts import has_codes, number_columns, read_numbers
 from fl_tiprdc.data.population import encode_private, hold_out
 from fl_tiprdc.data.table import Table, encode
 from fl_tiprdc.data.telling_columns import leave_out_copies
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.notices import DataNotice as DataNotice
+from fl_tiprdc.notices import count_rows, give_notice
 
 MANY = 100  # values of a category that takes part without being asked for
 MOST = 1000  # values of any category: each takes a column of x

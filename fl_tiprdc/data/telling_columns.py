@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.tree import DecisionTreeClassifier
 
 from fl_tiprdc.data.crowd import Ints
-from fl_tiprdc.data.notices import give_notice
+from fl_tiprdc.notices import give_notice
 
 TELLS = 0.95  # share of the errors of the best constant guess that a column must spare to be named
 ROWS = 5000  # rows that are looked at

@@ -9,8 +9,8 @@ import pandas as pd
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.crowd import Population
-from fl_tiprdc.data.notices import give_notice
 from fl_tiprdc.data.official_files import OfficialFolder, choose_tasks, image_population
+from fl_tiprdc.notices import give_notice
 
 ORIGIN = "https://susanqq.github.io/UTKFace/"
 # folders with images that archives unpack to, the first that is there counts: aligned faces, those in the wild

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Description, Ints, Records
-from fl_tiprdc.data.notices import DataNotice
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import certifying_people, person_of
 from fl_tiprdc.federated.kept_extractors import KeptExtractors
 from fl_tiprdc.flower.run_config import Value, read_run_config
+from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.seeding import derive
 
 
