@@ -20,13 +20,13 @@ from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.presets import PRESETS
 from fl_tiprdc.commands import run
 from fl_tiprdc.config import DataConfig, Experiment, FederationConfig, build_experiment
-from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError, TooManyFailuresError
 from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.experiment import results, run_folder
 from fl_tiprdc.experiment.outcome import Outcome
 from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.notices import DataNotice
 from tests.entry_points import load_once, tree
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,11 +11,11 @@ from threadpoolctl import threadpool_limits
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.commands import audit as command
 from fl_tiprdc.config import AuditConfig
-from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.evaluation.published import audit_published, prepare_audit, summarize_published
 from fl_tiprdc.evaluation.published_codes import certify_published, published_risk
+from fl_tiprdc.notices import DataNotice
 
 PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=50, further=())
 N = 4000

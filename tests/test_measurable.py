@@ -11,7 +11,7 @@ import pytest
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.commands import audit as command
 from fl_tiprdc.config import AuditConfig, DataConfig
-from fl_tiprdc.data.own_table import DataNotice, load_table
+from fl_tiprdc.data.own_table import load_table
 from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
@@ -23,6 +23,7 @@ from fl_tiprdc.evaluation.further_summary import summarize_further, summarize_kn
 from fl_tiprdc.evaluation.guarantees import guarantees, trade_offs
 from fl_tiprdc.evaluation.measurable import check_measurable, unmeasured, unmeasured_lines
 from fl_tiprdc.evaluation.scores import resample
+from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.report.figures import frontier_figure
 from fl_tiprdc.report.page_tables import page_tables
 from fl_tiprdc.report.run_tables import read_run

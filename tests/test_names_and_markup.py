@@ -11,11 +11,11 @@ from rich.console import Console
 
 from fl_tiprdc.commands.audit import closing_table
 from fl_tiprdc.config import build_experiment
-from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.results import write_results
 from fl_tiprdc.experiment.run_folder import config_text
 from fl_tiprdc.experiment.screen import Screen, say, show_table
+from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.report.figures import tasks_figure
 from fl_tiprdc.report.file_names import file_name
 from fl_tiprdc.report.run_tables import read_run

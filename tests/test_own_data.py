@@ -15,9 +15,10 @@ from fl_tiprdc.data.avatars import VALUES, draw_avatars, information_bits, joint
 from fl_tiprdc.data.crowd import PADDING
 from fl_tiprdc.data.digits import LOOPS, slants
 from fl_tiprdc.data.names import COUNTRIES, REGIONS, read_names, tokens
-from fl_tiprdc.data.own_table import MANY, DataNotice, read_table
+from fl_tiprdc.data.own_table import MANY, read_table
 from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.notices import DataNotice
 
 
 def everybody(population, of):

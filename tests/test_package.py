@@ -13,29 +13,16 @@ import pytest
 
 import fl_tiprdc
 from fl_tiprdc.command_line.presets import PRESETS
+from tests.test_flower_apps import TINY
 
 pytestmark = pytest.mark.timeout(600)  # a busy machine takes minutes
 CHECKOUT = Path(fl_tiprdc.__file__).resolve().parent.parent
-CONFIG = """
+CONFIG = f"""
 settings = ["federated"]
-methods = ["tiprdc"]
-baselines = []
-lambdas = [0.5]
 track = []
 runtime = "inline"
 federation.rounds = 1
-[network]
-representation = 8
-extractor_hidden = [24]
-adversary_hidden = [16]
-critic_hidden = [16]
-critic_embedding = 8
-[audit]
-attackers = ["logistic"]
-probes = ["logistic"]
-bootstrap = 20
-further = []
-"""
+{TINY}"""
 # calls the console command as the shell does, and then writes down where each module came from
 TRACED = """
 import json, pathlib, runpy, sys

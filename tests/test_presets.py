@@ -8,9 +8,9 @@ import pytest
 from fl_tiprdc.command_line.flags import experiment_parser, given_experiment
 from fl_tiprdc.command_line.presets import PRESETS, config_file
 from fl_tiprdc.commands.flwr_run import run_config_of
-from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.flower.run_config import flags_of, run_config_defaults
+from fl_tiprdc.notices import DataNotice
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from fl_tiprdc.data.own_table import DataNotice, read_table
+from fl_tiprdc.data.own_table import read_table
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.evaluation.published import prepare_audit
 from fl_tiprdc.evaluation.record_keys import KEYS, join, key_text
+from fl_tiprdc.notices import DataNotice
 
 N = 60
 Z = np.random.default_rng(0).normal(size=(N, 6)).astype(np.float32)

@@ -12,9 +12,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.transformer import TiprdcTransformer
+from fl_tiprdc.notices import DataNotice
 
 TINY = {"steps": 2, "representation": 4, "hidden": (8,), "random_state": 0}
 RNG = np.random.default_rng(0)

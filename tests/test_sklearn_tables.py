@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.extractor.transformer import TiprdcTransformer
+from fl_tiprdc.notices import DataNotice
 
 TINY = {"steps": 2, "representation": 4, "hidden": (8,), "random_state": 0}
 

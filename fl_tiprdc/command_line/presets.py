@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.notices import DataNotice
 
 FOLDER = Path(__file__).resolve().parent.parent / "presets"
 PRESETS: Mapping[str, Path] = {path.stem: path for path in sorted(FOLDER.glob("*.toml"))}

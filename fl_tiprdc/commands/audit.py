@@ -394,7 +394,8 @@ def _audit(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, audit, print, write."""
     parsed = audit_parser().parse_args(arguments)
-    attackers = (*BUILT_IN, *_columns(parsed.attackers, "attackers"))
+    asked = () if parsed.attackers is None else some_words(parsed.attackers, "attackers")
+    attackers = (*BUILT_IN, *asked)
     console, config = Screen(), AuditConfig(attackers=tuple(dict.fromkeys(attackers)))
     check_panel(config)
     further = _attacks(parsed.attacks, config, parsed.raw is not None)

@@ -21,7 +21,6 @@ from fl_tiprdc.data.population import encode_private, hold_out
 from fl_tiprdc.data.table import Table, encode
 from fl_tiprdc.data.telling_columns import leave_out_copies
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.notices import DataNotice as DataNotice
 from fl_tiprdc.notices import count_rows, give_notice
 
 MANY = 100  # values of a category that takes part without being asked for

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from fl_tiprdc.data.crowd import Ints
-from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks import known_record
 from fl_tiprdc.evaluation.audit import Truth
@@ -15,6 +14,7 @@ from fl_tiprdc.evaluation.frontier import POINT
 from fl_tiprdc.evaluation.further_summary import CHANCES, HEADINGS, SCORES, level_text
 from fl_tiprdc.evaluation.levels import split_levels
 from fl_tiprdc.evaluation.scores import countable_classes
+from fl_tiprdc.notices import DataNotice
 
 MEASURED_KINDS = ("attack", "task", "exact", known_record.KIND, *HEADINGS)
 NAMED = 3  # releases that a line names

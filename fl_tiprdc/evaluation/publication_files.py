@@ -22,12 +22,12 @@ import pandas as pd
 import pyarrow.parquet as parquet
 
 from fl_tiprdc.data.crowd import Floats
-from fl_tiprdc.data.own_table import DataNotice
 from fl_tiprdc.data.publication_store import CODEBOOK, MANIFEST, whole_parts
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.finite_codes import MOST_CODES, RECORDS_PER_INTEGER
 from fl_tiprdc.evaluation.record_keys import KEYS, check_keys
 from fl_tiprdc.evaluation.spread_columns import is_index, spread, text_numbers
+from fl_tiprdc.notices import DataNotice
 
 KINDS = (".parquet", ".npz")
 NUMBERS = "biuf"  # kinds of numpy type that are numbers

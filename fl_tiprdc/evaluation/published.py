@@ -11,7 +11,7 @@ import pandas as pd
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.column_encoding import require_columns
 from fl_tiprdc.data.crowd import Attribute, Column, Ints
-from fl_tiprdc.data.own_table import DataNotice, classes_of, feature_columns, label_values
+from fl_tiprdc.data.own_table import classes_of, feature_columns, label_values
 from fl_tiprdc.data.population import encode_private, hold_out
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.data.table import Table, encode
@@ -28,6 +28,7 @@ from fl_tiprdc.evaluation.published_codes import PublishedCodes, published_codes
 from fl_tiprdc.evaluation.record_keys import KEYS, join, key_text
 from fl_tiprdc.evaluation.scores import resample
 from fl_tiprdc.evaluation.spread_columns import is_index
+from fl_tiprdc.notices import DataNotice
 
 SETTING = "publication"  # in metrics.csv
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fl_tiprdc.config import METHODS, CentralizedConfig, NetworkConfig
 from fl_tiprdc.data.column_encoding import encode_frame, fit_columns
 from fl_tiprdc.data.crowd import Description, Floats, Records
-from fl_tiprdc.data.own_table import DataNotice, feature_columns
+from fl_tiprdc.data.own_table import feature_columns
 from fl_tiprdc.data.population import encode_private
 from fl_tiprdc.errors import InputError, require_known, require_once
 from fl_tiprdc.evaluation.certificate import codes_for
@@ -25,6 +25,7 @@ from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.coding import fit_at_one_place, fitting, set_aside
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.release.draws import Draws
 from fl_tiprdc.release.noise import fresh_noise, key_of, record_noise
 

@@ -137,11 +137,11 @@ def train_point(
     federation = experiment.federation
     began = time.perf_counter()
     step = HybridStep(description, experiment.network, experiment.method_config(point.method))
+    if step.components:
+        return _sum_up_components(grid, roster, experiment, step, point, on_exchange)
     initial = {
         name: {key: value.numpy() for key, value in group.items()} for name, group in step.initial(point.seed).items()
     }
-    if step.components:
-        return _sum_up_components(grid, roster, experiment, step, point, on_exchange)
     exchanges = exchanges_for(experiment, point.method)
     trained = Trained(point, initial)
     if 0 in keep:

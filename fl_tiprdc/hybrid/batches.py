@@ -50,6 +50,30 @@ def batches_in(n: int, batch_size: int, epochs: int) -> int:
     return epochs * -(-n // batch_size)
 
 
+def _used_rows(
+    tables: Sequence[Records], place: Sequence[int], indices: Sequence[list[Ints]]
+) -> tuple[Records, list[list[Ints]]]:
+    """Return the rows of several tables that batches use, in one table, and the batches' indices in that.
+
+    Args:
+        tables: records of the members.
+        place: position in `tables` of each member's.
+        indices: rows of its own table in each of a member's batches.
+    """
+    used = [
+        np.unique(np.concatenate([rows for own, at in zip(indices, place, strict=True) if at == i for rows in own]))
+        for i in range(len(tables))
+    ]
+    starts = np.cumsum([0, *map(len, used)])
+    records = Records(
+        np.concatenate([table.x[rows] for table, rows in zip(tables, used, strict=True)]),
+        np.concatenate([table.private[rows] for table, rows in zip(tables, used, strict=True)]),
+    )
+    return records, [
+        [starts[at] + np.searchsorted(used[at], rows) for rows in own] for own, at in zip(indices, place, strict=True)
+    ]
+
+
 class CohortBatches:
     """Stack the batches of a cohort's members, step by step.
 
@@ -84,21 +108,8 @@ class CohortBatches:
             place.append(next(known, len(tables)))
             if place[-1] == len(tables):
                 tables.append(member.records)
-        if len(tables) == 1:
-            self._x, self._indices = tables[0].x, indices
-            self._u = torch.tensor(tables[0].private, device=device)
-        else:
-            own = [[rows for rows, at in zip(indices, place, strict=True) if at == i] for i in range(len(tables))]
-            used = [np.unique(np.concatenate([part for rows in each for part in rows])) for each in own]
-            starts = np.cumsum([0, *map(len, used)])
-            self._x = np.concatenate([table.x[rows] for table, rows in zip(tables, used, strict=True)])
-            self._u = torch.from_numpy(
-                np.concatenate([table.private[rows] for table, rows in zip(tables, used, strict=True)])
-            ).to(device)
-            self._indices = [
-                [starts[at] + np.searchsorted(used[at], part) for part in rows]
-                for rows, at in zip(indices, place, strict=True)
-            ]
+        records, self._indices = (tables[0], indices) if len(tables) == 1 else _used_rows(tables, place, indices)
+        self._x, self._u = records.x, torch.tensor(records.private, device=device)
         self._noise = [torch_generator(member.seed, "channel", *member.ids) for member in self._members]
         self.lam = torch.tensor([member.lam for member in self._members], device=device)
         self.sigma = torch.tensor([member.sigma for member in self._members], device=device)

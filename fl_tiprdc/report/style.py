@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, LogFormatterMathtext
 
-from fl_tiprdc.data.own_table import DataNotice
+from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.whole_file import write_whole
 
 mpl.use("Agg")
