@@ -56,6 +56,10 @@ def _folder_for_ray() -> str | None:
     return own
 
 
+# a busy cluster's process for a client may end as it starts, and the next one does not
+CLIENT_TRIES = 3
+
+
 def start_ray(actors: int, address: str = "") -> None:
     """Start Ray on this machine's loopback interface without a dashboard, or join the cluster at `address`.
 
@@ -74,21 +78,26 @@ def _start_ray(cores: int, address: str) -> None:
     # a small /dev/shm, as containers have, makes Ray slow and not impossible
     os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
     own: dict[str, Any] = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-    try:
-        ray.init(
-            **({"address": address} if address else {**own, "_temp_dir": _folder_for_ray()}),
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-            ignore_reinit_error=True,
-        )
-    except Exception as error:  # of many types: no room, no ports, a folder that it can't write to
-        if not address:
-            raise RunFailedError(f"Ray cannot start on this machine: {error}") from error
-        # what Ray Client raises when the cluster can't start a server for this process
-        if isinstance(error, RuntimeError) and address.startswith("ray://"):
-            raise ConnectionError(f"{address}: {error}") from error
-        raise
+    where = {"address": address} if address else {**own, "_temp_dir": _folder_for_ray()}
+    tries = CLIENT_TRIES if address.startswith("ray://") else 1
+    for left in reversed(range(tries)):
+        try:
+            ray.init(
+                **where,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+                ignore_reinit_error=True,
+            )
+            return
+        except Exception as error:  # of many types: no room, no ports, a folder that it can't write to
+            if not address:
+                raise RunFailedError(f"Ray cannot start on this machine: {error}") from error
+            # what Ray Client raises when the cluster can't start a server for this process
+            if not (isinstance(error, RuntimeError) and tries > 1):
+                raise
+            if not left:
+                raise ConnectionError(f"{address}: {error}") from error
 
 
 @contextmanager
