@@ -44,14 +44,14 @@ class Cell(NamedTuple):
 
 CELLS = {
     "adult-sex-iid": Cell("adult", "sex", "iid"),
-    "adult-sex-dirichlet": Cell("adult", "sex", "dirichlet:0.3", "federated", seeds="0"),
-    "adult-sex-by-private": Cell("adult", "sex", "by-private", "federated", seeds="0"),
+    "adult-sex-dirichlet": Cell("adult", "sex", "dirichlet:0.3", "federated"),
+    "adult-sex-by-private": Cell("adult", "sex", "by-private", "federated"),
     "adult-sex-adversarial": Cell("adult", "sex", "iid", "centralized", "coded-adversarial"),
-    "adult-sex-given-marital": Cell("adult", "sex,marital-status", "iid", "centralized", seeds="0"),
+    "adult-sex-given-marital": Cell("adult", "sex,marital-status", "iid", "centralized"),
     "adult-sex-x": Cell("adult", "sex", "iid", "centralized", "coded-x"),
-    "adult-race-iid": Cell("adult", "race", "iid", seeds="0"),
-    "digits": Cell("digits", "", "iid", seeds="0"),
-    "names": Cell("names", "", "iid", seeds="0"),
+    "adult-race-iid": Cell("adult", "race", "iid"),
+    "digits": Cell("digits", "", "iid"),
+    "names": Cell("names", "", "iid"),
 }
 
 
