@@ -7,6 +7,10 @@ class InputError(ValueError):
     """A value from outside is wrong; the message is one line: what is wrong and what is allowed."""
 
 
+class TooFewPeopleError(InputError):
+    """A crowd is too small for what is asked of it."""
+
+
 class RunFailedError(RuntimeError):
     """A process or a run that this one only watches has failed; the message is one line."""
 

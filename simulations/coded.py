@@ -20,11 +20,10 @@ from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import require_known
-from fl_tiprdc.evaluation.frontier import POINT, summarize_points
-from fl_tiprdc.experiment.run_folder import open_folder
+from fl_tiprdc.evaluation.frontier import POINT
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.whole_file import write_whole
-from simulations.partitions import run_or_take
+from simulations.cells import tabulate
 from simulations.tables import show
 
 COLUMNS = ["dataset", "private", "partition", "method", "setting", "seed", "lam"]
@@ -55,9 +54,8 @@ CELLS = {
 }
 
 
-def coded_points(experiment: Experiment, folder: Path) -> pd.DataFrame:
+def coded_points(name: str, experiment: Experiment, folder: Path, points: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of points.csv of a finished run."""
-    points = summarize_points(pd.read_csv(folder / "metrics.csv"))
     summary = json.loads((folder / "summary.json").read_text())
     facts = pd.DataFrame(
         {
@@ -110,6 +108,16 @@ def coded_parser() -> Parser:
     return parser
 
 
+def cell_experiment(cell: Cell, parsed: argparse.Namespace) -> Experiment:
+    """Return the settings of a cell: its own, over those of the flags."""
+    one = argparse.Namespace(**{**vars(parsed), "dataset": cell.dataset, "partition": cell.partition})
+    one.private = cell.private or parsed.private
+    one.methods = cell.methods or parsed.methods
+    one.seeds = cell.seeds or parsed.seeds
+    one.settings = cell.settings or parsed.settings or "centralized,federated"
+    return read_experiment(one)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, run or take every cell, print, save."""
     parsed = coded_parser().parse_args(arguments)
@@ -119,20 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = parsed.output or Path.cwd() / "results" / "coded"
     names = some_words(parsed.cells, "cells")
     require_known("cell", names, CELLS)
-    open_folder(output)
-    frames: list[pd.DataFrame] = []
-    for name in names:
-        cell = CELLS[name]
-        one = argparse.Namespace(**{**vars(parsed), "dataset": cell.dataset, "partition": cell.partition})
-        one.private = cell.private or parsed.private
-        one.methods = cell.methods or parsed.methods
-        one.seeds = cell.seeds or parsed.seeds
-        one.settings = cell.settings or parsed.settings or "centralized,federated"
-        experiment = read_experiment(one)
-        run_or_take(experiment, output / "runs" / name, console, parsed.resume)
-        frames.append(coded_points(experiment, output / "runs" / name))
-        points = pd.concat(frames, ignore_index=True)  # after each cell: a study that is cut short keeps what it has
-        write_whole(output / "points.csv", points.to_csv(index=False, float_format="%.4f").encode())
+    cells = {name: cell_experiment(CELLS[name], parsed) for name in names}
+    points = tabulate(cells, coded_points, output, "points.csv", console, parsed.resume)
     table = summarize(points)
     write_whole(output / "summary.csv", table.to_csv(index=False, float_format="%.4f").encode())
     console.print(show(table, "λ = largest, then the best retention within a limit; means over seeds"))

@@ -21,12 +21,10 @@ from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import Experiment, build_experiment, merge
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.frontier import over_seeds, retention_at
-from fl_tiprdc.experiment.run_folder import open_folder
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.report.exchanges_figure import exchanges_figure
 from fl_tiprdc.report.style import save
-from fl_tiprdc.whole_file import write_whole
-from simulations.partitions import run_or_take
+from simulations.cells import tabulate
 from simulations.tables import show
 
 LEVEL = 0.6  # the attack at which methods are compared
@@ -68,14 +66,14 @@ def traffic_of(experiment: Experiment, folder: Path) -> tuple[float, float]:
     return len(rounds) / trainings + releases, sum(sent.values()) / trainings / 1e6
 
 
-def exchange_rows(name: str, experiment: Experiment, folder: Path, points: pd.DataFrame) -> list[dict[str, object]]:
+def exchange_rows(name: str, experiment: Experiment, folder: Path, points: pd.DataFrame) -> pd.DataFrame:
     """Return a row of exchanges.csv for each λ, means over seeds."""
     exchanges, megabytes = traffic_of(experiment, folder)
     federated = points[points["setting"] == "federated"]
     shared = {"plan": name, "method": experiment.methods[0], "clients": experiment.clients, "exchanges": exchanges}
     shared |= {"megabytes": round(megabytes, 1), "retention_at": retention_at(federated, LEVEL)}
     kept = over_seeds(federated)[["lam", "retention", "attack"]]
-    return [{**shared, **dict(row)} for _, row in kept.iterrows()]
+    return pd.DataFrame([shared]).merge(kept, how="cross")
 
 
 def exchanges_parser() -> Parser:
@@ -94,18 +92,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = parsed.output or Path.cwd() / "results" / "exchanges"
     names = some_words(parsed.plans, "plans")
     require_known("plan", names, PLANS)
-    open_folder(output)
-    rows: list[dict[str, object]] = []
+    cells: dict[str, Experiment] = {}
     for name in names:
         plan = PLANS[name]
         one = read_experiment(argparse.Namespace(**{**vars(parsed), "methods": plan.method}))
         lambdas = one.lambdas if one.method_config(plan.method).coding is None else (*one.lambdas, 1.0)
         changes = merge({"settings": ("federated",), "lambdas": lambdas}, plan.changes)
-        experiment = build_experiment(merge(one.model_dump(), changes))
-        folder = output / "runs" / name
-        rows += exchange_rows(name, experiment, folder, run_or_take(experiment, folder, console, parsed.resume))
-        table = pd.DataFrame(rows)  # after each plan: a study that is cut short keeps what it has
-        write_whole(output / "exchanges.csv", table.to_csv(index=False, float_format="%.4f").encode())
+        cells[name] = build_experiment(merge(one.model_dump(), changes))
+    table = tabulate(cells, exchange_rows, output, "exchanges.csv", console, parsed.resume)
     save(exchanges_figure(table, LEVEL), output, "exchanges")
     console.print(show(table, f"means over seeds; retention_at: at a worst attack of {LEVEL:g}"))
     console.print(f"results: {output}", soft_wrap=True, highlight=False)

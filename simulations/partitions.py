@@ -17,27 +17,15 @@ from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError, require_once
-from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_at, summarize_points
-from fl_tiprdc.experiment.run import run_experiment
-from fl_tiprdc.experiment.run_folder import config_text, open_folder
+from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_at
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.report.partition_figure import partition_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.whole_file import write_whole
+from simulations.cells import tabulate
 from simulations.tables import show
 
 LEVEL = 0.6  # the attack at which settings are compared
-
-
-def run_or_take(experiment: Experiment, folder: Path, console: Screen, resume: bool) -> pd.DataFrame:
-    """The points of a run: of the one in `folder` if it has the same settings, else of a new one."""
-    config = folder / "config.toml"
-    if config.is_file() and config.read_text() == config_text(experiment):
-        console.print(f"{folder.name}: taken from {folder}", highlight=False)
-    else:
-        console.print(f"{folder.name}:", highlight=False)
-        run_experiment(experiment, None, folder, console, resume)
-    return summarize_points(pd.read_csv(folder / "metrics.csv"))
 
 
 def compare_partitions(points: pd.DataFrame) -> pd.DataFrame:
@@ -93,17 +81,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     first = experiments[0]
     name = f"{first.dataset}-{'+'.join(first.private)}-partitions-{first.clients}"
     output = parsed.output or Path.cwd() / "results" / name
-    open_folder(output)
     console = Screen()
-    frames: list[pd.DataFrame] = []
-    for i, experiment in enumerate(experiments):
-        points = run_or_take(experiment, output / experiment.partition.replace(":", "-"), console, parsed.resume)
+
+    def curves(name: str, experiment: Experiment, folder: Path, points: pd.DataFrame) -> pd.DataFrame:
         federated = points["setting"] == "federated"
         points = points.assign(partition=points["setting"].where(~federated, experiment.partition))
-        frames.append(points if i == 0 else points[federated])
-    together = pd.concat(frames, ignore_index=True)
+        return points if experiment is first else points[federated]
+
+    cells = {experiment.partition.replace(":", "-"): experiment for experiment in experiments}
+    together = tabulate(cells, curves, output, "points.csv", console, parsed.resume, 6)
     table = compare_partitions(together)
-    write_whole(output / "points.csv", together.to_csv(index=False, float_format="%.6f").encode())
     write_whole(output / "partitions.csv", table.to_csv(index=False, float_format="%.4f").encode())
     save(partition_figure(together), output, "partitions")
     shown = table[table["setting"] != "raw"].drop(columns=["setting", "area"])

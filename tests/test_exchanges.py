@@ -41,10 +41,11 @@ def test_rows_say_what_is_kept_at_the_level(tmp_path):
         }
     )
     rows = exchange_rows("mine", experiment, finished(tmp_path, 40, training=5e6), points)
-    assert [row["lam"] for row in rows] == [0.5, 1.0]
-    assert {(row["plan"], row["clients"], row["exchanges"], row["megabytes"]) for row in rows} == {("mine", 7, 42, 5)}
-    assert rows[0]["retention_at"] == pytest.approx(0.85)  # half-way between the two
-    figure = exchanges_figure(pd.DataFrame(rows), LEVEL)
+    assert list(rows["lam"]) == [0.5, 1.0]
+    sent = rows[["plan", "clients", "exchanges", "megabytes"]].drop_duplicates()
+    assert sent.to_numpy().tolist() == [["mine", 7, 42, 5]]
+    assert rows["retention_at"].iloc[0] == pytest.approx(0.85)  # half-way between the two
+    figure = exchanges_figure(rows, LEVEL)
     (axes,) = figure.axes
     assert "megabytes" in axes.get_xlabel()
     assert axes.get_legend_handles_labels()[1] == ["mine: 42 exchanges"]

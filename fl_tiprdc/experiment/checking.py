@@ -1,5 +1,7 @@
 """Checks of an experiment before any work begins: its settings, and whether they fit the people."""
 
+import numpy as np
+
 from fl_tiprdc.baselines import BASELINES
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data import DATASETS, load_population
@@ -13,6 +15,8 @@ from fl_tiprdc.evaluation.measurable import check_measurable
 from fl_tiprdc.evaluation.privacy_budget import check_accountant
 from fl_tiprdc.experiment.tracking.trackers import named_trackers
 from fl_tiprdc.federated.launch import RUNTIMES
+from fl_tiprdc.release.codes import joint_classes
+from fl_tiprdc.release.groups import check_fitted
 from strategies.robust import check_aggregation
 
 
@@ -56,10 +60,14 @@ def check_against(experiment: Experiment, population: Population) -> None:
     """Check that an experiment can be carried out with these people.
 
     Raises:
-        InputError: no private attribute can be measured on them, there are too few for its clients, or columns that
-            they don't have.
+        InputError: no private attribute can be measured on them, there are too few for its clients or to fit codes on,
+            or columns that they don't have.
     """
     crowd = population.contributors
     check_measurable(truth_of(crowd), truth_of(population.held_out))
     check_clients(crowd.private, experiment.clients, experiment.partition, crowd.participant)
     check_ladders(named_ladders(experiment.audit.known), crowd.description.columns)
+    first = np.unique(crowd.participant, return_index=True)[1]  # a record of each person
+    people = np.bincount(joint_classes(crowd.private[first], crowd.description.classes))
+    for coding in filter(None, (experiment.method_config(method).coding for method in experiment.methods)):
+        check_fitted(np.rint(people * (1 - coding.certifying)).astype(np.int64), crowd.description.attributes)

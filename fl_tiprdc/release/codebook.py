@@ -27,7 +27,7 @@ from fl_tiprdc.release.coupling import (
     leftovers,
     squared_distances,
 )
-from fl_tiprdc.release.groups import FEWEST_FITTED, class_name, group_classes, merged_note
+from fl_tiprdc.release.groups import check_fitted, group_classes, merged_note
 from fl_tiprdc.release.statistics import Arrays, Request, Sums, couplings_as_arrays
 from fl_tiprdc.seeding import derive, numpy_generator
 
@@ -94,20 +94,9 @@ def fit_codes(
     joint = int(classes.prod())
     sums = yield Request("class-counts", {"classes": classes}, {"counts": (2, joint)})
     fitted, certifying = np.rint(np.asarray(sums["counts"])).astype(np.int64)
-    if fitted.sum() < 2 * FEWEST_FITTED:
-        raise InputError(
-            f"{fitted.sum()} people are too few to fit codes on: coded methods need {2 * FEWEST_FITTED} besides "
-            "those who certify"
-        )
+    check_fitted(fitted, attributes)
     group = group_classes(fitted)
     groups = int(group.max()) + 1
-    if groups < 2:
-        largest = int(fitted.argmax())
-        raise InputError(
-            f"{fitted.sum() - fitted[largest]} people are not {class_name(attributes, largest)}: that is too few to "
-            f"fit a coupling on, and nothing would hide them; coded methods need {FEWEST_FITTED} of a second private "
-            "class besides those who certify"
-        )
     codes = choose_codes(config, fitted, certifying, group, bears)
     shared = not config.sees_private
     of_a_class = codes if shared else cells_for(codes, np.bincount(group, weights=fitted, minlength=groups))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fl_tiprdc.data.crowd import Attribute, Ints
+from fl_tiprdc.errors import TooFewPeopleError
 
 FEWEST_FITTED = 200  # people of a group below whom its shares of codes can't be estimated
 
@@ -42,3 +43,27 @@ def merged_note(attributes: Sequence[Attribute], counts: Ints) -> str:
         f"{len(names)} private classes have fewer than {FEWEST_FITTED} people to fit a coupling and are hidden only "
         f"together with others: {', '.join(names)}"
     )
+
+
+def check_fitted(fitted: Ints, attributes: Sequence[Attribute]) -> None:
+    """Check that codes can be fitted on these people.
+
+    Args:
+        fitted: [classes] people of each joint private class, without those who certify.
+        attributes: the private attributes.
+
+    Raises:
+        TooFewPeopleError: there are too few, or all of them but a few are of one private class.
+    """
+    if fitted.sum() < 2 * FEWEST_FITTED:
+        raise TooFewPeopleError(
+            f"{fitted.sum()} people are too few to fit codes on: coded methods need {2 * FEWEST_FITTED} besides "
+            "those who certify"
+        )
+    if (group_classes(fitted) == 0).all():
+        largest = int(fitted.argmax())
+        raise TooFewPeopleError(
+            f"{fitted.sum() - fitted[largest]} people are not {class_name(attributes, largest)}: that is too few to "
+            f"fit a coupling on, and nothing would hide them; coded methods need {FEWEST_FITTED} of a second private "
+            "class besides those who certify"
+        )

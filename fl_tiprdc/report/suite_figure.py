@@ -1,0 +1,51 @@
+"""The figure of every method over every data set."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fl_tiprdc.report.figures import ATTACK, RETENTION
+from fl_tiprdc.report.style import GREY, colours
+
+ACROSS = 3  # panels in a row
+
+
+def suite_figure(table: pd.DataFrame) -> Figure:
+    """Draw a panel for each data set: retention of each method over its worst attack, with what is certified.
+
+    Args:
+        table: as suite.csv; methods that were refused have no point.
+    """
+    colour = colours(list(table["method"].unique()))
+    kinds = list(table.groupby(["dataset", "private"], sort=False))
+    rows = -(-len(kinds) // ACROSS)
+    figure = Figure(figsize=(3.4 * min(ACROSS, len(kinds)), 3.0 * rows + 0.6), layout="constrained")
+    grid = figure.subplots(rows, min(ACROSS, len(kinds)), squeeze=False, sharex=True, sharey=True)
+    for axes, ((dataset, private), of_data) in zip(grid.flat, kinds, strict=False):
+        for method, curve in of_data.dropna(subset="retention").groupby("method", sort=False):
+            attack = curve[["panel", "exact"]].max(axis=1)
+            axes.errorbar(
+                attack,
+                curve["retention"],
+                xerr=[0 * attack, (curve["certified"] - attack).clip(lower=0).fillna(0)],
+                yerr=[curve["retention"] - curve["retention_low"], curve["retention_high"] - curve["retention"]],
+                color=colour[str(method)],
+                marker="o" if curve["exact"].notna().any() else "s",
+                linestyle="-",
+                markersize=4.5,
+                elinewidth=0.8,
+                label=str(method),
+            )
+        if of_data["limit"].notna().any():
+            axes.axhline(of_data["limit"].max(), color=GREY, linestyle=":", linewidth=1)
+        axes.axvline(0.5, color=GREY, linewidth=1)
+        axes.set_title(f"{dataset}, hiding {private}", fontsize=9)
+        axes.set_ylim(0, 1.05)
+    for axes in list(grid.flat)[len(kinds) :]:
+        axes.set_axis_off()
+    figure.supxlabel(f"{ATTACK}; bars to the right: certified", fontsize=9)
+    figure.supylabel(f"mean {RETENTION}; dotted: limit", fontsize=9)
+    labels = {
+        label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(list(labels.values()), list(labels), loc="outside lower center", ncols=7, fontsize=8)
+    return figure

@@ -1,0 +1,73 @@
+"""The cells of a study: runs in folders of their own, taken as they are if they are there, and their one table."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.evaluation.frontier import summarize_points
+from fl_tiprdc.experiment.checking import load_checked
+from fl_tiprdc.experiment.fingerprint import changed_since, fingerprint
+from fl_tiprdc.experiment.run import run_experiment
+from fl_tiprdc.experiment.run_folder import config_text, open_folder
+from fl_tiprdc.experiment.screen import Screen
+from fl_tiprdc.whole_file import write_whole
+
+Rows = Callable[[str, Experiment, Path, pd.DataFrame], pd.DataFrame]  # name, settings, folder, points -> a cell's rows
+
+
+def run_or_take(experiment: Experiment, folder: Path, console: Screen, resume: bool) -> pd.DataFrame:
+    """Return the points of the run in `folder` if it had the same settings, data and code, else of a new one.
+
+    Args:
+        experiment: what to run.
+        folder: of the run's results.
+        console: for progress.
+        resume: go on with an interrupted run.
+    """
+    experiment, population = load_checked(experiment)
+    config = folder / "config.toml"
+    if config.is_file() and config.read_text(encoding="utf-8") == config_text(experiment):
+        changed = changed_since(folder, fingerprint(population))
+        if not changed:
+            console.print(f"{folder.name}: taken from {folder}", highlight=False)
+            return summarize_points(pd.read_csv(folder / "metrics.csv"))
+        console.print(f"{folder.name}: anew, as the run that is there had {changed}", highlight=False)
+    else:
+        console.print(f"{folder.name}:", highlight=False)
+    run_experiment(experiment, population, folder, console, resume)
+    return summarize_points(pd.read_csv(folder / "metrics.csv"))  # numbers as a later study reads them
+
+
+def tabulate(
+    cells: Mapping[str, Experiment],
+    rows: Rows,
+    output: Path,
+    file: str,
+    console: Screen,
+    resume: bool = False,
+    digits: int = 4,
+) -> pd.DataFrame:
+    """Run or take every cell and return the table of their rows, which is written after each of them.
+
+    Args:
+        cells: name, of a folder under `output` too -> its settings.
+        rows: makes a cell's rows.
+        output: folder of the study.
+        file: name of the table in it.
+        console: for progress.
+        resume: go on with an interrupted cell.
+        digits: decimals of numbers in the file.
+
+    Raises:
+        InputError: as in `run_experiment`.
+    """
+    open_folder(output)
+    frames: list[pd.DataFrame] = []
+    for name, experiment in cells.items():
+        folder = output / name
+        frames.append(rows(name, experiment, folder, run_or_take(experiment, folder, console, resume)))
+        table = pd.concat(frames, ignore_index=True)  # a study that is cut short keeps what it has
+        write_whole(output / file, table.to_csv(index=False, float_format=f"%.{digits}f").encode())
+    return table

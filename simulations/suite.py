@@ -1,0 +1,144 @@
+"""Every method over every data set: what tasks keep, what attackers get, what is certified, what it costs.
+
+python simulations/suite.py --output results/reference/suite
+
+Takes the flags of run.py. Each data set and method is a run of its own, in a folder under the output; runs that are
+there already, with the same settings, data and code, are taken as they are. suite.csv has a row for each λ, means over
+seeds; suite.md the same for reading. A crowd that is too small for a method has a row that says so.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from fl_tiprdc.command_line.flags import experiment_parser, given_experiment, read_experiment
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.command_line.parser import Parser, some_words
+from fl_tiprdc.config import METHODS, Experiment
+from fl_tiprdc.data import DATASETS
+from fl_tiprdc.errors import TooFewPeopleError, require_known
+from fl_tiprdc.evaluation import limits
+from fl_tiprdc.experiment.screen import Screen
+from fl_tiprdc.report.style import save
+from fl_tiprdc.report.suite_figure import suite_figure
+from fl_tiprdc.whole_file import write_whole
+from simulations.cells import tabulate
+from simulations.tables import show
+
+CLIENTS = {"adult": 100, "bank-marketing": 100, "oulad": 100, "german-credit": 20, "digits": 100, "names": 100}
+MEASURED = {"raw": "raw data: an attack of", "limit": "limit:"}
+COLUMNS = "| method | λ | codes | R | panel | exact | certified | s | MB |\n" + "| --- " * 9 + "|"
+HEAD = """# Every method over every data set
+
+Command: `python simulations/suite.py`. Federated; means over seeds, R with its range. Panel and exact: AUC of the
+best attack. Certified: with 95 % confidence no attacker exceeds it, for one release of people like these. Limit: the
+most that a task alone could keep at no leak. Seconds and MB (sent and received, all clients) are of one training."""
+SHOWN = ["dataset", "method", "lam", "retention", "panel", "exact", "certified", "seconds"]  # fit 80 characters
+CODED, NOISY = "0.8,1", "0.9"  # λ of methods with codes, which share a training, and of those with noise
+
+
+def suite_rows(name: str, experiment: Experiment, folder: Path, points: pd.DataFrame) -> pd.DataFrame:
+    """Return a row of suite.csv for each λ of a finished run of one method."""
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    metrics = pd.read_csv(folder / "metrics.csv")
+    most = metrics[(metrics["kind"] == limits.KIND) & (metrics["metric"] == "retention") & (metrics["lam"] == 1)]
+    coded = experiment.method_config(experiment.methods[0]).coding is not None
+    trainings = len(experiment.seeds) * (1 if coded else len(experiment.lambdas))
+    released = points[points["setting"] == "federated"]
+    if "panel" not in released:
+        released = released.assign(panel=released["attack"], exact=math.nan, certified=math.nan)
+    means = released.groupby("lam", as_index=False).agg(
+        retention=("retention", "mean"),
+        retention_low=("retention", "min"),
+        retention_high=("retention", "max"),
+        panel=("panel", "mean"),
+        exact=("exact", "mean"),
+        certified=("certified", "mean"),
+    )
+    shared = {
+        "dataset": experiment.dataset,
+        "private": "+".join(experiment.private),
+        "method": experiment.methods[0],
+        "raw": points.loc[points["setting"] == "raw", "attack"].mean(),
+        "codes": summary["certificates"][0]["codes"] if coded else math.nan,
+        "limit": most["value"].mean(),
+        "seconds": summary["seconds"]["train federated"] / trainings,
+        "megabytes": sum(summary["bytes"].values()) / trainings / 1e6,
+        "note": "",
+    }
+    return pd.DataFrame([shared]).merge(means, how="cross")
+
+
+def refusal(experiment: Experiment, why: TooFewPeopleError) -> dict[str, object]:
+    """Return the row of a method that a crowd is too small for."""
+    private = experiment.private or DATASETS[experiment.dataset].private
+    named = {"dataset": experiment.dataset, "private": "+".join(private), "method": experiment.methods[0]}
+    return {**named, "note": str(why)}
+
+
+def page(table: pd.DataFrame) -> str:
+    """Return suite.csv as a page of Markdown, a table for each data set and private attribute."""
+    lines = [HEAD]
+    for (dataset, private), rows in table.groupby(["dataset", "private"], sort=False):
+        known = [f"{word} {rows[name].max():.2f}" for name, word in MEASURED.items() if rows[name].notna().any()]
+        lines += [f"\n## {dataset}, hiding {private}\n", f"{'; '.join(known)}.\n" if known else "", COLUMNS]
+        for _, row in rows.iterrows():
+            cells = [row["note"]] + [""] * 7 if row["note"] else _cells(row)
+            lines.append(f"| {' | '.join([row['method'], *cells])} |")
+    return "\n".join([*lines, ""])
+
+
+def _cells(row: "pd.Series[float]") -> list[str]:
+    """Return the cells of a measured row, without its method."""
+    kept = f"{row['retention']:.3f} ({row['retention_low']:.3f} to {row['retention_high']:.3f})"
+    formats = {"codes": ".0f", "panel": ".3f", "exact": ".3f", "certified": ".3f"}
+    codes, *attacks = ("" if math.isnan(row[name]) else format(row[name], how) for name, how in formats.items())
+    return [f"{row['lam']:g}", codes, kept, *attacks, f"{row['seconds']:.0f}", f"{row['megabytes']:,.0f}"]
+
+
+def suite_parser() -> Parser:
+    """Return the parser of the flags."""
+    parser = experiment_parser(__doc__ or "")
+    parser.add_argument("--datasets", default=",".join(CLIENTS), help="in place of --dataset (default: %(default)s)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, run or take every cell, print, draw, save."""
+    parsed = suite_parser().parse_args(arguments)
+    parsed.config = parsed.config or "suite"
+    datasets = some_words(parsed.datasets, "datasets")
+    methods = some_words(parsed.methods, "methods") if parsed.methods else tuple(METHODS)
+    require_known("data set", datasets, DATASETS)
+    console = Screen()
+    cells: dict[str, Experiment] = {}
+    refused: list[dict[str, object]] = []
+    for method in methods:
+        for dataset in datasets:
+            one = argparse.Namespace(**{**vars(parsed), "dataset": dataset, "methods": method})
+            one.clients = parsed.clients or str(CLIENTS.get(dataset, 100))
+            given = given_experiment(one)
+            one.lambdas = parsed.lambdas or (CODED if given.method_config(method).coding else NOISY)
+            try:
+                cells[f"{dataset}-{method}"] = read_experiment(one)
+            except TooFewPeopleError as error:
+                refused.append(refusal(given, error))
+                console.print(f"{dataset}-{method}: {error}", highlight=False, soft_wrap=True)
+    output = parsed.output or Path.cwd() / "results" / "suite"
+    table = tabulate(cells, suite_rows, output, "suite.csv", console, parsed.resume)
+    table = pd.concat([table, pd.DataFrame(refused)], ignore_index=True)
+    order = {name: i for i, name in enumerate([*datasets, *methods])}
+    table = table.sort_values(["dataset", "method"], key=lambda names: names.map(order), kind="stable")
+    write_whole(output / "suite.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    write_whole(output / "suite.md", page(table).encode())
+    save(suite_figure(table), output, "suite")
+    console.print(show(table[SHOWN], "means over seeds"))
+    console.print(f"results: {output}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    guard(main)
