@@ -9,6 +9,7 @@ of a ridge regression and a perceptron. Texts: a perceptron with a softmax for e
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from fl_tiprdc.evaluation.image_decoder import ConstantImage, ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, similarities
 from fl_tiprdc.evaluation.scores import Score, Values, Weights, interval, resample
 from fl_tiprdc.models.perceptron import perceptron
+from fl_tiprdc.models.trainer import Validation, train_network
 from fl_tiprdc.seeding import derive, layer_draws, numpy_generator
 
 DECODER, CONSTANT = "decoder", "constant"  # models in metrics.csv; constant is the level of chance
@@ -237,36 +239,27 @@ def _train(network: nn.Module, loss: Loss, attack: _Attack, batch: int, rate: fl
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, attack.steps)
 
-    def validated() -> float:
-        with torch.no_grad():
-            losses = [float(loss(network(attack.z[part]), part)) * len(part) for part in _parts(validation, batch)]
+    def validation_loss() -> float:
+        losses = [float(loss(network(attack.z[part]), part)) * len(part) for part in _parts(validation, batch)]
         return sum(losses) / len(validation)
 
-    best, kept = validated(), _copied(network)
-    every = max(1, attack.steps // 10)
-    queue: Iterator[Ints] = iter(())
-    for step in range(1, attack.steps + 1):
-        rows = next(queue, None)
-        if rows is None:
-            queue = _parts(generator.permutation(training), batch)
-            rows = next(queue)
-        optimiser.zero_grad()
-        loss(network(attack.z[rows]), rows).backward()
-        optimiser.step()
-        schedule.step()
-        if step % every == 0 or step == attack.steps:
-            now = validated()
-            if now < best:
-                best, kept = now, _copied(network)
-    network.load_state_dict(kept)
+    def batches() -> Iterator[Ints]:
+        while True:
+            yield from _parts(generator.permutation(training), batch)
+
+    after = {*range(0, attack.steps, max(1, attack.steps // 10)), attack.steps}
+    train_network(
+        network,
+        optimiser,
+        islice(batches(), attack.steps),
+        lambda rows: loss(network(attack.z[rows]), rows),
+        schedule,
+        Validation(validation_loss, after),
+    )
 
 
 def _parts(rows: Ints, size: int) -> Iterator[Ints]:
     return (rows[begin : begin + size] for begin in range(0, len(rows), size))
-
-
-def _copied(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
 
 
 # ---- images
