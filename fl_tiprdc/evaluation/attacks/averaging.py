@@ -33,11 +33,6 @@ def mean_release(how: made.Release, crowd: Crowd, draws: int, seed: int) -> Floa
     return mean
 
 
-def noise_left(mean: Floats, clean: Floats) -> float:
-    """Standard deviation of the noise in `mean` [n, d], `clean` [n, d] being the release without noise."""
-    return float(np.sqrt(np.square(mean.astype(np.float64) - clean).mean()))
-
-
 def averaging_attack(
     how: made.Release,
     contributors: Crowd,

@@ -76,7 +76,6 @@ def membership(
     return pd.DataFrame(table, columns=COLUMNS)
 
 
-Sides = tuple[Floats, Floats]  # of contributors and of held-out people
 Half = tuple[Floats, Ints, Ints]  # numbers [n, k], 1 for a member [n], person [n]
 
 
