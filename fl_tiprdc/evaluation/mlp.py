@@ -80,8 +80,8 @@ class Perceptron:
 
         def loss(looked: Tensor, rows: Tensor) -> Tensor:
             parts = network(looked).split(list(classes), dim=-1)
-            each = [_cross_entropy(part, outputs[rows, i]) for i, part in enumerate(parts)]
-            return torch.stack(each).mean()
+            losses = [_cross_entropy(part, outputs[rows, i]) for i, part in enumerate(parts)]
+            return torch.stack(losses).mean()
 
         def batches() -> Iterator[Tensor]:
             for _ in range(self._epochs):
@@ -100,7 +100,7 @@ class Perceptron:
         )
         with torch.no_grad():
             new = torch.from_numpy(((test - mean) / std).astype(np.float32))
-            together = torch.cat([network(some) for some in new.split(BATCH_SIZE)])
+            together = torch.cat([network(piece) for piece in new.split(BATCH_SIZE)])
             logits = (together.mean(1) if together.dim() == 3 else together).numpy()
         parts = np.split(logits, np.cumsum(classes)[:-1], axis=1)
         return [np.exp(part - np.logaddexp.reduce(part, axis=1, keepdims=True)) for part in parts]

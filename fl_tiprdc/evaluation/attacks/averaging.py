@@ -25,7 +25,7 @@ DRAWS = (1, 4, 16)
 
 
 def mean_release(how: made.Release, crowd: Crowd, draws: int, seed: int) -> Floats:
-    """Mean of `draws` independent releases of every record of a crowd: [n, d]. White box: the extractor is at hand."""
+    """Return the mean [n, d] of `draws` releases of every record, for a white box: it needs the extractor."""
     total = np.zeros(())
     for draw in range(draws):
         total = total + how.apply(crowd.x, crowd.private, draws_from(torch_generator(seed, "averaging", draw))).z
