@@ -14,7 +14,7 @@ from fl_tiprdc.data.partition import partition
 from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
-from fl_tiprdc.federated.inline_grid import InlineGrid
+from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.server_app import Trained, serve_coded
 from tests.conftest import SMALL
 

@@ -131,3 +131,8 @@ def serve(
     return [
         serve_point(grid, lambda done: None, experiment, description, point, publication(point)) for point in points
     ]
+
+
+def noise_left(mean: np.ndarray, clean: np.ndarray) -> float:
+    """Return the standard deviation of the noise in `mean` [n, d], `clean` [n, d] being the release without noise."""
+    return float(np.sqrt(np.square(mean.astype(np.float64) - clean).mean()))

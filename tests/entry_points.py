@@ -1,6 +1,5 @@
 """Calls entry points as a person would, up to where work would begin: what they say to wrong input."""
 
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -64,10 +63,9 @@ def caller(monkeypatch, capsys, folder: Path) -> Call:
     monkeypatch.chdir(folder)
 
     def call(module: ModuleType, *flags: object) -> tuple[int | str | None, list[str]]:
-        monkeypatch.setattr(sys, "argv", [str(module.__file__), *map(str, flags)])
         before = tree(folder)
         with pytest.raises(SystemExit) as exit_:
-            guard(module.main)
+            guard(lambda _: module.main([*map(str, flags)]))
         said = capsys.readouterr()
         assert said.out == ""
         assert tree(folder) == before, "something was written"

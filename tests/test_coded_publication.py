@@ -13,7 +13,7 @@ from fl_tiprdc.data.publication_store import read_published_codes, read_store, w
 from fl_tiprdc.errors import InputError, TooManyFailuresError
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.inline_grid import InlineGrid
+from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_work import publication_of
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.server_app import instruction_for
@@ -151,8 +151,8 @@ class Cheat(InlineGrid):
         super().__init__(build_client_app(str(store.root)), store)
         self.spoil = spoil
 
-    def _answer(self, messages, timeout):
-        replies = super()._answer(messages, timeout)
+    def answer_all(self, messages, timeout):
+        replies = super().answer_all(messages, timeout)
         return replies + list(self.spoil(replies[1]) or ())
 
 

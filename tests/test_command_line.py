@@ -49,10 +49,10 @@ def call(monkeypatch, capsys, tmp_path):
 
     def call(*flags, output=None):
         output = output or tmp_path / "out" / "here"
-        monkeypatch.setattr(sys, "argv", ["run.py", "--output", str(output), *map(str, flags)])
+        words = ["--output", str(output), *map(str, flags)]
         before = tree(tmp_path)
         with pytest.raises(SystemExit) as exit_:
-            guard(run.main)
+            guard(lambda _: run.main(words))
         said = capsys.readouterr()
         assert said.out == ""
         assert tree(tmp_path) == before  # nothing was written
@@ -308,9 +308,8 @@ def test_a_run_that_breaks_off_ends_with_one_line(error, status, line, monkeypat
         raise error
 
     monkeypatch.setattr(run_module, "carry_out", breaks)
-    monkeypatch.setattr(sys, "argv", ["run.py", "--output", str(tmp_path / "out"), "--clients", "3"])
     with pytest.raises(SystemExit) as exit_:
-        guard(run.main)
+        guard(lambda _: run.main(["--output", str(tmp_path / "out"), "--clients", "3"]))
     assert exit_.value.code == status
     assert capsys.readouterr().err.splitlines() == [line]
     assert tree(tmp_path) == {}
@@ -408,12 +407,11 @@ def test_a_note_about_the_data_is_one_line(monkeypatch, capsys, tmp_path):
     rows = "".join(f"{'mf'[i % 2]},{i % 3},{i % 7},text {i}\n" for i in range(40))
     path.write_text("sex,paid,age,remark\n" + rows)
     flags = ["--dataset", "table", "--data", str(path), "--private", "sex", "--tasks", "paid", "--clients", "50"]
-    monkeypatch.setattr(sys, "argv", ["run.py", *flags])
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         monkeypatch.setattr(warnings, "showwarning", lambda *w, **_: sys.stderr.write(warnings.formatwarning(*w[:4])))
         with pytest.raises(SystemExit) as exit_:
-            guard(run.main)
+            guard(lambda _: run.main(flags))
     note, error = capsys.readouterr().err.splitlines()
     assert exit_.value.code == 2
     assert note.startswith("note: left out, as identifiers or free text: 'remark' (32 values); to keep one")

@@ -26,7 +26,6 @@ from fl_tiprdc.deploy.split import client_folder, coordinator_folder
 from fl_tiprdc.deploy.split import main as split_main
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import require_noise
-from fl_tiprdc.federated.keyed_noise import KeyedNoise
 from fl_tiprdc.federated.local_work import publication_of
 from fl_tiprdc.federated.node_store import OwnStore, write_own_store
 from fl_tiprdc.federated.server_app import instruction_for
@@ -35,6 +34,7 @@ from fl_tiprdc.flower.coordinator import read_coordinator, read_deployment
 from fl_tiprdc.flower.run_config import run_config_defaults
 from fl_tiprdc.flower.server import server_app
 from fl_tiprdc.release.arrays import released_groups
+from fl_tiprdc.release.draws import KeyedNoise
 from tests.conftest import initial_arrays
 from tests.test_flower_apps import TINY, NodesGrid, write_table
 

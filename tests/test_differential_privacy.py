@@ -11,7 +11,7 @@ from fl_tiprdc.config import FederationConfig, Point, ProtectionConfig
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation import privacy_budget as budgets
 from fl_tiprdc.evaluation.privacy_budget import budget_lines, epsilon, privacy_budget
-from fl_tiprdc.federated.local_grid import PartitionOf
+from fl_tiprdc.federated.local_messages import PartitionOf
 from fl_tiprdc.federated.server_app import exchanges_for, training_name
 from fl_tiprdc.wire.update_rows import clip_factors, flatten, unflatten, update_rows
 from strategies.differential_privacy import PrivateMean

@@ -65,10 +65,9 @@ def outcome() -> Outcome:
     return Outcome(metrics, losses, extractors=extractors, representation=8, description=description)
 
 
-def end_of(main, arguments, monkeypatch, capsys) -> tuple[object, list[str]]:
-    monkeypatch.setattr(sys, "argv", ["it", *arguments])
+def end_of(main, arguments, capsys) -> tuple[object, list[str]]:
     with pytest.raises(SystemExit) as exit_:
-        guard(main)
+        guard(lambda _: main(arguments))
     return exit_.value.code, capsys.readouterr().err.splitlines()
 
 
@@ -83,7 +82,7 @@ def test_a_run_on_a_full_disk_leaves_the_earlier_one(files, monkeypatch, capsys,
     arguments += ["--track", "none"]
     with monkeypatch.context() as patch:
         disk = FullDisk(tmp_path, files, patch)
-        status, lines = end_of(run.main, arguments, patch, capsys)
+        status, lines = end_of(run.main, arguments, capsys)
     if disk.left >= 0:  # there was room for all
         assert status == 0
         assert files >= 15
@@ -108,7 +107,7 @@ def test_updates_on_a_full_disk_keeps_whole_files_only(files, monkeypatch, capsy
     with monkeypatch.context() as patch:
         FullDisk(tmp_path, files, patch)
         status, lines = end_of(
-            updates.main, ["--clients", "60", "--partitions", "iid", "--output", str(output)], patch, capsys
+            updates.main, ["--clients", "60", "--partitions", "iid", "--output", str(output)], capsys
         )
     found = tree(output)
     assert not [name for name in found if "writing" in name]

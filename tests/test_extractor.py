@@ -18,7 +18,7 @@ from fl_tiprdc.config import METHODS, DataConfig, MethodConfig, NetworkConfig
 from fl_tiprdc.data.adult import load_adult
 from fl_tiprdc.data.column_encoding import encode_frame, fit_columns
 from fl_tiprdc.data.crowd import Attribute, Column, Description
-from fl_tiprdc.data.description_file import read_description, write_description
+from fl_tiprdc.data.crowd_files import read_description, write_description
 from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.errors import InputError
@@ -30,8 +30,7 @@ from fl_tiprdc.extractor.card import ARRAYS, CARD, Card, write_extractor
 from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.extractor.transformer import TiprdcTransformer
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.release.draws import draws_from
-from fl_tiprdc.release.noise import key_of, normal_of
+from fl_tiprdc.release.draws import draws_from, key_of, normal_of
 from fl_tiprdc.seeding import torch_generator
 
 HIDDEN = (Attribute("group", ("a", "b")),)

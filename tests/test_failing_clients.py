@@ -22,12 +22,11 @@ from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.cohort_grid import RayCohortGrid
-from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.launch import launch
-from fl_tiprdc.federated.local_grid import FIRST_NODE, LOST, RAISED, LocalGrid, answer, identify, node_context, stamp
+from fl_tiprdc.federated.local_grid import InlineGrid, LocalGrid, SingleProcessGrid
+from fl_tiprdc.federated.local_messages import FIRST_NODE, LOST, RAISED, answer, identify, node_context, stamp
 from fl_tiprdc.federated.quorum import QuorumGrid, at_quorum
 from fl_tiprdc.federated.server_app import instruction_for, train_point
-from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 from fl_tiprdc.wire.messages import pack_arrays
 from fl_tiprdc.wire.replies import needed
 from strategies.roster import take_roster
@@ -68,22 +67,21 @@ def faulty(raising=(), hanging=(), slow=(), deadly=(), seconds: float = 3600.0) 
     return Faulty
 
 
-class Killer:
-    """Kills one of a grid's actors in each round, in the middle of an exchange, as the kernel's memory killer would."""
+class Killing(RayCohortGrid):
+    """Kills one of its actors in each round, in the middle of an exchange, as the kernel's memory killer would."""
 
-    def __init__(self, grid: RayCohortGrid, exchanges) -> None:
-        self.grid, self.exchanges, self.killed = grid, exchanges, 0
-        self._answer = grid._answer
-        grid._answer = self.answer
+    def __init__(self, store, actors, exchanges) -> None:
+        super().__init__(store, actors)
+        self.exchanges, self.killed = exchanges, 0
 
-    def answer(self, messages, timeout, enough=None):
+    def answer_all(self, messages, timeout, enough=None):
         training = messages and messages[0].metadata.message_type == MessageType.TRAIN
         number = int(messages[0].content["config"]["exchange"]) if training else 0
         if number in self.exchanges:
-            victim = random.Random(number).choice(self.grid.pids())
+            victim = random.Random(number).choice(self.pids())
             threading.Timer(0.05, os.kill, (victim, signal.SIGKILL)).start()
             self.killed += 1
-        return self._answer(messages, timeout, enough)
+        return super().answer_all(messages, timeout, enough)
 
 
 def arrays_of(trained) -> np.ndarray:
@@ -107,16 +105,15 @@ def test_a_training_among_failing_clients_is_that_of_the_others(
     monkeypatch.setattr(cohort_grid, "CohortActor", faulty(RAISE, hanging))
     monkeypatch.setattr(cohort_grid, "TOGETHER", 1 / 30)  # eight seconds for a cohort
     monkeypatch.setattr(cohort_grid, "ALONE", 1 / 30)  # and for one of its clients alone
-    grid = RayCohortGrid(store, actors=2)
+    grid = Killing(store, 2, range(1, 100, 2 if method == "tiprdc+" else 1))
     grid.pids()  # actors are there
-    killer = Killer(grid, range(1, 100, 2 if method == "tiprdc+" else 1))
     disturbed = train_point(grid, take_roster(grid, CLIENTS), experiment, description, Point(method, 0.5, 0))
     grid.close()
 
     class Without(InlineGrid):
-        def _answer(self, messages, timeout):
+        def answer_all(self, messages, timeout):
             kept = [m for m in messages if m.metadata.dst_node_id - FIRST_NODE not in (*RAISE, *hanging)]
-            return super()._answer(kept, timeout)
+            return super().answer_all(kept, timeout)
 
     plain = Without(build_client_app(str(store.root)), store)
     undisturbed = train_point(plain, take_roster(plain, CLIENTS), experiment, description, Point(method, 0.5, 0))
@@ -128,7 +125,7 @@ def test_a_training_among_failing_clients_is_that_of_the_others(
         assert exchange.failures == 3 + len(hanging)
     assert kinds["error"] == 3 * len(disturbed.exchanges)
     assert kinds["silent"] == len(hanging) * len(disturbed.exchanges)
-    assert 1 <= kinds["actor-died"] <= killer.killed
+    assert 1 <= kinds["actor-died"] <= grid.killed
     # a cohort hung, then its client alone; from then on that one is asked alone
     assert kinds["actor-hung"] == (1 + len(disturbed.exchanges) if hanging else 0)
 
@@ -303,7 +300,7 @@ def test_flower_counts_clients_that_raise_too(small, make_store, population):
 
 
 def test_failures_end_up_in_rounds_in_the_summary_and_in_one_closing_line(small, population, monkeypatch, tmp_path):
-    answer_all = InlineGrid._answer
+    answer_all = InlineGrid.answer_all
 
     def failing(grid, messages, timeout):
         training = bool(messages) and messages[0].metadata.message_type == MessageType.TRAIN
@@ -314,7 +311,7 @@ def test_failures_end_up_in_rounds_in_the_summary_and_in_one_closing_line(small,
                 replies[i] = stamp(Message(Error(RAISED, "OSError: broken disk"), reply_to=message))
         return replies
 
-    monkeypatch.setattr(InlineGrid, "_answer", failing)
+    monkeypatch.setattr(InlineGrid, "answer_all", failing)
     federation = {"rounds": 2, "allowed_failures": 0.4}
     experiment = small(settings=("federated",), methods=("tiprdc",), private=("sex",), federation=federation)
     said = io.StringIO()

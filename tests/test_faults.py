@@ -23,9 +23,9 @@ from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.cohort_grid import RayCohortGrid
-from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.launch import launch
-from fl_tiprdc.federated.local_grid import FIRST_NODE, LOST, RAISED
+from fl_tiprdc.federated.local_grid import InlineGrid
+from fl_tiprdc.federated.local_messages import FIRST_NODE, LOST, RAISED
 from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.wire.messages import pack_arrays, unpack_groups
 from tests.conftest import initial_arrays, serve

@@ -1,7 +1,6 @@
 """The audit of publications of codes: reading them, the best possible attacker, the certificate, and wrong input."""
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
@@ -54,9 +53,8 @@ def call(monkeypatch, capsys, tmp_path, people):
 
     def call(publication, *flags):
         flags = (publication, "--labels", "labels.csv", "--output", "found", *flags)
-        monkeypatch.setattr(sys, "argv", ["audit.py", *map(str, flags)])
         with pytest.raises(SystemExit) as exit_:
-            guard(command.main)
+            guard(lambda _: command.main([*map(str, flags)]))
         said = capsys.readouterr()
         return exit_.value.code, said.out, said.err.splitlines()
 

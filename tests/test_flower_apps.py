@@ -17,7 +17,7 @@ from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError, RunFailedError
 from fl_tiprdc.experiment.run_folder import ROOT, default_output
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
-from fl_tiprdc.federated.local_grid import FIRST_NODE, answer, identify, stamp
+from fl_tiprdc.federated.local_messages import FIRST_NODE, answer, identify, stamp
 from fl_tiprdc.flower.app_folder import app_table
 from fl_tiprdc.flower.client import client_app
 from fl_tiprdc.flower.run_config import ELSEWHERE, flags_of, read_run_config, run_config_defaults

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fl_tiprdc.config import AuditConfig, DataConfig
-from fl_tiprdc.data.avatars import VALUES, information_bits, joint_distribution
+from fl_tiprdc.data.avatars import VALUES
 from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import BUILT_IN, MAJORITY
 from fl_tiprdc.evaluation.guarantees import (
@@ -25,6 +25,7 @@ from fl_tiprdc.evaluation.guarantees import (
 from fl_tiprdc.evaluation.subgroups import worst_groups
 from fl_tiprdc.release.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
+from tests.avatar_law import information_bits, joint_distribution
 
 # ---- formulas
 

@@ -9,8 +9,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from fl_tiprdc.config import Point
 from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.inline_grid import InlineGrid
-from fl_tiprdc.federated.local_grid import FIRST_NODE, stamp
+from fl_tiprdc.federated.local_grid import InlineGrid
+from fl_tiprdc.federated.local_messages import FIRST_NODE, stamp
 from fl_tiprdc.federated.server_app import Trained, train_point
 from fl_tiprdc.wire.messages import LocalArrays, Update, pack_arrays
 from strategies.roster import take_roster
@@ -212,8 +212,8 @@ class Hostile(InlineGrid):
         super().__init__(build_client_app(str(store.root)), store)
         self.spoil = spoil
 
-    def _answer(self, messages, timeout):
-        replies = super()._answer(messages, timeout)
+    def answer_all(self, messages, timeout):
+        replies = super().answer_all(messages, timeout)
         for i, reply in enumerate(replies):
             if reply.metadata.src_node_id == FIRST_NODE + 1 and self.spoil:
                 self.spoil(reply, pack_arrays)
@@ -256,8 +256,8 @@ def test_an_honest_clients_reply_says_what_it_answers(small, make_store, populat
     seen: list[tuple[int, int]] = []
 
     class Listening(InlineGrid):
-        def _answer(self, messages, timeout):
-            replies = super()._answer(messages, timeout)
+        def answer_all(self, messages, timeout):
+            replies = super().answer_all(messages, timeout)
             seen.extend(
                 (int(m.content["config"]["exchange"]), Update.unpack(r.content).exchange)
                 for m, r in zip(messages, replies, strict=True)

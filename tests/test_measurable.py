@@ -1,7 +1,6 @@
 """What can't be measured is refused or said, and never shown as the level of chance."""
 
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -206,9 +205,8 @@ def call(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def call(*flags):
-        monkeypatch.setattr(sys, "argv", ["audit.py", *flags])
         with pytest.raises(SystemExit) as exit_:
-            guard(command.main)
+            guard(lambda _: command.main(flags))
         said = capsys.readouterr()
         return exit_.value.code, said.out, said.err
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from fl_tiprdc.config import AuditConfig, CentralizedConfig
 from fl_tiprdc.data.crowd import Attribute, Column, Description, Records
 from fl_tiprdc.data.raw_features import raw_features
-from fl_tiprdc.evaluation.attacks.averaging import averaging_attack, mean_release, noise_left
+from fl_tiprdc.evaluation.attacks.averaging import averaging_attack, mean_release
 from fl_tiprdc.evaluation.attacks.membership import (
     COMPANY,
     LOSSES,
@@ -24,7 +24,8 @@ from fl_tiprdc.evaluation.audit import COLUMNS, Release
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.release.draws import seeded_draws
+from fl_tiprdc.release.draws import draws_from
+from tests.conftest import noise_left
 
 PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bootstrap=100)
 N, K = 1500, 12
@@ -280,7 +281,7 @@ def test_a_short_training_of_the_method_itself_keeps_its_members(population, sma
     groups = {name: {k: v[0] for k, v in group.items()} for name, group in result.groups.items()}
     sigma = step.method.sigma(0.5)
     sides = [
-        step.release(groups, 0.5).apply(side.x, side.private, seeded_draws(i)).z
+        step.release(groups, 0.5).apply(side.x, side.private, draws_from(torch.Generator().manual_seed(i))).z
         for i, side in enumerate((crowd, others))
     ]
     losses = record_losses(step, groups, crowd.records(), others.records(), sigma, 0)

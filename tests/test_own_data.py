@@ -11,7 +11,7 @@ import pytest
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data import DATASETS, load_population, names
-from fl_tiprdc.data.avatars import VALUES, draw_avatars, information_bits, joint_distribution
+from fl_tiprdc.data.avatars import VALUES, draw_avatars
 from fl_tiprdc.data.crowd import PADDING
 from fl_tiprdc.data.digits import LOOPS, slants
 from fl_tiprdc.data.names import COUNTRIES, REGIONS, read_names, tokens
@@ -19,6 +19,7 @@ from fl_tiprdc.data.own_table import MANY, read_table
 from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.notices import DataNotice
+from tests.avatar_law import information_bits, joint_distribution
 
 
 def everybody(population, of):

@@ -10,9 +10,9 @@ import fl_tiprdc.experiment.checking as checking
 from fl_tiprdc.config import Point, build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.hostile import KINDS, LEAK, SCALE, Asked, HostileGrid, hostile_clients
-from fl_tiprdc.federated.local_grid import FIRST_NODE
+from fl_tiprdc.federated.local_grid import SingleProcessGrid
+from fl_tiprdc.federated.local_messages import FIRST_NODE
 from fl_tiprdc.federated.server_app import instruction_for, train_point
-from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 from simulations import poisoning
 from strategies.robust import AGGREGATIONS, check_aggregation
 from strategies.roster import take_roster
@@ -82,23 +82,23 @@ def test_only_hostile_clients_are_hostile_and_only_in_training(small, make_store
     store = make_store(CLIENTS)
     experiment = small(clients=CLIENTS, methods=("tiprdc",), federation={"rounds": 1})
 
-    def sent(grid) -> dict[int, np.ndarray]:
-        found = {}
-        answer = grid._answer
+    def sent(kind, *arguments) -> dict[int, np.ndarray]:
+        updates = {}
 
-        def listen(messages, timeout):
-            replies = answer(messages, timeout)
-            for reply in replies:
-                arrays = reply.content["extractor"].__dict__["arrays"].values()
-                found[reply.metadata.src_node_id - FIRST_NODE] = np.concatenate([a.ravel() for a in arrays])
-            return replies
+        class Listening(kind):
+            def answer_all(self, messages, timeout):
+                replies = super().answer_all(messages, timeout)
+                for reply in replies:
+                    arrays = reply.content["extractor"].__dict__["arrays"].values()
+                    updates[reply.metadata.src_node_id - FIRST_NODE] = np.concatenate([a.ravel() for a in arrays])
+                return replies
 
-        grid._answer = listen
+        grid = Listening(store, *arguments)
         description = population.contributors.description
         train_point(grid, take_roster(grid, CLIENTS), experiment, description, Point("tiprdc", 0.5, 0))
-        return found
+        return updates
 
-    honest, poisoned = sent(SingleProcessGrid(store)), sent(HostileGrid(store, "sign-flip", {1, 4}))
+    honest, poisoned = sent(SingleProcessGrid), sent(HostileGrid, "sign-flip", {1, 4})
     different = {i for i in honest if not np.allclose(honest[i], poisoned[i], atol=1e-5)}
     assert different == {1, 4}
     grid = HostileGrid(store, "sign-flip", {1, 4})

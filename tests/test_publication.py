@@ -15,11 +15,10 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.publication_store import read_store, write_part
 from fl_tiprdc.errors import InputError, TooManyFailuresError
-from fl_tiprdc.evaluation.attacks.averaging import noise_left
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.inline_grid import InlineGrid
-from fl_tiprdc.federated.local_grid import stamp
+from fl_tiprdc.federated.local_grid import InlineGrid
+from fl_tiprdc.federated.local_messages import stamp
 from fl_tiprdc.federated.local_work import publication_of
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.publication_check import check_part
@@ -27,7 +26,7 @@ from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.release.arrays import released_groups
 from fl_tiprdc.wire.messages import pack_arrays
 from strategies.roster import take_roster
-from tests.conftest import initial_arrays
+from tests.conftest import initial_arrays, noise_left
 
 
 @pytest.fixture
@@ -194,8 +193,8 @@ class Cheat(InlineGrid):
         super().__init__(build_client_app(str(store.root)), store)
         self.spoil = spoil
 
-    def _answer(self, messages, timeout):
-        replies = super()._answer(messages, timeout)
+    def answer_all(self, messages, timeout):
+        replies = super().answer_all(messages, timeout)
         return replies + list(self.spoil(replies[1]) or ())
 
 
@@ -280,8 +279,8 @@ def test_a_part_that_two_clients_send_is_nobodys(release, tmp_path):
     store, instruction, groups = release
 
     class Copying(InlineGrid):
-        def _answer(self, messages, timeout):
-            replies = super()._answer(messages, timeout)
+        def answer_all(self, messages, timeout):
+            replies = super().answer_all(messages, timeout)
             for thief in (1, 3):  # as many records as the client whose part they send, or fewer
                 own = store.sizes[thief]
                 z = representations(store, 0, instruction, groups)

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -266,9 +265,8 @@ def call(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(command, "AuditConfig", lambda **panel: PANEL)
 
     def call(*flags):
-        monkeypatch.setattr(sys, "argv", ["audit.py", *map(str, flags)])
         with pytest.raises(SystemExit) as exit_:
-            guard(command.main)
+            guard(lambda _: command.main([*map(str, flags)]))
         said = capsys.readouterr()
         return exit_.value.code, said.out, said.err.splitlines()
 

@@ -24,7 +24,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
 from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.inline_grid import InlineGrid
+from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.server_app import train_point
 from strategies.roster import take_roster
 

@@ -6,8 +6,8 @@ import pytest
 from fl_tiprdc.config import FederationConfig, MethodConfig, Point, build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.inline_grid import InlineGrid
-from fl_tiprdc.federated.local_grid import FIRST_NODE
+from fl_tiprdc.federated.local_grid import InlineGrid
+from fl_tiprdc.federated.local_messages import FIRST_NODE
 from fl_tiprdc.federated.server_app import train_point
 from fl_tiprdc.wire.messages import pack_arrays, unpack_arrays
 from strategies.aggregation import Average, ServerAdam, weighted_mean
@@ -197,8 +197,8 @@ class Flipping(InlineGrid):
 
     hostile = (1, 6)
 
-    def _answer(self, messages, timeout):
-        replies = super()._answer(messages, timeout)
+    def answer_all(self, messages, timeout):
+        replies = super().answer_all(messages, timeout)
         for message, reply in zip(messages, replies, strict=True):
             if message.metadata.dst_node_id - FIRST_NODE not in self.hostile:
                 continue

@@ -12,14 +12,13 @@ from scipy.stats import chisquare, kstest
 from fl_tiprdc.config import Point
 from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.inline_grid import InlineGrid
 from fl_tiprdc.federated.launch import launch
-from fl_tiprdc.federated.local_grid import FIRST_NODE, stamp
+from fl_tiprdc.federated.local_grid import InlineGrid
+from fl_tiprdc.federated.local_messages import FIRST_NODE, stamp
 from fl_tiprdc.federated.server_app import Trained, train_point
 from fl_tiprdc.secagg.fixed_point import FRACTION_BITS, LARGEST, decode, encode
-from fl_tiprdc.secagg.ledger import FileLedger
 from fl_tiprdc.secagg.masks import MaskStream
-from fl_tiprdc.secagg.member import SumMember
+from fl_tiprdc.secagg.member import FileLedger, SumMember
 from fl_tiprdc.secagg.messages import OPEN, SHARES, MaskedUpdate, MaskRequest, OpenRequest, Session
 from fl_tiprdc.secagg.sharing import COEFFICIENT_BYTES, combine, split
 from fl_tiprdc.wire.messages import LocalArrays, pack_arrays
@@ -225,13 +224,13 @@ class Faulty(InlineGrid):
         self.lost, self.spoil = lost, spoil
         self.words: list[np.ndarray] = []
 
-    def _answer(self, messages, timeout):
+    def answer_all(self, messages, timeout):
         kept = [
             m
             for m in messages
             if m.metadata.dst_node_id - FIRST_NODE not in self.lost.get(m.metadata.message_type, set())
         ]
-        replies = super()._answer(kept, timeout)
+        replies = super().answer_all(kept, timeout)
         for reply in replies:
             if not reply.has_error() and "masked" in reply.content:
                 self.words.append(reply.content["masked"]["words"].numpy())
@@ -311,7 +310,7 @@ def test_more_than_a_third_is_a_clear_failure(lost, why, small, make_store, popu
 
 def test_a_server_that_sends_one_client_another_model_reads_nothing(small, make_store, population, one_thread):
     class Lying(Faulty):
-        def _answer(self, messages, timeout):
+        def answer_all(self, messages, timeout):
             for i, message in enumerate(messages):
                 if message.metadata.message_type == "train" and message.metadata.dst_node_id == FIRST_NODE + 2:
                     from flwr.app import RecordDict
@@ -320,7 +319,7 @@ def test_a_server_that_sends_one_client_another_model_reads_nothing(small, make_
                     wrong = {k: v.numpy() * 0 for k, v in content["extractor"].items()}
                     content["extractor"] = pack_arrays(wrong)
                     messages[i] = stamp(Message(content, dst_node_id=FIRST_NODE + 2, message_type="train"))
-            return super()._answer(messages, timeout)
+            return super().answer_all(messages, timeout)
 
     with pytest.raises(TooManyFailuresError, match="out of range"):
         train(Lying(make_store(9), {}), small, population, protection=SECAGG)
@@ -469,8 +468,8 @@ def test_flower_gives_the_same_model(small, make_store, population):
 
 def test_an_error_reply_is_a_drop(small, make_store, population, one_thread):
     class Failing(Faulty):
-        def _answer(self, messages, timeout):
-            replies = super()._answer(messages, timeout)
+        def answer_all(self, messages, timeout):
+            replies = super().answer_all(messages, timeout)
             for i, message in enumerate(messages):
                 if message.metadata.message_type == "train" and message.metadata.dst_node_id == FIRST_NODE + 1:
                     replies[i] = stamp(Message(Error(2, "ValueError: gone"), reply_to=message))

@@ -24,7 +24,7 @@ from fl_tiprdc.experiment.run import record_run
 from fl_tiprdc.federated.checkpoint import read_checkpoint
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore, Store, certifying_people, write_client_store
-from fl_tiprdc.federated.inline_grid import InlineGrid
+from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_work import publication_of
 from fl_tiprdc.federated.node_store import OwnStore, write_own_store
 from fl_tiprdc.federated.server_app import (
@@ -112,8 +112,8 @@ class ReadGrid(InlineGrid):
         super().__init__(build_client_app(str(store.root)), store)
         self.wire = Wire()
 
-    def _answer(self, messages: list[Message], timeout: float | None) -> list[Message]:
-        replies = super()._answer(messages, timeout)
+    def answer_all(self, messages: list[Message], timeout: float | None) -> list[Message]:
+        replies = super().answer_all(messages, timeout)
         for message in [*messages, *replies]:
             if not message.has_error():
                 self.wire.read(message.content)

@@ -19,7 +19,7 @@ from fl_tiprdc.deploy import patched_waits
 from fl_tiprdc.deploy.loopback import methods_of
 from fl_tiprdc.deploy.node import in_a_fork, run_node
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.local_grid import identify, stamp
+from fl_tiprdc.federated.local_messages import identify, stamp
 from fl_tiprdc.flower.packed import PackingGrid, pack, unpack, unpacking
 from fl_tiprdc.flower.progress import Shown, Teller, in_words
 from fl_tiprdc.wire.messages import pack_arrays, unpack_arrays

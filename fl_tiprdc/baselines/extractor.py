@@ -1,7 +1,6 @@
 """Extractors that baselines train on contributors: perceptrons, their training, and the autoencoder."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +9,7 @@ from torch.nn import functional
 from fl_tiprdc.data.crowd import Floats
 from fl_tiprdc.hybrid.batches import batches_in, shuffled_batches
 from fl_tiprdc.models.perceptron import perceptron
+from fl_tiprdc.models.trainer import train_network
 from fl_tiprdc.seeding import derive, layer_draws, numpy_generator
 
 FEATURES = 32  # numbers in a representation, as in the methods
@@ -27,16 +27,12 @@ def build_perceptrons(seed: int, *widths: Sequence[int]) -> list[nn.Sequential]:
 
 def minimise(loss: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], n: int, seed: int) -> None:
     """Minimise `loss`, a function of a batch's positions [b], by Adam over shuffled passes through n records."""
-    optimiser = torch.optim.Adam(
-        chain.from_iterable(network.parameters() for network in networks), LEARNING_RATE, fused=True
-    )
+    together = nn.ModuleList(networks)
+    optimiser = torch.optim.Adam(together.parameters(), LEARNING_RATE, fused=True)
     batches = shuffled_batches(
         n, BATCH_SIZE, batches_in(n, BATCH_SIZE, EPOCHS), numpy_generator(seed, "baseline-batches")
     )
-    for rows in batches:
-        optimiser.zero_grad()
-        loss(torch.from_numpy(rows)).backward()
-        optimiser.step()
+    train_network(together, optimiser, map(torch.from_numpy, batches), loss)
 
 
 def extract(network: nn.Module, x: Floats) -> Floats:

@@ -11,7 +11,7 @@ from fl_tiprdc.seeding import numpy_generator
 
 
 def gaussian_noise(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
-    """X + dial · ε, ε ~ N(0, I), for both groups of people. `dial` is in units of x (standard deviations)."""
+    """Return x + dial · ε, ε ~ N(0, I), for both groups of people. `dial` is in units of x (standard deviations)."""
     known, unknown = raw_features(contributors), raw_features(held_out)
 
     def release(dial: float) -> Released:

@@ -14,7 +14,7 @@ COMPONENTS = 8  # principal components that are released
 
 
 def hybrid_osia(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
-    """PCA of an encoder's features + dial · ε, ε ~ N(0, I): [n, 8] and [m, 8].
+    """Release the PCA of an encoder's features + dial · ε, ε ~ N(0, I): [n, 8] and [m, 8].
 
     Osia et al., "A Hybrid Deep Learning Architecture for Privacy-Preserving Mobile Analytics" (IEEE Internet of
     Things Journal 2020, arXiv 1703.02952): a client sends an intermediate layer, reduced by PCA and with noise.

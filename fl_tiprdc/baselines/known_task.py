@@ -20,7 +20,7 @@ from fl_tiprdc.seeding import torch_generator
 
 
 def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
-    """What the release channel makes of an extractor for the crowd's first task: [n, 32] and [m, 32].
+    """Release an extractor's features for the crowd's first task through the channel: [n, 32] and [m, 32].
 
     Liu et al., "Privacy Adversarial Network: Representation Learning for Mobile Data Privacy" (IMWUT 2019): the
     task's loss takes the place of mutual information,

@@ -43,7 +43,7 @@ def fit_leace(x: Floats, private: Ints) -> Callable[[Floats], Doubles]:
 
 
 def leace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
-    """LEACE fitted on contributors: [n, k] and [m, k]; dial from 0 (raw) over 1 (erased) to more (noise as well).
+    """Release x through LEACE: [n, k] and [m, k]; dial from 0 (raw) over 1 (erased) to more (noise as well).
 
     Up to 1: x + dial · (LEACE(x) - x). From 1 on: LEACE(x) + (dial - 1) · ε, ε ~ N(0, I).
 

@@ -25,7 +25,7 @@ def sensitivity(description: Description) -> float:
 
 
 def local_laplace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
-    """Clipped x + Laplace noise of scale sensitivity · dial, dial = 1/ε: [n, k] and [m, k]. At 0 only clipped.
+    """Release clipped x + Laplace noise of scale sensitivity · dial, dial = 1/ε: [n, k], [m, k]. At 0 only clipped.
 
     The Laplace mechanism (Dwork, McSherry, Nissim & Smith, TCC 2006) on the whole record, on the client: ε-local
     differential privacy for *one whole record*, every column and so every attribute, whatever an attacker knows.

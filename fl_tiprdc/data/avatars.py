@@ -49,33 +49,6 @@ def choose_attributes(private: Sequence[str], tasks: Sequence[str] = ()) -> tupl
     return private[0], next(iter(chosen))
 
 
-def joint_distribution(private: Sequence[str], config: DataConfig) -> Reals:
-    """Exact probabilities of all attributes together: [2] * 5, axes in the order of `VALUES`; sums to 1.
-
-    Each attribute is a fair coin. The first private one and the first task have the correlation of `config`, all
-    others are independent of each other and of these two.
-
-    Raises:
-        InputError: as `choose_attributes`.
-    """
-    first, second = choose_attributes(private, config.tasks)
-    bits = np.indices((2,) * len(VALUES))
-    names = list(VALUES)
-    same = bits[names.index(first)] == bits[names.index(second)]
-    agree = (1 + config.correlation) / 2  # of two fair coins with that correlation
-    law: Reals = np.where(same, agree, 1 - agree) * 2.0 ** (1 - len(VALUES))
-    return law
-
-
-def information_bits(config: DataConfig) -> float:
-    """Exact mutual information of the first private attribute with the first task, in bits.
-
-    1 - h((1 + r) / 2) for a correlation r, with h the entropy of a coin: 0 for 0, 1 for -1 and 1.
-    """
-    agree = (1 + config.correlation) / 2
-    return 1 + sum(p * float(np.log2(p)) for p in (agree, 1 - agree) if p > 0)
-
-
 def _block(number: int, size: tuple[int, int], pair: tuple[str, str], correlation: float) -> tuple[Pixels, Ints]:
     """`BLOCK` avatars [BLOCK, 3, *size] and their attributes [BLOCK, 5]."""
     generator = numpy_generator(0, "avatars", number)
@@ -142,7 +115,7 @@ def draw_avatars(
 def load_avatars(config: DataConfig, private: Sequence[str], held_out: float) -> Population:
     """Draw the avatars: x [n, 3, height, width] uint8. Every avatar is a person.
 
-    Attributes, private or tasks, see `VALUES`; `joint_distribution` has their exact law.
+    Attributes, private or tasks, see `VALUES`; each is a fair coin, and all but one pair are independent.
         shape: of the head. Private unless others are named.
         hat: with one or without.
         colour: of the head.

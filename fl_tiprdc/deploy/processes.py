@@ -112,17 +112,6 @@ class LoopbackDeployment:
         node = [sys.executable, "-m", "fl_tiprdc.deploy.node"]
         return self._start(name, [*node, *link, *own, "--node-config", " ".join(pairs)])
 
-    def require_alive(self) -> None:
-        """Check that all processes are there.
-
-        Raises:
-            RunFailedError: naming the first that isn't.
-        """
-        for process in self._processes:
-            if process.poll() is not None:
-                name = str(process.args[0] if isinstance(process.args, list) else process.args)
-                raise RunFailedError(f"{name} has ended with status {process.returncode}: its log is in {self.home}")
-
     def _last_words(self, name: str) -> str:
         return " ".join(self.log(name).read_text(errors="replace").split())[-300:]
 

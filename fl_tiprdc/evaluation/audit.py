@@ -80,7 +80,7 @@ class Truth:
     class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def take(self, rows: Ints) -> "Truth":
-        """The ground truth of some rows, in that order."""
+        """Return the ground truth of some rows, in that order."""
         return Truth(
             {name: labels[rows] for name, labels in self.attacks.items()},
             {name: labels[rows] for name, labels in self.tasks.items()},
@@ -91,7 +91,7 @@ class Truth:
 
 
 def truth_of(crowd: Crowd) -> Truth:
-    """The audit's view of a crowd."""
+    """Return the audit's view of a crowd."""
     attributes: Sequence[Attribute] = crowd.description.attributes
     attacks = {attribute.name: crowd.private[:, a] for a, attribute in enumerate(attributes)}
     classes = {attribute.name: len(attribute.classes) for attribute in attributes}
@@ -112,7 +112,7 @@ def check_panel(config: AuditConfig) -> None:
 
 
 def narrow(x: Floats, test: Floats, seed: int) -> tuple[Floats, Floats]:
-    """The first `COMPONENTS` principal components of x [n, d], and the same of `test`."""
+    """Return the first `COMPONENTS` principal components of x [n, d], and the same of `test`."""
     components = fit_components(x, COMPONENTS, seed)
     return components.transform(x).astype(np.float32), components.transform(test).astype(np.float32)
 
@@ -189,9 +189,9 @@ def audit(
             if len(np.unique(answers_known[:, i])) > 1  # else there was nothing to learn
         }
         for name in (MAJORITY, *names):
-            if (found := model_answers(name, release, inputs, answers_known, classes, seed)) is None:
+            if (of_targets := model_answers(name, release, inputs, answers_known, classes, seed)) is None:
                 continue
-            for target, probabilities in zip(targets, found, strict=True):
+            for target, probabilities in zip(targets, of_targets, strict=True):
                 chosen, tested = np.split(probabilities, [len(chosen_by)])
                 measured = counted.get(target, NO_CLASS)
                 results = score(answers[target], tested, weights, measured)
@@ -221,7 +221,7 @@ class Inputs:
 
 
 def model_inputs(release: Release, rows: Ints, new: Floats, seed: int) -> Inputs:
-    """What models get to learn from `rows` of the contributors and answer for `new` [m, d]."""
+    """Return what models learn from, `rows` of the contributors, and what they answer for, `new` [m, d]."""
     x = np.ascontiguousarray(release.contributors[rows], dtype=np.float32)
     clean = release.clean[rows] if release.clean is not None and release.sigma > 0 else None
     if x.shape[1] <= NARROW:
@@ -233,7 +233,7 @@ def model_inputs(release: Release, rows: Ints, new: Floats, seed: int) -> Inputs
 def model_answers(
     name: str, release: Release, inputs: Inputs, labels: Ints, classes: Sequence[int], seed: int
 ) -> list[Floats] | None:
-    """Class probabilities of each target; None: the model is not for such a release."""
+    """Return class probabilities of each target; None: the model is not for such a release."""
     if name in WHITE_BOX:
         if inputs.clean is None:
             return None

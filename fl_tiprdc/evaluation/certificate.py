@@ -123,7 +123,7 @@ class Certificate:
 
     @property
     def note(self) -> str:
-        """What the claim covers and what it does not."""
+        """Say what the claim covers and what it does not."""
         return COVERED
 
 
@@ -193,27 +193,27 @@ class Plan:
 
     @property
     def variance(self) -> float:
-        """Variance π (1 - π) of one label."""
+        """Return the variance π (1 - π) of one label."""
         return self.share * (1 - self.share)
 
     @property
     def tilt(self) -> float:
-        """Weight of a squared difference, t = s / (π (1 - π))."""
+        """Return the weight of a squared difference, t = s / (π (1 - π))."""
         return self.strength / self.variance
 
     @property
     def centre(self) -> float:
-        """Weight ℓ of a difference itself, as a binomial's variance grows towards ½."""
+        """Return the weight ℓ of a difference itself, as a binomial's variance grows towards ½."""
         return (1 - 2 * self.share) / (1 + 2 * self.strength)
 
     @property
     def rate(self) -> float:
-        """How much of the distance the evidence sees, ν = `EASE` t / (1 + 2 s)."""
+        """Return how much of the distance the evidence sees, ν = `EASE` t / (1 + 2 s)."""
         return EASE * self.tilt / (1 + 2 * self.strength)
 
     @property
     def slope(self) -> float:
-        """Place of the mixture λ p1 + (1 - λ) p0 by which the distance is measured, κ = (λ - π) / (π (1 - π))."""
+        """Return the place of the mixture λ p1 + (1 - λ) p0 for distances, κ = (λ - π) / (π (1 - π))."""
         weight = self.strength / (1 + 2 * self.strength)
         return (1 - 2 * self.share) * 2 * weight * (1 - 2 / 3 * weight) / self.variance
 
@@ -426,8 +426,8 @@ def sharp_bound(first: Counts, second: Counts, plan: Plan, generator: np.random.
         )
         for size in sizes
     ]
-    found = evidence(plan, np.stack([subset[0] for subset in subsets]), np.stack([subset[1] for subset in subsets]))
-    averaged = math.log(THINNINGS) - float(logsumexp(-found))  # subsets that are not to be had count as no evidence
+    evidences = evidence(plan, np.stack([subset[0] for subset in subsets]), np.stack([subset[1] for subset in subsets]))
+    averaged = math.log(THINNINGS) - float(logsumexp(-evidences))  # subsets that are not to be had count as no evidence
     return gini_bound(plan.squared_distance(averaged), plan.codes)
 
 

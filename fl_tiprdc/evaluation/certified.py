@@ -35,19 +35,19 @@ class CertifiedRelease:
 
     @property
     def bound(self) -> float | None:
-        """What no attacker exceeds, whichever attribute it is after; None: some attribute isn't certified."""
-        bounds = [certificate_bound(one) for one in self.certificates.values()]
+        """Return what no attacker exceeds, whichever attribute it is after; None: some attribute isn't certified."""
+        bounds = [certificate_bound(certificate) for certificate in self.certificates.values()]
         return None if None in bounds else max(bound for bound in bounds if bound is not None)
 
     def rows(self) -> pd.DataFrame:
         """Return rows of metrics.csv: the bound of each attribute, and of each pair of classes where there are more."""
         table: list[tuple[object, ...]] = []
-        for name, one in self.certificates.items():
+        for name, certificate in self.certificates.items():
             where = (self.setting, self.method, self.lam, self.seed, KIND, name)
-            bound = certificate_bound(one)
+            bound = certificate_bound(certificate)
             table.append((*where, "anybody", "auc-bound", np.nan if bound is None else bound, np.nan, np.nan))
-            table.append((*where, "anybody", "auc-bound-asymptotic", one.asymptotic, np.nan, np.nan))
-            for pair in one.pairs if len(one.pairs) > 1 else ():
+            table.append((*where, "anybody", "auc-bound-asymptotic", certificate.asymptotic, np.nan, np.nan))
+            for pair in certificate.pairs if len(certificate.pairs) > 1 else ():
                 value = np.nan if pair.bound is None else pair.bound
                 table.append((*where, "anybody", f"auc-bound|{pair.first} vs {pair.second}", value, np.nan, np.nan))
         return pd.DataFrame(table, columns=COLUMNS)
@@ -63,35 +63,35 @@ class CertifiedRelease:
             **({"note": self.note} if self.note else {}),
             "attributes": {
                 name: {
-                    "certified": None if (bound := certificate_bound(one)) is None else round(bound, 4),
-                    "bound": one.kind,
-                    "proved_for_finite_samples": one.exact,
-                    "asymptotic": round(one.asymptotic, 4),
-                    "delta": one.delta,
-                    "people": one.people,
-                    "says": sentence(name, one),
+                    "certified": None if (bound := certificate_bound(certificate)) is None else round(bound, 4),
+                    "bound": certificate.kind,
+                    "proved_for_finite_samples": certificate.exact,
+                    "asymptotic": round(certificate.asymptotic, 4),
+                    "delta": certificate.delta,
+                    "people": certificate.people,
+                    "says": sentence(name, certificate),
                 }
-                for name, one in self.certificates.items()
+                for name, certificate in self.certificates.items()
             },
         }
 
 
-def certificate_bound(one: Certificate) -> float | None:
+def certificate_bound(certificate: Certificate) -> float | None:
     """Return the worst bound over pairs of classes that have enough people; None where no pair has."""
-    bounds = [pair.bound for pair in one.pairs if pair.bound is not None]
+    bounds = [pair.bound for pair in certificate.pairs if pair.bound is not None]
     return max(bounds) if bounds else None
 
 
-def sentence(attribute: str, one: Certificate) -> str:
+def sentence(attribute: str, certificate: Certificate) -> str:
     """Return what a certificate says in words, with what it covers and what not."""
-    missing = [f"{pair.first} and {pair.second}" for pair in one.pairs if pair.bound is None]
-    told = one.sentence()
-    if missing and len(missing) < len(one.pairs):
-        worst = max((pair for pair in one.pairs if pair.bound is not None), key=lambda pair: pair.bound or 0)
+    missing = [f"{pair.first} and {pair.second}" for pair in certificate.pairs if pair.bound is None]
+    told = certificate.sentence()
+    if missing and len(missing) < len(certificate.pairs):
+        worst = max((pair for pair in certificate.pairs if pair.bound is not None), key=lambda pair: pair.bound or 0)
         told = (
             f"no attacker tells {worst.first} from {worst.second} by the published code with an AUC above "
-            f"{worst.bound:.3f}, nor any other pair with enough people, with probability {1 - one.delta:.4g}; not "
-            f"certified, for want of people: {', '.join(missing)}"
+            f"{worst.bound:.3f}, nor any other pair with enough people, with probability {1 - certificate.delta:.4g}; "
+            f"not certified, for want of people: {', '.join(missing)}"
         )
     return f"{attribute}: {told}"
 
@@ -99,12 +99,14 @@ def sentence(attribute: str, one: Certificate) -> str:
 def closing_lines(certified: Sequence[CertifiedRelease]) -> list[str]:
     """Return what a run certified, in words: for each setting and method its largest λ, and what that covers."""
     lines: list[str] = []
-    strictest = {(one.setting, one.method, one.seed): one for one in sorted(certified, key=lambda one: one.lam)}
-    for one in strictest.values():
-        for name, certificate in one.certificates.items():
-            lines.append(f"{one.setting} {one.method}, λ = {one.lam:g}, hiding {sentence(name, certificate)}")
-        if one.note:
-            lines.append(one.note)
+    by_dial = sorted(certified, key=lambda release: release.lam)
+    strictest = {(release.setting, release.method, release.seed): release for release in by_dial}
+    for release in strictest.values():
+        for name, certificate in release.certificates.items():
+            what = sentence(name, certificate)
+            lines.append(f"{release.setting} {release.method}, λ = {release.lam:g}, hiding {what}")
+        if release.note:
+            lines.append(release.note)
     if lines:
         lines.append(next(iter(certified[0].certificates.values())).note)
     return lines
@@ -126,11 +128,11 @@ def certify_release(
         delta: probability with which any of its bounds may fail; attributes share it.
         note: on classes that are hidden only together with others.
     """
-    sizes = [len(one.classes) for one in attributes]
+    sizes = [len(attribute.classes) for attribute in attributes]
     table = counts.reshape(*sizes, counts.shape[1])
     certificates = {}
-    for a, one in enumerate(attributes):
+    for a, attribute in enumerate(attributes):
         others = tuple(i for i in range(len(sizes)) if i != a)
-        seed = derive(where[3], "certificate", *map(str, where), one.name)
-        certificates[one.name] = certify(table.sum(axis=others), delta / len(attributes), seed, one.classes)
+        seed = derive(where[3], "certificate", *map(str, where), attribute.name)
+        certificates[attribute.name] = certify(table.sum(axis=others), delta / len(attributes), seed, attribute.classes)
     return CertifiedRelease(*where, certificates, counts.shape[1], note)

@@ -33,7 +33,7 @@ def majority(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed
 
 
 def _spread(probabilities: Floats, seen: Ints, classes: int) -> Floats:
-    """Columns for all classes, also those that the training records don't have."""
+    """Return columns for all classes, also those that the training records don't have."""
     full = np.zeros((len(probabilities), classes), dtype=np.float32)
     full[:, seen] = probabilities
     return full
@@ -101,14 +101,15 @@ def nearest(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed:
 
     def shares(new: Floats, count: int) -> list[Floats]:
         near = model.kneighbors(new, n_neighbors=count, return_distance=False)
-        return [(one[near].sum(1) + 1 / one.shape[1]) / (count + 1) for one in hot]  # nobody is sure of a class
+        # nobody is sure of a class
+        return [(indicators[near].sum(1) + 1 / indicators.shape[1]) / (count + 1) for indicators in hot]
 
     if not cut:
         return shares(scaler.transform(test), counts[-1])
     near = model.kneighbors(inputs[tried], return_distance=False)
     losses = []
     for count in counts:
-        answers = [(one[near[:, :count]].sum(1) + 1 / one.shape[1]) / (count + 1) for one in hot]
+        answers = [(indicators[near[:, :count]].sum(1) + 1 / indicators.shape[1]) / (count + 1) for indicators in hot]
         right = [np.take_along_axis(p, labels[tried, i, None], axis=1) for i, p in enumerate(answers)]
         losses.append(-np.mean([np.log(p).mean() for p in right]))
     return shares(scaler.transform(test), counts[int(np.argmin(losses))])
@@ -123,13 +124,13 @@ def mlp_tuned(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, see
 
     The shape is the one with the smallest loss on the records that validate.
     """
-    found: list[tuple[float, list[list[Floats]]]] = []
+    by_shape: list[tuple[float, list[list[Floats]]]] = []
     for hidden in SHAPES:
         models = [Perceptron(seed + restart, hidden) for restart in range(RESTARTS)]
         answers = [model.fit_predict(x, labels, classes, test) for model in models]
-        found.append((float(np.mean([model.loss for model in models])), answers))
-    best = min(found, key=lambda one: one[0])[1]
-    return [np.mean(each, axis=0, dtype=np.float32) for each in zip(*best, strict=True)]
+        by_shape.append((float(np.mean([model.loss for model in models])), answers))
+    best = min(by_shape, key=lambda tried: tried[0])[1]
+    return [np.mean(of_target, axis=0, dtype=np.float32) for of_target in zip(*best, strict=True)]
 
 
 BUILT_IN: Mapping[str, Classifier] = {

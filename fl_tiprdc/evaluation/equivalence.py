@@ -15,7 +15,7 @@ COLUMNS = ("method", "lam", "value", "seeds", "difference", "low", "high", "p", 
 
 
 def two_one_sided_tests(differences: Values, margin: float) -> tuple[float, float, float]:
-    """Schuirmann's test that a mean difference lies within -margin and margin.
+    """Return Schuirmann's test that a mean difference lies within -margin and margin.
 
     Schuirmann, "A comparison of the two one-sided tests procedure and the power approach for assessing the equivalence
     of average bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15, 1987. Student's t with n - 1
@@ -41,7 +41,7 @@ def two_one_sided_tests(differences: Values, margin: float) -> tuple[float, floa
 
 
 def equivalence(points: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
-    """Federated less centralised, paired by method, λ and seed.
+    """Compare federated with centralised releases, paired by method, λ and seed.
 
     Seeds are what is independent: different λ of a seed share their random numbers. So each λ has a test over seeds,
     and the one over all λ takes a seed's mean. Of many tests at single λ some succeed by chance; the one over all λ is
@@ -73,6 +73,6 @@ def equivalence(points: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
                 if not len(differences):
                     continue  # not measured on both sides
                 verdict = "one seed: no test" if math.isnan(p) else "yes" if p < LEVEL else "not shown"
-                found = (method, lam, value, len(differences), float(differences.mean()), low, high, p, margin, verdict)
-                rows.append(dict(zip(COLUMNS, found, strict=True)))
+                row = (method, lam, value, len(differences), float(differences.mean()), low, high, p, margin, verdict)
+                rows.append(dict(zip(COLUMNS, row, strict=True)))
     return pd.DataFrame(rows, columns=list(COLUMNS))

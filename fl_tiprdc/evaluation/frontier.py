@@ -15,7 +15,7 @@ VALIDATION = "validation-auc"  # metric by which the best model is chosen, of pe
 
 
 def best_models(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The AUC row of the best model for every point, kind and target.
+    """Return the AUC row of the best model for every point, kind and target.
 
     The best on validation people, so that its AUC on held-out people is no maximum of several noisy ones; tables
     without validation rows give the maximum. What couldn't be measured has no row.
@@ -31,7 +31,7 @@ def best_models(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
-    """One row a point: worst attack with its interval and attacker, mean retention, retention of each task.
+    """Return a row a point: worst attack, its interval and attacker, mean retention, retention of each task.
 
     Worst attack is the panel's best attacker, over all private attributes, see `best_models`; `attack_most` is the
     largest AUC that any of them has on held-out people, an upper bound that grows with the panel by chance alone;
@@ -93,13 +93,13 @@ def _with_exact(points: pd.DataFrame, metrics: pd.DataFrame, best: pd.DataFrame)
 
 
 def frontier(points: pd.DataFrame) -> np.ndarray:
-    """Best mean retention at worst-case attack AUC <= a, for every a in `LEVELS`; 0 where no point is that safe."""
+    """Return the best mean retention at worst attack AUC <= a, for a in `LEVELS`; 0 where no point is that safe."""
     attack, retention = points["attack"].to_numpy(), points["retention"].to_numpy()
     return np.array([max([0.0, *retention[attack <= level]]) for level in LEVELS])
 
 
 def frontier_area(points: pd.DataFrame) -> float:
-    """Area under a frontier over attack AUC from ½ to 1, scaled so that 1 is perfect.
+    """Return the area under a frontier over attack AUC from ½ to 1, scaled so that 1 is perfect.
 
     Each seed's frontier has an area; the mean over seeds.
     """
@@ -108,7 +108,7 @@ def frontier_area(points: pd.DataFrame) -> float:
 
 
 def retention_at(points: pd.DataFrame, level: float) -> float:
-    """Retention where a curve's worst attack is `level`: the means over seeds of each λ, interpolated between λ.
+    """Return retention where a curve's worst attack is `level`: means over seeds of each λ, interpolated.
 
     NaN where the curve doesn't reach down to `level`.
     """
@@ -119,13 +119,13 @@ def retention_at(points: pd.DataFrame, level: float) -> float:
 
 
 def dial(points: pd.DataFrame) -> float:
-    """Spearman's rank correlation of λ and the worst attack, the mean over seeds: -1 for a dial that always works."""
-    each = [curve["lam"].corr(curve["attack"], method="spearman") for _, curve in points.groupby("seed")]
-    return float(np.mean(each))
+    """Return the rank correlation of λ and the worst attack, mean over seeds: -1 for a dial that always works."""
+    correlations = [curve["lam"].corr(curve["attack"], method="spearman") for _, curve in points.groupby("seed")]
+    return float(np.mean(correlations))
 
 
 def over_seeds(points: pd.DataFrame) -> pd.DataFrame:
-    """Mean and range over seeds for each setting, method and λ."""
+    """Return mean and range over seeds for each setting, method and λ."""
     return points.groupby([*CURVE, "lam"], sort=False, as_index=False).agg(
         attack=("attack", "mean"),
         attack_low=("attack_low", "min"),
@@ -139,7 +139,7 @@ def over_seeds(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(points: pd.DataFrame) -> pd.DataFrame:
-    """Federated beside centralised at each λ of each method: attack, retention and their differences.
+    """Return federated beside centralised at each λ of each method: attack, retention and their differences.
 
     NaN for a setting that the run doesn't have.
     """

@@ -30,7 +30,7 @@ _CASE = [*POINT, "kind", "target", "level", "unit"]
 
 
 def summarize_further(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The best attacker of every further attack, target and level of each point, as far as they were measured.
+    """Return the best attacker of every further attack, target and level of each point, where measured.
 
     Returns:
         Columns of a point, kind, target, level (number of leaks, records or draws; NaN where the attack has none),
@@ -47,7 +47,7 @@ def summarize_further(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_further(summary: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds of each setting, method and λ; intervals from the lowest to the highest end."""
+    """Return the mean over seeds of each setting, method and λ; intervals from the lowest to the highest end."""
     names = [name for name in _CASE if name != "seed"]
     return summary.groupby(names, sort=False, dropna=False, as_index=False).agg(
         value=("value", "mean"), value_low=("low", "min"), value_high=("high", "max"), chance=("chance", "mean")
@@ -55,7 +55,7 @@ def mean_further(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def further_tables(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """For each kind that there is: heading -> a row a point, a column a target or level, means over seeds, chance."""
+    """Return for each kind: heading -> a row a point, a column a target or level, means over seeds, chance."""
     mean = mean_further(summary)
     tables: dict[str, pd.DataFrame] = {}
     for kind, heading in HEADINGS.items():
@@ -74,12 +74,12 @@ def further_tables(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def level_text(target: Any, level: Any, unit: Any) -> str:
-    """What was attacked and at what level, for people: "sex, 1,000 leaks"; without a level, the target alone."""
+    """Say what was attacked and at what level: "sex, 1,000 leaks"; without a level, the target alone."""
     return str(target) if pd.isna(level) else f"{target}, {level:,.0f} {unit}"
 
 
 def summarize_known(metrics: pd.DataFrame) -> pd.DataFrame:
-    """What attackers who know some of a record tell of each point's private attributes, without and with the release.
+    """Return what attackers who know some of a record tell of private attributes, without and with the release.
 
     Returns:
         Columns of a point, target, knows (a column, "best 4 columns", "nothing", "everything"), columns (all that
@@ -94,13 +94,13 @@ def summarize_known(metrics: pd.DataFrame) -> pd.DataFrame:
     table.insert(len(key) - 1, "knows", table["columns"].astype(str).map(known_record.short_rung_name))
     for metric, name in _KNOWN.items():
         ends = {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
-        found = rows.loc[rows["metric"] == metric, [*key, *ends]].rename(columns=ends)
-        table = table.merge(found, on=key, how="left")
+        measured = rows.loc[rows["metric"] == metric, [*key, *ends]].rename(columns=ends)
+        table = table.merge(measured, on=key, how="left")
     return table
 
 
 def mean_known(summary: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds of each setting, method, λ, attribute and what is known; least first, everything last.
+    """Return means over seeds of each setting, method, λ, attribute and what is known; least first, all last.
 
     Seeds may find other columns the most telling: a column's mean is over the seeds that tried it alone.
     """
@@ -112,7 +112,7 @@ def mean_known(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def amount_known(knows: str) -> float:
-    """Number of columns that an attacker knows, for their order."""
+    """Return the number of columns that an attacker knows, for their order."""
     ends = {known_record.NOTHING: 0.0, known_record.EVERYTHING: float("inf")}
     several = re.fullmatch(r"(?:best )?(\d+) columns", knows)
     return ends.get(knows, float(several[1]) if several else 1.0)

@@ -31,12 +31,12 @@ TRADE_OFF = ("attribute", "task", "attack", "group_mean", "chance", "base_gap", 
 
 
 def entropy_bits(*shares: float) -> float:
-    """Entropy of a distribution over classes, in bits."""
+    """Return the entropy of a distribution over classes, in bits."""
     return -sum(p * math.log2(p) for p in shares if p > 0)
 
 
 def most_success(conditional_bits: float) -> float:
-    """Upper bound on any attacker's accuracy for a binary u: 1 - H / (2 log2(6 / H)), H = H(u|z).
+    """Bound any attacker's accuracy for a binary u from above: 1 - H / (2 log2(6 / H)), H = H(u|z).
 
     Zhao, Chi, Tian and Gordon, "Trade-offs and Guarantees of Adversarial Representation Learning for Information
     Obfuscation", NeurIPS 2020; TAPPFL (AAAI 2024) uses it. It is never below 0.80: see `fano_success` for the sharp
@@ -50,7 +50,7 @@ def most_success(conditional_bits: float) -> float:
 
 
 def fano_success(conditional_bits: float, classes: int) -> float:
-    """Upper bound on any attacker's accuracy for K classes: 1 - e, e the least error that Fano's inequality allows.
+    """Bound any attacker's accuracy for K classes from above: 1 - e, e the least error of Fano's inequality.
 
     H(u|z) <= h(e) + e log2(K - 1), with h the entropy of a coin (Cover and Thomas, "Elements of Information Theory",
     2nd edition, theorem 2.10.1). For K = 2 no better bound can be had from H(u|z) alone: a binary symmetric channel
@@ -71,7 +71,7 @@ def fano_success(conditional_bits: float, classes: int) -> float:
 
 
 def most_information_bits(entropy: float, capacity: float) -> float:
-    """I(u; z) <= min(H(u), capacity): u -> x -> z is a Markov chain, so that I(u; z) <= I(x; z) <= capacity.
+    """Return min(H(u), capacity) >= I(u; z): u -> x -> z is a Markov chain, so I(u; z) <= I(x; z) <= capacity.
 
     Args:
         entropy: H(u) in bits.
@@ -81,7 +81,7 @@ def most_information_bits(entropy: float, capacity: float) -> float:
 
 
 def least_error_sum(base_gap: float, distance: float) -> float:
-    """Lower bound on P(t̂ != t | u = 0) + P(t̂ != t | u = 1) for every t̂ that is computed from z: max(0, Δ - d).
+    """Bound P(t̂ != t | u = 0) + P(t̂ != t | u = 1) from below, for every t̂ computed from z: max(0, Δ - d).
 
     After Zhao and Gordon, "Inherent Tradeoffs in Learning Fair Representations", JMLR 23(57), 2022. In short: within
     group a, P(t = k) and P(t̂ = k) differ by at most P(t̂ != t | u = a), and P(t̂ = k) differs between the groups by at
@@ -96,7 +96,7 @@ def least_error_sum(base_gap: float, distance: float) -> float:
 
 
 def most_group_mean(base_gap: float, balanced_attack: float) -> float:
-    """Upper bound on the mean of both groups' accuracies: 1 - max(0, Δ - max(0, 2 b - 1)) / 2.
+    """Bound the mean of both groups' accuracies from above: 1 - max(0, Δ - max(0, 2 b - 1)) / 2.
 
     Args:
         base_gap: Δ, as in `least_error_sum`.
@@ -110,7 +110,7 @@ def most_group_mean(base_gap: float, balanced_attack: float) -> float:
 def guarantees(
     metrics: pd.DataFrame, capacity: Callable[[str, str, float], float] = lambda setting, method, lam: math.inf
 ) -> pd.DataFrame:
-    """What the audit says of attackers that are not in the panel, for each point and private attribute.
+    """Bound attackers that are not in the panel, for each point and private attribute.
 
     Args:
         metrics: rows of metrics.csv.
@@ -160,7 +160,7 @@ def guarantees(
 
 
 def trade_offs(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Best group-mean accuracy of a probe beside what the best balanced attack leaves possible.
+    """Return a probe's best group-mean accuracy beside what the best balanced attack leaves possible.
 
     For each point, binary private attribute and task. Δ is read from the majority's answers: always the same class, so
     that its accuracy in a group is the share of that class there. All values are of held-out people.
@@ -179,8 +179,8 @@ def trade_offs(metrics: pd.DataFrame) -> pd.DataFrame:
         own = of_attribute(groups, attribute)
         if own["group"].nunique() != 2:
             continue
-        each = own.groupby([*POINT, "target", "model"], sort=False)["value"].agg(["mean", "min", "max"])
-        for (*point, task), models in each.groupby([*POINT, "target"], sort=False):
+        accuracies = own.groupby([*POINT, "target", "model"], sort=False)["value"].agg(["mean", "min", "max"])
+        for (*point, task), models in accuracies.groupby([*POINT, "target"], sort=False):
             if (*point, attribute) not in best.index:
                 continue  # the attack was not measured
             models = models.reset_index().set_index("model")
@@ -202,10 +202,10 @@ def trade_offs(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def channel_capacity(bits: Mapping[str, Mapping[str, float | None]]) -> Callable[[str, str, float], float]:
-    """Capacity of a point's release from a run's summary: method -> λ as text -> bits, None for no noise."""
+    """Return a release's capacity from a run's summary: method -> λ as text -> bits, None for no noise."""
 
     def capacity(setting: str, method: str, lam: float) -> float:
-        found = bits.get(method, {}).get(f"{lam:g}") if setting in ("centralized", "federated") else None
-        return math.inf if found is None else found
+        known = bits.get(method, {}).get(f"{lam:g}") if setting in ("centralized", "federated") else None
+        return math.inf if known is None else known
 
     return capacity

@@ -49,7 +49,7 @@ class ImageDecoder(nn.Module):
         self.start = nn.Parameter(torch.logit(start))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images [n, C, H, W], values 0 to 1, of representations [n, d]."""
+        """Return images [n, C, H, W], values 0 to 1, of representations [n, d]."""
         grown = self.layers(z)[:, :, : self._height, : self._width]
         images: Tensor = torch.sigmoid(self.start + grown)
         return images
@@ -67,5 +67,5 @@ class ConstantImage(nn.Module):
         self.start = nn.Parameter(torch.logit(start))
 
     def forward(self, z: Tensor) -> Tensor:
-        """[n, C, H, W] of representations [n, d]."""
+        """Return images [n, C, H, W] for representations [n, d]."""
         return torch.sigmoid(self.start).expand(len(z), *self.start.shape)

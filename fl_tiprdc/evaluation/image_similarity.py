@@ -16,7 +16,7 @@ LARGEST_PSNR = 100.0  # decibels; of equal images it would be infinite, and no m
 
 
 def scales_and_window(height: int, width: int) -> tuple[int, int]:
-    """Number of scales and side of the window for images of this size.
+    """Return the number of scales and the side of the window for images of this size.
 
     Each scale halves the image. As many scales, up to the usual five, as leave the coarsest image no smaller than
     the usual window of 11 pixels: five from 161 pixels of the shorter side on, four from 81, three from 41, two
@@ -35,14 +35,14 @@ def scales_and_window(height: int, width: int) -> tuple[int, int]:
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Structural similarity of each pair, mean over channels: [n, C, H, W] twice, values 0 to 1 -> [n]."""
+    """Return the structural similarity [n] of each pair, mean over channels: [n, C, H, W] twice, values 0 to 1."""
     window = gaussian_window(scales_and_window(*x.shape[-2:])[1], SPREAD).repeat(x.shape[1], 1, 1, 1)
-    found: Tensor = similarity_of_one_scale(x, y, 1.0, window, size_average=False)[0].mean(1)
-    return found
+    similarity: Tensor = similarity_of_one_scale(x, y, 1.0, window, size_average=False)[0].mean(1)
+    return similarity
 
 
 def ms_ssim(x: Tensor, y: Tensor, floor: float = 0.0) -> Tensor:
-    """Multi-scale structural similarity of each pair, mean over channels.
+    """Return the multi-scale structural similarity of each pair, mean over channels.
 
     From 161 pixels of the shorter side on it is `pytorch_msssim.ms_ssim`. Smaller images have fewer scales (see
     `scales_and_window`), whose weights are the first of the usual ones, divided by their sum.
@@ -70,11 +70,11 @@ def ms_ssim(x: Tensor, y: Tensor, floor: float = 0.0) -> Tensor:
 
 
 def psnr(x: Tensor, y: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each pair in decibels, at most `LARGEST_PSNR`: [n, C, H, W] twice -> [n]."""
+    """Return the peak signal-to-noise ratio [n] of each pair [n, C, H, W] in decibels, at most `LARGEST_PSNR`."""
     error = (x - y).square().mean((1, 2, 3))
     return (-10 * error.log10()).clamp(max=LARGEST_PSNR)
 
 
 def similarities(x: Tensor, y: Tensor) -> Mapping[str, Tensor]:
-    """All measures of each pair, by their names in metrics.csv."""
+    """Return all measures of each pair, by their names in metrics.csv."""
     return {"ms-ssim": ms_ssim(x, y), "ssim": ssim(x, y), "psnr": psnr(x, y)}

@@ -1,6 +1,6 @@
 """A network for several labels at once, stopped early on a validation split: a multilayer perceptron, or another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.models.perceptron import perceptron
+from fl_tiprdc.models.trainer import Validation, train_network
 from fl_tiprdc.seeding import derive, layer_draws, numpy_generator
 
 BATCH_SIZE = 1024  # without noise at most a sixteenth of the records: few of them get enough updates too
@@ -68,7 +69,8 @@ class Perceptron:
         optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-3, fused=True)
         generator = torch.Generator().manual_seed(derive(self._seed, "probe-batches"))
         size = BATCH_SIZE if self._sigma else min(BATCH_SIZE, max(SMALLEST_BATCH, len(training) // 16))
-        steps = self._epochs * -(-len(training) // size)
+        in_epoch = -(-len(training) // size)
+        steps = self._epochs * in_epoch
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, max(2, steps)) if self._sigma else None
 
         def seen(rows: Tensor) -> Tensor:
@@ -78,32 +80,27 @@ class Perceptron:
 
         def loss(looked: Tensor, rows: Tensor) -> Tensor:
             parts = network(looked).split(list(classes), dim=-1)
-            each = [_cross_entropy(part, outputs[rows, i]) for i, part in enumerate(parts)]
-            return torch.stack(each).mean()
+            losses = [_cross_entropy(part, outputs[rows, i]) for i, part in enumerate(parts)]
+            return torch.stack(losses).mean()
+
+        def batches() -> Iterator[Tensor]:
+            for _ in range(self._epochs):
+                yield from training[torch.randperm(len(training), generator=generator)].split(size)
 
         validated = seen(validation)
-        waited, kept = 0, network.state_dict()
-        for _ in range(self._epochs):
-            for rows in training[torch.randperm(len(training), generator=generator)].split(size):
-                optimiser.zero_grad()
-                loss(seen(rows), rows).backward()
-                optimiser.step()
-                if schedule is not None:
-                    schedule.step()
-            with torch.no_grad():
-                pieces = zip(validated.split(BATCH_SIZE), validation.split(BATCH_SIZE), strict=True)
-                now = sum(float(loss(some, rows)) * len(rows) for some, rows in pieces) / len(validation)
-            if now < self.loss - 1e-4:
-                self.loss, waited = now, 0
-                kept = {name: value.clone() for name, value in network.state_dict().items()}
-            else:
-                waited += 1
-                if waited == self._patience and schedule is None:
-                    break
-        network.load_state_dict(kept)
+
+        def validation_loss() -> float:
+            pieces = zip(validated.split(BATCH_SIZE), validation.split(BATCH_SIZE), strict=True)
+            return sum(float(loss(piece, rows)) * len(rows) for piece, rows in pieces) / len(validation)
+
+        after = range(in_epoch, steps + 1, in_epoch)
+        stopping = Validation(validation_loss, after, 1e-4, None if self._sigma else self._patience)
+        self.loss = train_network(
+            network, optimiser, batches(), lambda rows: loss(seen(rows), rows), schedule, stopping
+        )
         with torch.no_grad():
             new = torch.from_numpy(((test - mean) / std).astype(np.float32))
-            together = torch.cat([network(some) for some in new.split(BATCH_SIZE)])
+            together = torch.cat([network(piece) for piece in new.split(BATCH_SIZE)])
             logits = (together.mean(1) if together.dim() == 3 else together).numpy()
         parts = np.split(logits, np.cumsum(classes)[:-1], axis=1)
         return [np.exp(part - np.logaddexp.reduce(part, axis=1, keepdims=True)) for part in parts]

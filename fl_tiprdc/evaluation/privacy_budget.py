@@ -39,7 +39,7 @@ def check_accountant() -> None:
 
 
 def epsilon(noise: float, samplings: list[tuple[float, int]], delta: float) -> float:
-    """ε of exchanges with one noise multiplier: (a client's probability to be drawn, number of such exchanges)."""
+    """Return ε of exchanges with one noise multiplier: (probability that a client is drawn, number of exchanges)."""
     if not samplings:
         return 0.0
     from opacus.accountants import RDPAccountant  # takes seconds to import
@@ -53,16 +53,16 @@ def epsilon(noise: float, samplings: list[tuple[float, int]], delta: float) -> f
 
 
 def _samplings(rounds: pd.DataFrame) -> list[tuple[float, int]]:
-    return [(float(str(sampling)), len(some)) for sampling, some in rounds.groupby("sampling")]
+    return [(float(str(sampling)), len(exchanges)) for sampling, exchanges in rounds.groupby("sampling")]
 
 
 def _told(value: float) -> float | None:
-    """As JSON can say it; None: no bound at all."""
+    """Return a number as JSON can say it; None: no bound at all."""
     return round(value, 4) if math.isfinite(value) else None
 
 
 def privacy_budget(protection: ProtectionConfig, rounds: pd.DataFrame) -> dict[str, object]:
-    """What summary.json says of differential privacy; empty without noise.
+    """Return what summary.json says of differential privacy; empty without noise.
 
     Args:
         protection: the settings.
@@ -74,10 +74,10 @@ def privacy_budget(protection: ProtectionConfig, rounds: pd.DataFrame) -> dict[s
     points = [
         {
             **dict(zip(POINT, point, strict=True)),
-            "exchanges": len(some),
-            "epsilon": _told(epsilon(protection.noise, _samplings(some), protection.delta)),
+            "exchanges": len(exchanges),
+            "epsilon": _told(epsilon(protection.noise, _samplings(exchanges), protection.delta)),
         }
-        for point, some in private.groupby(POINT, sort=False)
+        for point, exchanges in private.groupby(POINT, sort=False)
     ]
     everybody = [(1.0, len(private))] if len(private) else []
     return {
@@ -98,23 +98,23 @@ def privacy_budget(protection: ProtectionConfig, rounds: pd.DataFrame) -> dict[s
 
 
 def budget_lines(budget: dict[str, object]) -> list[str]:
-    """The closing lines of a run: ε of each training, and of all together."""
+    """Return the closing lines of a run: ε of each training, and of all together."""
     points = budget.get("points")
     if not isinstance(points, list) or not points:
         return []
-    each = sorted({math.inf if point["epsilon"] is None else float(point["epsilon"]) for point in points})
-    span = f"{each[0]:.4g}" if len(each) == 1 else f"{each[0]:.4g} to {each[-1]:.4g}"
+    bounds = sorted({math.inf if point["epsilon"] is None else float(point["epsilon"]) for point in points})
+    span = f"{bounds[0]:.4g}" if len(bounds) == 1 else f"{bounds[0]:.4g} to {bounds[-1]:.4g}"
     lines = [
         f"differential privacy of a client's records: ε = {span} for δ = {budget['delta']:g} in each training "
         f"(noise {budget['noise']:g}, {max(point['exchanges'] for point in points)} exchanges, "
         f"drawn with probability {budget['sampling']:.3g} at most)"
     ]
     if len(points) > 1:
-        found = budget["epsilon_of_all_points"]
-        together = math.inf if found is None else float(str(found))
+        of_all = budget["epsilon_of_all_points"]
+        together = math.inf if of_all is None else float(str(of_all))
         lines.append(f"ε = {together:.4g} for whoever sees the models of all {len(points)} trainings")
     if "epsilon_to_members" in budget:
-        found = budget["epsilon_to_members"]
-        told = math.inf if found is None else float(str(found))
-        lines.append(f"ε = {told:.4g} to clients, who are told by secure aggregation who else was drawn")
+        to_members = budget["epsilon_to_members"]
+        members_bound = math.inf if to_members is None else float(str(to_members))
+        lines.append(f"ε = {members_bound:.4g} to clients, who are told by secure aggregation who else was drawn")
     return lines

@@ -106,18 +106,18 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
     indices: dict[str, None] = {}
     for count, part in enumerate(parts, 1):
         read = _read_npz if part.suffix.lower() == ".npz" else _read_parquet
-        found = read(part)
-        if found is not None:
-            indices |= dict.fromkeys(found.indices)
-            before = kept[0].columns if kept else found.columns
-            if before != found.columns:
+        content = read(part)
+        if content is not None:
+            indices |= dict.fromkeys(content.indices)
+            before = kept[0].columns if kept else content.columns
+            if before != content.columns:
                 raise InputError(
-                    f"'{part}' does not fit the parts before it: it has {_listed(found.columns)}, they have "
+                    f"'{part}' does not fit the parts before it: it has {_listed(content.columns)}, they have "
                     f"{_listed(before)}"
                 )
-            if not np.isfinite(found.numbers).all():
+            if not np.isfinite(content.numbers).all():
                 raise InputError(f"'{part}' has numbers that are missing, infinite or too large for float32")
-            kept.append(found)
+            kept.append(content)
         if on_part is not None:
             on_part(count, len(parts))
     if not kept:
@@ -166,16 +166,16 @@ def _number_texts(texts: pd.DataFrame, path: Path) -> _Texts:
         InputError: a column has too many values for codes, and these are no numbers.
     """
     most = min(MOST_CODES, len(texts) // RECORDS_PER_INTEGER)
-    found = _Texts({}, {}, [])
+    texts_read = _Texts({}, {}, [])
     unreadable: dict[str, int] = {}
     for name in map(str, texts.columns):
         present, number = np.unique(texts[name].astype(object).fillna("").astype(str), return_inverse=True)
         if len(present) == 1:
-            found.constant.append(f"{name} (1 value)")
+            texts_read.constant.append(f"{name} (1 value)")
         elif len(present) <= most:
-            found.values[name] = number.reshape(-1).astype(np.float32), tuple(present.tolist())
+            texts_read.values[name] = number.reshape(-1).astype(np.float32), tuple(present.tolist())
         elif (numbers := text_numbers(name, texts[name])) is not None:
-            found.numbers.update({part: _as_floats(values) for part, values in numbers.items()})
+            texts_read.numbers.update({part: _as_floats(values) for part, values in numbers.items()})
         else:
             unreadable[name] = len(present)
     if unreadable:
@@ -184,7 +184,7 @@ def _number_texts(texts: pd.DataFrame, path: Path) -> _Texts:
             f"'{path}' has text that can't be read as numbers, and is too varied for codes: {told}; leave it out of"
             " the file, or call it id if it names the records"
         )
-    return found
+    return texts_read
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -204,10 +204,10 @@ def _parts(path: Path) -> list[Path]:
         files = sorted(path.iterdir())
     except OSError as error:
         raise InputError(f"cannot read publication '{path}': {error.strerror}") from None
-    found = {kind: [part for part in files if part.suffix.lower() == kind] for kind in KINDS}
-    if all(found.values()):
+    by_kind = {kind: [part for part in files if part.suffix.lower() == kind] for kind in KINDS}
+    if all(by_kind.values()):
         raise InputError(f"'{path}' has both .parquet and .npz parts: name one of its files")
-    parts = [part for kind in KINDS for part in found[kind]]
+    parts = [part for kind in KINDS for part in by_kind[kind]]
     if not parts:
         deeper = sorted({part.parent for kind in KINDS for part in path.rglob(f"*{kind}")})
         hint = f"; there are some in '{deeper[0]}'" if deeper else ""

@@ -57,12 +57,12 @@ class Audited:
 
     @property
     def class_names(self) -> dict[str, tuple[str, ...]]:
-        """Private attribute -> names of its classes."""
+        """Return private attribute -> names of its classes."""
         return {name: self.attributes[name].classes for name in self.known.attacks}
 
 
 def _participants(keys: pd.DataFrame, labels: pd.DataFrame, column: str) -> Ints:
-    """[n] the person a record belongs to; without a column, every record is a person."""
+    """Return the person [n] that a record belongs to; without a column, every record is a person."""
     if not column:
         return np.arange(len(keys), dtype=np.int64)
     sides = labels.drop(columns=[name for name in keys.columns if name in labels.columns])
@@ -175,7 +175,7 @@ def _label(values: pd.Series, name: str, what: str, known: npt.NDArray[np.bool_]
 
 
 def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[], None] | None = None) -> pd.DataFrame:
-    """Rows of metrics.csv: the panel on every release, one model after the other; of a finite one the exact attack.
+    """Return rows of metrics.csv: the panel on every release, model by model; of a finite one the exact attack.
 
     Args:
         audited: releases and labels.
@@ -201,19 +201,19 @@ def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[]
 
 
 def _exact(release: Release, audited: Audited, config: AuditConfig) -> pd.DataFrame:
-    """Rows of the best possible attacker on a release of codes, learned on the contributors."""
+    """Return rows of the best possible attacker on a release of codes, learned on the contributors."""
     assert release.codes is not None
     known, unknown = (replace(truth, class_names=audited.class_names) for truth in (audited.known, audited.unknown))
     return exact_attack(release, *release.codes, known, unknown, resample(unknown.participant, config.bootstrap, 0))
 
 
 def panel(config: AuditConfig) -> list[str]:
-    """Names of attackers and probes, each once; none in the white box: nobody knows how the release was made."""
+    """Return names of attackers and probes; none in the white box: nobody knows how the release was made."""
     return [name for name in dict.fromkeys((*config.attackers, *config.probes)) if name in CLASSIFIERS]
 
 
 def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
-    """One row a private attribute and task: its best model by AUC, beside chance and, if audited, raw features.
+    """Return a row a private attribute and task: the best model by AUC, beside chance and raw features, if audited.
 
     A finite release has another row for each private attribute, of kind "exact": the best possible attacker. Attacks
     have "tpr-at-1%-fpr" and "tpr-at-5%-fpr" too, and of more than two classes worst_pair and worst_pair_auc.
@@ -249,8 +249,8 @@ def _with_detection(table: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """Add what `detection` says of each attack in the table: a column a false positive rate, and the worst pair."""
     keys = ["kind", "target", "model"]
     for metric in FALSE_POSITIVE_RATES:
-        found = metrics.loc[metrics["metric"] == metric, [*keys, "value"]].rename(columns={"value": metric})
-        table = table.merge(found, on=keys, how="left")
+        values = metrics.loc[metrics["metric"] == metric, [*keys, "value"]].rename(columns={"value": metric})
+        table = table.merge(values, on=keys, how="left")
     pairs = metrics[metrics["metric"].str.startswith(PAIR_MARK) & metrics["value"].notna()]
     if len(pairs):
         pairs = pairs.assign(worst_pair=pairs["metric"].str.removeprefix(PAIR_MARK), apart=(pairs["value"] - 0.5).abs())

@@ -44,7 +44,7 @@ class PublishedCodes:
 
     @property
     def held_out_codes(self) -> Ints:
-        """Codes [m] of held-out people: as `held_out`, with numbers from `size` for the values that are new."""
+        """Return codes [m] of held-out people: as `held_out`, with numbers from `size` for the values that are new."""
         is_new = self.held_out == self.size
         codes = self.held_out.copy()
         codes[is_new] = self.size + np.unique(self.everybody[len(self.contributors) :][is_new], return_inverse=True)[1]
@@ -52,7 +52,7 @@ class PublishedCodes:
 
     @property
     def alphabet(self) -> int | None:
-        """Number of codes that a certificate allows for; None: held-out people have more.
+        """Return the number of codes that a certificate allows for; None: held-out people have more.
 
         It is settled by the contributors' codes alone, as a certificate demands. Held-out people can be expected to
         have fewer new values than a single contributor has each.
@@ -68,10 +68,10 @@ def published_codes(publication: Publication, tested: npt.NDArray[np.bool_]) -> 
         publication: what was published.
         tested: [n] true for records of held-out people.
     """
-    found = finite_codes(publication.z[~tested], publication.z[tested])
-    if found is None:
+    codes = finite_codes(publication.z[~tested], publication.z[tested])
+    if codes is None:
         return None
-    contributors, held_out, size = found
+    contributors, held_out, size = codes
     values, everybody = np.unique(
         np.concatenate([publication.z[~tested], publication.z[tested]]), axis=0, return_inverse=True
     )

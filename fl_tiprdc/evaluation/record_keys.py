@@ -44,7 +44,7 @@ def _named(names: Sequence[str], values: Sequence[object]) -> str:
 
 
 def check_keys(keys: pd.DataFrame, what: str) -> None:
-    """Every row has a key, and one of its own. A client's number alone is no key."""
+    """Check that every row has a key of its own. A client's number alone is no key."""
     for name in keys.columns:
         if keys[name].isna().any():
             raise InputError(f"the {what}'s column '{name}' has no value in {keys[name].isna().sum()} rows")
@@ -59,7 +59,7 @@ def check_keys(keys: pd.DataFrame, what: str) -> None:
 
 
 def join(keys: pd.DataFrame, table: pd.DataFrame, what: str) -> tuple[pd.DataFrame, str]:
-    """The table's rows in the order of the published records.
+    """Return the table's rows in the order of the published records.
 
     Args:
         keys: [n] as a publication has them.

@@ -46,13 +46,13 @@ def countable_classes(learned: Ints, tested: Ints) -> Ints:
 
 
 def interval(values: Values) -> Score:
-    """A measure [1 + resamples] as `resample` orders them: its value, and what 95 % of the resamples give."""
+    """Return a measure's value and interval, of [1 + resamples] as `resample` orders them: 95 % lie in it."""
     low, high = np.quantile(values[1:], [0.025, 0.975])
     return Score(float(values[0]), float(low), float(high))
 
 
 def weighted_auc(positive: npt.NDArray[np.bool_], score: Floats, weights: Weights) -> Values:
-    """Area under the ROC curve for each row of record weights.
+    """Return the area under the ROC curve for each row of record weights.
 
     Args:
         positive: [n] bool.
@@ -82,7 +82,7 @@ def weighted_auc(positive: npt.NDArray[np.bool_], score: Floats, weights: Weight
 
 
 def resample(participant: Ints, resamples: int, seed: int) -> Weights:
-    """How often each record counts in each bootstrap resample of people: [1 + resamples, n], row 0 all ones."""
+    """Return how often each record counts in each resample of people: [1 + resamples, n], row 0 all ones."""
     people, member = np.unique(participant, return_inverse=True)
     generator = numpy_generator(seed, "bootstrap")
     counts = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), size=resamples)
@@ -90,7 +90,7 @@ def resample(participant: Ints, resamples: int, seed: int) -> Weights:
 
 
 def area(labels: Ints, probabilities: Floats, weights: Weights, counted: Ints | None = None) -> Values:
-    """AUC for each row of weights [b, n]: the mean of one class against the rest.
+    """Return the AUC for each row of weights [b, n]: the mean of one class against the rest.
 
     It is over the classes that are counted, see `countable_classes`; None: over those that the labels have. NaN where
     there are none, or all labels are the same.
@@ -104,7 +104,7 @@ def area(labels: Ints, probabilities: Floats, weights: Weights, counted: Ints | 
 
 
 def score(labels: Ints, probabilities: Floats, weights: Weights, counted: Ints | None = None) -> dict[str, Score]:
-    """What probabilities are worth, with 95 % intervals.
+    """Score probabilities, with 95 % intervals.
 
     Args:
         labels: [n].
@@ -136,10 +136,10 @@ def score(labels: Ints, probabilities: Floats, weights: Weights, counted: Ints |
     loss[0] = weights[0] @ nats / weights[0].sum()  # the value itself: no rounding
     balanced = np.isin(present, counted)
 
-    def mean_recall(found: Values) -> Values:
-        """[1 + resamples]; NaN where all labels are the same: the recall of one class says nothing."""
-        recalls = (found / np.maximum(total, 1e-12))[:, balanced]
-        return np.asarray(recalls.mean(1) if balanced.any() else np.full(len(found), np.nan))
+    def mean_recall(hits: Values) -> Values:
+        """Return [1 + resamples]; NaN where all labels are the same: the recall of one class says nothing."""
+        recalls = (hits / np.maximum(total, 1e-12))[:, balanced]
+        return np.asarray(recalls.mean(1) if balanced.any() else np.full(len(hits), np.nan))
 
     values = {
         "accuracy": hits.sum(1) / total.sum(1),

@@ -38,7 +38,7 @@ class _Recurrent(nn.Module):
         self._head = nn.Linear(2 * width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class logits."""
+        """Return class logits."""
         states, _ = self._layer(x.unflatten(1, self._shape))
         logits: Tensor = self._head(states.amax(1))
         return logits
@@ -49,7 +49,7 @@ SHAPED: Mapping[str, tuple[int, Build]] = {"convolutional": (3, _convolutional),
 
 
 def fits(name: str, shape: Sequence[int]) -> bool:
-    """Whether a classifier of `SHAPED` is for representations of this shape."""
+    """Tell whether a classifier of `SHAPED` is for representations of this shape."""
     return len(shape) == SHAPED[name][0]
 
 

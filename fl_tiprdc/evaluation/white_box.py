@@ -70,11 +70,11 @@ def _posterior(centres: Floats, spread: float, labels: Ints, classes: Sequence[i
     hot = torch.cat([torch.nn.functional.one_hot(torch.tensor(labels[:, i]), k) for i, k in enumerate(classes)], 1)
     scale = 1 / spread**2
     shift = -0.5 * scale * points.square().sum(1)
-    found: list[Tensor] = []
-    for some in new.split(PIECE):
-        logits = torch.addmm(shift, some, points.T, alpha=scale)
-        found.append((logits - logits.amax(1, keepdim=True)).exp_() @ hot.float())
-    sums = torch.cat(found).numpy()
+    masses: list[Tensor] = []
+    for piece in new.split(PIECE):
+        logits = torch.addmm(shift, piece, points.T, alpha=scale)
+        masses.append((logits - logits.amax(1, keepdim=True)).exp_() @ hot.float())
+    sums = torch.cat(masses).numpy()
     parts = np.split(sums, np.cumsum(classes)[:-1], axis=1)
     return [part / part.sum(1, keepdims=True) for part in parts]
 

@@ -40,7 +40,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.released import ChannelModule, Extractor
 from fl_tiprdc.release.channel import release
 from fl_tiprdc.release.codes import Codes, joint_classes
-from fl_tiprdc.release.noise import fresh_noise
+from fl_tiprdc.release.draws import fresh_noise
 from fl_tiprdc.release.release import one_draw_each
 
 OPSET = 18

@@ -22,8 +22,7 @@ from fl_tiprdc.hybrid.bounds import INFORMATION
 from fl_tiprdc.models.networks import build_networks, representation_width
 from fl_tiprdc.release.channel import capacity_bits, release
 from fl_tiprdc.release.codes import Codes
-from fl_tiprdc.release.draws import Draws, draws_from
-from fl_tiprdc.release.noise import fresh_noise, key_of, record_noise
+from fl_tiprdc.release.draws import Draws, draws_from, fresh_noise, key_of, record_noise
 from fl_tiprdc.release.release import ChannelRelease, CodedRelease, Released
 from fl_tiprdc.release.release import Release as ReleaseMaker
 

@@ -26,8 +26,7 @@ from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.coding import fit_at_one_place, fitting, set_aside
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.notices import DataNotice
-from fl_tiprdc.release.draws import Draws
-from fl_tiprdc.release.noise import fresh_noise, key_of, record_noise
+from fl_tiprdc.release.draws import Draws, fresh_noise, key_of, record_noise
 
 ROUTING = "sklearn.set_config(enable_metadata_routing=True)"
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_tiprdc.data.crowd import Description, Ints, Records
-from fl_tiprdc.data.description_file import read_description, write_description
+from fl_tiprdc.data.crowd_files import read_description, write_description
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.kept_extractors import KeptExtractors
 from fl_tiprdc.seeding import derive, numpy_generator

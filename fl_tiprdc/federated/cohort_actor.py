@@ -8,7 +8,7 @@ from flwr.app import Message
 
 from fl_tiprdc.federated.client_app import build_client_app, open_store, train_together
 from fl_tiprdc.federated.client_store import ClientStore
-from fl_tiprdc.federated.local_grid import answer, identify, node_context
+from fl_tiprdc.federated.local_messages import answer, identify, node_context
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction

@@ -14,7 +14,8 @@ from flwr.app import Error, Message
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.cohorts import CohortJob, deal_messages, replies_to
-from fl_tiprdc.federated.local_grid import LOST, LocalGrid, stamp
+from fl_tiprdc.federated.local_grid import LocalGrid
+from fl_tiprdc.federated.local_messages import LOST, stamp
 from fl_tiprdc.federated.quorum import Enough
 
 TRIES_PER_JOB = 2
@@ -91,9 +92,10 @@ class RayCohortGrid(LocalGrid):
 
     def answer_until(self, messages: Iterable[Message], timeout: float | None, enough: Enough) -> list[Message]:
         """Return the replies to messages: all, or those that came before they were `enough` or `timeout` was over."""
-        return self._answer([stamp(message) for message in messages], timeout, enough)
+        return self.answer_all([stamp(message) for message in messages], timeout, enough)
 
-    def _answer(self, messages: list[Message], timeout: float | None, enough: Enough | None = None) -> list[Message]:
+    def answer_all(self, messages: list[Message], timeout: float | None, enough: Enough | None = None) -> list[Message]:
+        """Return the actors' replies: all, or those that came before they were `enough` or `timeout` was over."""
         deadline = time.monotonic() + timeout if timeout else math.inf
         waiting = self._jobs(messages)
         replies: list[Message] = []
@@ -118,7 +120,7 @@ class RayCohortGrid(LocalGrid):
         """Return the jobs in order; clients that are asked alone come last."""
         first: list[CohortJob] = []
         last: list[CohortJob] = []
-        for job in deal_messages(messages, self, len(self._workers), ray.put):
+        for job in deal_messages(messages, self.records, len(self._workers), ray.put):
             together = [message for message in job.messages if message.metadata.dst_node_id not in self._alone]
             last += [CohortJob([message], job.work) for message in job.messages if message not in together]
             first += [CohortJob(together, job.work)] if together else []

@@ -6,7 +6,7 @@ from typing import Any
 
 from flwr.app import Error, Message, MessageType, RecordDict
 
-from fl_tiprdc.federated.local_grid import RAISED, LocalGrid, stamp
+from fl_tiprdc.federated.local_messages import RAISED, stamp
 from fl_tiprdc.secagg.messages import MaskedCohort, MaskedUpdate, SecureWork
 from fl_tiprdc.wire.messages import CONFIG, CohortUpdate, Instruction, LocalArrays, Update, unpack_groups
 
@@ -30,13 +30,13 @@ class CohortJob:
 
 
 def deal_messages(
-    messages: list[Message], grid: LocalGrid, workers: int, share: Callable[[Any], Any]
+    messages: list[Message], records: Callable[[Message], int], workers: int, share: Callable[[Any], Any]
 ) -> list[CohortJob]:
     """Deal train messages that share their content in cohorts of near-equal numbers of records, others in bundles.
 
     Args:
         messages: messages of one exchange.
-        grid: tells which clients they are for, and how many records those hold.
+        records: returns the number of records of the client that a message is for.
         workers: number of workers that work at a time.
         share: makes arrays ready for all workers.
     """
@@ -55,7 +55,7 @@ def deal_messages(
         configs = content.config_records
         work = (Instruction.unpack(configs[CONFIG]), share(unpack_groups(content)), SecureWork.found_in(configs))
         # largest first, dealt there and back: cohorts of like size, each of clients of like size
-        sharing.sort(key=lambda m: -int(grid.store.sizes[grid.partitions()[m.metadata.dst_node_id]]))
+        sharing.sort(key=lambda message: -records(message))
         count = min(workers * -(-len(sharing) // (LARGEST_COHORT * workers)), len(sharing))
         cohorts: list[list[Message]] = [[] for _ in range(count)]
         for i, message in enumerate(sharing):

@@ -12,8 +12,8 @@ from flwr.app import Message
 from fl_tiprdc.data.crowd import Floats, Records
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohorts import as_it_is, deal_messages, replies_to
+from fl_tiprdc.federated.local_grid import SingleProcessGrid
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 from fl_tiprdc.hybrid.step import PRETRAINED
 from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.seeding import numpy_generator
@@ -155,13 +155,15 @@ class HostileGrid(SingleProcessGrid):
         super().__init__(store, threads)
         self._kind, self._hostile = KINDS[kind], frozenset(hostile)
 
-    def _answer(self, messages: list[Message], timeout: float | None) -> list[Message]:
+    def answer_all(self, messages: list[Message], timeout: float | None) -> list[Message]:
+        """Return the honest clients' replies and those that hostile clients make up."""
         nodes = self.partitions()
         bad = [m for m in messages if nodes[m.metadata.dst_node_id] in self._hostile]
-        replies = super()._answer([m for m in messages if nodes[m.metadata.dst_node_id] not in self._hostile], timeout)
-        for job in deal_messages(bad, self, 1, as_it_is):
+        good = [m for m in messages if nodes[m.metadata.dst_node_id] not in self._hostile]
+        replies = super().answer_all(good, timeout)
+        for job in deal_messages(bad, self.records, 1, as_it_is):
             if job.work is None:
-                replies += super()._answer(job.messages, timeout)
+                replies += super().answer_all(job.messages, timeout)
                 continue
             partitions = [nodes[message.metadata.dst_node_id] for message in job.messages]
             instruction, groups, secure = job.work

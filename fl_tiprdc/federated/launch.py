@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from fl_tiprdc.errors import RunFailedError, choose
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore
-from fl_tiprdc.federated.inline_grid import InlineGrid
+from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.serving import Server, Tell, one_after_the_other, serve_on, share_of
 
 T = TypeVar("T")

@@ -1,67 +1,23 @@
-"""Base of the project's own grids: nodes that are clients of this simulation, and messages without a network."""
+"""Grids without a network: the project's base of them, and the two that answer messages in this process."""
 
-import uuid
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flwr.app import Context, Error, Message, RecordDict
+from flwr.app import Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
-from flwr.supercore.task_identity import TaskIdentity  # the one private import: Message() reads it
 
 from fl_tiprdc.data.crowd import Ints
 from fl_tiprdc.federated.client_store import ClientStore
-
-RAISED, LOST = 2, 0  # Flower's error codes: the ClientApp raised; its process is gone
-FIRST_NODE = 1000  # node ids are partition ids plus this, so that nobody mistakes one for the other
-
-
-class PartitionOf(Mapping[int, int]):
-    """Maps node ids to partition ids by computing them, which takes no memory for a client."""
-
-    def __init__(self, clients: int) -> None:
-        self._clients = clients
-
-    def __getitem__(self, node: int) -> int:
-        if not FIRST_NODE <= node < FIRST_NODE + self._clients:
-            raise KeyError(node)
-        return node - FIRST_NODE
-
-    def __iter__(self) -> Any:
-        return iter(range(FIRST_NODE, FIRST_NODE + self._clients))
-
-    def __len__(self) -> int:
-        return self._clients
-
-
-def answer(app: ClientApp, message: Message, context: Context) -> Message:
-    """Return the ClientApp's reply, or an error reply if it raises."""
-    try:
-        reply = app(message, context)
-    except Exception as error:  # a client's failure must not be the server's
-        reply = Message(Error(RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
-    return stamp(reply)
-
-
-def stamp(message: Message) -> Message:
-    """Give a message the id that a network would have given it, and return it."""
-    message.metadata.__dict__["_message_id"] = str(uuid.uuid4())
-    return message
-
-
-def node_context(node: int, clients: int) -> Context:
-    """Return the context of a node, with its partition id and without state: clients keep theirs on disk."""
-    return Context(1, node, {"partition-id": node - FIRST_NODE, "num-partitions": clients}, RecordDict(), {})
-
-
-def identify() -> None:
-    """Set the sender of Flower's messages in a process that no Flower engine has started."""
-    TaskIdentity.run_id = TaskIdentity.task_id = TaskIdentity.node_id = 1
+from fl_tiprdc.federated.cohort_actor import CohortActor
+from fl_tiprdc.federated.cohorts import as_it_is, deal_messages, replies_to
+from fl_tiprdc.federated.local_messages import PartitionOf, answer, identify, node_context, stamp
 
 
 class LocalGrid(Grid):  # type: ignore[misc]
-    """Reaches the clients of one simulation, which are always there; subclasses answer messages, in `_answer`.
+    """Reaches the clients of one simulation, which are always there; subclasses answer messages, in `answer_all`.
 
     Args:
         store: store of the clients' records.
@@ -73,7 +29,8 @@ class LocalGrid(Grid):  # type: ignore[misc]
         self._run = Run.create_empty(run_id=1)
         self._done: dict[str, Message] = {}
 
-    def _answer(self, messages: list[Message], timeout: float | None) -> list[Message]:
+    def answer_all(self, messages: list[Message], timeout: float | None) -> list[Message]:
+        """Return the replies to messages that have their ids, or those that came within `timeout` seconds."""
         raise NotImplementedError
 
     def partitions(self) -> Mapping[int, int]:
@@ -83,6 +40,10 @@ class LocalGrid(Grid):  # type: ignore[misc]
     def sizes(self) -> Ints:
         """Return the number of records [partitions] of each partition."""
         return self.store.sizes
+
+    def records(self, message: Message) -> int:
+        """Return the number of records of the client that a message is for."""
+        return int(self.store.sizes[self.partitions()[message.metadata.dst_node_id]])
 
     def set_run(self, run: Run) -> None:
         """Set the run that the grid belongs to."""
@@ -106,7 +67,7 @@ class LocalGrid(Grid):  # type: ignore[misc]
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Answer messages now, keep the replies for `pull_messages` and return the messages' ids."""
         sent = list(messages)
-        replies = self._answer(sent, None)
+        replies = self.answer_all(sent, None)
         self._done |= {reply.metadata.reply_to_message_id: reply for reply in replies}
         return [message.metadata.message_id for message in sent]
 
@@ -116,4 +77,57 @@ class LocalGrid(Grid):  # type: ignore[misc]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Return the replies to all messages, or those that came within `timeout` seconds."""
-        return self._answer([stamp(message) for message in messages], timeout)
+        return self.answer_all([stamp(message) for message in messages], timeout)
+
+
+class InlineGrid(LocalGrid):
+    """Answers messages without other processes: a breakpoint in a client stops the debugger there.
+
+    Args:
+        app: ClientApp that answers them.
+        store: store of the clients' records.
+    """
+
+    def __init__(self, app: ClientApp, store: ClientStore) -> None:
+        super().__init__(store)
+        self._app = app
+
+    def answer_all(self, messages: list[Message], timeout: float | None) -> list[Message]:
+        """Return the replies of the ClientApp, one message after the other."""
+        deadline = time.monotonic() + timeout if timeout else None
+        replies: list[Message] = []
+        for message in messages:
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            replies.append(answer(self._app, message, node_context(message.metadata.dst_node_id, self.clients)))
+        return replies
+
+
+class SingleProcessGrid(LocalGrid):
+    """Trains clients in this process, in cohorts.
+
+    Args:
+        store: store of the clients' records.
+        threads: number of torch's threads.
+    """
+
+    def __init__(self, store: ClientStore, threads: int = 1) -> None:
+        super().__init__(store)
+        self._actor = CohortActor(str(store.root), len(store), threads)
+
+    def answer_all(self, messages: list[Message], timeout: float | None) -> list[Message]:
+        """Return the replies of cohorts and, where messages share nothing, of the ClientApp."""
+        deadline = time.monotonic() + timeout if timeout else None
+        nodes = self.partitions()
+        replies: list[Message] = []
+        for job in deal_messages(messages, self.records, 1, as_it_is):
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            if job.work is None:
+                results: Any = self._actor.handle(job.messages)
+            else:
+                instruction, groups, secure = job.work
+                clients = [nodes[message.metadata.dst_node_id] for message in job.messages]
+                results = self._actor.train(instruction, groups, clients, secure)
+            replies += replies_to(job, results)
+        return replies

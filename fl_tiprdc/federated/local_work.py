@@ -10,7 +10,6 @@ from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.federated.client_store import Store
-from fl_tiprdc.federated.keyed_noise import KeyedNoise
 from fl_tiprdc.hybrid.batches import CohortMember
 from fl_tiprdc.hybrid.coding import coded, fitting
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
@@ -20,7 +19,7 @@ from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
 from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.release.codes import Codes, digest_of
 from fl_tiprdc.release.components import COMPONENT_STATISTICS
-from fl_tiprdc.release.draws import Draws, draws_from
+from fl_tiprdc.release.draws import Draws, KeyedNoise, draws_from
 from fl_tiprdc.release.release import CodedRelease, Released
 from fl_tiprdc.release.statistics import Sums, answer
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction

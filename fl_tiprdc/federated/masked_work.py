@@ -10,9 +10,8 @@ from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.fixed_point import encode
-from fl_tiprdc.secagg.ledger import FileLedger
 from fl_tiprdc.secagg.masks import MaskStream
-from fl_tiprdc.secagg.member import Ledger, SumMember
+from fl_tiprdc.secagg.member import FileLedger, Ledger, SumMember
 from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
 from fl_tiprdc.wire.messages import Instruction
 from fl_tiprdc.wire.phases import WEIGHTS

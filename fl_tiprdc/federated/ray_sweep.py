@@ -16,9 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_grid import RayCohortGrid
+from fl_tiprdc.federated.local_grid import SingleProcessGrid
 from fl_tiprdc.federated.progress import Progress
 from fl_tiprdc.federated.serving import Tell, serve_on, share_of
-from fl_tiprdc.federated.single_process_grid import SingleProcessGrid
 
 T = TypeVar("T")
 PROGRESS_SECONDS = 0.5  # between two reports on how far a training is

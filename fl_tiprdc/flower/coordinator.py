@@ -18,9 +18,8 @@ from flwr.serverapp import Grid
 from fl_tiprdc.command_line.flags import given_experiment
 from fl_tiprdc.config import Experiment, Point, build_experiment, merge
 from fl_tiprdc.data.crowd import Crowd, Description, Population
-from fl_tiprdc.data.description_file import read_description, write_description
+from fl_tiprdc.data.crowd_files import read_crowd, read_description, write_crowd, write_description
 from fl_tiprdc.data.population import hold_out
-from fl_tiprdc.data.saved_crowd import read_crowd, write_crowd
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, named_ladders
 from fl_tiprdc.evaluation.audit import COLUMNS, truth_of

@@ -15,12 +15,12 @@ class Pixels(nn.Module):
     """Bytes [b, C, H, W] to numbers from -1 to 1."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape, float32."""
+        """Return images of the same shape, float32."""
         return x.float() / 127.5 - 1
 
 
 def maps(description: Description, config: NetworkConfig) -> list[tuple[int, int, int]]:
-    """(channels, height, width) of the maps, from the image itself to the smallest."""
+    """Return (channels, height, width) of the maps, from the image itself to the smallest."""
     sizes: list[tuple[int, int, int]] = [(description.shape[0], description.shape[1], description.shape[2])]
     channels = config.channels
     while len(sizes) == 1 or min(sizes[-1][1:]) > SMALLEST:
@@ -30,7 +30,7 @@ def maps(description: Description, config: NetworkConfig) -> list[tuple[int, int
 
 
 def image_trunk(description: Description, config: NetworkConfig, hidden: Sequence[int]) -> tuple[list[nn.Module], int]:
-    """Layers from x [b, C, H, W] uint8 to features, and the number of those. `hidden` has no effect."""
+    """Return layers from x [b, C, H, W] uint8 to features, and their number. `hidden` has no effect."""
     sizes = maps(description, config)
     layers: list[nn.Module] = [Pixels()]  # no bias before a normalisation, which takes it out again
     for (before, _, _), (after, _, _) in pairwise(sizes):
@@ -47,12 +47,12 @@ class _Crop(nn.Module):
         self._height, self._width = height, width
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, C, height, width]."""
+        """Return maps [b, C, height, width]."""
         return x[..., : self._height, : self._width]
 
 
 def image_decoder(description: Description, config: NetworkConfig, inputs: int) -> nn.Module:
-    """From [b, inputs] to pixels from 0 to 1, [b, C, H, W] (not confined to that range)."""
+    """Return a network from [b, inputs] to pixels from 0 to 1, [b, C, H, W] (not confined to that range)."""
     sizes = maps(description, config)[::-1]
     channels, height, width = sizes[0]
     layers: list[nn.Module] = [

@@ -19,7 +19,7 @@ class _Extractor(nn.Module):
         self.lstm = nn.LSTM(WIDTH, WIDTH, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Token ids [b, T] to [b, T, WIDTH]."""
+        """Turn token ids [b, T] into [b, T, WIDTH]."""
         outputs: Tensor = self.lstm(self.embedding(x))[0]
         return outputs * (x != PADDING)[:, :, None]
 
@@ -32,7 +32,7 @@ class _Reader(nn.Module):
         self.lstm = nn.LSTM(WIDTH, WIDTH, 2, batch_first=True)
 
     def forward(self, z: Tensor) -> Tensor:
-        """[b, T, WIDTH] to [b, WIDTH]."""
+        """Return the last step [b, WIDTH] of [b, T, WIDTH]."""
         outputs: Tensor = self.lstm(z)[0]
         last = ((z != 0).any(-1).sum(1) - 1).clamp(min=0)
         return outputs[torch.arange(len(z), device=z.device), last]
@@ -43,7 +43,7 @@ def _head(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def lstm_shape(description: Description, config: NetworkConfig) -> tuple[int, ...]:
-    """(T, 300)."""
+    """Return (T, 300)."""
     return (description.shape[0], WIDTH)
 
 

@@ -32,7 +32,7 @@ def _vector_shape(description: Description, config: NetworkConfig) -> tuple[int,
 
 
 def _build_from_parts(description: Description, config: NetworkConfig, critic: str) -> dict[str, nn.Module]:
-    """Networks whose representation is a vector: a trunk for the modality, and perceptrons on top."""
+    """Build networks whose representation is a vector: a trunk for the modality, and perceptrons on top."""
     trunk, decoder = PARTS[description.modality]
     d, u_width = config.representation, sum(description.classes)
 

@@ -30,7 +30,7 @@ def table_trunk(description: Description, config: NetworkConfig, hidden: Sequenc
 
 
 def table_decoder(description: Description, config: NetworkConfig, inputs: int) -> nn.Module:
-    """From [b, inputs] to parameters of the record [b, D]: logits of categories, means of numbers."""
+    """Return a network from [b, inputs] to a record's parameters [b, D]: logits of categories, means of numbers."""
     return perceptron([inputs, *config.critic_hidden, description.width])
 
 

@@ -16,13 +16,13 @@ class Tokens(nn.Module):
         self.table = nn.Embedding(vocabulary, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """One column a token."""
+        """Return one column a token."""
         vectors: Tensor = self.table(x).transpose(1, 2)
         return vectors
 
 
 def text_trunk(description: Description, config: NetworkConfig, hidden: Sequence[int]) -> tuple[list[nn.Module], int]:
-    """Layers from x [b, T] to features, and the number of those: two convolutions, then `hidden`'s first."""
+    """Return layers from x [b, T] to features, and their number: two convolutions, then `hidden`'s first."""
     places, channels = description.shape[0], 2 * config.channels
     layers: list[nn.Module] = [Tokens(description.vocabulary, channels)]
     for before, after in ((channels, 2 * channels), (2 * channels, channels)):
@@ -32,7 +32,7 @@ def text_trunk(description: Description, config: NetworkConfig, hidden: Sequence
 
 
 def text_decoder(description: Description, config: NetworkConfig, inputs: int) -> nn.Module:
-    """From [b, inputs] to logits of the token at each place, [b, T, vocabulary]."""
+    """Return a network from [b, inputs] to logits of the token at each place, [b, T, vocabulary]."""
     places, channels = description.shape[0], 2 * config.channels
     width = config.critic_hidden[0] if config.critic_hidden else 128
     return nn.Sequential(

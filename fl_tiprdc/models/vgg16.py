@@ -15,12 +15,12 @@ class _UnitPixels(nn.Module):
     """Bytes to numbers from 0 to 1, as the authors scale them."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape, float32."""
+        """Return images of the same shape, float32."""
         return x.float() / 255
 
 
 def _as_the_authors_start(module: nn.Module) -> None:
-    """Initial weights of the authors' code: He's for convolutions, N(0, 0.01²) for linear layers, no biases."""
+    """Set initial weights as the authors' code: He's for convolutions, N(0, 0.01²) for linear layers, no biases."""
     if isinstance(module, nn.Conv2d):
         fan = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
         nn.init.normal_(module.weight, 0, math.sqrt(2 / fan))
@@ -33,7 +33,7 @@ def _as_the_authors_start(module: nn.Module) -> None:
 
 
 def _stack(before: int, widths: Sequence[int | None]) -> list[nn.Module]:
-    """3×3 convolutions of the given widths, each with batch normalisation and ReLU; None halves the map."""
+    """Return 3×3 convolutions of the given widths, each with batch norm and ReLU; None halves the map."""
     layers: list[nn.Module] = []
     for width in widths:
         if width is None:
@@ -49,7 +49,7 @@ def _halves(size: Sequence[int], times: int) -> tuple[int, int]:
 
 
 def vgg16_shape(description: Description, config: NetworkConfig) -> tuple[int, ...]:
-    """(128, H/4, W/4)."""
+    """Return (128, H/4, W/4)."""
     return (128, *_halves(description.shape[1:], 2))
 
 

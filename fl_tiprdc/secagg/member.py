@@ -22,6 +22,7 @@ whose process died gives the same answer when it is asked again. Real clients mu
 
 import hashlib
 import hmac
+from pathlib import Path
 from typing import Protocol
 
 from fl_tiprdc.config import FEWEST_IN_SUM
@@ -62,6 +63,29 @@ class Ledger(Protocol):
         """Return the text noted under a name; None: there is none."""
 
     def __setitem__(self, name: str, text: str, /) -> None: ...
+
+
+class FileLedger:
+    """Keeps a simulated client's notes in a file, one a line, which every process that works for the client finds.
+
+    Args:
+        path: path of the file, which is made with the first note.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, name: str) -> str | None:
+        """Return the text noted under a name; None: there is none."""
+        for line in self._path.read_text().splitlines() if self._path.exists() else []:
+            if line.startswith(f"{name} "):
+                return line.partition(" ")[2]
+        return None
+
+    def __setitem__(self, name: str, text: str) -> None:
+        self._path.parent.mkdir(exist_ok=True)
+        with self._path.open("a") as file:
+            file.write(f"{name} {text}\n")
 
 
 class SumMember:

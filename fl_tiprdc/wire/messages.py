@@ -15,7 +15,7 @@ import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.common.constant import SType
 
-from fl_tiprdc.config import MethodConfig, NetworkConfig
+from fl_tiprdc.config import MethodConfig
 from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.phases import Phase
 
@@ -167,10 +167,6 @@ class Instruction:
     def method_config(self) -> MethodConfig:
         """Return the method's configuration."""
         return MethodConfig.model_validate_json(self.method)
-
-    def network_config(self) -> NetworkConfig:
-        """Return the networks' configuration."""
-        return NetworkConfig.model_validate_json(self.network)
 
 
 @dataclass(frozen=True)

@@ -25,17 +25,12 @@ DRAWS = (1, 4, 16)
 
 
 def mean_release(how: made.Release, crowd: Crowd, draws: int, seed: int) -> Floats:
-    """Mean of `draws` independent releases of every record of a crowd: [n, d]. White box: the extractor is at hand."""
+    """Return the mean [n, d] of `draws` releases of every record, for a white box: it needs the extractor."""
     total = np.zeros(())
     for draw in range(draws):
         total = total + how.apply(crowd.x, crowd.private, draws_from(torch_generator(seed, "averaging", draw))).z
     mean: Floats = np.asarray(total / draws, dtype=np.float32)
     return mean
-
-
-def noise_left(mean: Floats, clean: Floats) -> float:
-    """Standard deviation of the noise in `mean` [n, d], `clean` [n, d] being the release without noise."""
-    return float(np.sqrt(np.square(mean.astype(np.float64) - clean).mean()))
 
 
 def averaging_attack(

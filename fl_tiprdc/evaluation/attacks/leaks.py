@@ -51,7 +51,7 @@ def leaks(
     everything = min(config.attack_records or len(release.contributors), len(release.contributors))
     if audited is None:
         audited = audit(release, known, unknown, config)
-    found = {everything: [audited[audited["kind"] == "attack"]]}
+    tables_of_size = {everything: [audited[audited["kind"] == "attack"]]}
     place = (release.setting, release.method, str(release.lam))
     for draw in range(DRAWS):
         order = numpy_generator(release.seed, "leaks", draw, *place).permutation(len(release.contributors))
@@ -61,8 +61,8 @@ def leaks(
                 clean = None if release.clean is None else release.clean[rows]
                 part = replace(release, contributors=release.contributors[rows], clean=clean)
                 leaked = replace(known.take(rows), tasks={})
-                found.setdefault(size, []).append(audit(part, leaked, unknown, config, known))
-    tables = [_over_draws(found[size], size) for size in sorted(found)]
+                tables_of_size.setdefault(size, []).append(audit(part, leaked, unknown, config, known))
+    tables = [_over_draws(tables_of_size[size], size) for size in sorted(tables_of_size)]
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 
 

@@ -44,7 +44,7 @@ class Bundles:
 
 
 def bundle(participant: Ints, labels: Ints, seed: int) -> list[Bundles]:
-    """Records to pool, a size after the other.
+    """Draw the records to pool, one size after the other.
 
     Where people have several records: k = 1, 2, 4, 8 of every person who has so many with one private value. Where
     they don't: k = 1, 4, 16 records of different people with the same private value, drawn at random, each record
@@ -60,7 +60,7 @@ def bundle(participant: Ints, labels: Ints, seed: int) -> list[Bundles]:
         For each k; sizes that fewer than `LEAST` people have, or people of one private value alone, are left out.
     """
     own = [Bundles(rows, participant[rows[:, 0]], OWN) for rows in _grouped(participant, labels, OWN_SIZES, 1, seed)]
-    if any(found.rows.shape[1] > 1 for found in own):
+    if any(bundles.rows.shape[1] > 1 for bundles in own):
         return own
     nobody = np.zeros_like(participant)
     return [
@@ -70,22 +70,22 @@ def bundle(participant: Ints, labels: Ints, seed: int) -> list[Bundles]:
 
 
 def _grouped(owner: Ints, labels: Ints, sizes: Sequence[int], times: int, seed: int) -> list[Ints]:
-    """For each size k [g, k] rows with one owner and label, at most `times` from each of these."""
+    """Return for each size k [g, k] rows with one owner and label, at most `times` from each of these."""
     order = numpy_generator(seed, "linkage-records").permutation(len(labels))
     order = order[np.lexsort((labels[order], owner[order]))]
     starts = np.flatnonzero(np.r_[True, np.any(np.diff([owner[order], labels[order]]) != 0, axis=0)])
     groups = np.split(order, starts[1:])
-    found = []
+    grouped = []
     for k in sizes:
         parts = [group[: k * min(times, len(group) // k)].reshape(-1, k) for group in groups]
         rows = np.concatenate(parts)
         if len(rows) >= LEAST and len(np.unique(labels[rows[:, 0]])) > 1:
-            found.append(rows)
-    return found
+            grouped.append(rows)
+    return grouped
 
 
 def pool(probabilities: Floats, shares: Values) -> Floats:
-    """The classes' probabilities given several records, which are independent given the class.
+    """Return the classes' probabilities given several records, which are independent given the class.
 
     log p(c) + Σ (log p(c | z) - log p(c)), normalised. For two classes and the same k everywhere its order is that of
     the mean of the records' log-odds.
@@ -95,8 +95,8 @@ def pool(probabilities: Floats, shares: Values) -> Floats:
         shares: [classes] p(c) among those that the probabilities were learnt from.
     """
     prior = np.log(np.maximum(shares, LEAST_PROBABILITY))
-    each = np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
-    total = prior + (each - prior).sum(1)
+    log_probabilities = np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
+    total = prior + (log_probabilities - prior).sum(1)
     together: Floats = np.exp(total - np.logaddexp.reduce(total, axis=1, keepdims=True))
     return together
 
@@ -124,21 +124,21 @@ def linkage(release: Release, known: Truth, unknown: Truth, config: AuditConfig)
     classes = [known.classes[target] for target in targets]
     bundles = [
         [
-            (some, resample(some.person, config.bootstrap, 0))
-            for some in bundle(unknown.participant, labels, release.seed)
+            (bundled_records, resample(bundled_records.person, config.bootstrap, 0))
+            for bundled_records in bundle(unknown.participant, labels, release.seed)
         ]
         for labels in (unknown.attacks[target] for target in targets)
     ]
     shares = [np.bincount(answers[:, i], minlength=k) / len(answers) for i, k in enumerate(classes)]
     table: list[dict[str, object]] = []
     for name in (MAJORITY, *(tuple(n for n in config.attackers if n in ATTACKERS) or config.attackers)):
-        if (found := model_answers(name, release, inputs, answers, classes, seed)) is None:
+        if (of_targets := model_answers(name, release, inputs, answers, classes, seed)) is None:
             continue
-        for target, probabilities, share, bundled in zip(targets, found, shares, bundles, strict=True):
-            for some, weights in bundled:
-                together = pool(probabilities[some.rows], share)
-                truth = unknown.attacks[target][some.rows[:, 0]]
-                model = at_level(name, some.rows.shape[1], some.unit)
+        for target, probabilities, share, bundled in zip(targets, of_targets, shares, bundles, strict=True):
+            for bundled_records, weights in bundled:
+                together = pool(probabilities[bundled_records.rows], share)
+                truth = unknown.attacks[target][bundled_records.rows[:, 0]]
+                model = at_level(name, bundled_records.rows.shape[1], bundled_records.unit)
                 counted = countable_classes(known.attacks[target], truth)
                 for metric, result in score(truth, together, weights, counted).items():
                     where = (release.setting, release.method, release.lam, release.seed, KIND, target, model, metric)

@@ -76,14 +76,13 @@ def membership(
     return pd.DataFrame(table, columns=COLUMNS)
 
 
-Sides = tuple[Floats, Floats]  # of contributors and of held-out people
 Half = tuple[Floats, Ints, Ints]  # numbers [n, k], 1 for a member [n], person [n]
 
 
 def _halves(
     sides: tuple[Floats, Floats], people: tuple[Ints, Ints], generator: np.random.Generator
 ) -> tuple[Half, Half]:
-    """What the attacker learns from and what it is tested on: different people, as many of each group in both."""
+    """Return what the attacker learns from and what it is tested on: other people, as many of each group in both."""
     usable = [np.isfinite(side).all(1) for side in sides]
     groups = [np.unique(who[rows]) for who, rows in zip(people, usable, strict=True)]
     count = min(MOST, *(len(group) for group in groups))
@@ -105,7 +104,7 @@ def _halves(
 def record_losses(
     step: HybridStep, groups: Groups, contributors: Records, held_out: Records, sigma: float, seed: int
 ) -> tuple[Floats, Floats]:
-    """What extractor, critic and adversary together lose on each record.
+    """Return what extractor, critic and adversary each lose on each record.
 
     A bound on information contrasts a record with others, so each record is taken together with the first `COMPANY`
     held-out ones, whose noise is the same for all. Those themselves get NaN, and `membership` leaves them out.
@@ -129,11 +128,11 @@ def record_losses(
 
     def of_one(x: Tensor, u: Tensor, noise: Tensor) -> Tensor:
         batch_x, batch_u = torch.cat([x[None], company[0]]), torch.cat([u[None], company[1]])
-        found = []
+        losses = []
         for draw in range(DRAWS):
             drawn = torch.cat([noise[draw, None], shared[draw]])
-            found.append(torch.stack(step.losses(groups, Batch(batch_x, batch_u, mask, drawn), strength)))
-        return torch.stack(found).mean(0)
+            losses.append(torch.stack(step.losses(groups, Batch(batch_x, batch_u, mask, drawn), strength)))
+        return torch.stack(losses).mean(0)
 
     def of_all(records: Records, name: str) -> Floats:
         generator = torch_generator(seed, "membership-noise", name)
@@ -143,10 +142,10 @@ def record_losses(
             u = torch.from_numpy(np.array(records.private[begin : begin + piece]))
             noise = draw_noise((len(x), DRAWS, step.d), generator)
             if step.stacks != "never":
-                found = vmap(of_one)(x, u, noise)
+                losses = vmap(of_one)(x, u, noise)
             else:
-                found = torch.stack([of_one(*one) for one in zip(x, u, noise, strict=True)])
-            kept[begin : begin + piece] = found.numpy()
+                losses = torch.stack([of_one(*record) for record in zip(x, u, noise, strict=True)])
+            kept[begin : begin + piece] = losses.numpy()
         return kept
 
     with torch.no_grad():
@@ -156,7 +155,7 @@ def record_losses(
 
 
 def white_box_records(step: HybridStep) -> int:
-    """Of how many records of each group losses are within reach: fewer of wide ones, 0 where it would take too long.
+    """Return of how many records a group losses are computed: fewer of wide ones, 0 where it would take too long.
 
     Networks that don't stack take a pass for each record.
     """
@@ -175,7 +174,7 @@ def sampled_losses(
     seed: int,
     rows: Ints | None = None,
 ) -> tuple[Floats, Floats]:
-    """`record_losses` of `white_box_records` of each group, drawn at random; NaN for the others: [n, 3] and [m, 3].
+    """Return losses of `white_box_records` records of each group, drawn at random; others NaN: [n, 3] and [m, 3].
 
     `rows` [n]: which of the contributors' records are looked at, in this order; None: all.
     """
@@ -185,9 +184,9 @@ def sampled_losses(
     most = white_box_records(step)
     mine = np.sort(generator.permutation(len(everybody))[:most])
     theirs = np.concatenate([company, np.sort(generator.permutation(rest)[:most])])
-    found = record_losses(step, groups, _some(contributors, everybody[mine]), _some(held_out, theirs), sigma, seed)
+    losses = record_losses(step, groups, _some(contributors, everybody[mine]), _some(held_out, theirs), sigma, seed)
     spread = np.full((len(everybody), 3), np.nan, np.float32), np.full((len(held_out), 3), np.nan, np.float32)
-    spread[0][mine], spread[1][theirs] = found
+    spread[0][mine], spread[1][theirs] = losses
     return spread
 
 

@@ -9,6 +9,7 @@ of a ridge regression and a perceptron. Texts: a perceptron with a softmax for e
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from fl_tiprdc.evaluation.image_decoder import ConstantImage, ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, similarities
 from fl_tiprdc.evaluation.scores import Score, Values, Weights, interval, resample
 from fl_tiprdc.models.perceptron import perceptron
+from fl_tiprdc.models.trainer import Validation, train_network
 from fl_tiprdc.seeding import derive, layer_draws, numpy_generator
 
 DECODER, CONSTANT = "decoder", "constant"  # models in metrics.csv; constant is the level of chance
@@ -121,7 +123,7 @@ class Constants:
         self._lock = threading.Lock()
 
     def of(self, attack: _Attack, find: Callable[[], _Constant]) -> _Constant:
-        """The constant of an attack, by `find` unless it is there already; other threads wait for it."""
+        """Return the constant of an attack, by `find` unless it is there already; other threads wait for it."""
         key = attack.seed, attack.rows.tobytes(), attack.tested_rows.tobytes()
         with self._lock:
             if key not in self._found:
@@ -130,7 +132,7 @@ class Constants:
 
 
 def is_wanted(config: AuditConfig, description: Description) -> bool:
-    """Whether records of this kind are attacked: "auto" means images."""
+    """Tell whether records of this kind are attacked: "auto" means images."""
     return config.reconstruct == "always" or (config.reconstruct == "auto" and description.modality == "image")
 
 
@@ -205,7 +207,7 @@ def _table(release: Release, scores: Scores) -> pd.DataFrame:
 
 
 def _share(weights: Weights, above: Values, below: Values) -> Values:
-    """Σ above / Σ below for each resample: [b, m], [m], [m] -> [b]."""
+    """Return Σ above / Σ below for each resample: [b, m], [m], [m] -> [b]."""
     total: Values = (weights @ above) / np.maximum(weights @ below, 1e-12)
     return total
 
@@ -237,43 +239,34 @@ def _train(network: nn.Module, loss: Loss, attack: _Attack, batch: int, rate: fl
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, attack.steps)
 
-    def validated() -> float:
-        with torch.no_grad():
-            losses = [float(loss(network(attack.z[part]), part)) * len(part) for part in _parts(validation, batch)]
+    def validation_loss() -> float:
+        losses = [float(loss(network(attack.z[part]), part)) * len(part) for part in _parts(validation, batch)]
         return sum(losses) / len(validation)
 
-    best, kept = validated(), _copied(network)
-    every = max(1, attack.steps // 10)
-    queue: Iterator[Ints] = iter(())
-    for step in range(1, attack.steps + 1):
-        rows = next(queue, None)
-        if rows is None:
-            queue = _parts(generator.permutation(training), batch)
-            rows = next(queue)
-        optimiser.zero_grad()
-        loss(network(attack.z[rows]), rows).backward()
-        optimiser.step()
-        schedule.step()
-        if step % every == 0 or step == attack.steps:
-            now = validated()
-            if now < best:
-                best, kept = now, _copied(network)
-    network.load_state_dict(kept)
+    def batches() -> Iterator[Ints]:
+        while True:
+            yield from _parts(generator.permutation(training), batch)
+
+    after = {*range(0, attack.steps, max(1, attack.steps // 10)), attack.steps}
+    train_network(
+        network,
+        optimiser,
+        islice(batches(), attack.steps),
+        lambda rows: loss(network(attack.z[rows]), rows),
+        schedule,
+        Validation(validation_loss, after),
+    )
 
 
 def _parts(rows: Ints, size: int) -> Iterator[Ints]:
     return (rows[begin : begin + size] for begin in range(0, len(rows), size))
 
 
-def _copied(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
-
-
 # ---- images
 
 
 def _pixels(x: X, rows: Ints) -> Tensor:
-    """One batch of images, values 0 to 1."""
+    """Return one batch of images [n, C, H, W], values 0 to 1."""
     return torch.from_numpy(np.asarray(x[rows], dtype=np.float32) / np.float32(255))
 
 
@@ -300,21 +293,21 @@ def _images(attack: _Attack, shown: Ints, shown_z: Tensor, constants: Constants)
 
 
 def _similar(attack: _Attack, answer: Callable[[Tensor], Tensor], batch: int) -> dict[str, Score]:
-    """How similar answers to the tested representations are to the images themselves, by metric."""
-    found: list[Mapping[str, Tensor]] = []
+    """Score how similar answers to the tested representations are to the images themselves, by metric."""
+    pieces: list[Mapping[str, Tensor]] = []
     with torch.no_grad():
         for places in _parts(np.arange(len(attack.tested_rows)), batch):
             originals = _pixels(attack.tested_x, attack.tested_rows[places])
-            found.append(similarities(answer(attack.tested_z[places]).expand_as(originals), originals))
+            pieces.append(similarities(answer(attack.tested_z[places]).expand_as(originals), originals))
     scores: dict[str, Score] = {}
-    for metric in found[0]:
-        values = torch.cat([part[metric] for part in found]).numpy().astype(np.float64)
+    for metric in pieces[0]:
+        values = torch.cat([part[metric] for part in pieces]).numpy().astype(np.float64)
         scores[metric] = interval(_share(attack.weights, values, np.ones(len(values))))
     return scores
 
 
 def _best_constant(attack: _Attack, loss: Loss, batch: int) -> _Constant:
-    """The better of the mean image and one that is trained, metric by metric."""
+    """Return the better of the mean image and one that is trained, metric by metric."""
     total = torch.zeros(attack.description.shape)
     for part in _parts(attack.rows, batch):
         total += _pixels(attack.x, part).sum(0)
@@ -329,7 +322,7 @@ def _best_constant(attack: _Attack, loss: Loss, batch: int) -> _Constant:
 
 
 def _typical_image(attack: _Attack, mean: Tensor, batch: int) -> Tensor:
-    """Where the best constant image starts: halfway from the mean to the contributor who is most like others.
+    """Return the image [C, H, W] to start from: halfway from the mean to the contributor who is most like others.
 
     From the mean alone it often ends worse, as MS-SSIM of an image without structure has hardly a slope.
     """
@@ -405,5 +398,5 @@ def _texts(attack: _Attack) -> Scores:
 
 
 def _best_token(scores: Tensor) -> Tensor:
-    """[n, places, vocabulary] -> [n, places], never padding."""
+    """Return the likeliest tokens [n, places] of scores [n, places, vocabulary], never padding."""
     return scores.index_fill(2, torch.tensor([PADDING]), -torch.inf).argmax(2)

@@ -47,20 +47,20 @@ class Networks:
     lam: float = 0.0
 
     def step(self) -> HybridStep:
-        """The networks, built anew: large ones don't travel to another process."""
+        """Return the networks, built anew: large ones don't travel to another process."""
         return HybridStep(self.contributors.description, self.network, self.method)
 
     def release(self) -> ReleaseMaker:
-        """What makes the release of a record, and another one each time that it draws anew."""
+        """Return what makes a record's release, and another one each time that it draws anew."""
         return self.step().release(self.groups(), self.lam)
 
     @property
     def draws(self) -> bool:
-        """Whether a release has draws that another publication would make anew."""
+        """Tell whether a release has draws that another publication would make anew."""
         return bool(self.sigma) or self.method.coding is not None
 
     def groups(self) -> Groups:
-        """The parameters as tensors."""
+        """Return the parameters as tensors."""
         return {name: {key: torch.tensor(value) for key, value in of.items()} for name, of in self.arrays.items()}
 
 
@@ -108,7 +108,7 @@ class FurtherAttack:
     takes: tuple[str, ...] = ()
 
     def case(self, case: Case) -> Case | None:
-        """What this attack uses of a case, so that no more travels to another process.
+        """Return what this attack uses of a case, so that no more travels to another process.
 
         None: something that it needs isn't at hand, or there are fewer than `LEAST` contributors or held-out people.
         """
@@ -197,7 +197,7 @@ ALL, NONE = "all", "none"  # in place of names
 
 
 def named_attacks(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of attacks, checked; "all" and "none", alone, stand for all of them and none.
+    """Return names of attacks, checked; "all" and "none", alone, stand for all of them and none.
 
     Raises:
         InputError: unknown name, one twice, or "all" or "none" beside others.

@@ -48,11 +48,11 @@ class Matching:
 
     @property
     def worst(self) -> Score:
-        """Of the best attacker."""
+        """Return the score of the best attacker."""
         return max(self.rates.values(), key=lambda rate: rate.value)
 
     def metrics(self, release: Release) -> pd.DataFrame:
-        """Rows of metrics.csv for the release that was attacked: kind "reidentification", metric "top-1"."""
+        """Return rows of metrics.csv for the attacked release: kind "reidentification", metric "top-1"."""
         where = {"setting": release.setting, "method": release.method, "lam": release.lam, "seed": release.seed}
         what = {"kind": KIND, "target": TARGET, "metric": METRIC}
         chance = Score(self.chance, self.chance, self.chance)
@@ -63,7 +63,7 @@ class Matching:
 
 
 def share_with_interval(hits: float, n: int) -> Score:
-    """hits/n with the exact (Clopper-Pearson, 1934) 95 % interval, which is none too narrow for few hits."""
+    """Return hits/n with the exact (Clopper-Pearson, 1934) 95 % interval, which is none too narrow for few hits."""
     low = float(beta.ppf(0.025, hits, n - hits + 1)) if hits > 0 else 0.0
     high = float(beta.ppf(0.975, hits + 1, n - hits)) if hits < n else 1.0
     return Score(hits / n, low, high)
@@ -104,18 +104,18 @@ def reidentify(
     known_z, looked_z = z[learnt].astype(np.float64), tested_z[tested].astype(np.float64)
     from_z, whiten_z = _regress(known_z, known_x)
     from_x, whiten_x = _regress(known_x, known_z)
-    found = {
+    credits = {
         "from-z": _own_first(from_z(looked_z) @ whiten_z, looked_x @ whiten_z),
         "from-x": _own_first(looked_z @ whiten_x, from_x(looked_x) @ whiten_x),
     }
     if clean is not None:
-        found["white-box"] = _own_first(looked_z, clean[tested].astype(np.float64))
+        credits["white-box"] = _own_first(looked_z, clean[tested].astype(np.float64))
     n = len(tested)
-    return Matching(n, {name: share_with_interval(float(credit.sum()), n) for name, credit in found.items()}, 1 / n)
+    return Matching(n, {name: share_with_interval(float(credit.sum()), n) for name, credit in credits.items()}, 1 / n)
 
 
 def _regress(inputs: Values, outputs: Values) -> tuple[Callable[[Values], Values], Values]:
-    """A ridge regression, and a matrix that makes its residuals white.
+    """Return a ridge regression, and a matrix that makes its residuals white.
 
     Residuals are those of a fifth of the records, kept from the fit, or else a wide input looks better than it is.
     """
@@ -135,15 +135,15 @@ def _regress(inputs: Values, outputs: Values) -> tuple[Callable[[Values], Values
 
 
 def _own_first(queries: Values, candidates: Values) -> Values:
-    """[n] 1 where candidate i is the nearest to query i; a tie of c candidates counts 1/c, as a guess among them."""
+    """Return [n]: 1 where candidate i is the nearest to query i; of c that tie, 1/c, as a guess among them."""
     n = len(queries)
     credit = np.zeros(n)
     squares = (candidates**2).sum(1)
     for begin in range(0, n, PIECE):
-        some = queries[begin : begin + PIECE]
-        distance = squares[None, :] - 2 * some @ candidates.T  # less what is the same for all candidates
-        own = distance[np.arange(len(some)), begin + np.arange(len(some))][:, None]
-        close = 1e-9 * (np.abs(own) + (some**2).sum(1, keepdims=True))  # people with the same record
+        piece = queries[begin : begin + PIECE]
+        distance = squares[None, :] - 2 * piece @ candidates.T  # less what is the same for all candidates
+        own = distance[np.arange(len(piece)), begin + np.arange(len(piece))][:, None]
+        close = 1e-9 * (np.abs(own) + (piece**2).sum(1, keepdims=True))  # people with the same record
         nearer, same = (distance < own - close).any(1), (np.abs(distance - own) <= close).sum(1)
         credit[begin : begin + PIECE] = np.where(nearer, 0.0, 1 / same)
     return credit

@@ -105,16 +105,16 @@ def sketch(shadow: Floats, real: Floats) -> Sketch:
     rows = np.concatenate([mean[None], shadow - mean, real - mean])
     values, vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))
     kept = values > values.max(initial=0.0) * 1e-10
-    found = vectors[:, kept] * np.sqrt(values[kept])
-    found = found[1:] + found[0]
-    return Sketch(found[: len(shadow)], found[len(shadow) :], shadow.shape[1])
+    coordinates = vectors[:, kept] * np.sqrt(values[kept])
+    coordinates = coordinates[1:] + coordinates[0]
+    return Sketch(coordinates[: len(shadow)], coordinates[len(shadow) :], shadow.shape[1])
 
 
 # ---- what the server sees
 
 
 def _noisy(x: Values, deviation: float, numbers: int, generator: np.random.Generator) -> Values:
-    """Rows [n, r] with Gaussian noise in all `numbers` dimensions; one more column has its length outside the span."""
+    """Return rows [n, r] with noise in all `numbers` dimensions; one more column has its length outside the span."""
     inside = x + deviation * generator.standard_normal(x.shape)
     rest = max(0, numbers - x.shape[1])
     outside = deviation * np.sqrt(generator.chisquare(rest, len(x))) if rest and deviation else np.zeros(len(x))
@@ -122,7 +122,7 @@ def _noisy(x: Values, deviation: float, numbers: int, generator: np.random.Gener
 
 
 def _sets(clients: int, size: int, each: int, generator: np.random.Generator) -> Values:
-    """`each` random sets of `size` clients around each client: [clients · each, clients], 1 for a member."""
+    """Draw `each` sets of `size` clients around each client: [clients · each, clients], 1 for a member."""
     keys = generator.random((clients * each, clients))
     keys[np.arange(len(keys)), np.repeat(np.arange(clients), each)] = -1  # the target is in all of its sets
     member = np.zeros_like(keys)
@@ -133,7 +133,7 @@ def _sets(clients: int, size: int, each: int, generator: np.random.Generator) ->
 def _seen(
     sketches: Mapping[str, Sketch], shadow: Updates, real: Updates, defence: Defence, weighted: bool, seed: int
 ) -> tuple[dict[str, Values], dict[str, Values], Ints, Ints, Values | None]:
-    """Shadow and real updates under a defence by group, whose each row is, and the true share in each real sum."""
+    """Return shadow and real updates under a defence by group, each row's owner, and the true share in each sum."""
     generator = numpy_generator(seed, "update-defence", defence.name, str(defence.level))
     ours, theirs = np.arange(len(shadow.share)), np.arange(len(real.share))
     if defence.name == "sum":
@@ -173,33 +173,33 @@ def _seen(
 
 
 def _axes(clean: Values) -> Values:
-    """Principal components [r, up to COMPONENTS] of shadows without any defence."""
+    """Return principal components [r, up to COMPONENTS] of shadows without any defence."""
     axes: Values = np.linalg.svd(clean - clean.mean(0), full_matrices=False)[2][:COMPONENTS].T
     return axes
 
 
 def _features(seen: Values, axes: Values) -> Values:
-    """Principal components and logarithm of the norm: [n, components + 1]."""
+    """Return principal components and logarithm of the norm: [n, components + 1]."""
     norm = np.log(np.linalg.norm(seen, axis=1) + 1e-12)
     return np.concatenate([seen[:, : len(axes)] @ axes, norm[:, None]], axis=1)
 
 
 def _logistic(x: Values, label: Flags, share: Values, test: Values, seed: int) -> Values:
-    found: Values = LogisticRegression(C=0.1, max_iter=300).fit(x, label).decision_function(test)
-    return found
+    scores: Values = LogisticRegression(C=0.1, max_iter=300).fit(x, label).decision_function(test)
+    return scores
 
 
 def _ridge(x: Values, label: Flags, share: Values, test: Values, seed: int) -> Values:
-    found: Values = Ridge(alpha=0.1 * len(x)).fit(x, share).predict(test)
-    return found
+    scores: Values = Ridge(alpha=0.1 * len(x)).fit(x, share).predict(test)
+    return scores
 
 
 def _boosting(x: Values, label: Flags, share: Values, test: Values, seed: int) -> Values:
     model = GradientBoostingClassifier(
         n_estimators=60, max_depth=2, subsample=0.5, max_features="sqrt", random_state=seed % 2**32
     )
-    found: Values = model.fit(x, label).decision_function(test)
-    return found
+    scores: Values = model.fit(x, label).decision_function(test)
+    return scores
 
 
 # (features [n, f], label [n], share [n], test features [m, f], seed) -> scores [m], higher for more of the value
@@ -211,13 +211,13 @@ ATTACKERS: Mapping[str, Callable[[Values, Flags, Values, Values, int], Values]] 
 
 
 def rank_correlation(score: Values, share: Values, weights: Weights) -> Values:
-    """Spearman's correlation for each row of weights (whole numbers, [b, n]): [b]; 0 where one side is constant."""
-    found = np.zeros(len(weights))
+    """Return Spearman's correlation [b] for each row of weights (whole numbers, [b, n]); 0 if a side is constant."""
+    correlations = np.zeros(len(weights))
     for b, row in enumerate(weights.astype(np.int64)):
         ranks = [_ranks(np.repeat(side, row)) for side in (score, share)]
         if all(r.std() > 0 for r in ranks):
-            found[b] = np.corrcoef(ranks[0], ranks[1])[0, 1]
-    return found
+            correlations[b] = np.corrcoef(ranks[0], ranks[1])[0, 1]
+    return correlations
 
 
 def _ranks(x: Values) -> Values:
@@ -227,7 +227,7 @@ def _ranks(x: Values) -> Values:
 
 
 def judge(score: Values, share: Values, client: Ints, crowd: float, bootstrap: int) -> tuple[Score, Score]:
-    """AUC and rank correlation of scores [n] for targets `client` [n] with `share` [n]; intervals over clients.
+    """Return AUC and rank correlation of scores [n] for targets `client` [n] with `share` [n]; intervals over clients.
 
     `crowd` is the crowd's share of the value: the AUC is of telling clients above it from the others, and NaN where
     none or all are above.
@@ -275,11 +275,11 @@ def read_features(
     held = shadow % VALIDATED == 0
     if len(set(label[~held])) < 2:  # nothing to learn from
         return Reading("none", UNMEASURED, UNMEASURED, len(share))
-    one = np.ones((1, int(held.sum())), dtype=np.float32)
+    equal_weights = np.ones((1, int(held.sum())), dtype=np.float32)
 
     def trial(name: str) -> float:
         tried = ATTACKERS[name](x[~held], label[~held], wanted[~held], x[held], seed)
-        return float(weighted_auc(label[held], tried.astype(np.float32), one)[0])
+        return float(weighted_auc(label[held], tried.astype(np.float32), equal_weights)[0])
 
     best = max(ATTACKERS, key=trial)
     score = ATTACKERS[best](x, label, wanted, test, seed)
@@ -337,25 +337,25 @@ def attack(
 
 
 def head_place(shapes: Mapping[str, Sequence[int]], classes: Sequence[int], attribute: int, value: int) -> int | None:
-    """Where the adversary's last bias for one private value is among its flattened numbers; None: it has none.
+    """Return the place of the adversary's last bias for a private value in its flattened numbers; None: no bias.
 
     `shapes` by name in the order in which they are flattened.
     """
     own, offset = f"each.{attribute}.", 0
     separate = any(name.startswith(own) for name in shapes)
-    found = None
+    place = None
     for name, shape in shapes.items():
         if name.endswith("bias") and (name.startswith(own) or not separate):
             if tuple(shape) == (classes[attribute],) and (separate or len(classes) == 1):
-                found = offset + value
+                place = offset + value
             elif not separate and tuple(shape) == (sum(classes),):
-                found = offset + sum(classes[:attribute]) + value
+                place = offset + sum(classes[:attribute]) + value
         offset += int(np.prod(shape))
-    return found
+    return place
 
 
 def read_head(real: Updates, place: int, crowd: float, sign: int, bootstrap: int) -> Reading:
-    """The attack without shadows: the last bias of the adversary is pushed towards the values that a client has.
+    """Attack without shadows: the last bias of the adversary is pushed towards the values that a client has.
 
     A cross-entropy's gradient in the bias of value k is the mean of p_k - [u = k], so its sign alone tells which
     value is more frequent than the adversary believes (as in iDLG, Zhao et al. 2020).

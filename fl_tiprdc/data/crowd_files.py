@@ -1,13 +1,34 @@
-"""A crowd on disk: the people of whom a deployment's server has records of its own."""
+"""Crowds and descriptions of records as files: what a client's disk and a deployment's server keep."""
 
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from fl_tiprdc.data.crowd import Crowd, Description
 from fl_tiprdc.errors import InputError
 
+_ADAPTER = TypeAdapter(Description)
 TASK = "task:"
+
+
+def write_description(path: Path, description: Description) -> None:
+    """Write a description, every field of it."""
+    path.write_bytes(_ADAPTER.dump_json(description))
+
+
+def read_description(path: Path) -> Description:
+    """Return a description as `write_description` writes it.
+
+    Raises:
+        InputError: the file is missing, or no description.
+    """
+    try:
+        return _ADAPTER.validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read description '{path}': {error.strerror}") from None
+    except ValidationError:
+        raise InputError(f"'{path}' is no description of records") from None
 
 
 def write_crowd(path: Path, crowd: Crowd) -> None:
@@ -18,7 +39,7 @@ def write_crowd(path: Path, crowd: Crowd) -> None:
 
 
 def read_crowd(path: Path, description: Description) -> Crowd:
-    """A crowd as `write_crowd` writes it.
+    """Return a crowd as `write_crowd` writes it.
 
     Raises:
         InputError: the file can't be read, or is of another description.
