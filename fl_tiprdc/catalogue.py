@@ -1,7 +1,7 @@
 """What there is to choose from: data sets, methods, attackers and so on, a line each, from the registries."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from fl_tiprdc.command_line.presets import PRESETS
 from fl_tiprdc.command_line.subcommands import PROGRAM, SUBCOMMANDS
 from fl_tiprdc.config import METHODS
 from fl_tiprdc.data import DATASETS
-from fl_tiprdc.data.partition import NATURAL, PARTITIONERS
+from fl_tiprdc.data.partition import NATURAL, PARTITIONERS, natural
 from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.shaped_classifiers import SHAPED
@@ -20,42 +20,6 @@ from fl_tiprdc.federated.launch import RUNTIMES
 from fl_tiprdc.models.networks import ARCHITECTURES
 from strategies.exchange_plan import EXCHANGES
 from strategies.robust import AGGREGATIONS
-
-# of what is registered without a docstring of its own
-SAID: Mapping[str, Mapping[str, str]] = {
-    "methods": {
-        "tiprdc": "the paper's: negated cross-entropy and a Jensen-Shannon bound, weights exchanged, no noise",
-        "tiprdc+": "the default: a noisy, power-constrained release channel, gradients exchanged",
-        "pat": "tiprdc+ with its privacy term alone",
-        "coded": "one of K codes a record, coupled so that all private classes use them alike; certified",
-        "coded-x": "coded without looking at the private value: codes of x alone",
-        "maxmi": "tiprdc+ with its information term alone",
-        "tappfl": "TAPPFL (AAAI 2024): tiprdc with an adversary that learns from a batch of its own first",
-    },
-    "partitions": {
-        "iid": "records dealt at random, as many to each client",
-        "dirichlet": "dirichlet:ALPHA: skewed shares of the private values, unequal sizes; the smaller ALPHA, the more",
-        "by-private": "each client holds one private value",
-        NATURAL: "all records of a person with one client",
-    },
-    "architectures": {
-        "perceptron": "fully connected layers; for tables",
-        "convolutional": "a small convolutional trunk; for images and texts",
-    },
-    "further-attacks": {
-        "membership": "was a person among those who trained the extractor?",
-        "reidentification": "which of a thousand people's raw records does a representation belong to?",
-        "averaging": "what several releases of one record tell together",
-        "leaks": "how much an attacker gets out of few labelled records",
-        "linkage": "what several records of one person tell together",
-        "known-record": "what the release adds for one who knows some of a record, or all of it",
-    },
-    "runtimes": {
-        "ray-cohort": "Ray actors that train whole cohorts of clients as one tensor program; the default",
-        "flower": "Flower's own simulation engine on Ray; the same model, slower",
-        "inline": "one client after the other in this process, for tests and breakpoints",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -75,12 +39,12 @@ def _first_line(thing: object) -> str:
     return (getattr(thing, "__doc__", None) or "").strip().partition("\n")[0].rstrip(".")
 
 
+def _described(registry: Mapping[str, object]) -> dict[str, str]:
+    return {name: _first_line(thing) for name, thing in registry.items()}
+
+
 def _of_module(function: Callable[..., object]) -> str:
     return _first_line(sys.modules[function.__module__])
-
-
-def _said(kind: str, names: Iterable[str], otherwise: Callable[[str], str] = lambda name: "") -> dict[str, str]:
-    return {name: SAID[kind].get(name) or otherwise(name) for name in names}
 
 
 def _rule(build: Callable[[float], Callable[..., object]]) -> str:
@@ -107,25 +71,24 @@ def _studies() -> dict[str, str]:
 def contents() -> dict[str, Section]:
     """Return what there is, by its kind."""
     seeing = {**CLASSIFIERS, **{name: build for name, (_, build) in SHAPED.items()}}
-    attackers = {name: _first_line(one) for name, one in {**seeing, **WHITE_BOX}.items()}
+    attackers = _described({**seeing, **WHITE_BOX})
     commands = {name: subcommand.summary for name, subcommand in SUBCOMMANDS.items()}
     studies = _studies()
     return {
         "commands": Section(f"{PROGRAM} COMMAND --help", commands),
         **({"studies": Section("python STUDY --help", studies)} if studies else {}),
         "data-sets": Section("--dataset", {name: _of_module(source.load) for name, source in DATASETS.items()}),
-        "partitions": Section("--partition", _said("partitions", [*PARTITIONERS, NATURAL])),
-        "methods": Section("--methods", _said("methods", METHODS)),
-        "exchanges": Section("[method.NAME] exchange", {name: _first_line(one) for name, one in EXCHANGES.items()}),
+        "partitions": Section("--partition", _described({**PARTITIONERS, NATURAL: natural})),
+        "methods": Section("--methods", {name: method.description for name, method in METHODS.items()}),
+        "exchanges": Section("[method.NAME] exchange", _described(EXCHANGES)),
         "aggregations": Section("--aggregation", {name: _rule(build) for name, build in AGGREGATIONS.items()}),
         "architectures": Section(
-            "[network] architecture",
-            _said("architectures", ARCHITECTURES, lambda name: _first_line(ARCHITECTURES[name].build)),
+            "[network] architecture", _described({name: family.build for name, family in ARCHITECTURES.items()})
         ),
         "baselines": Section("--baselines", {name: _of_module(one.fit) for name, one in BASELINES.items()}),
         "attackers": Section("[audit] attackers", attackers),
         "probes": Section("[audit] probes", {name: attackers[name] for name in seeing}),
-        "further-attacks": Section("--attacks", _said("further-attacks", FURTHER)),
-        "runtimes": Section("--runtime", _said("runtimes", RUNTIMES)),
+        "further-attacks": Section("--attacks", _described({name: attack.find for name, attack in FURTHER.items()})),
+        "runtimes": Section("--runtime", _described(RUNTIMES)),
         "presets": Section("--config", {name: _preset(path) for name, path in PRESETS.items()}),
     }

@@ -188,20 +188,42 @@ _CODED = MethodConfig(
     coding=CodesConfig(),
 )
 
-METHODS: Mapping[str, MethodConfig] = {
-    "tiprdc": _PAPER,
-    "tiprdc+": MethodConfig(),
+
+@dataclass(frozen=True)
+class Method:
+    """A named method.
+
+    Attributes:
+        settings: what is optimised.
+        description: a line, for the catalogue.
+    """
+
+    settings: MethodConfig
+    description: str
+
+
+METHODS: Mapping[str, Method] = {
+    "tiprdc": Method(
+        _PAPER, "the paper's: negated cross-entropy and a Jensen-Shannon bound, weights exchanged, no noise"
+    ),
+    "tiprdc+": Method(MethodConfig(), "the default: a noisy, power-constrained release channel, gradients exchanged"),
     # information alone, with so much noise that only what parts of a record have in common gets through; codes hide
-    "coded": _CODED,
-    # codes of x alone: for people whose private value nobody knows; who has the record learns nothing from its code
-    "coded-x": _CODED.model_copy(update={"coding": CodesConfig(sees_private=False)}),
+    "coded": Method(_CODED, "one of K codes a record, coupled so that all private classes use them alike; certified"),
+    # for people whose private value nobody knows; who has the record learns nothing from its code
+    "coded-x": Method(
+        _CODED.model_copy(update={"coding": CodesConfig(sees_private=False)}),
+        "coded without looking at the private value: codes of x alone",
+    ),
     # The single terms of the paper's ablation. λ doesn't weigh one term against none: it moves the channel's noise.
-    "pat": MethodConfig(terms="privacy"),
-    "maxmi": MethodConfig(terms="information"),
+    "pat": Method(MethodConfig(terms="privacy"), "tiprdc+ with its privacy term alone"),
+    "maxmi": Method(MethodConfig(terms="information"), "tiprdc+ with its information term alone"),
     # TAPPFL (AAAI 2024, arXiv 2312.06989): an adversarial bound on I(z; u) against a Jensen-Shannon bound on
     # I(x; z | u), local training and FedAvg. As we understand it: tiprdc's objective with an adversary
     # that learns from a batch of its own before each update of all three.
-    "tappfl": _PAPER.model_copy(update={"adversary_steps": 1}),
+    "tappfl": Method(
+        _PAPER.model_copy(update={"adversary_steps": 1}),
+        "TAPPFL (AAAI 2024): tiprdc with an adversary that learns from a batch of its own first",
+    ),
 }
 
 
@@ -422,7 +444,7 @@ class Experiment(_Frozen):
             InputError: there is no such method.
         """
         require_known("method", [name], {**METHODS, **self.method})
-        return self.method.get(name) or METHODS[name]
+        return self.method.get(name) or METHODS[name].settings
 
 
 QUICK: Mapping[str, Any] = {
@@ -461,7 +483,7 @@ def build_experiment(values: Mapping[str, Any]) -> Experiment:
     changes = values.get("method")
     if isinstance(changes, Mapping):
         values["method"] = {
-            name: merge(METHODS[name].model_dump(), change)
+            name: merge(METHODS[name].settings.model_dump(), change)
             if name in METHODS and isinstance(change, Mapping)
             else change
             for name, change in changes.items()

@@ -30,7 +30,7 @@ def adult(contributors: int = 1400, held_out: int = 700, private: tuple[str, ...
 def coded(coding: dict[str, Any] | None = None, **changes: Any) -> Experiment:
     """An experiment with method `coded` and few codes; `coding` changes these settings."""
     few = {"codes": CODES, "coupling_rounds": 4, "lloyd_rounds": 1, **(coding or {})}
-    method = METHODS["coded"].model_dump()
+    method = METHODS["coded"].settings.model_dump()
     method["coding"] = {**method["coding"], **few}
     quick = {
         "methods": ("coded",),

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import tomli_w
 
-from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.report.figures import draw_all
 from fl_tiprdc.report.run_tables import read_run
+from tests.invented_metrics import metrics_of
 from tests.test_report import some_rounds
 
 HOSTILE = "</script><script>document.title='broken'</script>"  # a column's name, as somebody's table may have it
@@ -39,9 +39,10 @@ def some_metrics(shift: float = 0.0) -> pd.DataFrame:
                     rows.append((*point, "task", task, probe, "accuracy", auc - 0.1, auc - 0.12, auc - 0.08))
             if setting == "federated":
                 for level, auc in ((100, 0.6), (1000, 0.7)):
-                    rows.append((*point, "leaks", "sex", f"mlp of {level} leaks", "auc", auc, auc - 0.1, auc + 0.1))
-                    rows.append((*point, "leaks", "sex", f"majority of {level} leaks", "auc", 0.5, 0.5, 0.5))
-    return pd.DataFrame(rows, columns=COLUMNS)
+                    of = {"level": level, "unit": "leaks"}
+                    rows.append((*point, "leaks", "sex", "mlp", "auc", auc, auc - 0.1, auc + 0.1, of))
+                    rows.append((*point, "leaks", "sex", "majority", "auc", 0.5, 0.5, 0.5, of))
+    return metrics_of(rows)
 
 
 def make_run(folder: Path, shift: float = 0.0, clients: int = 100) -> Path:
@@ -74,4 +75,4 @@ def make_run(folder: Path, shift: float = 0.0, clients: int = 100) -> Path:
 def draw_pictures(folder: Path) -> None:
     """Add figures/, which takes a second or two."""
     run = read_run(folder)
-    draw_all(folder / "figures", run.points, run.rounds)
+    draw_all(folder / "figures", run.points, run.tasks, run.rounds)

@@ -240,7 +240,7 @@ def test_a_single_term_is_what_both_are_at_its_end_of_the_dial(privacy, small, p
     batch = Batch(torch.tensor(crowd.x), torch.tensor(crowd.private), torch.ones(360), torch.randn(360, 8))
 
     def gradients(terms: str, lam: float, change: str = ""):
-        method = METHODS["tiprdc+"].model_copy(update={"terms": terms, "privacy": privacy})
+        method = METHODS["tiprdc+"].settings.model_copy(update={"terms": terms, "privacy": privacy})
         step = HybridStep(crowd.description, network, method)
         groups = step.initial(0)
         for value in groups.get(change, {}).values():
@@ -262,12 +262,12 @@ def test_a_single_term_is_what_both_are_at_its_end_of_the_dial(privacy, small, p
 
 
 def test_the_presets_of_the_literature():
-    assert METHODS["tappfl"].terms == METHODS["tiprdc"].terms == "both"
+    assert METHODS["tappfl"].settings.terms == METHODS["tiprdc"].settings.terms == "both"
     same = ("privacy", "information", "channel", "exchange")
-    assert all(getattr(METHODS["tappfl"], key) == getattr(METHODS["tiprdc"], key) for key in same)
+    assert all(getattr(METHODS["tappfl"].settings, key) == getattr(METHODS["tiprdc"].settings, key) for key in same)
     for name, terms in (("pat", "privacy"), ("maxmi", "information")):
-        assert METHODS[name] == METHODS["tiprdc+"].model_copy(update={"terms": terms})
-        assert METHODS[name].sigma(0.9) > METHODS[name].sigma(0.1)  # so λ is a dial for them as well
+        assert METHODS[name].settings == METHODS["tiprdc+"].settings.model_copy(update={"terms": terms})
+        assert METHODS[name].settings.sigma(0.9) > METHODS[name].settings.sigma(0.1)  # so λ is a dial for them as well
 
 
 def test_a_crowd_trains_them(small, make_store, population, tmp_path):

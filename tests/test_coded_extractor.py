@@ -52,7 +52,7 @@ def coded_extractor(
 ) -> Extractor:
     """An untrained extractor with codes that nobody has fitted."""
     changes = {"information": information, "coding": CodesConfig(sees_private=sees_private)}
-    config = METHODS["coded"].model_copy(update=changes)
+    config = METHODS["coded"].settings.model_copy(update=changes)
     network = NetworkConfig(architecture=architecture, representation=4)
     step = HybridStep(description, network, config)
     card = Card(

@@ -11,8 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Population
-from fl_tiprdc.evaluation.audit import COLUMNS
-from fl_tiprdc.evaluation.frontier import summarize_points
+from fl_tiprdc.evaluation.frontier import retention_of_tasks, summarize_points
 from fl_tiprdc.evaluation.limits import MEAN, limit_table
 from fl_tiprdc.evaluation.posterior_risk import RISK_COLUMNS, risk_tables
 from fl_tiprdc.experiment.carry_out import carry_out
@@ -20,6 +19,7 @@ from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.report.exact_figure import exact_figures
 from fl_tiprdc.report.figures import CERTIFIED, EXACT, frontier_figure, tasks_figure
+from tests.invented_metrics import metrics_of
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ def test_limits_are_means_over_seeds_and_the_last_is_their_mean():
         )
     ]
     rows += [(*rows[0][:7], metric, 0.1, 0.1, 0.1) for metric in ("auc", "distance")]
-    table = limit_table(pd.DataFrame(rows, columns=COLUMNS)).set_index("task")
+    table = limit_table(metrics_of(rows)).set_index("task")
     assert list(table.index) == ["income", "married", MEAN]
     assert table.loc["income"].tolist() == pytest.approx([0.85, 0.7, 0.95])
     assert table.loc[MEAN].tolist() == pytest.approx([0.675, 0.55, 0.775])
@@ -112,7 +112,7 @@ def test_risks_of_several_attributes_are_below_each_other():
 # ---- figures
 
 
-def coded_points(seeds=(0, 1)) -> pd.DataFrame:
+def coded_metrics(seeds=(0, 1)) -> pd.DataFrame:
     """A vector and two releases of codes; the exact attack lies above the panel's, seeds .02 apart."""
     rows = []
     for seed in seeds:
@@ -125,7 +125,11 @@ def coded_points(seeds=(0, 1)) -> pd.DataFrame:
                 rows.append((*at, seed, "exact", "sex", "table", "auc", 0.62 + more, 0.6, 0.66))
                 bound = np.nan if at[2] == 0.1 and seed == 1 else 0.7 + more
                 rows.append((*at, seed, "certificate", "sex", "anybody", "auc-bound", bound, np.nan, np.nan))
-    return summarize_points(pd.DataFrame(rows, columns=COLUMNS))
+    return metrics_of(rows)
+
+
+def coded_points(seeds=(0, 1)) -> pd.DataFrame:
+    return summarize_points(coded_metrics(seeds))
 
 
 def lines_of(axes, label):
@@ -158,7 +162,7 @@ def test_a_run_without_codes_has_the_figure_that_it_had():
 
 
 def test_each_task_has_its_own_limit():
-    figure = tasks_figure(coded_points(), {"income": 0.9, MEAN: 0.5})
+    figure = tasks_figure(coded_points(), retention_of_tasks(coded_metrics()), {"income": 0.9, MEAN: 0.5})
     assert any(np.allclose(line.get_ydata(), 0.9) for line in figure.axes[0].lines)
     assert lines_of(figure.axes[0], EXACT)
 

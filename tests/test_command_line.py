@@ -22,12 +22,13 @@ from fl_tiprdc.commands import run
 from fl_tiprdc.config import DataConfig, Experiment, FederationConfig, build_experiment
 from fl_tiprdc.errors import InputError, TooManyFailuresError
 from fl_tiprdc.evaluation.attacks.registry import FURTHER
-from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.experiment import results, run_folder
 from fl_tiprdc.experiment.outcome import Outcome
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.notices import DataNotice
+from fl_tiprdc.report.run_tables import read_run
 from tests.entry_points import load_once, tree
+from tests.invented_metrics import metrics_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -477,7 +478,7 @@ def test_results_are_whole_and_read_back(tmp_path):
         losses = {"privacy": 0.1, "information": 0.5, "adversary": 0.7}
         phase = {"round": 1, "phase": "local-training" if method == "tiprdc" else "hybrid-gradient"}
         rounds.append({"setting": setting, "method": method, "lam": lam, "seed": 0, **phase, **losses})
-    outcome = Outcome(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(rounds), representation=32)
+    outcome = Outcome(metrics_of(rows), pd.DataFrame(rounds), representation=32)
     experiment = build_experiment(
         {"private": ["sex"], "lambdas": [0, 1], "method": {"tiprdc+": {"sigma_low": 0, "sigma_high": 0.5}}}
     )
@@ -499,7 +500,7 @@ def test_results_are_whole_and_read_back(tmp_path):
     # retention 1 at attack .9, and (.8 - ½) / .4 = ¾ from .7 on: (¾ · .2 + 1 · .1) / ½
     assert read["frontier_area"]["federated/tiprdc+"] == pytest.approx(0.5, abs=0.01)
     assert [row["attack_difference"] for row in read["comparison"]] == [0, 0, 0, 0]
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "metrics.csv"), outcome.metrics)
+    pd.testing.assert_frame_equal(read_run(tmp_path).metrics, outcome.metrics, check_dtype=False)
     assert read_experiment(experiment_parser("").parse_args(["--config", str(tmp_path / "config.toml")])) == experiment
 
 

@@ -70,7 +70,7 @@ def digits():
 
 def test_pictures_are_coded_by_components_unless_a_network_is_named(digits, population):
     pictures, table = digits.description, population.contributors.description
-    method, auto = METHODS["coded"], NetworkConfig()
+    method, auto = METHODS["coded"].settings, NetworkConfig()
     trained = method.model_copy(update={"coding": method.coding.model_copy(update={"extractor": "trained"})})
     asked = method.model_copy(update={"coding": method.coding.model_copy(update={"extractor": "components"})})
     assert has_components(pictures, auto, method)
@@ -78,7 +78,7 @@ def test_pictures_are_coded_by_components_unless_a_network_is_named(digits, popu
     assert not has_components(pictures, auto, trained)
     assert not has_components(table, auto, method)
     assert has_components(table, auto, asked)
-    assert not has_components(pictures, auto, METHODS["tiprdc+"])
+    assert not has_components(pictures, auto, METHODS["tiprdc+"].settings)
 
 
 @pytest.mark.parametrize("secagg", [False, True], ids=["openly", "secure sums"])

@@ -38,7 +38,7 @@ def test_defaults_are_the_main_job():
     assert experiment.partition == "iid"
     assert experiment.methods == ("tiprdc", "tiprdc+", "coded")
     assert len(experiment.lambdas) == 4
-    assert experiment.method_config("tiprdc") == METHODS["tiprdc"]
+    assert experiment.method_config("tiprdc") == METHODS["tiprdc"].settings
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -142,10 +142,10 @@ def test_a_method_entry_changes_only_the_keys_it_gives():
     experiment = build_experiment(
         tomllib.loads('[method."tiprdc+"]\nsigma_high = 1\n[method.tiprdc]\nchannel = true\n')
     )
-    assert experiment.method_config("tiprdc+") == METHODS["tiprdc+"].model_copy(update={"sigma_high": 1.0})
+    assert experiment.method_config("tiprdc+") == METHODS["tiprdc+"].settings.model_copy(update={"sigma_high": 1.0})
     changed = experiment.method_config("tiprdc")
     assert (changed.channel, changed.exchange, changed.privacy) == (True, "weights", "negated-cross-entropy")
-    assert METHODS["tiprdc"].channel is False  # the registry stays as it is
+    assert METHODS["tiprdc"].settings.channel is False  # the registry stays as it is
 
 
 def test_a_method_of_ones_own():

@@ -18,13 +18,14 @@ from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.commands import audit, run
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.crowd import Attribute, Column, Description
-from fl_tiprdc.evaluation.audit import COLUMNS, Release
+from fl_tiprdc.evaluation.audit import Release
 from fl_tiprdc.experiment import run_folder
 from fl_tiprdc.experiment.on_disk import on_disk
 from fl_tiprdc.experiment.outcome import Outcome
 from fl_tiprdc.whole_file import reserve, write_whole
 from simulations import benchmark, partitions, updates
 from tests.entry_points import caller, tree
+from tests.invented_metrics import metrics_of
 from tests.test_command_line import ROOT
 
 FULL = "No space left on device"
@@ -61,7 +62,7 @@ def outcome() -> Outcome:
     extractors = {("federated", Point("tiprdc+", 0.1, 0)): {"extractor": {"w": np.zeros(3, np.float32)}}}
     hidden, column = Attribute("sex", ("Female", "Male")), Column("age", "numeric", 0)
     description = Description.of_table((column,), (hidden,), ((0.5, 0.5),))
-    metrics = pd.DataFrame(rows, columns=COLUMNS)
+    metrics = metrics_of(rows)
     return Outcome(metrics, losses, extractors=extractors, representation=8, description=description)
 
 

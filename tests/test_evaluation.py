@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, audit, check_panel, truth_of
+from fl_tiprdc.evaluation.audit import Release, Truth, audit, check_panel, truth_of
 from fl_tiprdc.evaluation.classifiers import BUILT_IN, CLASSIFIERS, MAJORITY, OF_PACKAGES, majority
 from fl_tiprdc.evaluation.frontier import (
     LEVELS,
@@ -22,12 +22,15 @@ from fl_tiprdc.evaluation.frontier import (
     frontier_area,
     over_seeds,
     retention_at,
+    retention_of_tasks,
     summarize_points,
 )
+from fl_tiprdc.evaluation.metric_rows import COLUMNS
 from fl_tiprdc.evaluation.mlp import Perceptron
 from fl_tiprdc.evaluation.scores import resample, score, weighted_auc
-from fl_tiprdc.evaluation.subgroups import accuracy_by_group, group_people
+from fl_tiprdc.evaluation.subgroups import GROUP_ACCURACY, accuracy_by_group, group_people
 from fl_tiprdc.evaluation.todays_classifiers import PACKAGES
+from tests.invented_metrics import metrics_of
 
 # ---- scores
 
@@ -107,16 +110,16 @@ def test_accuracy_by_group_by_hand():
     weights = np.array([[1, 1, 1, 1], [2, 0, 2, 0], [0, 4, 0, 0]], dtype=np.float32)
     private = {"sex": np.array([0, 0, 1, 1]), "race": np.array([2, 2, 2, 2])}
     groups = group_people(private, {"sex": ("f", "m")}, weights)
-    assert groups.metrics == ("accuracy|sex=f", "accuracy|sex=m", "accuracy|race=2")
+    assert groups.names == (("sex", "f"), ("sex", "m"), ("race", "2"))
     labels = np.array([0, 1, 1, 1])
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.2, 0.8]], dtype=np.float32)
     found = accuracy_by_group(labels, probabilities, weights, groups)
     assert [one.value for one in found.values()] == [0.5, 1, 0.75]
-    assert (found["accuracy|sex=f"].low, found["accuracy|sex=f"].high) == pytest.approx((0.025, 0.975))
-    assert (found["accuracy|sex=m"].low, found["accuracy|sex=m"].high) == (1, 1)  # the empty resample doesn't count
+    assert (found["sex", "f"].low, found["sex", "f"].high) == pytest.approx((0.025, 0.975))
+    assert (found["sex", "m"].low, found["sex", "m"].high) == (1, 1)  # the empty resample doesn't count
     nobody = np.array([[1, 1, 1, 1], [4, 0, 0, 0]], dtype=np.float32)
     empty = accuracy_by_group(labels, probabilities, nobody, group_people(private, {}, nobody))
-    assert (empty["accuracy|sex=1"].low, empty["accuracy|sex=1"].high) == (0, 1)
+    assert (empty["sex", "1"].low, empty["sex", "1"].high) == (0, 1)
 
 
 def test_a_class_that_the_test_records_lack_is_left_out():
@@ -263,7 +266,7 @@ def test_a_column_that_is_constant_in_training_does_not_blow_up():
 # ---- audit of one release
 
 SCORES = {"accuracy", "balanced-accuracy", "even-odds-accuracy", "auc", "cross-entropy"}
-EACH = {*SCORES, "accuracy|sex=Female", "accuracy|sex=Male"}
+EACH = {*SCORES, GROUP_ACCURACY}
 PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bootstrap=20)
 
 
@@ -368,14 +371,14 @@ def test_unknown_names_in_the_panel(changes, why):
 # ---- from the table to the answer
 
 
-def metrics_of(rows) -> pd.DataFrame:
+def scored(rows) -> pd.DataFrame:
     """Rows (setting, method, lam, seed, kind, target, model, auc) as a table, with intervals of ± .01."""
     table = []
     for setting, method, lam, seed, kind, target, model, auc in rows:
         where = (setting, method, lam, seed, kind, target, model)
         table.append((*where, "auc", auc, auc - 0.01, auc + 0.01))
         table.append((*where, "accuracy", 0.99, 0.98, 1.0))  # never to be mistaken for the AUC
-    return pd.DataFrame(table, columns=COLUMNS)
+    return metrics_of(table)
 
 
 RAW = [
@@ -398,21 +401,24 @@ def a_point(setting, lam, attack, income, college, method="m", seed=0):
 
 
 @pytest.fixture
-def points():
+def metrics():
     """Retentions: (income - ½) / .4 and (college - ½) / .2."""
-    return summarize_points(
-        metrics_of(
-            RAW
-            + a_point("centralized", 0.2, 0.80, 0.90, 0.70)  # 1, 1
-            + a_point("centralized", 0.8, 0.60, 0.70, 0.60)  # ½, ½
-            + a_point("federated", 0.2, 0.85, 0.82, 0.70)  # .8, 1
-            + a_point("federated", 0.8, 0.70, 0.70, 0.54)  # ½, .2
-        )
+    return scored(
+        RAW
+        + a_point("centralized", 0.2, 0.80, 0.90, 0.70)  # 1, 1
+        + a_point("centralized", 0.8, 0.60, 0.70, 0.60)  # ½, ½
+        + a_point("federated", 0.2, 0.85, 0.82, 0.70)  # .8, 1
+        + a_point("federated", 0.8, 0.70, 0.70, 0.54)  # ½, .2
     )
 
 
+@pytest.fixture
+def points(metrics):
+    return summarize_points(metrics)
+
+
 def test_best_models_are_the_best_of_each_target():
-    best = best_models(metrics_of(RAW + a_point("federated", 0.2, 0.85, 0.82, 0.70)))
+    best = best_models(scored(RAW + a_point("federated", 0.2, 0.85, 0.82, 0.70)))
     assert len(best) == 3 + 3
     assert (best["metric"] == "auc").all()
     assert set(best["model"]) == {"mlp"}
@@ -421,9 +427,9 @@ def test_best_models_are_the_best_of_each_target():
 def test_the_best_model_is_chosen_on_validation_people():
     """The luckiest on held-out people is not the answer; its AUC is given beside it."""
     rows = RAW + a_point("federated", 0.2, 0.85, 0.82, 0.70)
-    metrics = metrics_of(rows)
+    metrics = scored(rows)
     chosen = [(*row[:7], VALIDATION, 0.7 + 0.1 * (row[6] == "logistic"), np.nan, np.nan) for row in rows]
-    metrics = pd.concat([metrics, pd.DataFrame([c for c in chosen if c[6] != MAJORITY], columns=COLUMNS)])
+    metrics = pd.concat([metrics, metrics_of(c for c in chosen if c[6] != MAJORITY)])
     row = summarize_points(metrics).iloc[-1]
     assert (row["attacker"], row["attack"], row["attack_most"]) == ("logistic", pytest.approx(0.80), 0.85)
     best = best_models(metrics)
@@ -438,30 +444,37 @@ def test_summarize_points(points):
     row = points[(points["setting"] == "federated") & (points["lam"] == 0.8)].iloc[0]
     assert (row["attacker"], row["attribute"]) == ("mlp", "sex")
     assert (row["attack"], row["attack_low"], row["attack_high"]) == pytest.approx((0.70, 0.69, 0.71))
-    assert row["retention:income"] == pytest.approx(0.5)
-    assert row["retention:college"] == pytest.approx(0.2)
     assert row["retention"] == pytest.approx(0.35)
+
+
+def test_each_task_has_a_retention_at_each_point(metrics):
+    tasks = retention_of_tasks(metrics)
+    assert list(tasks.columns) == ["setting", "method", "lam", "seed", "task", "retention"]
+    assert len(tasks) == 5 * 2
+    own = tasks[(tasks["setting"] == "federated") & (tasks["lam"] == 0.8)]
+    assert own["task"].tolist() == ["college", "income"]
+    assert own["retention"].tolist() == pytest.approx([0.2, 0.5])
 
 
 def test_the_worst_attack_is_the_best_attacker_whoever_it_is():
     rows = RAW + a_point("federated", 0.2, 0.85, 0.82, 0.70)
     rows += [("federated", "m", 0.2, 0, "attack", "race", "forest", 0.91)]
-    row = summarize_points(metrics_of(rows)).iloc[-1]
+    row = summarize_points(scored(rows)).iloc[-1]
     assert (row["attack"], row["attacker"], row["attribute"]) == (0.91, "forest", "race")
 
 
 def test_attackers_without_the_extractor_are_reported_apart():
     rows = RAW + a_point("federated", 0.2, 0.85, 0.82, 0.70)
     rows += [("federated", "m", 0.2, 0, "attack", "sex", "white-box-kernel", 0.90)]
-    row = summarize_points(metrics_of(rows)).iloc[-1]
+    row = summarize_points(scored(rows)).iloc[-1]
     assert (row["attack"], row["attacker"], row["attack_outside"]) == (0.90, "white-box-kernel", 0.85)
 
 
 def test_a_task_that_raw_data_cannot_tell_has_no_retention():
     rows = RAW + a_point("federated", 0.2, 0.85, 0.82, 0.70)
     rows += [(*row[:4], "task", "coin", "mlp", 0.5) for row in (RAW[0], rows[-1])]
-    row = summarize_points(metrics_of(rows)).iloc[-1]
-    assert np.isnan(row["retention:coin"])
+    row, tasks = summarize_points(scored(rows)).iloc[-1], retention_of_tasks(scored(rows))
+    assert tasks.loc[tasks["task"] == "coin", "retention"].isna().tolist() == [True, True]
     assert row["retention"] == pytest.approx(0.9)  # the mean of .8 and 1
 
 
@@ -503,7 +516,7 @@ def test_compare_is_federated_less_centralised(points):
 def test_over_seeds_gives_mean_and_range():
     rows = RAW + [(*row[:3], 1, *row[4:]) for row in RAW]
     rows += a_point("federated", 0.2, 0.80, 0.90, 0.70) + a_point("federated", 0.2, 0.70, 0.70, 0.60, seed=1)
-    mean = over_seeds(summarize_points(metrics_of(rows)))
+    mean = over_seeds(summarize_points(scored(rows)))
     row = mean[mean["setting"] == "federated"].iloc[0]
     assert len(mean) == 2
     assert row["seeds"] == 2

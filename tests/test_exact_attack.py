@@ -6,10 +6,11 @@ from scipy.stats import beta
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from fl_tiprdc.evaluation.attacks.exact_attack import MODEL, exact_attack
-from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
+from fl_tiprdc.evaluation.audit import Release, Truth
 from fl_tiprdc.evaluation.classifiers import MAJORITY
-from fl_tiprdc.evaluation.detection import found_at, pair_area, read_roc, roc_points
+from fl_tiprdc.evaluation.detection import PAIR_AUC, found_at, pair_area, read_roc, roc_points
 from fl_tiprdc.evaluation.finite_codes import MOST_CODES, finite_codes
+from fl_tiprdc.evaluation.metric_rows import COLUMNS
 from fl_tiprdc.evaluation.posterior_risk import RISK_COLUMNS, posterior_risk
 from fl_tiprdc.evaluation.scores import resample
 from fl_tiprdc.report.exact_figure import exact_figure
@@ -31,7 +32,9 @@ def attack(codes, u, held_out_codes, held_out_u, names=(), **options):
     assert set(table["target"]) == {"u"}
     assert (table["setting"] + table["method"] == "federatedcoded").all()
     assert (table[["lam", "seed"]] == [0.5, 3]).all(axis=None)
-    return table.set_index(["model", "metric"])
+    metric = table["metric"].where(table["group"] == "", table["group"] + " vs " + table["against"])
+    assert table.loc[table["metric"] == PAIR_AUC, "attribute"].eq("u").all()
+    return table.assign(metric=metric).set_index(["model", "metric"])
 
 
 # ---- the table
@@ -87,7 +90,7 @@ def test_the_attack_by_hand():
     assert rows.loc[(MAJORITY, "auc"), "value"] == 0.5
     assert rows.loc[(MAJORITY, "tpr-at-5%-fpr"), ["value", "low", "high"]].tolist() == pytest.approx([0.05] * 3)
     assert rows.loc[(MAJORITY, "cross-entropy"), "value"] == pytest.approx(np.log(2), abs=1e-6)
-    assert not [metric for _, metric in rows.index if metric.startswith("auc|")]  # two classes have one pair
+    assert not [metric for _, metric in rows.index if " vs " in metric]  # two classes have one pair
 
 
 def test_a_table_finds_what_there_is_to_be_found():
@@ -133,8 +136,8 @@ def test_each_pair_of_classes_has_an_auc():
     codes, held_out_codes = ((side + generator.integers(0, 3, 3000)) % 4 for side in (u, held_out_u))
     rows = attack(codes, u, held_out_codes, held_out_u, names=("a", "b", "c"), smoothing=0.0)
     posterior = posterior_risk(codes, u, 3).posterior()
-    pairs = {"auc|a vs b": (0, 1), "auc|a vs c": (0, 2), "auc|b vs c": (1, 2)}
-    assert set(pairs) == {metric for model, metric in rows.index if model == MODEL and metric.startswith("auc|")}
+    pairs = {"a vs b": (0, 1), "a vs c": (0, 2), "b vs c": (1, 2)}
+    assert set(pairs) == {metric for model, metric in rows.index if model == MODEL and " vs " in metric}
     for metric, (first, second) in pairs.items():
         either = np.isin(held_out_u, (first, second))
         p = posterior[held_out_codes[either]]

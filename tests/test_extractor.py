@@ -41,7 +41,7 @@ def built(
     description: Description, architecture: str = "auto", method: str = "tiprdc+", **changes: object
 ) -> tuple[Extractor, HybridStep]:
     """An untrained extractor and the step that it comes from."""
-    config = MethodConfig(**{**METHODS[method].model_dump(), **changes})
+    config = MethodConfig(**{**METHODS[method].settings.model_dump(), **changes})
     network = NetworkConfig(architecture=architecture, representation=4)
     step = HybridStep(description, network, config)
     card = Card(
@@ -109,7 +109,7 @@ def test_batch_normalisation_releases_a_record_alike_alone_and_in_company():
 
 def test_noise_and_capacity_are_the_channels():
     extractor, _ = built(table())
-    assert extractor.sigma == pytest.approx(METHODS["tiprdc+"].sigma(0.5))
+    assert extractor.sigma == pytest.approx(METHODS["tiprdc+"].settings.sigma(0.5))
     assert extractor.capacity == pytest.approx(4 / 2 * np.log2(1 + 1 / extractor.sigma**2))
     x = np.zeros((20_000, 5), dtype=np.float32)
     noise = extractor.transform(x) - extractor.release.apply_without_noise(x, None)

@@ -317,7 +317,7 @@ def test_failures_end_up_in_rounds_in_the_summary_and_in_one_closing_line(small,
     said = io.StringIO()
     run_experiment(experiment, population, tmp_path / "out", Console(file=said, width=200))
     rounds = pd.read_csv(tmp_path / "out" / "rounds.csv")
-    assert rounds["failure_kinds"].tolist() == ["error:1 silent:1"] * 2
+    assert rounds[["failures_error", "failures_silent"]].to_numpy().tolist() == [[1, 1]] * 2
     assert rounds["failures"].tolist() == [2, 2]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["failures"] == {"error": 2, "silent": 2}

@@ -4,6 +4,7 @@ import importlib
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -15,18 +16,48 @@ from fl_tiprdc.command_line.presets import PRESETS
 from fl_tiprdc.command_line.subcommands import SUBCOMMANDS
 from fl_tiprdc.commands.catalogue import main as list_contents
 from fl_tiprdc.commands.completion import FILES, KINDS, OTHERS, PARSERS, script
-from fl_tiprdc.config import METHODS
+from fl_tiprdc.config import METHODS, Method, MethodConfig
 from fl_tiprdc.data import DATASETS
+from fl_tiprdc.data.partition import PARTITIONERS
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.attacks.registry import FURTHER
+from fl_tiprdc.evaluation.attacks.registry import FURTHER, FurtherAttack
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.federated.launch import RUNTIMES
+from fl_tiprdc.models.networks import ARCHITECTURES
 from simulations.benchmark import benchmark_parser
 from simulations.partitions import partitions_parser
 from simulations.updates import updates_parser
+from strategies.exchange_plan import EXCHANGES
 from strategies.robust import AGGREGATIONS
 
 # with those of studies
 ALL_PARSERS = {**PARSERS, "partitions": partitions_parser, "updates": updates_parser, "benchmark": benchmark_parser}
+
+
+def test_what_is_registered_from_outside_is_listed_with_its_own_line(monkeypatch):
+    def own(*_):
+        """Do it in another way.
+
+        And more.
+        """
+
+    build = replace(ARCHITECTURES["linear"], build=own)
+    for registry, thing in (
+        (METHODS, Method(MethodConfig(), "Do it in another way")),
+        (PARTITIONERS, own),
+        (ARCHITECTURES, build),
+        (FURTHER, FurtherAttack(own)),
+        (RUNTIMES, own),
+        (EXCHANGES, own),
+        (AGGREGATIONS, lambda hostile: own),
+        (CLASSIFIERS, own),
+    ):
+        monkeypatch.setitem(registry, "mine", thing)
+    listed = {kind for kind, section in contents().items() if section.lines.get("mine") == "Do it in another way"}
+    assert listed == {
+        *("methods", "partitions", "architectures", "further-attacks", "runtimes", "exchanges", "aggregations"),
+        *("attackers", "probes"),
+    }
 
 
 def test_everything_that_is_registered_is_listed_with_a_line(capsys):

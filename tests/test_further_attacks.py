@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, LEAST, Case, named_attacks
-from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
+from fl_tiprdc.evaluation.audit import Release, Truth
 from fl_tiprdc.evaluation.further_summary import (
     HEADINGS,
     KNOWN_HEADING,
@@ -22,10 +22,12 @@ from fl_tiprdc.evaluation.further_summary import (
     summarize_further,
     summarize_known,
 )
+from fl_tiprdc.evaluation.metric_rows import COLUMNS
 from fl_tiprdc.experiment.further_attacks import Job, attacked_jobs
 from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.report.further_figures import PERSON, TITLES, further_figures
 from fl_tiprdc.report.known_record_figure import known_record_figures
+from tests.invented_metrics import metrics_of
 
 PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=20)
 
@@ -102,6 +104,20 @@ def attacked(population, small, tmp_path):
 def test_a_run_with_all_attacks(attacked, population):
     folder, metrics = attacked("run")
     assert list(metrics.columns) == COLUMNS
+    # names alone: levels, groups and known columns have columns of their own
+    panel = {"majority", "logistic"}
+    others = {"chance", "from-x", "from-z", "white-box", "nothing", "columns", "everything"}
+    assert set(metrics["model"]) == panel | others
+    levels = metrics.dropna(subset="level").groupby("kind")["unit"].unique()
+    assert {kind: list(units) for kind, units in levels.items()} == {
+        "leaks": ["leaks"],
+        "linkage": ["pooled records"],
+        "averaging": ["draws"],
+        "known-record": ["columns"],
+    }
+    groups = metrics[metrics["metric"] == "group-accuracy"]
+    assert set(zip(groups["attribute"], groups["group"], strict=True)) == {("sex", "Female"), ("sex", "Male")}
+    assert metrics.loc[metrics["metric"] != "group-accuracy", "group"].isna().all()
     found = metrics[metrics["kind"].isin(list(FURTHER))]
     settings = {kind: set(rows["setting"]) for kind, rows in found.groupby("kind")}
     everywhere = {"raw", "baseline", "federated"}
@@ -170,24 +186,25 @@ def some_metrics(seeds=(0, 1), methods=("tiprdc", "tiprdc+"), targets=("sex",)) 
     for seed in seeds:
         for setting, method, lam in points:
 
-            def add(kind, target, name, metric, value, chance, at=(setting, method, lam, seed)):
-                rows.append((*at, kind, target, name.format("mlp"), metric, value, value - 0.02, value + 0.02))
-                rows.append((*at, kind, target, name.format("forest"), metric, value - 0.1, value - 0.2, value + 0.1))
+            def add(kind, target, metric, value, chance, level=None, unit="", at=(setting, method, lam, seed)):
+                of = {"level": level, "unit": unit}
+                rows.append((*at, kind, target, "mlp", metric, value, value - 0.02, value + 0.02, of))
+                rows.append((*at, kind, target, "forest", metric, value - 0.1, value - 0.2, value + 0.1, of))
                 nobody = "chance" if metric == "top-1" else "majority"
-                rows.append((*at, kind, target, name.format(nobody), metric, chance, chance, chance))
+                rows.append((*at, kind, target, nobody, metric, chance, chance, chance, of))
 
             kinds = {"leaks": "leaks", "linkage": "pooled records", "averaging": "draws"}
             for kind, unit in kinds.items():
                 if kind != "averaging" or setting == "federated":
                     for target in targets:
                         for i, level in enumerate(levels[unit]):
-                            add(kind, target, f"{{}} of {level} {unit}", "auc", 0.6 + 0.1 * i + 0.01 * seed, 0.5)
-            add("reidentification", "x", "{}", "top-1", 0.5 - 0.1 * lam, 0.001)
+                            add(kind, target, "auc", 0.6 + 0.1 * i + 0.01 * seed, 0.5, level, unit)
+            add("reidentification", "x", "top-1", 0.5 - 0.1 * lam, 0.001)
             if setting == "federated":
-                add("membership", "representations", "{}", "auc", 0.52, 0.5)
-                add("membership", "losses", "{}", "auc", 0.53, 0.5)
+                add("membership", "representations", "auc", 0.52, 0.5)
+                add("membership", "losses", "auc", 0.53, 0.5)
             rows.append((setting, method, lam, seed, "attack", "sex", "mlp", "auc", 0.9, 0.8, 0.95))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return metrics_of(rows)
 
 
 def test_the_summary_has_the_best_of_each_attack_beside_chance():
@@ -260,19 +277,22 @@ def known_metrics(targets=("sex",)) -> pd.DataFrame:
     for seed, second in ((0, "age"), (1, "a column with a name that is far too long")):
         for at in points:
             for target in targets:
-                rungs = {"everything": 0.9, "nothing": 0.5, second: 0.6, "job": 0.65}
-                for model, alone in {**rungs, f"best 2 columns (job+{second})": 0.7}.items():
+                rungs = [("everything", (), 0.9), ("nothing", (), 0.5), ("columns", (second,), 0.6)]
+                rungs += [("columns", ("job",), 0.65), ("best columns", ("job", second), 0.7)]
+                for model, columns, alone in rungs:
+                    of = {"level": len(columns), "unit": "columns", "known": "+".join(columns)} if columns else {}
                     value = alone + 0.02 * seed
                     for metric, found in (("alone", value), ("with-release", value + 0.1), ("gain", 0.1)):
                         where = (*at, seed, "known-record", target, model, f"auc-{metric}")
-                        rows.append((*where, found, found - 0.01, found + 0.01))
-    return pd.DataFrame(rows, columns=COLUMNS)
+                        rows.append((*where, found, found - 0.01, found + 0.01, of))
+    return metrics_of(rows)
 
 
 def test_the_summary_of_known_records_has_a_row_for_each_thing_known():
     summary = summarize_known(known_metrics())
     row = summary[(summary["knows"] == "best 2 columns") & (summary["seed"] == 1)].iloc[0]
-    assert row["columns"].startswith("best 2 columns (job+a column")
+    assert row["columns"].startswith("job+a column")
+    assert row["count"] == 2
     numbers = ["alone", "alone_high", "with_release", "with_release_low", "gain"]
     assert row[numbers].tolist() == pytest.approx([0.72, 0.73, 0.82, 0.81, 0.1])
     mean = mean_known(summary)

@@ -9,7 +9,7 @@ import pytest
 
 from fl_tiprdc.config import AuditConfig, DataConfig
 from fl_tiprdc.data.avatars import VALUES
-from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, audit
+from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import BUILT_IN, MAJORITY
 from fl_tiprdc.evaluation.guarantees import (
     channel_capacity,
@@ -26,6 +26,7 @@ from fl_tiprdc.evaluation.subgroups import worst_groups
 from fl_tiprdc.release.channel import capacity_bits
 from fl_tiprdc.report.bounds_figure import bounds_figure
 from tests.avatar_law import information_bits, joint_distribution
+from tests.invented_metrics import metrics_of
 
 # ---- formulas
 
@@ -222,22 +223,23 @@ def test_the_group_that_is_served_worst_is_named():
     z = np.where(u == 0, t, generator.integers(0, 2, 4000))[:, None].astype(np.float32)  # t is lost in group 1
     table = audited(z, u, t, names={"u": ("few", "many")})
     (row,) = worst_groups(table).to_dict("records")
-    assert (row["task"], row["probe"], row["group"]) == ("t", "logistic", "u=many")
+    assert (row["task"], row["probe"], row["attribute"], row["group"]) == ("t", "logistic", "u", "many")
     assert row["group_accuracy"] == pytest.approx(0.5, abs=0.05)
     assert row["group_low"] < row["group_accuracy"] < row["group_high"]
     assert row["accuracy"] == pytest.approx(0.75, abs=0.04)
     assert row["shortfall"] == pytest.approx(row["accuracy"] - row["group_accuracy"])
     # for an attacker on u it is the recall of the class; their mean is the balanced accuracy
-    attack = table[(table["kind"] == "attack") & (table["model"] == "logistic")].set_index("metric")["value"]
-    recalls = attack[["accuracy|u=few", "accuracy|u=many"]]
-    assert recalls.mean() == pytest.approx(attack["balanced-accuracy"])
+    attack = table[(table["kind"] == "attack") & (table["model"] == "logistic")].set_index("metric")
+    recalls = attack.loc["group-accuracy"]
+    assert recalls["group"].tolist() == ["few", "many"]
+    assert recalls["value"].mean() == pytest.approx(attack.loc["balanced-accuracy", "value"])
 
 
-def test_tables_of_earlier_runs_have_no_guarantees():
+def test_tables_without_groups_have_no_guarantees():
     where = ("federated", "tiprdc+", 0.5, 0)
     rows = [(*where, "attack", "u", "mlp", metric, 0.6, 0.5, 0.7) for metric in ("auc", "accuracy")]
     rows += [(*where, "task", "t", "mlp", metric, 0.6, 0.5, 0.7) for metric in ("auc", "accuracy")]
-    old = pd.DataFrame(rows, columns=COLUMNS)
+    old = metrics_of(rows)
     assert guarantees(old).empty
     assert trade_offs(old).empty
     assert worst_groups(old).empty

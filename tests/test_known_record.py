@@ -11,13 +11,13 @@ from fl_tiprdc.evaluation.attacks.known_record import (
     column_knowledge,
     default_ladders,
     known_record,
+    known_text,
     named_ladders,
     released_knowledge,
-    rung_name,
-    short_rung_name,
     telling,
 )
-from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
+from fl_tiprdc.evaluation.audit import Release, Truth
+from fl_tiprdc.evaluation.metric_rows import COLUMNS
 
 CONFIG = AuditConfig(bootstrap=40)
 TABLE = (
@@ -53,7 +53,7 @@ def release(sides):
 
 
 def measure(sides, columns=TABLE, **options):
-    """(model, metric) -> value."""
+    """(model or the columns known, metric) -> row."""
     (u, x, code), (new_u, new_x, new_code) = sides
     options = {"codes": (code, new_code)} | options
     table = known_record(release(sides), (x, new_x), truth(u), truth(new_u), CONFIG, columns, **options)
@@ -61,13 +61,13 @@ def measure(sides, columns=TABLE, **options):
     assert set(table["kind"]) == {"known-record"}
     assert set(table["target"]) == {"u"}
     assert (table["low"] <= table["high"]).all()
-    return table.set_index(["model", "metric"])
+    return table.assign(model=table["model"].where(table["known"] == "", table["known"])).set_index(["model", "metric"])
 
 
 def test_a_code_tells_nothing_alone_and_everything_to_who_has_its_key(sides):
     rows = measure(sides, ladders=[("key",), ("hint",), ("key", "hint")])
     value, models = rows["value"], list(dict.fromkeys(rows.index.get_level_values("model")))
-    assert models == ["nothing", "key", "hint", "2 columns (key+hint)", "everything"]
+    assert models == ["nothing", "key", "hint", "key+hint", "everything"]
     assert rows.loc[("nothing", "auc-alone"), ["value", "low", "high"]].tolist() == [0.5] * 3
     assert value["nothing", "auc-with-release"] == pytest.approx(0.5, abs=0.03)
     assert value["key", "auc-alone"] == pytest.approx(0.5, abs=0.03)
@@ -75,7 +75,7 @@ def test_a_code_tells_nothing_alone_and_everything_to_who_has_its_key(sides):
     # a hint that is right for .8 has AUC .8, and a code of which the key isn't known adds nothing to it
     assert value["hint", "auc-alone"] == pytest.approx(0.8, abs=0.02)
     assert value["hint", "auc-gain"] == pytest.approx(0.0, abs=0.02)
-    for model in ("2 columns (key+hint)", "everything"):
+    for model in ("key+hint", "everything"):
         assert value[model, "auc-with-release"] == pytest.approx(1.0, abs=0.001)
     # hint and score together: more than the hint's .8
     assert 0.83 < value["everything", "auc-alone"] < 0.95
@@ -108,14 +108,16 @@ def test_the_default_ladders_begin_with_the_most_telling_column(sides):
 
 
 def test_the_most_telling_columns_have_a_short_name(sides):
-    models = list(dict.fromkeys(measure(sides).index.get_level_values("model")))
-    assert models[:3] == ["nothing", "hint", "score"]
-    assert models[5] == "best 2 columns (hint+score)"
-    short = [short_rung_name(model) for model in models]
-    assert short[5:] == ["best 2 columns", "best 4 columns", "everything"]
-    assert short[:5] == models[:5]
-    assert short_rung_name(rung_name(("pay (USD)",), False)) == "pay (USD)"
-    assert short_rung_name(rung_name(("a (b)", "c"), False)) == "2 columns"
+    rows = measure(sides).xs("auc-alone", level="metric")
+    assert rows.index.tolist()[:3] == ["nothing", "hint", "score"]
+    assert rows.index[5] == "hint+score"
+    assert rows["level"].fillna(0).tolist() == [0, 1, 1, 1, 1, 2, 4, 0]
+    models = ["nothing", *["columns"] * 4, *["best columns"] * 2, "everything"]
+    texts = [known_text(*what) for what in zip(models, rows["level"].astype(float), rows.index, strict=True)]
+    assert texts[:5] == rows.index.tolist()[:5]
+    assert texts[5:] == ["best 2 columns", "best 4 columns", "everything"]
+    assert known_text("columns", 1, "pay (USD)") == "pay (USD)"
+    assert known_text("columns", 2, "a (b)+c") == "2 columns"
 
 
 def test_named_columns_are_tried_alone_and_together():

@@ -10,9 +10,9 @@ from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.evaluation.attacks import leaks as leaks_module
 from fl_tiprdc.evaluation.attacks.leaks import leaks
 from fl_tiprdc.evaluation.attacks.linkage import LEAST, OWN, POOLED, bundle, linkage, pool
-from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, audit
+from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import MAJORITY
-from fl_tiprdc.evaluation.levels import at_level, split_levels
+from fl_tiprdc.evaluation.metric_rows import COLUMNS
 
 PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bootstrap=60)
 ONE = PANEL.model_copy(update={"attackers": ("logistic",)})
@@ -45,22 +45,7 @@ def case(effect, n=1600, m=1000, seed=0, d=6):
 def areas(table: pd.DataFrame) -> pd.DataFrame:
     """AUC with interval by (model, level)."""
     rows = table[table["metric"] == "auc"]
-    return pd.concat([rows[["value", "low", "high"]], split_levels(rows["model"])], axis=1).set_index(
-        ["model", "level"]
-    )
-
-
-def test_names_at_a_level_come_apart_again():
-    names = pd.Series([at_level("mlp", 1000, "leaks"), at_level("majority", 4, "pooled records"), "logistic"])
-    assert names[0] == "mlp of 1000 leaks"
-    parts = split_levels(names)
-    assert parts["model"].tolist() == ["mlp", "majority", "logistic"]
-    assert parts["level"].tolist()[:2] == [1000, 4]
-    assert parts["unit"].tolist() == ["leaks", "pooled records", ""]
-    assert np.isnan(parts["level"][2])
-
-
-# ---- leaks
+    return rows.set_index(["model", "level"])[["value", "low", "high"]]
 
 
 def test_who_has_a_copy_of_the_private_value_needs_few_leaks():
@@ -74,7 +59,7 @@ def test_who_has_a_copy_of_the_private_value_needs_few_leaks():
     assert list(table.columns) == COLUMNS
     assert set(table["kind"]) == {"leaks"}
     assert set(table["target"]) == {"u"}  # no task
-    assert not table["metric"].str.contains("|", regex=False).any()
+    assert (table["group"] == "").all()
     found = areas(table)
     assert set(found.index.get_level_values("level")) == {100, 1000, 1600}  # there are no 10,000
     for name in PANEL.attackers:
@@ -134,7 +119,7 @@ def test_pooled_records_tell_what_theory_says(effect):
     table = linkage(*case(effect, n=10_000, m=9600, d=2), ONE)
     assert list(table.columns) == COLUMNS
     assert set(table["kind"]) == {"linkage"}
-    assert table["model"].str.endswith(f" {POOLED}").all()
+    assert (table["unit"] == POOLED).all()
     found = areas(table)
     for k, tolerance in ((1, 0.015), (4, 0.03), (16, 0.05)):
         row = found.loc[("logistic", k)]
@@ -162,7 +147,7 @@ def of_people(effect, each=8, people=500, shared=0.0, seed=0):
 
 def test_the_records_of_each_person_are_pooled():
     table = linkage(*of_people(0.4), ONE)
-    assert table["model"].str.endswith(f" {OWN}").all()
+    assert (table["unit"] == OWN).all()
     found = areas(table).loc["logistic"]
     assert list(found.index) == [1, 2, 4, 8]
     for k, row in found.iterrows():
@@ -236,7 +221,7 @@ def test_several_classes_and_attributes():
     ]
     table = linkage(release, *both, PANEL.model_copy(update={"attackers": ("logistic", "forest")}))
     assert set(table["target"]) == {"u", "v"}
-    assert not table["model"].str.startswith("forest").any()  # its votes are too coarse to be multiplied
+    assert "forest" not in set(table["model"])  # its votes are too coarse to be multiplied
     alone = linkage(release, *both, PANEL.model_copy(update={"attackers": ("forest",)}))
-    assert alone["model"].str.startswith("forest").any()  # but better than nobody
+    assert "forest" in set(alone["model"])  # but better than nobody
     pd.testing.assert_frame_equal(alone, linkage(release, *both, PANEL.model_copy(update={"attackers": ("forest",)})))

@@ -5,8 +5,9 @@ import pytest
 from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 
-from fl_tiprdc.evaluation.audit import COLUMNS, Truth
+from fl_tiprdc.evaluation.audit import Truth
 from fl_tiprdc.evaluation.limits import FOLDS, RankWithinClass, cross_fit, joint_classes, task_limits
+from fl_tiprdc.evaluation.metric_rows import COLUMNS
 from fl_tiprdc.evaluation.scores import resample
 
 

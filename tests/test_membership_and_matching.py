@@ -20,8 +20,9 @@ from fl_tiprdc.evaluation.attacks.membership import (
     white_box_records,
 )
 from fl_tiprdc.evaluation.attacks.reidentification import reidentify, share_with_interval
-from fl_tiprdc.evaluation.audit import COLUMNS, Release
+from fl_tiprdc.evaluation.audit import Release
 from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.metric_rows import COLUMNS
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.draws import draws_from

@@ -21,7 +21,7 @@ from fl_tiprdc.report.file_names import file_name
 from fl_tiprdc.report.run_tables import read_run
 from fl_tiprdc.report.style import draw_each, save
 from tests.test_disk import outcome
-from tests.test_report import some_points
+from tests.test_report import some_points, some_tasks
 
 NAMES = (
     "price $_$",
@@ -41,7 +41,7 @@ NAMES = (
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_shows_a_name_as_it_is_written_and_warns_of_nothing(name, tmp_path):
-    figure = tasks_figure(some_points(tasks=(name, "other")))
+    figure = tasks_figure(some_points(tasks=(name, "other")), some_tasks(tasks=(name, "other")))
     for axes in figure.get_axes():
         axes.set_xscale("log")
     with warnings.catch_warnings():
@@ -57,7 +57,8 @@ def test_a_figure_shows_a_name_as_it_is_written_and_warns_of_nothing(name, tmp_p
 
 
 def test_a_name_of_thousands_of_letters_fits_into_a_figure(tmp_path):
-    save(tasks_figure(some_points(tasks=("begin" + "x" * 30_000 + "end",))), tmp_path, "tasks")
+    tasks = ("begin" + "x" * 30_000 + "end",)
+    save(tasks_figure(some_points(tasks=tasks), some_tasks(tasks=tasks)), tmp_path, "tasks")
     assert (tmp_path / "tasks.png").stat().st_size < 1e6
 
 
@@ -104,7 +105,7 @@ def test_tables_read_back_keep_names_that_look_like_something_else(tmp_path):
     found.metrics.to_csv(tmp_path / "metrics.csv", index=False)
     read = read_run(tmp_path)
     assert set(read.metrics["target"]) == {"null", "1"}
-    assert "retention:null" in read.points
+    assert set(read.tasks["task"]) == {"null"}
 
 
 def test_file_names_stay_in_their_folder_and_apart():

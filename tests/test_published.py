@@ -16,8 +16,8 @@ from fl_tiprdc.commands import audit as command
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.publication_store import read_store, write_part
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.metric_rows import COLUMNS
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.evaluation.published import (
     audit_published,
@@ -190,7 +190,8 @@ def test_an_audit_finds_what_the_publication_tells(ours, truth):
     assert found["colour"]["low"] <= 0.5 <= found["colour"]["high"]
     # at 1 % of false alarms: Φ(3 - 2.33) = .75 for two normal distributions 3 apart, of 40 women or men
     assert 0.4 < found["sex"]["tpr-at-1%-fpr"] <= found["sex"]["tpr-at-5%-fpr"] <= 1
-    assert found["colour"]["worst_pair"] in {"blue vs green", "blue vs red", "green vs red"}
+    worst = found["colour"]["worst_pair"], found["colour"]["worst_pair_against"]
+    assert worst in {("blue", "green"), ("blue", "red"), ("green", "red")}
     assert pd.isna(found["rich"]["tpr-at-1%-fpr"])
     assert pd.isna(found["sex"]["worst_pair"])
     for row in found.values():

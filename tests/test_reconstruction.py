@@ -13,10 +13,11 @@ import fl_tiprdc.experiment.carry_out as carry_out_module
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import PADDING, Attribute, Column, Crowd, Description, Population
 from fl_tiprdc.evaluation.attacks.reconstruction import Examples, is_wanted, reconstruct
-from fl_tiprdc.evaluation.audit import COLUMNS, Release
+from fl_tiprdc.evaluation.audit import Release
 from fl_tiprdc.evaluation.frontier import summarize_points
 from fl_tiprdc.evaluation.image_decoder import ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, psnr, scales_and_window, ssim
+from fl_tiprdc.evaluation.metric_rows import COLUMNS
 from fl_tiprdc.experiment.further_attacks import Job
 from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure

@@ -1,11 +1,13 @@
 """Figures, from tables alone."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.evaluation.audit import COLUMNS
-from fl_tiprdc.evaluation.frontier import over_seeds, summarize_points
+from fl_tiprdc.evaluation.frontier import over_seeds, retention_of_tasks, summarize_points
 from fl_tiprdc.report.figures import (
     ATTACK,
     RETENTION,
@@ -17,11 +19,12 @@ from fl_tiprdc.report.figures import (
     training_figure,
 )
 from fl_tiprdc.report.style import colours
+from tests.invented_metrics import metrics_of
 
 FIGURES = ["frontier", "comparison", "tasks", "training"]
 
 
-def some_points(
+def some_metrics(
     methods=("tiprdc", "tiprdc+"), lambdas=(0.1, 0.5, 0.9), seeds=(0, 1), tasks=("income", "college", "married")
 ) -> pd.DataFrame:
     rows = []
@@ -34,7 +37,15 @@ def some_points(
             for i, task in enumerate(tasks):
                 auc = 0.9 - 0.05 * i - loss
                 rows.append((setting, method, lam, seed, "task", task, "mlp", "auc", auc, auc - 0.01, auc + 0.01))
-    return summarize_points(pd.DataFrame(rows, columns=COLUMNS))
+    return metrics_of(rows)
+
+
+def some_points(**changes) -> pd.DataFrame:
+    return summarize_points(some_metrics(**changes))
+
+
+def some_tasks(**changes) -> pd.DataFrame:
+    return retention_of_tasks(some_metrics(**changes))
 
 
 def some_rounds(methods=("tiprdc", "tiprdc+"), lambdas=(0.1, 0.5, 0.9), seeds=(0, 1)) -> pd.DataFrame:
@@ -57,15 +68,15 @@ def some_rounds(methods=("tiprdc", "tiprdc+"), lambdas=(0.1, 0.5, 0.9), seeds=(0
     return pd.DataFrame(rows)
 
 
-def all_figures(points, rounds):
-    return [frontier_figure(points), comparison_figure(points), tasks_figure(points), training_figure(rounds)]
+def all_figures(points, tasks, rounds):
+    return [frontier_figure(points), comparison_figure(points), tasks_figure(points, tasks), training_figure(rounds)]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A run's folder with figures/ drawn."""
     folder = tmp_path_factory.mktemp("run")
-    assert draw_all(folder / "figures", some_points(), some_rounds()) == FIGURES
+    assert draw_all(folder / "figures", some_points(), some_tasks(), some_rounds()) == FIGURES
     return folder
 
 
@@ -84,7 +95,7 @@ def test_every_figure_is_written_as_png_and_svg(folder):
 
 
 def test_the_same_tables_give_the_same_svg(folder, tmp_path):
-    draw_all(tmp_path, some_points(), some_rounds())
+    draw_all(tmp_path, some_points(), some_tasks(), some_rounds())
     for name in FIGURES:
         assert (folder / "figures" / f"{name}.svg").read_bytes() == (tmp_path / f"{name}.svg").read_bytes(), name
 
@@ -92,13 +103,13 @@ def test_the_same_tables_give_the_same_svg(folder, tmp_path):
 def test_tables_stay_as_they_are():
     points, rounds = some_points(), some_rounds()
     before = points.copy(), rounds.copy()
-    all_figures(points, rounds)
+    all_figures(points, some_tasks(), rounds)
     pd.testing.assert_frame_equal(points, before[0])
     pd.testing.assert_frame_equal(rounds, before[1])
 
 
 def test_axes_have_labels_and_figures_a_title():
-    for figure in all_figures(some_points(), some_rounds()):
+    for figure in all_figures(some_points(), some_tasks(), some_rounds()):
         visible = [axes for axes in figure.axes if axes.get_visible()]
         for axes in visible:
             assert axes.get_ylabel()
@@ -156,7 +167,7 @@ def test_the_training_figure_shows_the_mean_over_seeds_by_round():
 
 
 def test_the_tasks_figure_has_a_panel_a_task_and_an_x_scale_on_the_lowest_of_each_column():
-    figure = tasks_figure(some_points())
+    figure = tasks_figure(some_points(), some_tasks())
     visible = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in visible] == ["task: college", "task: income", "task: married"]
     figure.draw_without_rendering()
@@ -175,7 +186,7 @@ def test_the_tasks_figure_has_a_panel_a_task_and_an_x_scale_on_the_lowest_of_eac
     ],
 )
 def test_small_and_large_runs_can_be_drawn(changes):
-    figures = all_figures(some_points(**changes), some_rounds(**changes))
+    figures = all_figures(some_points(**changes), some_tasks(**changes), some_rounds(**changes))
     for figure in figures:
         figure.draw_without_rendering()
     methods, lambdas = changes.get("methods", ("tiprdc", "tiprdc+")), changes.get("lambdas", (0.1, 0.5, 0.9))
@@ -186,7 +197,7 @@ def test_small_and_large_runs_can_be_drawn(changes):
 
 @pytest.mark.parametrize("tasks", [("income",), ("income", "college"), ("a", "b", "c", "d", "e")])
 def test_any_number_of_tasks_can_be_drawn(tasks):
-    figure = tasks_figure(some_points(tasks=tasks))
+    figure = tasks_figure(some_points(tasks=tasks), some_tasks(tasks=tasks))
     assert sum(axes.get_visible() for axes in figure.axes) == len(tasks)
 
 
@@ -203,12 +214,36 @@ def test_a_method_has_one_colour_in_every_figure():
         return next(bars.lines[0].get_color() for bars in axes.containers if bars.get_label() == label)
 
     for label in ("mine, federated", "tiprdc+, centralized"):
-        frontier, comparison, tasks = (
-            figure(points).axes[0] for figure in (frontier_figure, comparison_figure, tasks_figure)
-        )
+        frontier, comparison = (figure(points).axes[0] for figure in (frontier_figure, comparison_figure))
+        tasks = tasks_figure(points, some_tasks(methods=("tiprdc+", "mine"))).axes[0]
         assert colour(frontier, label) == colour(comparison, label) == colour(tasks, label)
 
 
 def test_colours_do_not_depend_on_the_order():
     assert colours(["raw", "tiprdc", "tiprdc+"]) == colours(["tiprdc+", "raw", "tiprdc", "raw"])
     assert len(set(colours(["tiprdc", "tiprdc+", "a", "b", "c", "d"]).values())) == 6
+
+
+def test_matplotlib_is_left_as_it_was(tmp_path):
+    """In a process of its own: this one has imported everything already."""
+    code = f"""
+import importlib, pathlib, pkgutil
+import matplotlib as mpl
+from matplotlib.figure import Figure
+before, backend = dict(mpl.rcParams), mpl.get_backend(auto_select=False)
+import fl_tiprdc
+for module in pkgutil.walk_packages(fl_tiprdc.__path__, "fl_tiprdc."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+from fl_tiprdc.report.style import save
+from tests.test_report import frontier_figure, some_points
+figure = frontier_figure(some_points())
+save(figure, pathlib.Path({str(tmp_path)!r}), "frontier")
+assert figure.dpi == 150 and not figure.axes[0].spines["top"].get_visible()
+assert dict(mpl.rcParams) == before
+assert mpl.get_backend(auto_select=False) == backend
+assert Figure().dpi == before["figure.dpi"]
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "frontier.png").is_file()

@@ -10,7 +10,7 @@ import pytest
 
 from fl_tiprdc.commands.compare import main, read_runs
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.frontier import best_models, summarize_points
+from fl_tiprdc.evaluation.frontier import best_models, retention_of_tasks, summarize_points
 from fl_tiprdc.report.page import render_page, write_page
 from fl_tiprdc.report.page_tables import attacker_rows, certificate_rows, page_tables, task_rows, together
 from fl_tiprdc.report.run_tables import read_run
@@ -86,9 +86,11 @@ def test_data_are_the_tables(page):
     assert len(run["points"]) == len(points) / 2  # two seeds
     (point,) = [p for p in run["points"] if (p["setting"], p["method"], p["lam"]) == ("federated", "tiprdc+", 0.5)]
     mine = points[(points["setting"] == "federated") & (points["method"] == "tiprdc+") & (points["lam"] == 0.5)]
+    tasks = retention_of_tasks(some_metrics())
+    tasks = tasks[(tasks[["setting", "method", "lam", "task"]] == ["federated", "tiprdc+", 0.5, "income"]).all(axis=1)]
     assert point["attack"] == pytest.approx(mine["attack"].mean(), abs=1e-5)
     assert point["attack_low"] == pytest.approx(mine["attack_low"].min(), abs=1e-5)
-    assert point["tasks"]["income"] == pytest.approx(mine["retention:income"].mean(), abs=1e-5)
+    assert point["tasks"]["income"] == pytest.approx(tasks["retention"].mean(), abs=1e-5)
     assert point["attacker"] == "mlp"
     assert point["capacity"] == 47.02
     assert {row["setting"] for row in run["curves"]} == {"federated", "centralized"}
@@ -168,6 +170,14 @@ def test_runs_are_named_by_what_tells_them_apart(tmp_path):
     assert [run.name for run in read_runs([one])] == ["run"]
     with pytest.raises(InputError, match="is named twice"):
         read_runs([one, tmp_path / "b" / ".." / "a" / "run"])
+
+
+def test_a_run_of_an_earlier_version_is_refused_in_words(tmp_path):
+    run = make_run(tmp_path / "run")
+    columns = ["level", "unit", "known", "attribute", "group", "against"]
+    pd.read_csv(run / "metrics.csv").drop(columns=columns).to_csv(run / "metrics.csv", index=False)
+    with pytest.raises(InputError, match=r"is of an earlier version .*: it has no column level; run it again"):
+        main([str(run)])
 
 
 def test_what_is_no_run_is_refused(tmp_path):

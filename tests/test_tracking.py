@@ -29,9 +29,9 @@ POINTS = pd.DataFrame(
         "attacker": "mlp",
         "attribute": "sex",
         "retention": [0.9, 0.7],
-        "retention:owns house?": [0.9, float("nan")],
     }
 )
+TASKS = POINTS[["setting", "method", "lam", "seed"]].assign(task="owns house?", retention=[0.9, float("nan")])
 ROUNDS = pd.DataFrame(
     {
         "setting": ["centralized"] * 2 + ["federated"] * 3,
@@ -64,7 +64,7 @@ def followed(small, tmp_path):
             for _ in range(4):
                 ticker.tick()
         told.exchanges(ROUNDS)
-        told.points(POINTS)
+        told.points(POINTS, TASKS)
         told.finished(SUMMARY)
         return said
 
@@ -171,11 +171,11 @@ def test_a_tracker_that_breaks_is_left_and_the_run_goes_on(small, monkeypatch, t
         def exchanges(self, rounds):
             raise ConnectionError("server is gone\nand more")
 
-        def points(self, points):
+        def points(self, points, tasks):
             told.append("broken")
 
     class Sound(Tracker):
-        def points(self, points):
+        def points(self, points, tasks):
             told.append("sound")
 
     monkeypatch.setitem(TRACKERS, "mlflow", Broken)
@@ -183,7 +183,7 @@ def test_a_tracker_that_breaks_is_left_and_the_run_goes_on(small, monkeypatch, t
     both = Trackers(("mlflow", "wandb"), said.append)
     both.started(small(), Place("one", tmp_path, tmp_path))
     both.exchanges(ROUNDS)
-    both.points(POINTS)
+    both.points(POINTS, TASKS)
     assert told == ["sound"]
     assert said == ["note: tracker 'mlflow' broke and is left: server is gone"]
 
@@ -221,8 +221,13 @@ def test_tables_become_curves_and_numbers():
     assert second.values["seconds"] == [0.1, 0.2, 0.3]
     assert list(curves(pd.DataFrame())) == []
     rows = POINTS.to_dict("records")
-    assert point_metrics(rows[0]) == {"attack": 0.8, "attack_low": 0.7, "retention": 0.9, "retention_owns house_": 0.9}
-    assert "retention_owns house_" not in point_metrics(rows[1])
+    assert point_metrics(rows[0], TASKS) == {
+        "attack": 0.8,
+        "attack_low": 0.7,
+        "retention": 0.9,
+        "retention_owns house_": 0.9,
+    }
+    assert "retention_owns house_" not in point_metrics(rows[1], TASKS)
     assert plain("a:b?") == "a_b_"
 
 

@@ -51,7 +51,7 @@ def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[flo
             [FEATURES, HIDDEN, int(labels.max()) + 1],
             [FEATURES, HIDDEN, sum(description.classes)],
         )
-        sigma = METHODS["tiprdc+"].sigma(dial)
+        sigma = METHODS["tiprdc+"].settings.sigma(dial)
         generator = torch_generator(seed, "known-task", str(dial))
 
         def released(features: Tensor) -> Tensor:

@@ -44,10 +44,12 @@ def _partitioners() -> Any:
 
 
 def _iid(clients: int, alpha: float, seed: int, codes: Ints) -> object:
+    """Deal records at random, as many to each client."""
     return _partitioners().IidPartitioner(num_partitions=clients)
 
 
 def _dirichlet(clients: int, alpha: float, seed: int, codes: Ints) -> object:
+    """Give clients skewed shares of the private values, unequal sizes; dirichlet:ALPHA, the smaller the more skewed."""
     # Small alphas leave some clients without a record; such a client simply has nothing to say.
     return _partitioners().DirichletPartitioner(
         num_partitions=clients, partition_by="private", alpha=alpha, min_partition_size=0, seed=seed
@@ -55,6 +57,7 @@ def _dirichlet(clients: int, alpha: float, seed: int, codes: Ints) -> object:
 
 
 def _by_private(clients: int, alpha: float, seed: int, codes: Ints) -> object:
+    """Give each client records of one private value."""
     return _partitioners().PathologicalPartitioner(
         num_partitions=clients,
         partition_by="private",
@@ -95,8 +98,8 @@ def check_clients(private: Ints, clients: int, spec: str, participant: Ints | No
             )
 
 
-def _natural(participant: Ints, clients: int, seed: int) -> list[Ints]:
-    """All records of a person to one client; every client gets about the same number of people."""
+def natural(participant: Ints, clients: int, seed: int) -> list[Ints]:
+    """Give all records of a person to one client, and every client about as many people."""
     people, owner = np.unique(participant, return_inverse=True)
     client_of = np.empty(len(people), dtype=np.int64)
     for client, some in enumerate(
@@ -127,7 +130,7 @@ def partition(private: Ints, clients: int, spec: str, seed: int, participant: In
     name, alpha = parse_partition(spec)
     check_clients(private, clients, spec, participant)
     if name == NATURAL:
-        return _natural(np.arange(len(private)) if participant is None else participant, clients, seed)
+        return natural(np.arange(len(private)) if participant is None else participant, clients, seed)
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()

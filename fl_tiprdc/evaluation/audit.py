@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +14,18 @@ from fl_tiprdc.data.population import draw_people
 from fl_tiprdc.data.principal_components import fit_components
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, TAKE_WIDE, majority
-from fl_tiprdc.evaluation.detection import detection
+from fl_tiprdc.evaluation.detection import detection_rows
 from fl_tiprdc.evaluation.frontier import VALIDATION
+from fl_tiprdc.evaluation.metric_rows import MetricRow, PointKey, metric_rows, metrics_table
 from fl_tiprdc.evaluation.scores import NO_CLASS, Score, area, countable_classes, resample, score
 from fl_tiprdc.evaluation.shaped_classifiers import SHAPED, fits, shaped
-from fl_tiprdc.evaluation.subgroups import accuracy_by_group, group_people
+from fl_tiprdc.evaluation.subgroups import group_people, group_rows
 from fl_tiprdc.evaluation.todays_classifiers import check_installed
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
 from fl_tiprdc.seeding import derive, numpy_generator
 
 NARROW = 256  # numbers in a representation that all models take as they are
 COMPONENTS = 128  # principal components that most models see of a wider one
-
-COLUMNS = ["setting", "method", "lam", "seed", "kind", "target", "model", "metric", "value", "low", "high"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,11 @@ class Release:
     shape: tuple[int, ...] = ()
     codes: tuple[Ints, Ints] | None = None
     unfitted: Ints | None = None
+
+    @property
+    def point(self) -> PointKey:
+        """Setting, method, λ and seed."""
+        return self.setting, self.method, self.lam, self.seed
 
 
 @dataclass(frozen=True)
@@ -153,9 +157,9 @@ def audit(
         detailed: whether attackers get the metrics of `detection` as well.
 
     Returns:
-        Rows of metrics.csv (see `COLUMNS`). `kind` is attack or task; the model "majority" answers the most
-        frequent class and is the level of chance. Beside the metrics of `score` there is "accuracy|ATTRIBUTE=CLASS"
-        for every private group: the accuracy among these people; and "validation-auc", of contributors whom the model
+        Rows of metrics.csv, see `metric_rows`. `kind` is attack or task; the model "majority" answers the most
+        frequent class and is the level of chance. Beside the metrics of `score` there is "group-accuracy" for every
+        private group: the accuracy among these people; and "validation-auc", of contributors whom the model
         didn't learn from: the one to choose a model by. Of representations wider than `NARROW`, models that are not in
         `TAKE_WIDE` see principal components.
         A target that can't be measured, since contributors or held-out people are all of one class, has the metrics of
@@ -168,7 +172,7 @@ def audit(
     validating = _validate(known.participant, to_learn, config.validation, release.seed)
     shuffled = numpy_generator(release.seed, "audit-records").permutation(len(release.contributors))
     learning, chosen_by = shuffled[~validating[shuffled]], np.flatnonzero(validating)
-    table: list[dict[str, object]] = []
+    table: list[MetricRow] = []
     panels = (
         ("attack", config.attackers, known.attacks, (everybody or known).attacks, config.attack_records),
         ("task", config.probes, known.tasks, (everybody or known).tasks, config.probe_records),
@@ -194,21 +198,19 @@ def audit(
             for target, probabilities in zip(targets, of_targets, strict=True):
                 chosen, tested = np.split(probabilities, [len(chosen_by)])
                 measured = counted.get(target, NO_CLASS)
-                results = score(answers[target], tested, weights, measured)
+                where = (release.point, kind, target, name)
+                table += metric_rows(*where, score(answers[target], tested, weights, measured))
                 if len(measured):
-                    results |= accuracy_by_group(answers[target], tested, weights, groups)
+                    table += group_rows(*where, answers[target], tested, weights, groups)
                 if len(measured) and len(chosen) and name != MAJORITY:
                     ones = np.ones((1, len(chosen)), np.float32)
                     value = float(area(labels[target][chosen_by], chosen, ones)[0])
-                    results[VALIDATION] = Score(value, math.nan, math.nan)
+                    table += metric_rows(*where, {VALIDATION: Score(value, math.nan, math.nan)})
                 if detailed and kind == "attack":
                     prior = np.bincount(labels[target][rows], minlength=known.classes[target]) / len(rows)
                     names_of = known.class_names.get(target) or [str(k) for k in range(known.classes[target])]
-                    results |= detection(answers[target], tested, prior, weights, names_of, measured)
-                for metric, result in results.items():
-                    where = (release.setting, release.method, release.lam, release.seed, kind, target, name, metric)
-                    table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
-    return pd.DataFrame(table, columns=COLUMNS)
+                    table += detection_rows(*where, answers[target], tested, prior, weights, names_of, measured)
+    return metrics_table(table)
 
 
 @dataclass(frozen=True)

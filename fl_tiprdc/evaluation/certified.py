@@ -1,17 +1,19 @@
 """What a run certifies: bounds for each private attribute, from counts of certifying people's codes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from fl_tiprdc.data.crowd import Attribute, Ints
-from fl_tiprdc.evaluation.audit import COLUMNS
 from fl_tiprdc.evaluation.certificate import Certificate, certify
+from fl_tiprdc.evaluation.metric_rows import MetricRow, PointKey, metric_rows, metrics_table
+from fl_tiprdc.evaluation.scores import Score
 from fl_tiprdc.seeding import derive
 
-KIND = "certificate"  # in metrics.csv
+KIND, MODEL = "certificate", "anybody"  # in metrics.csv
+BOUND, ASYMPTOTIC, PAIR_BOUND = "auc-bound", "auc-bound-asymptotic", "pair-auc-bound"  # metrics
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,17 @@ class CertifiedRelease:
 
     def rows(self) -> pd.DataFrame:
         """Return rows of metrics.csv: the bound of each attribute, and of each pair of classes where there are more."""
-        table: list[tuple[object, ...]] = []
+        point = (self.setting, self.method, self.lam, self.seed)
+        table: list[MetricRow] = []
         for name, certificate in self.certificates.items():
-            where = (self.setting, self.method, self.lam, self.seed, KIND, name)
-            bound = certificate_bound(certificate)
-            table.append((*where, "anybody", "auc-bound", np.nan if bound is None else bound, np.nan, np.nan))
-            table.append((*where, "anybody", "auc-bound-asymptotic", certificate.asymptotic, np.nan, np.nan))
+            where = (point, KIND, name, MODEL)
+            table += metric_rows(
+                *where, {BOUND: _bound(certificate_bound(certificate)), ASYMPTOTIC: _bound(certificate.asymptotic)}
+            )
             for pair in certificate.pairs if len(certificate.pairs) > 1 else ():
-                value = np.nan if pair.bound is None else pair.bound
-                table.append((*where, "anybody", f"auc-bound|{pair.first} vs {pair.second}", value, np.nan, np.nan))
-        return pd.DataFrame(table, columns=COLUMNS)
+                scores = {PAIR_BOUND: _bound(pair.bound)}
+                table += metric_rows(*where, scores, attribute=name, group=pair.first, against=pair.second)
+        return metrics_table(table)
 
     def as_record(self) -> dict[str, object]:
         """Return what summary.json says of it."""
@@ -74,6 +77,11 @@ class CertifiedRelease:
                 for name, certificate in self.certificates.items()
             },
         }
+
+
+def _bound(value: float | None) -> Score:
+    """Return a bound as a score: it has no interval, being one's end; None is not measured."""
+    return Score(math.nan if value is None else value, math.nan, math.nan)
 
 
 def certificate_bound(certificate: Certificate) -> float | None:
@@ -113,7 +121,7 @@ def closing_lines(certified: Sequence[CertifiedRelease]) -> list[str]:
 
 
 def certify_release(
-    where: tuple[str, str, float, int],
+    where: PointKey,
     counts: Ints,
     attributes: Sequence[Attribute],
     delta: float,

@@ -7,23 +7,32 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_tiprdc.data.crowd import Floats, Ints
+from fl_tiprdc.evaluation.metric_rows import MetricRow, PointKey, metric_rows
 from fl_tiprdc.evaluation.scores import UNMEASURED, Score, Values, Weights, countable_classes, interval, weighted_auc
 
-PAIR_MARK = "auc|"
+PAIR_AUC = "pair-auc"  # between a class, `group`, and another one, `against`
 FALSE_POSITIVE_RATES: Mapping[str, float] = {"tpr-at-1%-fpr": 0.01, "tpr-at-5%-fpr": 0.05}  # by name of the metric
 
 
-def pair_metric(first: str, second: str) -> str:
-    """Return the name in metrics.csv of the AUC between two classes, "auc|A vs B"."""
-    return f"{PAIR_MARK}{first} vs {second}"
-
-
-def detection(
-    labels: Ints, probabilities: Floats, prior: Values, weights: Weights, names: Sequence[str], counted: Ints
-) -> dict[str, Score]:
-    """Return `found_at`, and for more than two classes the AUC of each pair of them, see `pair_area`.
+def detection_rows(
+    point: PointKey,
+    kind: str,
+    target: str,
+    model: str,
+    labels: Ints,
+    probabilities: Floats,
+    prior: Values,
+    weights: Weights,
+    names: Sequence[str],
+    counted: Ints,
+) -> list[MetricRow]:
+    """Return rows of `found_at`, and for more than two classes of the AUC of each pair of them, see `pair_area`.
 
     Args:
+        point: see `metric_rows`, as the three that follow.
+        kind: of attack.
+        target: the private attribute.
+        model: who answers.
         labels: [m].
         probabilities: [m, classes].
         prior: [classes] shares of those from whom the attacker learned.
@@ -31,12 +40,14 @@ def detection(
         names: of the classes.
         counted: classes that can be told from the rest, see `scores.countable_classes`; other pairs are `UNMEASURED`.
     """
-    results = found_at(labels, probabilities, weights, counted)
+    where = (point, kind, target, model)
+    rows = metric_rows(*where, found_at(labels, probabilities, weights, counted))
     for first, second in combinations(range(len(names)), 2) if len(names) > 2 else ():
         measured = first in counted and second in counted
         area = pair_area(labels, probabilities, prior, weights, (first, second)) if measured else None
-        results[pair_metric(names[first], names[second])] = UNMEASURED if area is None else interval(area)
-    return results
+        scores = {PAIR_AUC: UNMEASURED if area is None else interval(area)}
+        rows += metric_rows(*where, scores, attribute=target, group=names[first], against=names[second])
+    return rows
 
 
 def pair_area(labels: Ints, probabilities: Floats, prior: Values, weights: Weights, pair: tuple[int, int]) -> Values:

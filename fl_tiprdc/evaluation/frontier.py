@@ -17,10 +17,12 @@ VALIDATION = "validation-auc"  # metric by which the best model is chosen, of pe
 def best_models(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return the AUC row of the best model for every point, kind and target.
 
+    Attacks at several levels are left out: they have a best model at each, see `further_summary`.
+
     The best on validation people, so that its AUC on held-out people is no maximum of several noisy ones; tables
     without validation rows give the maximum. What couldn't be measured has no row.
     """
-    metrics = metrics.reset_index(drop=True)  # tables that were put together may repeat an index
+    metrics = metrics[metrics["level"].isna()].reset_index(drop=True)  # tables put together may repeat an index
     key = [*POINT, "kind", "target"]
     areas = metrics[(metrics["metric"] == "auc") & (metrics["model"] != MAJORITY) & metrics["value"].notna()]
     chosen_by = metrics.loc[metrics["metric"] == VALIDATION, [*key, "model", "value"]]
@@ -30,20 +32,33 @@ def best_models(metrics: pd.DataFrame) -> pd.DataFrame:
     return best.drop(columns="chosen_by").reset_index(drop=True)
 
 
+def retention_of_tasks(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Retention of each task at each point: (AUC(z̃) - ½) / (AUC(raw) - ½), AUC(raw) being the best probe on raw x.
+
+    Returns:
+        Columns of a point, task (in order of their names), retention; NaN where it couldn't be measured, or where raw
+        data can't tell a task.
+    """
+    best = best_models(metrics)
+    tasks = best[best["kind"] == "task"]
+    raw = tasks[tasks["setting"] == "raw"].groupby("target")["value"].mean()
+    raw = raw.where(raw > 0.5)
+    found = tasks.assign(retention=(tasks["value"] - 0.5) / (tasks["target"].map(raw) - 0.5))
+    key = [*POINT, "target"]
+    tried = metrics.loc[metrics["kind"] == "task", key].drop_duplicates().sort_values(key, kind="stable")
+    return tried.merge(found[[*key, "retention"]], on=key, how="left").rename(columns={"target": "task"})
+
+
 def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a point: worst attack, its interval and attacker, mean retention, retention of each task.
+    """Return a row a point: worst attack, its interval and attacker, mean retention.
 
     Worst attack is the panel's best attacker, over all private attributes, see `best_models`; `attack_most` is the
     largest AUC that any of them has on held-out people, an upper bound that grows with the panel by chance alone;
     `attack_outside` the AUC of the best attacker without the released extractor.
     What couldn't be measured isn't counted; where that is every attack or every task of a point, it has NaN.
-    Retention of a task is (AUC(z̃) - ½) / (AUC(raw) - ½), AUC(raw) being the best probe on raw x.
+    Retention is the mean of `retention_of_tasks`.
     """
     best = best_models(metrics)
-    tasks = best[best["kind"] == "task"]
-    raw = tasks[tasks["setting"] == "raw"].groupby("target")["value"].mean()
-    raw = raw.where(raw > 0.5)  # a task that raw data can't tell has no retention
-    tasks = tasks.assign(retention=(tasks["value"] - 0.5) / (tasks["target"].map(raw) - 0.5))
     attacks = best[best["kind"] == "attack"]
     worst = attacks.loc[attacks.groupby(POINT, sort=False)["value"].idxmax()]
     points = worst.rename(columns={"value": "attack", "low": "attack_low", "high": "attack_high", "model": "attacker"})[
@@ -56,13 +71,8 @@ def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
     points = points.merge(most, on=POINT).merge(outside, on=POINT, how="left")
     attacked = metrics.loc[metrics["kind"] == "attack", POINT].drop_duplicates()
     points = attacked.merge(points, on=POINT, how="left").fillna({"attacker": "", "target": ""})
-    of_tasks = metrics[metrics["kind"] == "task"]
-    wide = tasks.pivot(index=POINT, columns="target", values="retention").reindex(
-        columns=sorted(of_tasks["target"].unique())
-    )
-    wide = wide.astype(float).add_prefix("retention:")
-    wide.insert(0, "retention", wide.mean(axis=1))
-    points = points.merge(of_tasks[POINT].drop_duplicates(), on=POINT).merge(wide.reset_index(), on=POINT, how="left")
+    kept = retention_of_tasks(metrics).pivot(index=POINT, columns="task", values="retention")
+    points = points.merge(kept.mean(axis=1).rename("retention").reset_index(), on=POINT)
     points = points.rename(columns={"target": "attribute"})
     return _with_exact(points, metrics, best)
 

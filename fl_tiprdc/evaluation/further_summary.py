@@ -1,6 +1,5 @@
 """What the further attacks found, in short: the best attacker of each, beside chance."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +8,6 @@ import pandas as pd
 from fl_tiprdc.evaluation.attacks import averaging, known_record, leaks, linkage, membership, reidentification
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.frontier import CURVE, POINT
-from fl_tiprdc.evaluation.levels import split_levels
 
 # kind in metrics.csv -> heading of its table, whose columns are levels or, without any, targets
 HEADINGS: Mapping[str, str] = {
@@ -37,7 +35,7 @@ def summarize_further(metrics: pd.DataFrame) -> pd.DataFrame:
         unit (of the level), model (the best), metric ("auc" or "top-1"), value, low, high (95 % interval), chance.
     """
     rows = metrics[metrics["kind"].isin(list(HEADINGS)) & metrics["metric"].isin(SCORES) & metrics["value"].notna()]
-    rows = rows.drop(columns="model").join(split_levels(rows["model"]))
+    rows = rows.astype({"level": float})
     by_chance = rows["model"].isin(CHANCES)
     models = rows[~by_chance]
     best = models.loc[models.groupby(_CASE, sort=False, dropna=False)["value"].idxmax()]
@@ -82,16 +80,16 @@ def summarize_known(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return what attackers who know some of a record tell of private attributes, without and with the release.
 
     Returns:
-        Columns of a point, target, knows (a column, "best 4 columns", "nothing", "everything"), columns (all that
-        these are, as in metrics.csv), and alone, with_release and gain, the AUC and how much the release adds to it,
-        each with _low and _high, its 95 % interval.
+        Columns of a point, target, knows (a column, "best 4 columns", "nothing", "everything"), columns (the names of
+        all that these are) and count (their number; 0 for nothing, missing for everything), and alone, with_release
+        and gain, the AUC and how much the release adds to it, each with _low and _high, its 95 % interval.
     """
-    rows = metrics[(metrics["kind"] == known_record.KIND) & metrics["value"].notna()].rename(
-        columns={"model": "columns"}
-    )
-    key = [*POINT, "target", "columns"]
+    rows = metrics[(metrics["kind"] == known_record.KIND) & metrics["value"].notna()]
+    count = rows["level"].astype(float).where(rows["model"] != known_record.NOTHING, 0.0)
+    knows = [known_record.known_text(*what) for what in zip(rows["model"], count, rows["known"], strict=True)]
+    rows = rows.assign(knows=pd.Series(knows, rows.index, dtype=str), count=count).rename(columns={"known": "columns"})
+    key = [*POINT, "target", "knows", "columns", "count"]
     table = rows[key].drop_duplicates()
-    table.insert(len(key) - 1, "knows", table["columns"].astype(str).map(known_record.short_rung_name))
     for metric, name in _KNOWN.items():
         ends = {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
         measured = rows.loc[rows["metric"] == metric, [*key, *ends]].rename(columns=ends)
@@ -105,14 +103,8 @@ def mean_known(summary: pd.DataFrame) -> pd.DataFrame:
     Seeds may find other columns the most telling: a column's mean is over the seeds that tried it alone.
     """
     ends = {f"{name}{end}": how for name in _KNOWN.values() for end, how in _ENDS.items()}
-    mean = summary.groupby([*_LINE, "target", "knows"], sort=False, as_index=False).agg(ends)
-    order = pd.DataFrame({"knows": mean["knows"].map(amount_known), "alone": -mean["alone"]})
+    names = [*_LINE, "target", "knows", "count"]
+    mean = summary.groupby(names, sort=False, dropna=False, as_index=False).agg(ends)
+    order = pd.DataFrame({"count": mean["count"], "alone": -mean["alone"]})
     order["point"] = mean.groupby([*_LINE, "target"], sort=False).ngroup()
-    return mean.loc[order.sort_values(["point", "knows", "alone"], kind="stable").index].reset_index(drop=True)
-
-
-def amount_known(knows: str) -> float:
-    """Return the number of columns that an attacker knows, for their order."""
-    ends = {known_record.NOTHING: 0.0, known_record.EVERYTHING: float("inf")}
-    several = re.fullmatch(r"(?:best )?(\d+) columns", knows)
-    return ends.get(knows, float(several[1]) if several else 1.0)
+    return mean.loc[order.sort_values(["point", "count", "alone"], kind="stable").index].reset_index(drop=True)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.frontier import POINT
-from fl_tiprdc.evaluation.subgroups import group_rows, of_attribute
+from fl_tiprdc.evaluation.subgroups import GROUP_ACCURACY
 
 BALANCED = ("balanced-accuracy", "even-odds-accuracy")  # of an attacker: either bounds a distance from below
 STEPS = 60  # of a bisection: more than a float's digits
@@ -132,13 +132,14 @@ def guarantees(
     """
     attacks = metrics[(metrics["kind"] == "attack") & metrics["value"].notna()]
     losses = attacks[attacks["metric"] == "cross-entropy"]
-    groups = group_rows(attacks)
+    groups = attacks[attacks["metric"] == GROUP_ACCURACY]
     rows: list[dict[str, object]] = []
     for (*point, attribute), panel in losses.groupby([*POINT, "target"], sort=False):
         setting, method, lam = str(point[0]), str(point[1]), float(str(point[2]))
         same = (attacks[[*POINT, "target"]] == [*point, attribute]).all(axis=1)
         accuracies = attacks[same & (attacks["metric"] == "accuracy") & (attacks["model"] != MAJORITY)]
-        classes = of_attribute(groups[groups["target"] == attribute], str(attribute))["group"].nunique()
+        own = (groups["target"] == attribute) & (groups["attribute"] == attribute)
+        classes = groups.loc[own, "group"].nunique()
         bits = panel.set_index("model")["value"] / math.log(2)
         entropy, conditional = float(bits[MAJORITY]), float(bits.min())
         limit = most_information_bits(entropy, capacity(setting, method, lam))
@@ -173,10 +174,10 @@ def trade_offs(metrics: pd.DataFrame) -> pd.DataFrame:
     measured = metrics["value"].notna()
     attacks = metrics[(metrics["kind"] == "attack") & metrics["metric"].isin(BALANCED) & measured]
     best = attacks[attacks["model"] != MAJORITY].groupby([*POINT, "target"], sort=False)["value"].max()
-    groups = group_rows(metrics[metrics["kind"] == "task"])
+    groups = metrics[(metrics["kind"] == "task") & (metrics["metric"] == GROUP_ACCURACY)]
     rows: list[dict[str, object]] = []
     for attribute in attacks["target"].unique():
-        own = of_attribute(groups, attribute)
+        own = groups[groups["attribute"] == attribute]
         if own["group"].nunique() != 2:
             continue
         accuracies = own.groupby([*POINT, "target", "model"], sort=False)["value"].agg(["mean", "min", "max"])

@@ -6,14 +6,14 @@ more than one task keeps less. The limit is that of a release that looks at u; i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
 from fl_tiprdc.data.crowd import Floats, Ints
-from fl_tiprdc.evaluation.audit import COLUMNS, NARROW, Truth, narrow
+from fl_tiprdc.evaluation.audit import NARROW, Truth, narrow
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, TAKE_WIDE
+from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
 from fl_tiprdc.evaluation.scores import Score, Values, Weights, area, countable_classes, interval
 from fl_tiprdc.seeding import derive, numpy_generator
 
@@ -69,7 +69,7 @@ def task_limits(
     out_of_fold, held_out = cross_fit(
         raw_contributors[rows], raw_held_out, known, group, held_out_group, seed, classifier
     )
-    table: list[dict[str, object]] = []
+    table: list[MetricRow] = []
     for task, scores, new_scores in zip(tasks, out_of_fold, held_out, strict=True):
         lots = numpy_generator(seed, "limits-lots", task)
         rankings = [RankWithinClass(of_class, group) for of_class in scores.T]
@@ -92,10 +92,8 @@ def task_limits(
                 results["retention"] = interval((areas - 0.5) / (raw - 0.5))
             distance = max(ranking.distance(share) for ranking in rankings)
             results["distance"] = Score(distance, distance, distance)
-            for metric, result in results.items():
-                where = (SETTING, MODEL, share, seed, KIND, task, MODEL, metric)
-                table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
-    return pd.DataFrame(table, columns=COLUMNS)
+            table += metric_rows((SETTING, MODEL, share, seed), KIND, task, MODEL, results)
+    return metrics_table(table)
 
 
 def limit_table(metrics: pd.DataFrame) -> pd.DataFrame:

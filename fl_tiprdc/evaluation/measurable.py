@@ -12,7 +12,6 @@ from fl_tiprdc.evaluation.attacks import known_record
 from fl_tiprdc.evaluation.audit import Truth
 from fl_tiprdc.evaluation.frontier import POINT
 from fl_tiprdc.evaluation.further_summary import CHANCES, HEADINGS, SCORES, level_text
-from fl_tiprdc.evaluation.levels import split_levels
 from fl_tiprdc.evaluation.scores import countable_classes
 from fl_tiprdc.notices import DataNotice
 
@@ -81,14 +80,15 @@ def unmeasured(metrics: pd.DataFrame) -> pd.DataFrame:
         metrics: rows of metrics.csv.
 
     Returns:
-        Columns of a point, kind, target, and level and unit of attacks that have one (else NaN and ""): all for which
-        no model has a score but the one that stands for chance.
+        Columns of a point, kind, target, and level and unit of attacks that have one (else missing and ""): all for
+        which no model has a score but the one that stands for chance.
     """
     case = [*POINT, "kind", "target", "level", "unit"]
     if metrics.empty:  # nothing was tried
         return pd.DataFrame(columns=case)
     rows = metrics[metrics["kind"].isin(MEASURED_KINDS) & metrics["metric"].isin([*SCORES, known_record.ALONE])]
-    rows = rows.drop(columns="model").join(split_levels(rows["model"]))
+    several = rows["kind"] == known_record.KIND  # nobody knows more than who knows everything: one case
+    rows = rows.assign(level=rows["level"].astype(float).mask(several), unit=rows["unit"].mask(several, ""))
     rows = rows.assign(measured=rows["value"].notna() & ~rows["model"].isin(CHANCES))
     cases = rows.groupby(case, sort=False, dropna=False).agg(measured=("measured", "any")).reset_index()
     return cases.loc[~cases["measured"], case].reset_index(drop=True)

@@ -20,7 +20,7 @@ from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
 from fl_tiprdc.evaluation.audit import Release, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
-from fl_tiprdc.evaluation.detection import FALSE_POSITIVE_RATES, PAIR_MARK
+from fl_tiprdc.evaluation.detection import FALSE_POSITIVE_RATES, PAIR_AUC
 from fl_tiprdc.evaluation.frontier import best_models
 from fl_tiprdc.evaluation.measurable import check_measurable
 from fl_tiprdc.evaluation.publication_files import Publication
@@ -216,7 +216,8 @@ def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return a row a private attribute and task: the best model by AUC, beside chance and raw features, if audited.
 
     A finite release has another row for each private attribute, of kind "exact": the best possible attacker. Attacks
-    have "tpr-at-1%-fpr" and "tpr-at-5%-fpr" too, and of more than two classes worst_pair and worst_pair_auc.
+    have "tpr-at-1%-fpr" and "tpr-at-5%-fpr" too, and of more than two classes the two that are
+    told apart best, worst_pair and worst_pair_against, and worst_pair_auc.
     Columns: kind, target, model, auc, low, high (95 % interval), chance (AUC of the majority), accuracy and
     chance_accuracy; with raw features also raw_auc and, of tasks, retention = (AUC - ½) / (AUC(raw) - ½).
     """
@@ -251,9 +252,9 @@ def _with_detection(table: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     for metric in FALSE_POSITIVE_RATES:
         values = metrics.loc[metrics["metric"] == metric, [*keys, "value"]].rename(columns={"value": metric})
         table = table.merge(values, on=keys, how="left")
-    pairs = metrics[metrics["metric"].str.startswith(PAIR_MARK) & metrics["value"].notna()]
+    pairs = metrics[(metrics["metric"] == PAIR_AUC) & metrics["value"].notna()]
     if len(pairs):
-        pairs = pairs.assign(worst_pair=pairs["metric"].str.removeprefix(PAIR_MARK), apart=(pairs["value"] - 0.5).abs())
-        worst = pairs.loc[pairs.groupby(keys, sort=False)["apart"].idxmax(), [*keys, "worst_pair", "value"]]
-        table = table.merge(worst.rename(columns={"value": "worst_pair_auc"}), on=keys, how="left")
+        apart = (pairs["value"] - 0.5).abs().groupby([pairs[key] for key in keys], sort=False)
+        named = {"group": "worst_pair", "against": "worst_pair_against", "value": "worst_pair_auc"}
+        table = table.merge(pairs.loc[apart.idxmax(), [*keys, *named]].rename(columns=named), on=keys, how="left")
     return table

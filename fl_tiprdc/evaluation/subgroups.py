@@ -8,10 +8,11 @@ import pandas as pd
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.frontier import POINT, best_models
+from fl_tiprdc.evaluation.metric_rows import MetricRow, PointKey, metric_rows
 from fl_tiprdc.evaluation.scores import Score, Values, Weights, interval
 
-# A metric of its own rather than a column: who asks for "accuracy" gets that of everybody, in tables of any age.
-MARK = "accuracy|"
+# A metric of its own: who asks for "accuracy" gets that of everybody.
+GROUP_ACCURACY = "group-accuracy"
 
 
 @dataclass(frozen=True)
@@ -19,19 +20,14 @@ class Groups:
     """The people of each private group.
 
     Attributes:
-        metrics: names in metrics.csv, "accuracy|ATTRIBUTE=CLASS", of groups that have a record.
+        names: (attribute, class) of groups that have a record.
         members: [n, groups] 1 for a record of the group, else 0.
         totals: [1 + resamples, groups] how much each group weighs in each resample.
     """
 
-    metrics: tuple[str, ...]
+    names: tuple[tuple[str, str], ...]
     members: Weights
     totals: Values
-
-
-def group_metric(attribute: str, name: str) -> str:
-    """Name of the accuracy of one group in metrics.csv."""
-    return f"{MARK}{attribute}={name}"
 
 
 def group_people(private: Mapping[str, Ints], class_names: Mapping[str, Sequence[str]], weights: Weights) -> Groups:
@@ -42,17 +38,19 @@ def group_people(private: Mapping[str, Ints], class_names: Mapping[str, Sequence
         class_names: attribute -> names of its classes; where it has none, their numbers are the names.
         weights: [1 + resamples, n], as `scores.resample` gives them.
     """
-    metrics: list[str] = []
+    names: list[tuple[str, str]] = []
     members: list[Weights] = []
     for attribute, labels in private.items():
         for k in np.unique(labels).tolist():
-            metrics.append(group_metric(attribute, class_names[attribute][k] if attribute in class_names else str(k)))
+            names.append((attribute, class_names[attribute][k] if attribute in class_names else str(k)))
             members.append((labels == k).astype(np.float32))
     together = np.stack(members, axis=1)
-    return Groups(tuple(metrics), together, (weights @ together).astype(np.float64))
+    return Groups(tuple(names), together, (weights @ together).astype(np.float64))
 
 
-def accuracy_by_group(labels: Ints, probabilities: Floats, weights: Weights, groups: Groups) -> dict[str, Score]:
+def accuracy_by_group(
+    labels: Ints, probabilities: Floats, weights: Weights, groups: Groups
+) -> dict[tuple[str, str], Score]:
     """Accuracy of the likeliest class in every group; for an attacker on that attribute: the recall of the class.
 
     Args:
@@ -62,44 +60,53 @@ def accuracy_by_group(labels: Ints, probabilities: Floats, weights: Weights, gro
         groups: of the same records.
 
     Returns:
-        Metric -> score. Resamples without anybody of a group don't count for its interval; where there is no other,
-        the interval is 0 to 1.
+        (attribute, class) -> score. Resamples without anybody of a group don't count for its interval; where there is
+        no other, the interval is 0 to 1.
     """
     right = (probabilities.argmax(1) == labels).astype(np.float32)
     hits = (weights @ (groups.members * right[:, None])).astype(np.float64)
-    found: dict[str, Score] = {}
-    for g, metric in enumerate(groups.metrics):
+    accuracies: dict[tuple[str, str], Score] = {}
+    for g, name in enumerate(groups.names):
         there = groups.totals[:, g] > 0
         shares = hits[there, g] / groups.totals[there, g]
-        found[metric] = interval(shares) if len(shares) > 1 else Score(float(shares[0]), 0.0, 1.0)
-    return found
+        accuracies[name] = interval(shares) if len(shares) > 1 else Score(float(shares[0]), 0.0, 1.0)
+    return accuracies
 
 
-def group_rows(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Rows of metrics.csv that are about one group, with a column `group` ("ATTRIBUTE=CLASS")."""
-    rows = metrics[metrics["metric"].str.startswith(MARK)]
-    return rows.assign(group=rows["metric"].str.removeprefix(MARK))
-
-
-def of_attribute(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
-    """Of `group_rows` those about the groups of one private attribute."""
-    return rows[rows["group"].str.startswith(f"{attribute}=")]
+def group_rows(
+    point: PointKey,
+    kind: str,
+    target: str,
+    model: str,
+    labels: Ints,
+    probabilities: Floats,
+    weights: Weights,
+    groups: Groups,
+) -> list[MetricRow]:
+    """Return rows of metrics.csv of `accuracy_by_group`; for `point` to `model` see `metric_rows`."""
+    rows: list[MetricRow] = []
+    for (attribute, group), accuracy in accuracy_by_group(labels, probabilities, weights, groups).items():
+        scores = {GROUP_ACCURACY: accuracy}
+        rows += metric_rows(point, kind, target, model, scores, attribute=attribute, group=group)
+    return rows
 
 
 def worst_groups(metrics: pd.DataFrame) -> pd.DataFrame:
     """For each point and task the private group that the best probe (by AUC) serves worst.
 
     Returns:
-        Columns of a point, task, probe, accuracy (of everybody), group, group_accuracy with group_low and group_high,
-        and shortfall = accuracy - group_accuracy. Empty for tables that have no groups.
+        Columns of a point, task, probe, accuracy (of everybody), attribute and group, group_accuracy with group_low and
+        group_high, and shortfall = accuracy - group_accuracy. Empty for tables that have no groups.
     """
     best = best_models(metrics)
     best = best.loc[best["kind"] == "task", [*POINT, "kind", "target", "model"]]
     key = list(best.columns)
     everybody = metrics.loc[metrics["metric"] == "accuracy", [*key, "value"]].rename(columns={"value": "accuracy"})
-    each = group_rows(metrics).rename(columns={"value": "group_accuracy", "low": "group_low", "high": "group_high"})
+    each = metrics[metrics["metric"] == GROUP_ACCURACY].rename(
+        columns={"value": "group_accuracy", "low": "group_low", "high": "group_high"}
+    )
     each = best.merge(everybody, on=key).merge(
-        each[[*key, "group", "group_accuracy", "group_low", "group_high"]], on=key
+        each[[*key, "attribute", "group", "group_accuracy", "group_low", "group_high"]], on=key
     )
     worst = each.loc[each.groupby(key, sort=False)["group_accuracy"].idxmin()].reset_index(drop=True)
     worst["shortfall"] = worst["accuracy"] - worst["group_accuracy"]

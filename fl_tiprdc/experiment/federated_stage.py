@@ -201,7 +201,7 @@ def note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object
                 "exchange": exchange.exchange,
                 "clients": exchange.clients,
                 "failures": exchange.failures,
-                "failure_kinds": " ".join(f"{kind}:{count}" for kind, count in exchange.failure_kinds.items()),
+                **{f"failures_{kind}": count for kind, count in exchange.failure_kinds.items()},
                 "seconds": round(exchange.seconds, 4),
                 "bytes_down": exchange.bytes_down,
                 "bytes_up": exchange.bytes_up,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from fl_tiprdc import __version__
 from fl_tiprdc.config import Experiment, Point
 from fl_tiprdc.evaluation.equivalence import equivalence
-from fl_tiprdc.evaluation.frontier import compare, frontier_area, summarize_points
+from fl_tiprdc.evaluation.frontier import compare, frontier_area, retention_of_tasks, summarize_points
 from fl_tiprdc.evaluation.further_summary import summarize_further, summarize_known
 from fl_tiprdc.evaluation.guarantees import channel_capacity, guarantees, trade_offs
 from fl_tiprdc.evaluation.limits import limit_table
@@ -79,7 +79,7 @@ def write_results(
     for (setting, point), extractor in outcome.extractors.items():
         card = extractor_card(experiment, outcome, setting, point)
         write_extractor(release_folder(folder / "extractors", setting, point), card, extractor)
-    points = summarize_points(outcome.metrics)
+    points, tasks = summarize_points(outcome.metrics), retention_of_tasks(outcome.metrics)
     trades = trade_offs(outcome.metrics)
     further, known = summarize_further(outcome.metrics), summarize_known(outcome.metrics)
     limits = limit_table(outcome.metrics)
@@ -118,10 +118,11 @@ def write_results(
         **({"known_record": _records(known)} if len(known) else {}),
         **({"unmeasured": _records(missing)} if len(missing := unmeasured(outcome.metrics)) else {}),
         "points": _records(points),
+        "tasks": _records(tasks),
     }
     _write_summary(folder, summary)  # what was found is whole before anything is drawn
     with stages.stage("figures and report", 1):
-        _draw(folder / "figures", points, trades, limits, further, known, outcome)
+        _draw(folder / "figures", points, tasks, trades, limits, further, known, outcome)
     summary["seconds"] = _seconds(stages)
     _write_summary(folder, summary)
     if len(points):  # else nothing was audited, and there is nothing to explore
@@ -141,6 +142,7 @@ def _write_summary(folder: Path, summary: dict[str, Any]) -> None:
 def _draw(
     folder: Path,
     points: pd.DataFrame,
+    tasks: pd.DataFrame,
     trades: pd.DataFrame,
     limits: pd.DataFrame,
     further: pd.DataFrame,
@@ -148,7 +150,7 @@ def _draw(
     outcome: Outcome,
 ) -> None:
     """Write the figures of everything that there is."""
-    draw_all(folder, points, outcome.rounds, limits)
+    draw_all(folder, points, tasks, outcome.rounds, limits)
     single: dict[str, Callable[[], Figure]] = {}
     if len(trades):
         single["bounds"] = lambda: bounds_figure(trades)

@@ -12,6 +12,7 @@ from rich.console import Console
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.evaluation.certified import closing_lines
+from fl_tiprdc.evaluation.frontier import retention_of_tasks
 from fl_tiprdc.evaluation.measurable import unmeasured, unmeasured_lines
 from fl_tiprdc.evaluation.privacy_budget import budget_lines
 from fl_tiprdc.experiment.carry_out import carry_out
@@ -134,7 +135,7 @@ def _record(
         with Stages(console, trackers) as stages:
             outcome = work(experiment, partial / "publication", stages, kept)
             summary, points = write_results(partial, experiment, outcome, stages)
-        trackers.points(points)
+        trackers.points(points, retention_of_tasks(outcome.metrics))
         trackers.finished(summary)
         whole = True
         kept.clear()

@@ -133,7 +133,7 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             for a, one in enumerate(attributes)
         )
         description = Description.of_table(columns, attributes, marginals)
-        method = METHODS[self.method]
+        method = METHODS[self.method].settings
         network = NetworkConfig(representation=self.representation, extractor_hidden=tuple(self.hidden))
         training = CentralizedConfig(steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate)
         seed = self._seed()

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 
 def _inline(server: Server, store: ClientStore, actors: int, address: str) -> Any:
+    """Train one client after the other in this process, for tests and breakpoints."""
     return serve_on(InlineGrid(build_client_app(str(store.root)), store), server)
 
 
@@ -119,6 +120,7 @@ def ray_session(actors: int, address: str) -> Iterator[tuple[int, float]]:
 
 
 def _ray_cohort(server: Server, store: ClientStore, actors: int, address: str) -> Any:
+    """Train whole cohorts of clients as one tensor program, on Ray actors; the default."""
     from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 
     with ray_session(actors, address) as (count, gpus):
@@ -148,6 +150,7 @@ def _unless(words: str) -> Iterator[None]:
 
 
 def _flower(server: Server, store: ClientStore, actors: int, address: str) -> Any:
+    """Train by Flower's own simulation engine on Ray; the same model, slower."""
     from flwr.simulation import run_simulation
 
     results: list[Any] = []

@@ -22,8 +22,9 @@ from fl_tiprdc.data.crowd_files import read_crowd, read_description, write_crowd
 from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, named_ladders
-from fl_tiprdc.evaluation.audit import COLUMNS, truth_of
+from fl_tiprdc.evaluation.audit import truth_of
 from fl_tiprdc.evaluation.measurable import check_measurable
+from fl_tiprdc.evaluation.metric_rows import metrics_table
 from fl_tiprdc.experiment.carry_out import examine, untrained_jobs
 from fl_tiprdc.experiment.federated_stage import describe, note_training, planned_exchanges, servers_for
 from fl_tiprdc.experiment.further_attacks import Job, kept_groups
@@ -168,7 +169,7 @@ def coordinate(
         note_training(experiment, description, one, outcome, rounds)
         describe(experiment, description, one, outcome, release_folder(publication, "federated", one.point), None)
     outcome.rounds = pd.DataFrame(rounds)
-    outcome.metrics = pd.DataFrame(columns=COLUMNS)
+    outcome.metrics = metrics_table([])
     if coordinator.people is not None:
         with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as releases:
             jobs = untrained_jobs(experiment, coordinator.people, Path(releases), stages)

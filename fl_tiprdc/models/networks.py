@@ -52,6 +52,16 @@ def _build_from_parts(description: Description, config: NetworkConfig, critic: s
     return {"extractor": extractor, "adversary": adversary, "critic": judge}
 
 
+def _build_perceptron(description: Description, config: NetworkConfig, critic: str) -> dict[str, nn.Module]:
+    """Build fully connected layers, for tables."""
+    return _build_from_parts(description, config, critic)
+
+
+def _build_convolutional(description: Description, config: NetworkConfig, critic: str) -> dict[str, nn.Module]:
+    """Build a small convolutional trunk with fully connected layers on top, for images and texts."""
+    return _build_from_parts(description, config, critic)
+
+
 def _build_linear(description: Description, config: NetworkConfig, critic: str) -> dict[str, nn.Module]:
     """Networks whose extractor is one linear layer on the flattened record; the others are those of the modality."""
     inputs: list[nn.Module] = [Pixels()] if description.modality == "image" else []
@@ -64,7 +74,8 @@ class Architecture:
     """A family of networks.
 
     Attributes:
-        build: from (description, config, kind of critic) to "extractor", "adversary" and "critic".
+        build: from (description, config, kind of critic) to "extractor", "adversary" and "critic"; the first line of
+            its docstring is its description in the catalogue.
         shape: of a representation, before it is flattened.
         modalities: that it is for.
         critics: kinds that it has.
@@ -81,8 +92,8 @@ class Architecture:
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "perceptron": Architecture(_build_from_parts, _vector_shape, ("table",)),
-    "convolutional": Architecture(_build_from_parts, _vector_shape, ("image", "text"), stacks="shared"),
+    "perceptron": Architecture(_build_perceptron, _vector_shape, ("table",)),
+    "convolutional": Architecture(_build_convolutional, _vector_shape, ("image", "text"), stacks="shared"),
     "linear": Architecture(_build_linear, _vector_shape, ("image", "table")),
     # dropout draws from one generator, and LSTMs have no batched kernel
     "vgg16": Architecture(build_vgg16, vgg16_shape, ("image",), ("joint",), stacks="never"),

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.guarantees import most_group_mean
-from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours
+from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, styled
 
 MARGIN = 0.03  # around what is drawn
 
@@ -43,6 +43,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, left: float) -> None:
     axes.set_ylim(min(chance, float(mean["group_mean"].min())) - MARGIN, top)
 
 
+@styled
 def bounds_figure(trade_offs: pd.DataFrame) -> Figure:
     """Group-mean accuracy of the best probe over the best balanced attack, and what that attack leaves possible.
 

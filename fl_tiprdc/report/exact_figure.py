@@ -9,12 +9,13 @@ from matplotlib.patches import Patch
 
 from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
 from fl_tiprdc.report.file_names import file_name
-from fl_tiprdc.report.style import BLUE, GREY, ORANGE
+from fl_tiprdc.report.style import BLUE, GREY, ORANGE, styled
 
 PANEL_COLUMNS = 2
 SEPARATE = 150  # codes, up to which the boxes have edges
 
 
+@styled
 def exact_figure(risk: pd.DataFrame, attribute: str) -> Figure:
     """Draw P(class | code) of every code with its 95 % interval, a panel a class, beside the class's share.
 

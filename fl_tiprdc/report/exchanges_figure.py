@@ -3,11 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fl_tiprdc.report.style import colours
+from fl_tiprdc.report.style import colours, styled
 
 MARKERS = ("o", "s", "D", "v", "^", "P", "X", "*", "<")
 
 
+@styled
 def exchanges_figure(table: pd.DataFrame, level: float) -> Figure:
     """Draw the retention at a worst attack of `level` over the megabytes of a training.
 

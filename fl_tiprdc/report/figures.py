@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fl_tiprdc.evaluation.frontier import over_seeds
+from fl_tiprdc.evaluation.frontier import POINT, over_seeds
 from fl_tiprdc.evaluation.limits import MEAN
-from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, draw_each
+from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, draw_each, styled
 from fl_tiprdc.report.training_curves import CURVES, training_curves
 
 ATTACK = "worst attack AUC (0.5 = chance)"
@@ -126,6 +126,7 @@ def _limit(axes: Axes, limit: float | None, text: str) -> None:
     )
 
 
+@styled
 def frontier_figure(points: pd.DataFrame, limit: float | None = None) -> Figure:
     """Privacy-utility curves: mean retention over worst attack AUC. Up and left is better.
 
@@ -144,27 +145,28 @@ def frontier_figure(points: pd.DataFrame, limit: float | None = None) -> Figure:
     return figure
 
 
-def tasks_figure(points: pd.DataFrame, limits: Mapping[str, float] | None = None) -> Figure:
+@styled
+def tasks_figure(points: pd.DataFrame, tasks: pd.DataFrame, limits: Mapping[str, float] | None = None) -> Figure:
     """The same curves for each unknown task.
 
     Args:
         points: as `summarize_points` gives them.
+        tasks: as `retention_of_tasks` gives them.
         limits: task -> the most retention of a release that tells nothing of u; None: not known.
     """
-    names = map(str, points.columns)
-    tasks = [name.removeprefix("retention:") for name in names if name.startswith("retention:")]
-    rows = -(-len(tasks) // 2)
+    names = sorted(tasks["task"].unique())
+    rows = -(-len(names) // 2)
     figure = Figure(figsize=(7.2, 3.1 * rows), layout="constrained")
     figure.suptitle("What each unknown task keeps (up and left is better)")
-    grid = figure.subplots(rows, min(2, len(tasks)), sharex=True, squeeze=False)
-    for axes, task in zip(grid.flat, tasks, strict=False):
-        own = points.assign(retention=points[f"retention:{task}"])
+    grid = figure.subplots(rows, min(2, len(names)), sharex=True, squeeze=False)
+    for axes, task in zip(grid.flat, names, strict=False):
+        own = points.drop(columns="retention").merge(tasks[tasks["task"] == task], on=POINT, how="left")
         _curves(axes, over_seeds(own), label_lambda=False)
         _finite(axes, own)
         _limit(axes, (limits or {}).get(task), "limit at no leak")
         axes.set_title(f"task: {task}")
         axes.set_ylabel(RETENTION)
-    for axes in list(grid.flat)[len(tasks) :]:
+    for axes in list(grid.flat)[len(names) :]:
         axes.set_visible(False)
         grid[-2][-1].xaxis.set_tick_params(labelbottom=True)  # the lowest of its column now
     handles, labels = grid.flat[0].get_legend_handles_labels()
@@ -172,6 +174,7 @@ def tasks_figure(points: pd.DataFrame, limits: Mapping[str, float] | None = None
     return figure
 
 
+@styled
 def training_figure(rounds: pd.DataFrame) -> Figure:
     """Training curves by round, federated, one row a method and one line a λ: mean and range over seeds."""
     rounds = rounds[rounds["setting"] == "federated"]
@@ -199,6 +202,7 @@ def training_figure(rounds: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
 def comparison_figure(points: pd.DataFrame) -> Figure:
     """Centralised beside federated at each λ: worst attack and mean retention."""
     mean = over_seeds(points)
@@ -237,6 +241,7 @@ def comparison_figure(points: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
 def methods_figure(points: pd.DataFrame) -> Figure:
     """Many methods beside each other, for an ablation: a line a method, a dot a λ."""
     mean = over_seeds(points)
@@ -269,12 +274,15 @@ def methods_figure(points: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_all(folder: Path, points: pd.DataFrame, rounds: pd.DataFrame, limits: pd.DataFrame | None = None) -> list[str]:
+def draw_all(
+    folder: Path, points: pd.DataFrame, tasks: pd.DataFrame, rounds: pd.DataFrame, limits: pd.DataFrame | None = None
+) -> list[str]:
     """Write every figure of a run; their names, most telling first.
 
     Args:
         folder: of the figures.
         points: as `summarize_points` gives them.
+        tasks: as `retention_of_tasks` gives them.
         rounds: rows of rounds.csv.
         limits: as `limit_table` gives them; None: not known.
     """
@@ -285,7 +293,7 @@ def draw_all(folder: Path, points: pd.DataFrame, rounds: pd.DataFrame, limits: p
     figures: dict[str, Callable[[], Figure]] = {
         "frontier": lambda: frontier_figure(points, most.get(MEAN)),
         "comparison": lambda: comparison_figure(points),
-        "tasks": lambda: tasks_figure(points, most),
+        "tasks": lambda: tasks_figure(points, tasks, most),
         "training": lambda: training_figure(rounds),
     }
     if points["method"].nunique() - points.loc[points["setting"].isin(["raw", "baseline"]), "method"].nunique() > 2:

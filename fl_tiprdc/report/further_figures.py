@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from fl_tiprdc.evaluation.attacks import averaging, leaks, linkage, membership, reidentification
 from fl_tiprdc.evaluation.further_summary import mean_further
 from fl_tiprdc.report.figures import interval
-from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours
+from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, styled
 
 TITLES = {
     leaks.KIND: "What an attacker gets out of few leaks",
@@ -43,6 +43,7 @@ def further_figures(summary: pd.DataFrame) -> dict[str, Figure]:
     return figures
 
 
+@styled
 def level_figure(mean: pd.DataFrame, kind: str) -> Figure:
     """AUC of the best attacker over the level of one kind of attack: a panel a method, a line a λ, raw data, chance.
 
@@ -117,6 +118,7 @@ def _bars(axes: Axes, rows: pd.DataFrame, by: str, label: str, colour: Any, mark
     )
 
 
+@styled
 def people_figure(mean: pd.DataFrame) -> Figure:
     """Membership and re-identification over λ, a line a method; chance in each panel.
 

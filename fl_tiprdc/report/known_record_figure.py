@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fl_tiprdc.evaluation.further_summary import amount_known, mean_known
-from fl_tiprdc.report.style import GREY, shown
+from fl_tiprdc.evaluation.further_summary import mean_known
+from fl_tiprdc.report.style import GREY, shown, styled
 
 NAME = "known-record"
 PANEL_COLUMNS = 3
@@ -24,6 +24,7 @@ def known_record_figures(summary: pd.DataFrame) -> dict[str, Figure]:
     return {NAME: known_record_figure(mean_known(summary))} if len(summary) else {}
 
 
+@styled
 def known_record_figure(mean: pd.DataFrame) -> Figure:
     """Draw the AUC alone and with the release for everything that attackers may know, a panel a method.
 
@@ -64,8 +65,9 @@ def known_record_figure(mean: pd.DataFrame) -> Figure:
 
 def _rungs(rows: pd.DataFrame) -> list[str]:
     """Return everything that attackers know in some panel: nothing, columns by their AUC, several, everything."""
-    alone = rows.groupby("knows", sort=False)["alone"].mean()
-    return [str(name) for name in sorted(alone.index, key=lambda name: (amount_known(str(name)), -alone[name]))]
+    rungs = rows.groupby("knows", sort=False).agg(count=("count", "first"), alone=("alone", "mean"))
+    order = rungs.assign(alone=-rungs["alone"]).sort_values(["count", "alone"], kind="stable")  # everything: no count
+    return order.index.astype(str).tolist()
 
 
 def _shortened(name: str) -> str:

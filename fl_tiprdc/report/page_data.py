@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from fl_tiprdc.evaluation.frontier import over_seeds
-from fl_tiprdc.report.page_tables import LINE, attacker_rows, task_rows
+from fl_tiprdc.report.page_tables import LINE, attacker_rows, mean_of_tasks, task_rows
 from fl_tiprdc.report.run_tables import RunTables
 from fl_tiprdc.report.style import PARTITION_LOOKS, colours
 from fl_tiprdc.report.training_curves import CURVES, training_curves
@@ -39,8 +39,7 @@ def _points(run: RunTables) -> list[dict[str, Any]]:
     """
     mean = over_seeds(run.points).dropna(subset=["attack"])
     same = run.points.groupby(LINE, sort=False)
-    names = [str(name) for name in run.points.columns if str(name).startswith("retention:")]
-    tasks = same[names].mean()
+    tasks = mean_of_tasks(run.tasks)
     for column in ("attacker", "attribute"):
         mean = mean.merge(same[column].agg(lambda found: ", ".join(dict.fromkeys(found))).reset_index(), on=LINE)
     mean = mean.merge(same["attack_outside"].mean().reset_index(), on=LINE)
@@ -48,7 +47,7 @@ def _points(run: RunTables) -> list[dict[str, Any]]:
     points = records(mean)
     for point in points:
         where = point["setting"], point["method"], point["lam"]
-        point["tasks"] = records(tasks.loc[[where]].rename(columns=lambda name: name.removeprefix("retention:")))[0]
+        point["tasks"] = records(tasks.loc[[where]])[0]
         trained = point["setting"] in ("centralized", "federated")
         point["capacity"] = bits.get(point["method"], {}).get(f"{point['lam']:g}") if trained else None
     return points

@@ -21,6 +21,7 @@ from fl_tiprdc.evaluation.measurable import unmeasured
 from fl_tiprdc.report.run_tables import RunTables
 
 LINE = ["setting", "method", "lam"]
+_RECONSTRUCTIONS = [*POINT, "model", "metric", "value", "low", "high"]  # columns
 _SCORES = ("auc", "balanced-accuracy", "accuracy")
 
 
@@ -131,10 +132,13 @@ def _with_capacity(run: RunTables) -> pd.DataFrame:
     return run.releases.merge(capacity.astype({"capacity_bits": float}), on=["method", "lam"], how="left")
 
 
+def mean_of_tasks(tasks: pd.DataFrame) -> pd.DataFrame:
+    """Return the retention of each task, a column each: means over seeds of each setting, method and λ, the index."""
+    return tasks.pivot(index=POINT, columns="task", values="retention").groupby(LINE, sort=False).mean()
+
+
 def _points(run: RunTables) -> pd.DataFrame:
-    names = [str(name) for name in run.points.columns if str(name).startswith("retention:")]
-    tasks = run.points.groupby(LINE, sort=False)[names].mean().reset_index()
-    return over_seeds(run.points).merge(tasks, on=LINE).rename(columns=lambda name: name.replace("retention:", ""))
+    return over_seeds(run.points).join(mean_of_tasks(run.tasks), on=LINE, rsuffix=" (task)")
 
 
 def _worst_group(rows: pd.DataFrame) -> pd.DataFrame:
@@ -149,7 +153,7 @@ def page_tables(run: RunTables) -> list[PageTable]:
         return pd.DataFrame(run.summary.get(name) or [])
 
     areas = pd.DataFrame(run.summary.get("frontier_area", {}).items(), columns=["curve", "area"])
-    reconstructions = run.metrics[run.metrics["kind"] == "reconstruction"].drop(columns=["kind", "target"])
+    reconstructions = run.metrics.loc[run.metrics["kind"] == "reconstruction", _RECONSTRUCTIONS]
     seconds = pd.DataFrame(run.summary.get("seconds", {}).items(), columns=["stage", "seconds"])
     tables = [
         PageTable("What is certified of codes", COVERED, certificate_rows(run.summary), "tables"),

@@ -5,9 +5,10 @@ from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.frontier import over_seeds
 from fl_tiprdc.report.figures import ATTACK, RETENTION, interval
-from fl_tiprdc.report.style import GREY, PARTITION_LOOKS
+from fl_tiprdc.report.style import GREY, PARTITION_LOOKS, styled
 
 
+@styled
 def partition_figure(points: pd.DataFrame) -> Figure:
     """A panel a method: one curve a partition beside centralised, raw data and the baselines.
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from fl_tiprdc.data.lazy_images import Pixels
 from fl_tiprdc.evaluation.attacks.reconstruction import Examples
-from fl_tiprdc.report.style import colours
+from fl_tiprdc.report.style import colours, styled
 
 Curve = tuple[str, str, float, int]  # setting, method, λ or a baseline's dial, seed
 
@@ -28,6 +28,7 @@ def drawn_curves(examples: Mapping[Curve, Examples]) -> dict[str, list[Curve]]:
     return {method: sorted(curve for curve in mine if curve[1] == method) for method in methods}
 
 
+@styled
 def reconstruction_figure(examples: Mapping[Curve, Examples]) -> Figure:
     """A row a person: the original, the best constant image, then a column for each λ of each method.
 

@@ -10,12 +10,14 @@ from typing import Any
 import pandas as pd
 
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.audit import COLUMNS
-from fl_tiprdc.evaluation.frontier import summarize_points
+from fl_tiprdc.evaluation.frontier import retention_of_tasks, summarize_points
+from fl_tiprdc.evaluation.metric_rows import COLUMNS, MAY_BE_EMPTY
 from fl_tiprdc.report.captions import PICTURES
 
 MANIFEST = "release.json"  # of a publication
-TEXT = ("setting", "method", "kind", "target", "model", "metric", "phase")  # columns of tables
+TEXT = ("setting", "method", "kind", "target", "model", "metric", "phase", *MAY_BE_EMPTY)  # columns of tables
+# what metrics.csv had to 0.1: levels and groups were in the names of models and metrics
+COLUMNS_BEFORE = (*("setting", "method", "lam", "seed", "kind", "target", "model", "metric", "value", "low", "high"),)
 ROUNDS = ("setting", "method", "lam", "seed", "round", "phase", "privacy", "information", "adversary")
 
 
@@ -27,6 +29,7 @@ class RunTables:
         name: short, to tell runs apart.
         metrics: as metrics.csv.
         points: `summarize_points` of it.
+        tasks: `retention_of_tasks` of it.
         rounds: as rounds.csv; empty where the folder has none.
         summary: as summary.json; empty where the folder has none.
         config: config.toml as text; empty where the folder has none.
@@ -37,6 +40,7 @@ class RunTables:
     name: str
     metrics: pd.DataFrame
     points: pd.DataFrame
+    tasks: pd.DataFrame
     rounds: pd.DataFrame = field(default_factory=pd.DataFrame)
     summary: Mapping[str, Any] = field(default_factory=dict)
     config: str = ""
@@ -64,7 +68,13 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXT, str))
     except (OSError, ValueError) as error:  # pandas' and Unicode's errors are ValueErrors
         raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
-    if missing := [name for name in columns if name not in frame]:
+    missing = [name for name in columns if name not in frame]
+    if missing and set(COLUMNS_BEFORE) <= set(frame):
+        raise InputError(
+            f"'{path}' is of an earlier version of fl-tiprdc: it has no column {missing[0]}; run it again, by its "
+            "config.toml (fl-tiprdc run --config), or compare it with that version"
+        )
+    if missing:
         raise InputError(f"'{path}' is no table of a run: it has no column {missing[0]}")
     return frame
 
@@ -106,6 +116,7 @@ def read_run(folder: Path, name: str = "") -> RunTables:
         InputError: there is no such table, or a file that isn't what its name says.
     """
     metrics = _read_table(folder / "metrics.csv", tuple(COLUMNS))
+    metrics = metrics.fillna(dict.fromkeys(MAY_BE_EMPTY, ""))
     audited = metrics[metrics["metric"] == "auc"]
     if not {("raw", "task"), ("raw", "attack")} <= set(zip(audited["setting"], audited["kind"], strict=True)):
         raise InputError(f"'{folder / 'metrics.csv'}' has no audit of raw data, which runs are compared with")
@@ -123,6 +134,7 @@ def read_run(folder: Path, name: str = "") -> RunTables:
         name or folder.resolve().name,
         metrics,
         summarize_points(metrics),
+        retention_of_tasks(metrics),
         _read_table(rounds, ROUNDS) if rounds.is_file() and rounds.stat().st_size > 2 else pd.DataFrame(),
         found,
         text,

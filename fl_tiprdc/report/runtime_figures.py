@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fl_tiprdc.report.style import BLUE, GREEN, ORANGE, RED, SKY
+from fl_tiprdc.report.style import BLUE, GREEN, ORANGE, RED, SKY, styled
 
 _COLOURS = {"ray-cohort": BLUE, "flower": RED, "inline": ORANGE}
 
 
+@styled
 def runtimes_figure(frame: pd.DataFrame) -> Figure:
     """Seconds a round of every runtime on every workload; bars are medians, whiskers the fastest and slowest round."""
     workloads = list(frame["workload"].unique())
@@ -39,6 +40,7 @@ def runtimes_figure(frame: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
 def scale_figure(frame: pd.DataFrame) -> Figure:
     """Round time and peak memory against the number of clients, 100 of them sampled a round."""
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")

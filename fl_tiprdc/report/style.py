@@ -2,10 +2,10 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, wraps
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -15,7 +15,8 @@ from matplotlib.ticker import LogFormatter, LogFormatterMathtext
 from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.whole_file import write_whole
 
-mpl.use("Agg")
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 ORANGE, SKY, GREEN, BLUE, RED, PURPLE, GREY = (
     "#E69F00",
@@ -41,19 +42,32 @@ _METHOD_COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 
 LONGEST_LINE = 100  # letters of a line of text in a figure
 
-mpl.rcParams.update(
-    {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.alpha": 0.25,
-        "legend.frameon": False,
-        "legend.fontsize": 8,
-        "figure.dpi": 150,
-        "svg.hashsalt": "fl-tiprdc",
-    }
-)
+# matplotlib's settings while a figure is made and written, and no longer: they are the whole process's
+LOOKS: "dict[RcKeyType, Any]" = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.dpi": 150,
+    "svg.hashsalt": "fl-tiprdc",
+}
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that draws with `LOOKS`, and leaves matplotlib's settings as they were."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        with mpl.rc_context(LOOKS):
+            return draw(*args, **kwargs)
+
+    return drawn
 
 
 def colours(methods: list[str]) -> dict[str, str]:
@@ -95,7 +109,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     for kind, options in formats.items():
         drawn = BytesIO()
         # labels of an axis are made while it is drawn; scripts that the font lacks are boxes, which is seen
-        with mpl.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        with mpl.rc_context({**LOOKS, "text.parse_math": False}), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             figure.savefig(drawn, format=kind, bbox_inches="tight", **options)
         figure.set_layout_engine("none")  # places stay as they were found for the first

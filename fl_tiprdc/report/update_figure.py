@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fl_tiprdc.report.style import BLUE, GREEN, GREY, ORANGE, PURPLE
+from fl_tiprdc.report.style import BLUE, GREEN, GREY, ORANGE, PURPLE, styled
 
 # phase -> colour, marker, line
 LOOKS: dict[str, tuple[str, str, Any]] = {
@@ -41,6 +41,7 @@ def _draw(axes: Any, places: Any, rows: pd.DataFrame, phase: str, joined: bool) 
     )
 
 
+@styled
 def update_figure(table: pd.DataFrame) -> Figure:
     """AUC of reading the private value from an update: by group, by noise, by members of a sum; a column a partition.
 

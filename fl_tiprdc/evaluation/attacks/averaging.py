@@ -15,7 +15,6 @@ import pandas as pd
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Crowd, Floats
 from fl_tiprdc.evaluation.audit import Release, audit, truth_of
-from fl_tiprdc.evaluation.levels import at_level
 from fl_tiprdc.release import release as made
 from fl_tiprdc.release.draws import draws_from
 from fl_tiprdc.seeding import torch_generator
@@ -54,7 +53,7 @@ def averaging_attack(
         draws: the k to try.
 
     Returns:
-        Rows of metrics.csv: kind "averaging", target the private attribute, model "NAME of k draws".
+        Rows of metrics.csv: kind "averaging", target the private attribute, at a level of k draws.
     """
     known, unknown = truth_of(contributors), truth_of(held_out)
     tables: list[pd.DataFrame] = []
@@ -66,5 +65,5 @@ def averaging_attack(
         release = Release(where.setting, where.method, where.lam, where.seed, known_mean, unknown_mean, clean, noise)
         table = audit(release, known, unknown, config.model_copy(update={"probes": ()}))
         attacks = table[table["kind"] == "attack"]
-        tables.append(attacks.assign(kind=KIND, model=[at_level(name, k, UNIT) for name in attacks["model"]]))
+        tables.append(attacks.assign(kind=KIND, level=k, unit=UNIT).astype({"level": "Int64"}))
     return pd.concat(tables, ignore_index=True)

@@ -4,21 +4,17 @@ Nobody who sees a code alone can tell more of u than P(u | code) does. What the 
 seen is, but for how well it is known, what anybody can find. No panel of models says as much.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict
-
 import numpy as np
 import pandas as pd
 
-from fl_tiprdc.data.crowd import Floats, Ints
-from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
+from fl_tiprdc.data.crowd import Ints
+from fl_tiprdc.evaluation.audit import Release, Truth
 from fl_tiprdc.evaluation.classifiers import MAJORITY
-from fl_tiprdc.evaluation.detection import detection
+from fl_tiprdc.evaluation.detection import detection_rows
+from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
 from fl_tiprdc.evaluation.posterior_risk import posterior_risk
 from fl_tiprdc.evaluation.scores import (
     NO_CLASS,
-    Score,
-    Values,
     Weights,
     countable_classes,
     score,
@@ -58,11 +54,11 @@ def exact_attack(
     Returns:
         Rows of metrics.csv: kind "exact", target the private attribute, model "table", or "majority" for the level of
         chance. Beside the metrics of `score` there are "tpr-at-1%-fpr" and "tpr-at-5%-fpr", see `found_at`, and for
-        more than two classes "auc|A vs B", the AUC among people of these two by the table's likelihood ratio.
+        more than two classes "pair-auc", the AUC among people of these two by the table's likelihood ratio.
     """
     rows = np.arange(len(codes)) if learn_from is None else learn_from
     size = int(max(codes.max(), held_out_codes.max())) + 1
-    table: list[dict[str, object]] = []
+    table: list[MetricRow] = []
     for target, labels in known.attacks.items():
         classes = known.classes[target]
         names = known.class_names.get(target) or [str(k) for k in range(classes)]
@@ -73,25 +69,7 @@ def exact_attack(
         answers = {MAJORITY: np.tile(risk.prior, (size, 1)), MODEL: risk.posterior(smoothing)}
         for model, by_code in answers.items():
             probabilities = by_code.astype(np.float32)[held_out_codes]
-            results = measure_table(unknown.attacks[target], probabilities, risk.prior, weights, names, counted)
-            for metric, result in results.items():
-                where = (release.setting, release.method, release.lam, release.seed, KIND, target, model, metric)
-                table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
-    return pd.DataFrame(table, columns=COLUMNS)
-
-
-def measure_table(
-    labels: Ints,
-    probabilities: Floats,
-    prior: Values,
-    weights: Weights,
-    names: Sequence[str],
-    counted: Ints | None = None,
-) -> dict[str, Score]:
-    """Return every metric of `exact_attack` of P(u | code) [m, classes] for records with these labels [m].
-
-    `counted` are the classes that can be told from the rest, see `scores.countable_classes`; None: all that are there.
-    """
-    counted = countable_classes(labels, labels) if counted is None else counted
-    results = score(labels, probabilities, weights, counted)
-    return results | detection(labels, probabilities, prior, weights, names, counted)
+            where, tested = (release.point, KIND, target, model), unknown.attacks[target]
+            table += metric_rows(*where, score(tested, probabilities, weights, counted))
+            table += detection_rows(*where, tested, probabilities, risk.prior, weights, names, counted)
+    return metrics_table(table)

@@ -4,9 +4,8 @@ Who has x and a code c of it can compute P(u | x, c) ∝ P(u | x) P(c | x, u). A
 attacker more than x alone does, although it tells nothing to one who has no record.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +15,16 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Column, Floats, Ints
 from fl_tiprdc.errors import InputError, require_known, require_once
-from fl_tiprdc.evaluation.audit import COLUMNS, NARROW, Release, Truth, narrow
+from fl_tiprdc.evaluation.audit import NARROW, Release, Truth, narrow
+from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
 from fl_tiprdc.evaluation.posterior_risk import posterior_risk
 from fl_tiprdc.evaluation.scores import NO_CLASS, Values, Weights, area, countable_classes, interval, resample
 from fl_tiprdc.seeding import derive, numpy_generator
 
 KIND = "known-record"  # in metrics.csv; the target is the private attribute
-NOTHING, EVERYTHING = "nothing", "everything"  # models; others are named by `rung_name`
+NOTHING, EVERYTHING = "nothing", "everything"  # models, as the next two, which have columns known and their number
+NAMED, BEST = "columns", "best columns"  # several that are the most telling of all are the best
+UNIT = "columns"  # of the level
 ALONE, WITH_RELEASE, GAIN = "auc-alone", "auc-with-release", "auc-gain"
 LEARNED_FROM = 10_000  # contributors' records
 SINGLE_COLUMNS = 4  # that are tried alone, the most telling ones
@@ -86,9 +88,10 @@ def known_record(
             `LEARNED_FROM` so many are drawn.
 
     Returns:
-        Rows of metrics.csv: kind "known-record", target the private attribute, model "nothing", "everything" or what
-        `rung_name` calls the columns. Metrics: "auc-alone", "auc-with-release", and "auc-gain", their difference, whose
-        interval is over the same resamples of people for both.
+        Rows of metrics.csv: kind "known-record", target the private attribute, model "nothing", "everything", "columns"
+        or, of several that were found to tell most, "best columns"; then `known` names the columns and the level is
+        their number. Metrics: "auc-alone", "auc-with-release", and "auc-gain", their difference, whose interval is over
+        the same resamples of people for both.
 
     Raises:
         InputError: a ladder has an unknown column or one twice, or the records are no table.
@@ -107,28 +110,30 @@ def known_record(
     if not by_column:
         everything = numbers_knowledge(*sides, seed)
     weights = resample(unknown.participant, config.bootstrap, 0)
-    table: list[dict[str, object]] = []
+    table: list[MetricRow] = []
     for target, labels in known.attacks.items():
         chosen = ladders
         if chosen is None:  # the same for all releases of these records
             chosen = default_ladders(by_column, labels[rows], known.classes[target], release.seed)
-        attackers = {NOTHING: empty}
+        attackers: list[tuple[str, Ladder, Knowledge]] = [(NOTHING, (), empty)]
         for ladder in chosen:
             of_ladder = empty
             for name in ladder:
                 of_ladder = of_ladder.beside(by_column[name])
-            attackers[rung_name(ladder, ladders is None)] = of_ladder
-        attackers[EVERYTHING] = everything
+            attackers.append((BEST if ladders is None and len(ladder) > 1 else NAMED, ladder, of_ladder))
+        attackers.append((EVERYTHING, (), everything))
         answers = unknown.attacks[target]
         counted = countable_classes(labels, answers) if len(np.unique(labels[rows])) > 1 else NO_CLASS
-        for model, knowledge in attackers.items():
+        for model, ladder, knowledge in attackers:
             learned = labels[rows], known.classes[target]
             alone = _area(knowledge, *learned, answers, weights, counted, seed)
             with_release = _area(knowledge.beside(released), *learned, answers, weights, counted, seed)
-            for metric, areas in {ALONE: alone, WITH_RELEASE: with_release, GAIN: with_release - alone}.items():
-                where = (release.setting, release.method, release.lam, release.seed, KIND, target, model, metric)
-                table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(interval(areas))})
-    return pd.DataFrame(table, columns=COLUMNS)
+            areas = {ALONE: alone, WITH_RELEASE: with_release, GAIN: with_release - alone}
+            scores = {metric: interval(values) for metric, values in areas.items()}
+            level, unit = (len(ladder), UNIT) if ladder else (None, "")
+            names = "+".join(ladder)
+            table += metric_rows(release.point, KIND, target, model, scores, level=level, unit=unit, known=names)
+    return metrics_table(table)
 
 
 def named_ladders(names: Sequence[str]) -> list[Ladder]:
@@ -136,21 +141,17 @@ def named_ladders(names: Sequence[str]) -> list[Ladder]:
     return [(name,) for name in names] + ([tuple(names)] if len(names) > 1 else [])
 
 
-def rung_name(ladder: Ladder, most_telling: bool) -> str:
-    """Return what an attacker who knows these columns is called: "age", "2 columns (age+race)".
+def known_text(model: str, level: float, known: str) -> str:
+    """Return in words what an attacker knows: "nothing", "age", "2 columns", "best 2 columns", "everything".
 
     Args:
-        ladder: the columns.
-        most_telling: whether they were chosen as such: "best 2 columns (age+race)".
+        model: of a row of metrics.csv.
+        level: number of columns.
+        known: their names.
     """
-    if len(ladder) < 2:
-        return "".join(ladder) or NOTHING
-    return f"{'best ' if most_telling else ''}{len(ladder)} columns ({'+'.join(ladder)})"
-
-
-def short_rung_name(name: str) -> str:
-    """Return a name that `rung_name` gave without the list of columns, "best 2 columns"."""
-    return re.sub(r"^((?:best )?\d+ columns) \(.*\)$", r"\1", name)
+    if model in (NOTHING, EVERYTHING):
+        return model
+    return known if level == 1 else f"{'best ' if model == BEST else ''}{level:.0f} columns"
 
 
 def check_used(audit: AuditConfig) -> None:

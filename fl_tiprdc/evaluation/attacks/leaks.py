@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from fl_tiprdc.config import AuditConfig
-from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, audit
-from fl_tiprdc.evaluation.levels import at_level
-from fl_tiprdc.evaluation.subgroups import MARK
+from fl_tiprdc.evaluation.audit import Release, Truth, audit
+from fl_tiprdc.evaluation.metric_rows import COLUMNS
+from fl_tiprdc.evaluation.subgroups import GROUP_ACCURACY
 from fl_tiprdc.seeding import numpy_generator
 
 KIND, UNIT = "leaks", "leaks"  # in metrics.csv; the target is the private attribute
@@ -43,7 +43,7 @@ def leaks(
         sizes: numbers of leaks to try, beside all; those that aren't below it are left out.
 
     Returns:
-        Rows of metrics.csv: kind "leaks", target the private attribute, model "NAME of n leaks". Values are means over
+        Rows of metrics.csv: kind "leaks", target the private attribute, at a level of n leaks. Values are means over
         draws, of those in which people of more than one class leak; intervals reach from the lowest to the highest end
         of the draws' intervals.
     """
@@ -68,8 +68,8 @@ def leaks(
 
 def _over_draws(tables: Sequence[pd.DataFrame], size: int) -> pd.DataFrame:
     together = pd.concat(tables)
-    together = together[~together["metric"].str.startswith(MARK)]
-    together = together.assign(kind=KIND, model=[at_level(name, size, UNIT) for name in together["model"]])
+    together = together[together["metric"] != GROUP_ACCURACY].assign(kind=KIND, level=size, unit=UNIT)
+    together = together.astype({"level": "Int64"})
     names = COLUMNS[: COLUMNS.index("value")]
     return together.groupby(names, sort=False, as_index=False).agg(
         value=("value", "mean"), low=("low", "min"), high=("high", "max")

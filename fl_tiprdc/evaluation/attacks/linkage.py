@@ -6,21 +6,21 @@ Whoever hides a coin toss well in each record may still give it away in a dozen 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Floats, Ints
-from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth, model_answers, model_inputs
+from fl_tiprdc.evaluation.audit import Release, Truth, model_answers, model_inputs
 from fl_tiprdc.evaluation.classifiers import MAJORITY
-from fl_tiprdc.evaluation.levels import at_level
+from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
 from fl_tiprdc.evaluation.scores import LEAST_PROBABILITY, Values, countable_classes, resample, score
 from fl_tiprdc.seeding import derive, numpy_generator
 
 KIND = "linkage"  # in metrics.csv; the target is the private attribute
-OWN, POOLED = "records", "pooled records"  # units of a model's name: of one person, or of several with the same value
+OWN, POOLED = "records", "pooled records"  # units of a level: of one person, or of several with the same value
 OWN_SIZES, POOLED_SIZES = (1, 2, 4, 8), (1, 4, 16)
 # of the panel: votes of few trees or neighbours are too coarse to be multiplied
 ATTACKERS = ("logistic", "boosting", "mlp", "white-box-mlp", "white-box-kernel")
@@ -111,8 +111,8 @@ def linkage(release: Release, known: Truth, unknown: Truth, config: AuditConfig)
         config: the attackers (of these `ATTACKERS`, or all where there is none of them), records and resamples.
 
     Returns:
-        Rows of metrics.csv: kind "linkage", target the private attribute, model "NAME of k records", or "NAME of k
-        pooled records" where nobody has several, see `bundle`; intervals over (pooled) people.
+        Rows of metrics.csv: kind "linkage", target the private attribute, at a level of k records, or of k pooled
+        records where nobody has several, see `bundle`; intervals over (pooled) people.
     """
     place = (release.setting, release.method, str(release.lam))
     seed = derive(release.seed, "linkage", *place)
@@ -130,7 +130,7 @@ def linkage(release: Release, known: Truth, unknown: Truth, config: AuditConfig)
         for labels in (unknown.attacks[target] for target in targets)
     ]
     shares = [np.bincount(answers[:, i], minlength=k) / len(answers) for i, k in enumerate(classes)]
-    table: list[dict[str, object]] = []
+    table: list[MetricRow] = []
     for name in (MAJORITY, *(tuple(n for n in config.attackers if n in ATTACKERS) or config.attackers)):
         if (of_targets := model_answers(name, release, inputs, answers, classes, seed)) is None:
             continue
@@ -138,9 +138,8 @@ def linkage(release: Release, known: Truth, unknown: Truth, config: AuditConfig)
             for bundled_records, weights in bundled:
                 together = pool(probabilities[bundled_records.rows], share)
                 truth = unknown.attacks[target][bundled_records.rows[:, 0]]
-                model = at_level(name, bundled_records.rows.shape[1], bundled_records.unit)
                 counted = countable_classes(known.attacks[target], truth)
-                for metric, result in score(truth, together, weights, counted).items():
-                    where = (release.setting, release.method, release.lam, release.seed, KIND, target, model, metric)
-                    table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
-    return pd.DataFrame(table, columns=COLUMNS)
+                scores = score(truth, together, weights, counted)
+                level = bundled_records.rows.shape[1]
+                table += metric_rows(release.point, KIND, target, name, scores, level=level, unit=bundled_records.unit)
+    return metrics_table(table)

@@ -7,7 +7,6 @@ record and private value in hand, the losses that the networks give for that rec
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -17,8 +16,9 @@ from torch.func import vmap
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Floats, Ints, Records
-from fl_tiprdc.evaluation.audit import COLUMNS, Release
+from fl_tiprdc.evaluation.audit import Release
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, majority
+from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
 from fl_tiprdc.evaluation.scores import resample, score
 from fl_tiprdc.hybrid.step import Batch, Groups, HybridStep
 from fl_tiprdc.release.channel import draw_noise
@@ -62,7 +62,7 @@ def membership(
     seen: Mapping[str, tuple[Floats, Floats]] = {REPRESENTATIONS: (release.contributors, release.held_out)}
     if losses is not None:
         seen = {**seen, LOSSES: losses}
-    table: list[dict[str, object]] = []
+    table: list[MetricRow] = []
     for target, sides in seen.items():
         generator = numpy_generator(release.seed, "membership", target, *place)
         (x, member, _), (new, answers, people) = _halves(sides, (contributor, held_out), generator)
@@ -70,10 +70,8 @@ def membership(
         for name in (MAJORITY, *(name for name in config.attackers if name in CLASSIFIERS)):
             classifier = majority if name == MAJORITY else CLASSIFIERS[name]
             probabilities = classifier(x, member[:, None], [2], new, seed)[0]
-            for metric, result in score(answers, probabilities, weights).items():
-                where = (release.setting, release.method, release.lam, release.seed, KIND, target, name, metric)
-                table.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
-    return pd.DataFrame(table, columns=COLUMNS)
+            table += metric_rows(release.point, KIND, target, name, score(answers, probabilities, weights))
+    return metrics_table(table)
 
 
 Half = tuple[Floats, Ints, Ints]  # numbers [n, k], 1 for a member [n], person [n]

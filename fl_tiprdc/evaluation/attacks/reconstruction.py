@@ -8,7 +8,7 @@ of a ridge regression and a perceptron. Texts: a perceptron with a softmax for e
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -21,9 +21,10 @@ from torch.nn import functional
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import PADDING, Crowd, Description, Floats, Ints, X
 from fl_tiprdc.data.lazy_images import Pixels
-from fl_tiprdc.evaluation.audit import COLUMNS, Release
+from fl_tiprdc.evaluation.audit import Release
 from fl_tiprdc.evaluation.image_decoder import ConstantImage, ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, similarities
+from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
 from fl_tiprdc.evaluation.scores import Score, Values, Weights, interval, resample
 from fl_tiprdc.models.perceptron import perceptron
 from fl_tiprdc.models.trainer import Validation, train_network
@@ -198,12 +199,10 @@ def reconstruct(
 
 
 def _table(release: Release, scores: Scores) -> pd.DataFrame:
-    rows: list[dict[str, object]] = []
+    rows: list[MetricRow] = []
     for model, metrics in scores.items():
-        for metric, result in metrics.items():
-            where = (release.setting, release.method, release.lam, release.seed, "reconstruction", "x", model, metric)
-            rows.append({**dict(zip(COLUMNS, where, strict=False)), **asdict(result)})
-    return pd.DataFrame(rows, columns=COLUMNS)
+        rows += metric_rows(release.point, "reconstruction", "x", model, metrics)
+    return metrics_table(rows)
 
 
 def _share(weights: Weights, above: Values, below: Values) -> Values:

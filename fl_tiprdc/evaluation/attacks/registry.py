@@ -16,7 +16,8 @@ from fl_tiprdc.evaluation.attacks.leaks import leaks
 from fl_tiprdc.evaluation.attacks.linkage import linkage
 from fl_tiprdc.evaluation.attacks.membership import membership, sampled_losses, white_box_records
 from fl_tiprdc.evaluation.attacks.reidentification import reidentify
-from fl_tiprdc.evaluation.audit import COLUMNS, Release, Truth
+from fl_tiprdc.evaluation.audit import Release, Truth
+from fl_tiprdc.evaluation.metric_rows import metrics_table
 from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.release.release import Release as ReleaseMaker
@@ -98,7 +99,7 @@ class FurtherAttack:
 
     Attributes:
         find: from a case to rows of metrics.csv, of a kind of its own, with the level of chance among them. No rows
-            where there is nothing to attack.
+            where there is nothing to attack. The first line of its docstring is its description in the catalogue.
         needs: fields of a case without which there is no attack.
         takes: fields of a case that it makes use of where they are at hand.
     """
@@ -125,7 +126,10 @@ class FurtherAttack:
 
 
 def _membership(case: Case) -> pd.DataFrame:
-    """Who sees representations; and, with all three networks in hand, losses."""
+    """Tell whether a person was among those who trained the extractor.
+
+    By representations; and, with all three networks in hand, by losses.
+    """
     made, release = case.networks, case.release
     assert made is not None
     step, losses = made.step(), None
@@ -136,7 +140,10 @@ def _membership(case: Case) -> pd.DataFrame:
 
 
 def _reidentification(case: Case) -> pd.DataFrame:
-    """Who has raw records, and, where there is an extractor, who has that as well."""
+    """Find out to which of a thousand people's raw records a representation belongs.
+
+    For who has raw records, and, where there is an extractor, for who has that as well.
+    """
     assert case.raw is not None
     release, made, clean = case.release, case.networks, None
     if made is not None:
@@ -147,30 +154,38 @@ def _reidentification(case: Case) -> pd.DataFrame:
 
 
 def _averaging(case: Case) -> pd.DataFrame:
-    """Nothing where a release has no noise that could be averaged away."""
+    """Put together what several releases of one record tell.
+
+    Nothing where a release has no noise that could be averaged away.
+    """
     made = case.networks
     assert made is not None
     if not made.draws:
-        return pd.DataFrame(columns=COLUMNS)
+        return metrics_table([])
     crowd = made.contributors if case.rows is None else made.contributors.take(case.rows)
     sigma = 0.0 if made.method.coding else made.sigma
     return averaging_attack(made.release(), crowd, made.held_out, sigma, case.release, case.config)
 
 
 def _leaks(case: Case) -> pd.DataFrame:
+    """Measure how much an attacker gets out of few labelled records."""
     return leaks(case.release, case.known, case.unknown, case.config, case.audited)
 
 
 def _linkage(case: Case) -> pd.DataFrame:
+    """Put together what several records of one person tell."""
     return linkage(case.release, case.known, case.unknown, case.config)
 
 
 def _known_record(case: Case) -> pd.DataFrame:
-    """Nothing where the records themselves are the release, of which everybody knows everything then."""
+    """Measure what the release adds for one who knows some of a record, or all of it.
+
+    Nothing where the records themselves are the release, of which everybody knows everything then.
+    """
     assert case.raw is not None
     release, (x, tested_x) = case.release, case.raw
     if release.setting == "raw":
-        return pd.DataFrame(columns=COLUMNS)
+        return metrics_table([])
     raw = x if case.rows is None else x[case.rows], tested_x
     return known_record(
         release,

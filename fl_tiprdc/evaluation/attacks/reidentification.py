@@ -11,7 +11,7 @@ a name, and pairs of record and representation of others (the contributors). Thr
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,8 @@ from sklearn.linear_model import Ridge
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.data.principal_components import fit_components
-from fl_tiprdc.evaluation.audit import COLUMNS, Release
+from fl_tiprdc.evaluation.audit import Release
+from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
 from fl_tiprdc.evaluation.scores import Score, Values
 from fl_tiprdc.seeding import numpy_generator
 
@@ -53,13 +54,11 @@ class Matching:
 
     def metrics(self, release: Release) -> pd.DataFrame:
         """Return rows of metrics.csv for the attacked release: kind "reidentification", metric "top-1"."""
-        where = {"setting": release.setting, "method": release.method, "lam": release.lam, "seed": release.seed}
-        what = {"kind": KIND, "target": TARGET, "metric": METRIC}
         chance = Score(self.chance, self.chance, self.chance)
-        rows = [
-            {**where, **what, "model": model, **asdict(rate)} for model, rate in {CHANCE: chance, **self.rates}.items()
-        ]
-        return pd.DataFrame(rows, columns=COLUMNS)
+        rows: list[MetricRow] = []
+        for model, rate in {CHANCE: chance, **self.rates}.items():
+            rows += metric_rows(release.point, KIND, TARGET, model, {METRIC: rate})
+        return metrics_table(rows)
 
 
 def share_with_interval(hits: float, n: int) -> Score:

@@ -86,11 +86,11 @@ class MLflow(Tracker):
             for part in _parts(metrics, AT_A_TIME):
                 self._client.log_batch(run, metrics=part)
 
-    def points(self, points: pd.DataFrame) -> None:
+    def points(self, points: pd.DataFrame, tasks: pd.DataFrame) -> None:
         """What the audit found of each point."""
         now = int(time.time() * 1000)
         for row in points.to_dict("records"):
-            metrics = [self._Metric(name, value, now, 0) for name, value in point_metrics(row).items()]
+            metrics = [self._Metric(name, value, now, 0) for name, value in point_metrics(row, tasks).items()]
             tags = [self._RunTag("attacker", str(row["attacker"]))]
             self._client.log_batch(self._of_point(row), metrics=metrics, tags=tags)
 

@@ -48,12 +48,12 @@ class TensorBoard(Tracker):
                         writer.add_scalar(f"training/{name}", value, step)
             writer.close()
 
-    def points(self, points: pd.DataFrame) -> None:
+    def points(self, points: pd.DataFrame, tasks: pd.DataFrame) -> None:
         """Each point with its metrics, for the tab HPARAMS."""
         for row in points.to_dict("records"):
             writer = self._writer(point_name(row))
             about = {name: row[name] for name in ("setting", "method", "lam", "seed")}
-            metrics = {f"audit/{name}": value for name, value in point_metrics(row).items()}
+            metrics = {f"audit/{name}": value for name, value in point_metrics(row, tasks).items()}
             writer.add_hparams(about, metrics, run_name=".")
             writer.close()
 

@@ -48,8 +48,8 @@ class Tracker:
     def exchanges(self, rounds: pd.DataFrame) -> None:
         """Training is over; rows of rounds.csv."""
 
-    def points(self, points: pd.DataFrame) -> None:
-        """The audit is over; worst attack and retention of each point."""
+    def points(self, points: pd.DataFrame, tasks: pd.DataFrame) -> None:
+        """The audit is over; worst attack and mean retention of each point, and the retention of each task there."""
 
     def finished(self, summary: Mapping[str, Any]) -> None:
         """All files of the run's folder are there; what summary.json holds."""
@@ -88,10 +88,13 @@ def curves(rounds: pd.DataFrame) -> Iterator[Curve]:
         )
 
 
-def point_metrics(row: Mapping[Any, Any]) -> dict[str, float]:
+def point_metrics(row: Mapping[Any, Any], tasks: pd.DataFrame) -> dict[str, float]:
     """The numbers of a point: attack, its interval, retention in all and of each task."""
     names = [name for name in row if str(name).startswith(("attack", "retention")) and name != "attacker"]
-    return {plain(str(name)): float(row[name]) for name in names if pd.notna(row[name])}
+    own = tasks[(tasks[POINT] == [row[name] for name in POINT]).all(axis=1)]
+    of_tasks = {f"retention_{task}": value for task, value in zip(own["task"], own["retention"], strict=True)}
+    numbers = {str(name): row[name] for name in names} | of_tasks
+    return {plain(name): float(value) for name, value in numbers.items() if pd.notna(value)}
 
 
 def plain(name: str) -> str:

@@ -99,9 +99,9 @@ class Trackers(Tracker):
         """Told to all."""
         self._tell(lambda tracker: tracker.exchanges(rounds))
 
-    def points(self, points: pd.DataFrame) -> None:
+    def points(self, points: pd.DataFrame, tasks: pd.DataFrame) -> None:
         """Told to all."""
-        self._tell(lambda tracker: tracker.points(points))
+        self._tell(lambda tracker: tracker.points(points, tasks))
 
     def finished(self, summary: Mapping[str, Any]) -> None:
         """Told to all."""

@@ -54,10 +54,10 @@ class WeightsAndBiases(Tracker):
                 values = {f"{curve.name}/{name}": v[i] for name, v in curve.values.items() if pd.notna(v[i])}
                 self._run.log({steps: step, **values})
 
-    def points(self, points: pd.DataFrame) -> None:
+    def points(self, points: pd.DataFrame, tasks: pd.DataFrame) -> None:
         """A table of points."""
         rows = [
-            {name: row[name] for name in ("setting", "method", "lam", "seed", "attacker")} | point_metrics(row)
+            {name: row[name] for name in ("setting", "method", "lam", "seed", "attacker")} | point_metrics(row, tasks)
             for row in points.to_dict("records")
         ]
         self._run.log({"points": self._wandb.Table(dataframe=pd.DataFrame(rows))})
