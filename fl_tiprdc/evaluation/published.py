@@ -223,7 +223,8 @@ def summarize_published(metrics: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["kind", "target"]
     own = metrics[metrics["setting"] == SETTING]
-    chance = own[own["model"] == MAJORITY].pivot(index=keys, columns="metric", values="value").reset_index()
+    by_chance = own[(own["model"] == MAJORITY) & own["metric"].isin(("auc", "accuracy")) & own["level"].isna()]
+    chance = by_chance.pivot(index=keys, columns="metric", values="value").reset_index()
     models = own[own["model"] != MAJORITY]
     best = best_models(own)[[*keys, "model", "value", "low", "high"]]
     right = models[models["metric"] == "accuracy"][[*keys, "model", "value"]]
