@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,14 @@ import pandas as pd
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.audit import COLUMNS
-from fl_tiprdc.evaluation.frontier import summarize_points
+from fl_tiprdc.evaluation.frontier import POINT, summarize_points
+from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE, RISK_COLUMNS
 from fl_tiprdc.report.captions import PICTURES
 
+CODE_MAP = "code-map.json"  # where each code lies, and what it stands for
 MANIFEST = "release.json"  # of a publication
-TEXT = ("setting", "method", "kind", "target", "model", "metric", "phase")  # columns of tables
+TEXT = ("setting", "method", "kind", "target", "model", "metric", "phase", "attribute", "class")  # columns of tables
+RISK = (*POINT, ATTRIBUTE, *RISK_COLUMNS)
 ROUNDS = ("setting", "method", "lam", "seed", "round", "phase", "privacy", "information", "adversary")
 
 
@@ -31,6 +34,8 @@ class RunTables:
         summary: as summary.json; empty where the folder has none.
         config: config.toml as text; empty where the folder has none.
         pictures: name of a figure -> PNG.
+        risk: as risk.csv; empty where the folder has none.
+        code_maps: as code-map.json; empty where the folder has none.
         releases: one row a publication: setting, method, lam, seed, clients, records, numbers, noise, bytes.
     """
 
@@ -42,6 +47,8 @@ class RunTables:
     config: str = ""
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     releases: pd.DataFrame = field(default_factory=pd.DataFrame)
+    risk: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(RISK)))
+    code_maps: Sequence[Mapping[str, Any]] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -110,10 +117,12 @@ def read_run(folder: Path, name: str = "") -> RunTables:
     if not {("raw", "task"), ("raw", "attack")} <= set(zip(audited["setting"], audited["kind"], strict=True)):
         raise InputError(f"'{folder / 'metrics.csv'}' has no audit of raw data, which runs are compared with")
     rounds, summary, config = folder / "rounds.csv", folder / "summary.json", folder / "config.toml"
+    risk, maps = folder / "risk.csv", folder / CODE_MAP
     try:
         found = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
         text = config.read_text(encoding="utf-8") if config.is_file() else ""
         tomllib.loads(text)
+        code_maps = json.loads(maps.read_text(encoding="utf-8")) if maps.is_file() else []
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read '{folder}': {error}") from None
     if not isinstance(found, dict):
@@ -128,4 +137,6 @@ def read_run(folder: Path, name: str = "") -> RunTables:
         text,
         {figure: path.read_bytes() for figure, paths in places.items() for path in paths if path.is_file()},
         _releases(folder),
+        _read_table(risk, RISK) if risk.is_file() else pd.DataFrame(columns=list(RISK)),
+        code_maps,
     )
