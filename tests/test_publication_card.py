@@ -103,10 +103,11 @@ def test_its_one_liners_open_the_records(coded, tmp_path, monkeypatch):
     write_card(folder, coded_facts() if coded else PublicationFacts("adult", "tiprdc+", (SEX,)))
     monkeypatch.chdir(folder)
     first = re.search(r"```python\n(.*?)```", read_card(folder)[1], re.DOTALL)[1]
-    imports, *lines = first.strip().replace("\n\n", "\n").splitlines()
-    for line in lines:
+    before, _, lines = first.rpartition("\n\n")
+    assert len(lines.splitlines()) == 2
+    for line in lines.splitlines():
         names: dict[str, object] = {}
-        exec(f"{imports}\n{line}", names)
+        exec(f"{before}\n{line}", names)
         table = names["table"]
         assert isinstance(table, pd.DataFrame)
         assert list(table["client"]) == [0] * 4 + [1] * 2 + [3] * 5

@@ -25,10 +25,15 @@ SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "1
 LARGER = "10M<n<100M"
 BATCH = 10_000  # rows that `datasets` reads at a time; otherwise it takes the first part's number, which may be 0
 
-ONE_LINERS = """import datasets, duckdb
+ONE_LINERS = """from pathlib import Path
 
-table = datasets.load_dataset(".", split="train").to_pandas()
-table = duckdb.sql("from 'part-*.parquet' order by client, record").df()"""
+import datasets
+import duckdb
+
+folder = Path.cwd()  # where this card is; `datasets` takes no "."
+
+table = datasets.load_dataset(str(folder), split="train").to_pandas()
+table = duckdb.sql(f"from '{folder}/part-*.parquet' order by client, record").df()"""
 
 PANDAS = """from pathlib import Path
 
@@ -231,7 +236,7 @@ def _attackers(facts: PublicationFacts, d: int, sigma: float) -> str:
 
 def _reading(facts: PublicationFacts) -> str:
     text = (
-        "## How to read it\n\nAny reader of Parquet opens it; in its folder, one line each:\n\n"
+        "## How to read it\n\nAny reader of Parquet opens it, `datasets` and DuckDB with one line each:\n\n"
         f"```python\n{ONE_LINERS}\n```"
     )
     if facts.codes is None:
