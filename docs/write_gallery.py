@@ -18,9 +18,8 @@ FIGURE = "frontier.png"
 HEAD = """# Gallery
 
 One figure for each data set, from [the reference results](../results/reference/README.md), with the command that made
-it. Each point is one release: to the right is the AUC with which the best attack tells the private attribute (0.5 is
-chance), upwards what unknown tasks keep of the raw data's advantage over chance. `python docs/write_gallery.py` writes
-this page.
+it. Each point is one release: to the right is the AUC of the worst attack on the private attribute (0.5 is chance),
+upwards what unknown tasks keep of raw data's advantage over chance. `python docs/write_gallery.py` writes this page.
 """
 
 

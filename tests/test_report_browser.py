@@ -112,7 +112,7 @@ def test_the_figure_is_read_with_the_keyboard_alone(visit):
     assert page.locator("#frontier-tip").is_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.mark:focus .ring')).stroke") != "none"
     label = focused.get_attribute("aria-label")
-    assert re.search(r"worst attacker: mlp, AUC 0\.\d+, interval .*; mean retention .*income", label)
+    assert re.search(r"worst attack: mlp, AUC 0\.\d+, interval .*; mean retention .*income", label)
     page.keyboard.press("ArrowRight")
     second = focused.get_attribute("data-point")
     assert second != first

@@ -145,7 +145,7 @@ def page_tables(run: RunTables) -> list[PageTable]:
             unmeasured(run.metrics),
             "tables",
         ),
-        PageTable("Points", "Means over seeds; attack: AUC of the worst attacker.", _points(run), "tables"),
+        PageTable("Points", "Means over seeds; attack: AUC of the worst attack.", _points(run), "tables"),
         PageTable("Federated and centralised", "", noted("comparison"), "tables"),
         PageTable("Federated equals centralised, within a margin", "", noted("equivalence"), "tables"),
         PageTable("Frontier area", "1 is perfect.", areas, "tables"),

@@ -70,7 +70,7 @@ function drawCodesTable() {
   const box = { left: 40, top: 24, right: width - 14, bottom: height - 40 };
   const x = scale(0, 1, box.left, box.right);
   const y = scale(0, 1, box.bottom, box.top);
-  axes(svg, box, x, y, ticks(0, 1, width / 110), ticks(0, 1, 5), "share of the people", `share of ${table.class} of a code`);
+  axes(svg, box, x, y, ticks(0, 1, width / 110), ticks(0, 1, 5), "share of the people", `P(${table.class} | code)`);
   let begin = 0;
   for (const code of sorted) {
     const [left, top] = [x(begin), y(code.high)];

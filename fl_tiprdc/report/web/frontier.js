@@ -39,7 +39,7 @@ function reading(point) {
   const tasks = Object.entries(point.tasks).map(([task, kept]) => `${task} ${number(kept)}`);
   const certified = point.certified ? `, certified ${number(point.certified)}` : "";
   return {
-    attack: `worst attacker: ${point.attacker}, AUC ${number(point.attack)}${certified}`,
+    attack: `worst attack: ${point.attacker}, AUC ${number(point.attack)}${certified}`,
     interval: `interval ${interval(point.attack_low, point.attack_high)}`,
     retention: `mean retention ${number(point.retention)}`,
     tasks,
