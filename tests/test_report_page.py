@@ -14,7 +14,7 @@ from fl_tiprdc.evaluation.frontier import best_models, summarize_points
 from fl_tiprdc.report.page import render_page, write_page
 from fl_tiprdc.report.page_codes import certificate_rows, code_rows, gauges
 from fl_tiprdc.report.page_tables import attacker_rows, page_tables, task_rows, together
-from fl_tiprdc.report.run_tables import read_run
+from fl_tiprdc.report.run_tables import CODE_MAP, read_run
 from fl_tiprdc.report.training_curves import MOST, training_curves
 from tests.report_folder import HOSTILE, TASKS, draw_pictures, make_coded_run, make_run, some_metrics
 from tests.test_report import some_rounds
@@ -156,6 +156,14 @@ def test_a_coded_runs_page_has_its_limits_and_its_codes_at_each_lambda(tmp_path)
     assert rows["at λ = 0.1"].tolist() == [0.9, 0.7, 0.3, 0.1]
     point = next(p for p in data["points"] if (p["setting"], p["method"], p["lam"]) == ("federated", "tiprdc+", 0.5))
     assert point["certified"] == pytest.approx(point["exact"] + 0.05)
+
+
+def test_what_is_no_map_of_codes_is_refused(tmp_path):
+    run = make_coded_run(tmp_path / "run")
+    for text, message in (("{}", "no map of codes"), ("{", "cannot read")):
+        (run / CODE_MAP).write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_run(run)
 
 
 def test_a_run_without_codes_has_no_part_for_them(page):

@@ -127,6 +127,8 @@ def read_run(folder: Path, name: str = "") -> RunTables:
         raise InputError(f"cannot read '{folder}': {error}") from None
     if not isinstance(found, dict):
         raise InputError(f"'{summary}' is no summary of a run")
+    if not isinstance(code_maps, list):
+        raise InputError(f"'{maps}' is no map of codes")
     places = {figure: [folder / "figures" / f"{figure}.png", folder / f"{figure}.png"] for figure in PICTURES}
     return RunTables(
         name or folder.resolve().name,
