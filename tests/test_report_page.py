@@ -166,6 +166,15 @@ def test_what_is_no_map_of_codes_is_refused(tmp_path):
             read_run(run)
 
 
+def test_an_audits_table_of_codes_which_names_no_points_is_left_out(tmp_path):
+    folder = make_coded_run(tmp_path / "run")
+    risk = pd.read_csv(folder / "risk.csv")
+    risk.drop(columns=["setting", "method", "lam", "seed"]).to_csv(folder / "risk.csv", index=False)
+    page = render_page([read_run(folder)])
+    assert 'id="codes"' not in page
+    assert 'id="certificate"' in page
+
+
 def test_a_run_without_codes_has_no_part_for_them(page):
     assert 'id="certificate"' not in page
     assert 'id="codes"' not in page

@@ -120,6 +120,6 @@ def code_rows(run: RunTables) -> pd.DataFrame:
                 before = mine.loc[mine["lam"] == low, "posterior"]
                 table.insert(4, f"at λ = {low:g}", table["code"].map(before))
             if any(words.values()):
-                table.insert(2, "stands for", table["code"].map(words))
+                table["stands for"] = table["code"].map(words)
             tables.append(table.rename(columns={"posterior": f"at λ = {high:g}"}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -76,6 +76,12 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     return frame
 
 
+def _read_risk(path: Path) -> pd.DataFrame:
+    """Return the rows of risk.csv; none where there is no such file, or one of an audit, which names no points."""
+    table = _read_table(path, ()) if path.is_file() else pd.DataFrame()
+    return table if {*RISK} <= {*table.columns} else pd.DataFrame(columns=list(RISK))
+
+
 def _releases(folder: Path) -> pd.DataFrame:
     """What publication/ holds, from its manifests: publication/SETTING/METHOD/lam-LAM/seed-SEED/release.json."""
     rows: list[dict[str, Any]] = []
@@ -117,7 +123,7 @@ def read_run(folder: Path, name: str = "") -> RunTables:
     if not {("raw", "task"), ("raw", "attack")} <= set(zip(audited["setting"], audited["kind"], strict=True)):
         raise InputError(f"'{folder / 'metrics.csv'}' has no audit of raw data, which runs are compared with")
     rounds, summary, config = folder / "rounds.csv", folder / "summary.json", folder / "config.toml"
-    risk, maps = folder / "risk.csv", folder / CODE_MAP
+    maps = folder / CODE_MAP
     try:
         found = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
         text = config.read_text(encoding="utf-8") if config.is_file() else ""
@@ -139,6 +145,6 @@ def read_run(folder: Path, name: str = "") -> RunTables:
         text,
         {figure: path.read_bytes() for figure, paths in places.items() for path in paths if path.is_file()},
         _releases(folder),
-        _read_table(risk, RISK) if risk.is_file() else pd.DataFrame(columns=list(RISK)),
+        _read_risk(folder / "risk.csv"),
         code_maps,
     )

@@ -53,14 +53,13 @@ function label(point) {
 
 /* The most that the chosen task, or the mean of all, can keep in a release that tells nothing of the private attribute. */
 function taskLimits() {
-  const named = DATA.runs.map(({ name, limits }) => ({ name, limit: limits[frontier.value] }));
-  return named.filter(({ limit }) => limit !== undefined);
+  return DATA.runs.map((run) => run.limits[frontier.value]).filter((limit) => limit !== undefined);
 }
 
 function ranges(points) {
   const xs = points.flatMap((p) => [p.attack, p.attack_low ?? p.attack, p.attack_high ?? p.attack, p.certified ?? p.attack]);
   const ys = points.flatMap((p) => (frontier.value === "" ? [p.retention_low, p.retention_high] : [upwards(p)]));
-  ys.push(...taskLimits().map(({ limit }) => limit));
+  ys.push(...taskLimits());
   const xLow = Math.min(0.49, ...xs);
   const yLow = Math.min(1, ...ys);
   const yHigh = Math.max(yLow + 0.1, ...ys);
@@ -85,11 +84,12 @@ function drawFrontier() {
   axes(svg, box, x, y, ticks(xLow, xHigh, width / 90), ticks(yLow, yHigh, 7), "worst attack AUC (0.5 = chance)", name);
   draw(svg, "line", { class: "axis", x1: x(0.5), x2: x(0.5), y1: box.top, y2: box.bottom });
   draw(svg, "text", { x: x(0.5) + 4, y: box.bottom - 6 }, "chance");
-  for (const { name: run, limit } of taskLimits()) {
+  const most = taskLimits();
+  for (const limit of most) {
     draw(svg, "line", { class: "axis", "stroke-dasharray": "1 4", x1: box.left, x2: box.right, y1: y(limit), y2: y(limit) });
-    const text = several() ? `limit at no leak, ${run}` : "limit at no leak";
-    draw(svg, "text", { x: box.right - 4, y: y(limit) - 5, "text-anchor": "end" }, text);
   }
+  const above = { x: box.right - 4, y: y(Math.max(...most)) - 5, "text-anchor": "end" };
+  if (most.length) draw(svg, "text", above, most.length > 1 ? "limits at no leak" : "limit at no leak");
   for (const series of frontier.series.values()) drawSeries(series.filter((point) => points.includes(point)), x, y);
   if (!points.includes(frontier.current)) frontier.current = points[0] ?? null;
   for (const point of points) drawPoint(point, x, y);
