@@ -12,6 +12,7 @@ from fl_tiprdc.config import Experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURE = "results/reference/coded/frontier.png"
+PICTURE = re.compile(r"!\[[^\]]*\]\(\.\./(results/reference/[^)]+\.png)\)")
 LINK = re.compile(r"!?\[([^\]]*)\]\((\.\./[^)\s#]+)(#[^)]*)?\)")
 CODE = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)|^(?: {4}|\t).*?$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 DISPLAY, INLINE = re.compile(r"^\$\$(.+?)\$\$$", re.MULTILINE | re.DOTALL), re.compile(r"\$([^$\n]+)\$")
@@ -36,8 +37,10 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """The first figure, from the reference results."""
+    """The first figure, and those of the gallery, from the reference results."""
     files.append(File.generated(config, "frontier.png", abs_src_path=str(ROOT / FIGURE)))
+    for name in PICTURE.findall((Path(config["docs_dir"]) / "gallery.md").read_text(encoding="utf-8")):
+        files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     return files
 
 
@@ -47,6 +50,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
     def link(found: re.Match[str]) -> str:
         target = (folder / found[2]).resolve()
+        if PICTURE.fullmatch(found[0]):
+            return found[0].replace("(../", "(")  # `on_files` puts it there
         if target.is_relative_to(config["docs_dir"]):
             return found[0]
         if not target.exists():

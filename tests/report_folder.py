@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import tomli_w
 
+from fl_tiprdc.evaluation.posterior_risk import PosteriorRisk
 from fl_tiprdc.report.figures import draw_all
-from fl_tiprdc.report.run_tables import read_run
+from fl_tiprdc.report.run_tables import CODE_MAP, COLUMNS_BEFORE, read_run
 from tests.invented_metrics import metrics_of
 from tests.test_report import some_rounds
 
@@ -76,3 +78,36 @@ def draw_pictures(folder: Path) -> None:
     """Add figures/, which takes a second or two."""
     run = read_run(folder)
     draw_all(folder / "figures", run.points, run.tasks, run.rounds)
+
+
+def make_coded_run(folder: Path) -> Path:
+    """Write a folder whose federated `tiprdc+` has four certified codes and a map; at λ = 0.9 all codes are alike."""
+    make_run(folder)
+    metrics = pd.read_csv(folder / "metrics.csv")
+    attacked = (metrics["kind"] == "attack") & (metrics["metric"] == "auc") & (metrics["setting"] == "federated")
+    exact = metrics[attacked & (metrics["method"] == "tiprdc+") & (metrics["model"] == "mlp")]
+    limits = [
+        ("limit", "rank-within-class", 1.0, 0, "limit", task, "rank-within-class", "retention", 0.9, 0.8, 1.0)
+        for task in TASKS
+    ]
+    bounds = exact.assign(kind="certificate", model="anybody", metric="auc-bound", value=exact["value"] + 0.05)
+    tables = [metrics, exact.assign(kind="exact", model="table"), bounds, pd.DataFrame(limits, columns=COLUMNS_BEFORE)]
+    pd.concat(tables).to_csv(folder / "metrics.csv", index=False)
+    risks = []
+    for lam, people in ((0.1, [[9, 1], [7, 3], [3, 7], [1, 9]]), (0.9, [[5, 5]] * 4)):
+        risk = PosteriorRisk(np.array(people)).table(["Female", HOSTILE])
+        risks.append(risk.assign(setting="federated", method="tiprdc+", lam=lam, seed=0, attribute="sex"))
+    pd.concat(risks).to_csv(folder / "risk.csv", index=False)
+    summary = json.loads((folder / "summary.json").read_text())
+    sex = {"bound": "sharp", "delta": 0.05, "people": {"Female": 40, HOSTILE: 40}}
+    summary["certificates"] = [
+        {"setting": "federated", "method": "tiprdc+", "lam": lam, "seed": seed, "codes": 4}
+        | {"attributes": {"sex": sex | {"certified": bound, "says": f"sex: nobody tells more than {bound}."}}}
+        for lam, seed, bound in ((0.1, 0, 0.9), (0.9, 0, 0.6), (0.9, 1, 0.625))
+    ]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    codes = [{"x": i, "y": i % 2, "words": f"age {20 + i}; {HOSTILE}", "picture": ""} for i in range(4)]
+    (folder / CODE_MAP).write_text(
+        json.dumps([{"setting": "federated", "method": "tiprdc+", "seed": 0, "codes": codes}])
+    )
+    return folder

@@ -187,3 +187,13 @@ def test_a_clients_disk_holds_no_task_label(population, make_store):
     private = np.load(root / "private.npy")
     assert private.shape == (360, 1)
     assert np.load(root / "x.npy").shape == population.contributors.x.shape
+
+
+def test_the_library_speaks_through_logging_and_warnings_and_never_prints():
+    speaking = ("__main__.py", "command_line/", "commands/", "deploy/", "flower/")  # these are for a terminal
+    package = ROOT / "fl_tiprdc"
+    quiet = [path for path in package.rglob("*.py") if not path.relative_to(package).as_posix().startswith(speaking)]
+    assert len(quiet) > 100
+    for path in quiet:
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        assert "print" not in {call.func.id for call in calls if isinstance(call.func, ast.Name)}, path

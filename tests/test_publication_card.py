@@ -93,13 +93,35 @@ def test_a_coded_release_has_a_card_and_a_codebook(tmp_path):
     assert np.array_equal(codebook.to_pandas().drop(columns="code").to_numpy(), CODES.codewords)
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("coded", [False, True])
+def test_its_one_liners_open_the_records(coded, tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    pytest.importorskip("duckdb")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "p"
+    codes = publish(folder) if coded else publish(folder, None, 0.5)
+    write_card(folder, coded_facts() if coded else PublicationFacts("adult", "tiprdc+", (SEX,)))
+    monkeypatch.chdir(folder)
+    first = re.search(r"```python\n(.*?)```", read_card(folder)[1], re.DOTALL)[1]
+    before, _, lines = first.rpartition("\n\n")
+    assert len(lines.splitlines()) == 2
+    for line in lines.splitlines():
+        names: dict[str, object] = {}
+        exec(f"{before}\n{line}", names)
+        table = names["table"]
+        assert isinstance(table, pd.DataFrame)
+        assert list(table["client"]) == [0] * 4 + [1] * 2 + [3] * 5
+        if coded:
+            assert np.array_equal(table["code"], codes)
+
+
+@pytest.mark.parametrize("number", [1, 2])
 def test_its_snippets_join_codes_with_the_codebook(number, tmp_path, monkeypatch):
     pytest.importorskip("duckdb")
     codes = publish(tmp_path)
     write_card(tmp_path, coded_facts())
     snippets = re.findall(r"```python\n(.*?)```", read_card(tmp_path)[1], re.DOTALL)
-    assert len(snippets) == 2
+    assert len(snippets) == 3
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(snippets[number], names)

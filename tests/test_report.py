@@ -94,6 +94,13 @@ def test_every_figure_is_written_as_png_and_svg(folder):
         assert (folder / "figures" / f"{name}.svg").read_text().count("<path") > 50
 
 
+def test_a_run_without_rounds_has_no_training_figure_and_no_note_of_one(tmp_path, recwarn, capsys):
+    assert draw_all(tmp_path, some_points(), pd.DataFrame()) == [name for name in FIGURES if name != "training"]
+    assert not (tmp_path / "training.png").exists()
+    assert not recwarn.list
+    assert "training" not in "".join(capsys.readouterr())
+
+
 def test_the_same_tables_give_the_same_svg(folder, tmp_path):
     draw_all(tmp_path, some_points(), some_tasks(), some_rounds())
     for name in FIGURES:

@@ -8,7 +8,7 @@ import pytest
 
 from fl_tiprdc.report.page import write_page
 from fl_tiprdc.report.run_tables import read_run
-from tests.report_folder import HOSTILE, make_run
+from tests.report_folder import HOSTILE, make_coded_run, make_run
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -23,6 +23,7 @@ def pages(tmp_path_factory):
     runs = [read_run(make_run(root / "one")), read_run(make_run(root / "two", shift=0.05, clients=10))]
     write_page(root / "one.html", runs[:1])
     write_page(root / "two.html", runs)
+    write_page(root / "coded.html", [read_run(make_coded_run(root / "coded"))])
     return root
 
 
@@ -111,7 +112,7 @@ def test_the_figure_is_read_with_the_keyboard_alone(visit):
     assert page.locator("#frontier-tip").is_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.mark:focus .ring')).stroke") != "none"
     label = focused.get_attribute("aria-label")
-    assert re.search(r"worst attacker: mlp, AUC 0\.\d+, interval .*; mean retention .*income", label)
+    assert re.search(r"worst attack: mlp, AUC 0\.\d+, interval .*; mean retention .*income", label)
     page.keyboard.press("ArrowRight")
     second = focused.get_attribute("data-point")
     assert second != first
@@ -206,7 +207,7 @@ def test_two_runs_are_compared(visit):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
-@pytest.mark.parametrize("name", ["one", "two"])
+@pytest.mark.parametrize("name", ["one", "two", "coded"])
 def test_the_page_fits_and_can_be_read(visit, name, size, scheme):
     page = visit(name, size, scheme)
     assert page.title().startswith("Federated TIPRDC")  # nothing of the data has run
@@ -258,3 +259,27 @@ def test_figures_follow_the_width_and_the_colour_scheme(visit):
     page.wait_for_function(f"before => {box} !== before", arg=wide)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"before => {stroke} !== before", arg=light)
+
+
+def test_codes_are_read_by_pointer_and_keyboard_on_table_and_map(visit):
+    page = visit("coded")
+    reading = page.locator("#codes-reading")
+    assert page.locator("#codes-panels svg").count() == 2  # before the coupling, and after
+    page.locator("#codes-panels svg").first.locator('[data-code="3"]').hover()
+    assert "Code 3, 25.0 % of the people: Female 50.0 %" in reading.inner_text()
+    assert "at λ = 0.1 10.0 %" in reading.inner_text()
+    assert f"Stands for: age 23; {HOSTILE}." in reading.inner_text()  # as text
+    assert page.locator("#codes .marked-code").count() == 3  # in the table and on both maps
+    page.select_option("#codes-lambda", label="0.1")
+    page.locator("#codes-table").focus()
+    page.keyboard.press("End")
+    assert "Code 0" in reading.inner_text()
+    page.keyboard.press("ArrowLeft")
+    assert "Code 1" in reading.inner_text()
+
+
+def test_certified_bounds_and_limits_are_in_the_frontier(visit):
+    page = visit("coded")
+    assert page.locator("#frontier-figure").get_by_text("limit at no leak").count() == 1
+    label = point(page, "tiprdc+, federated, λ = 0.5").get_attribute("aria-label")
+    assert "certified 0.835" in label

@@ -12,10 +12,11 @@ from fl_tiprdc.commands.compare import main, read_runs
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.frontier import best_models, retention_of_tasks, summarize_points
 from fl_tiprdc.report.page import render_page, write_page
-from fl_tiprdc.report.page_tables import attacker_rows, certificate_rows, page_tables, task_rows, together
-from fl_tiprdc.report.run_tables import read_run
+from fl_tiprdc.report.page_codes import certificate_rows, code_rows, gauges
+from fl_tiprdc.report.page_tables import attacker_rows, page_tables, task_rows, together
+from fl_tiprdc.report.run_tables import CODE_MAP, read_run
 from fl_tiprdc.report.training_curves import MOST, training_curves
-from tests.report_folder import HOSTILE, TASKS, draw_pictures, make_run, some_metrics
+from tests.report_folder import HOSTILE, TASKS, draw_pictures, make_coded_run, make_run, some_metrics
 from tests.test_report import some_rounds
 
 REFERENCE = Path(__file__).parent.parent / "results" / "reference"
@@ -124,6 +125,62 @@ def test_certificates_are_a_table_with_their_words():
     assert table["says"].tolist() == ["sex: so", "race: not certifiable"]
     assert table["confidence"].tolist() == [0.95, 0.95]
     assert certificate_rows({}).empty
+
+
+def test_a_coded_runs_page_begins_with_its_certificate_as_a_gauge(tmp_path):
+    run = read_run(make_coded_run(tmp_path / "run"))
+    (gauge,) = gauges(run)
+    assert gauge.heading == "tiprdc+, federated, λ = 0.9, hiding sex"
+    assert gauge.certified == 0.625  # the weaker of two seeds
+    assert gauge.exact == pytest.approx(0.94 - 0.27 - 0.01)
+    assert gauge.says == "nobody tells more than 0.625."
+    page = render_page([run])
+    assert page.index('id="certificate"') < page.index('id="frontier"')
+    assert 'aria-label="Gauge from chance, 0.5, to certainty, 1: the exact attack 0.660, certified 0.625"' in page
+    assert '<rect class="bar" x="0" y="6" width="25.0%"' in page
+    assert 'href="#What-is-certified-of-codes"' in page
+    assert 'id="What-is-certified-of-codes"' in page
+
+
+def test_a_coded_runs_page_has_its_limits_and_its_codes_at_each_lambda(tmp_path):
+    run = read_run(make_coded_run(tmp_path / "run"))
+    page = render_page([run])
+    assert HOSTILE not in page
+    (data,) = data_of(page)["runs"]
+    assert data["limits"] == pytest.approx({**dict.fromkeys(TASKS, 0.9), "": 0.9})
+    (table,) = data["codes"]
+    assert (table["class"], table["prior"], len(table["places"])) == ("Female", 0.5, 4)
+    before, after = table["lambdas"]
+    assert [code["posterior"] for code in before["codes"]] == [0.9, 0.7, 0.3, 0.1]
+    assert [code["posterior"] for code in after["codes"]] == [0.5] * 4
+    rows = code_rows(run)
+    assert rows["stands for"].tolist() == [f"age {20 + i}; {HOSTILE}" for i in range(4)]
+    assert rows["at λ = 0.1"].tolist() == [0.9, 0.7, 0.3, 0.1]
+    point = next(p for p in data["points"] if (p["setting"], p["method"], p["lam"]) == ("federated", "tiprdc+", 0.5))
+    assert point["certified"] == pytest.approx(point["exact"] + 0.05)
+
+
+def test_what_is_no_map_of_codes_is_refused(tmp_path):
+    run = make_coded_run(tmp_path / "run")
+    for text, message in (("{}", "no map of codes"), ("{", "cannot read")):
+        (run / CODE_MAP).write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_run(run)
+
+
+def test_an_audits_table_of_codes_which_names_no_points_is_left_out(tmp_path):
+    folder = make_coded_run(tmp_path / "run")
+    risk = pd.read_csv(folder / "risk.csv")
+    risk.drop(columns=["setting", "method", "lam", "seed"]).to_csv(folder / "risk.csv", index=False)
+    page = render_page([read_run(folder)])
+    assert 'id="codes"' not in page
+    assert 'id="certificate"' in page
+
+
+def test_a_run_without_codes_has_no_part_for_them(page):
+    assert 'id="certificate"' not in page
+    assert 'id="codes"' not in page
+    assert data_of(page)["runs"][0]["codes"] == []
 
 
 def test_a_long_training_is_drawn_with_few_points():

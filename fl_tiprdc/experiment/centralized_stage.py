@@ -12,7 +12,7 @@ from fl_tiprdc.config import Experiment, Point
 from fl_tiprdc.data.crowd import Description, Ints, Population, Records
 from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.experiment.further_attacks import Job, kept_groups
-from fl_tiprdc.experiment.outcome import Outcome, audited_release, certified
+from fl_tiprdc.experiment.outcome import Outcome, audited_release, certified, note_codes
 from fl_tiprdc.experiment.parallel import as_done, give_memory_back
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
@@ -93,6 +93,7 @@ def train_at_one_place(
         step = HybridStep(description, experiment.network, experiment.method_config(method))
         made = released_groups(arrays)
         outcome.extractors["centralized", point] = made
+        note_codes(outcome, experiment, description, "centralized", point, arrays)
         unfitted = np.flatnonzero(certifying[seed, method]) if "codes" in arrays else None
         crowds = population.contributors, population.held_out
         release = audited_release(experiment, "centralized", point, made, *crowds, unfitted=unfitted)

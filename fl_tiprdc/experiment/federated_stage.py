@@ -16,7 +16,7 @@ from fl_tiprdc.data.publication_store import read_published_codes, read_store
 from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.evaluation.certified import sentence
 from fl_tiprdc.experiment.further_attacks import Job, kept_groups
-from fl_tiprdc.experiment.outcome import Outcome, audited_release, certified, release_folder
+from fl_tiprdc.experiment.outcome import Outcome, audited_release, certified, note_codes, release_folder
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.federated.client_store import certifying_people, person_of, write_client_store
@@ -153,6 +153,7 @@ def note_training(
 ) -> None:
     """Note what a training ended with: its extractor, its certificate, its exchanges."""
     outcome.extractors["federated", one.point] = released_groups(one.groups)
+    note_codes(outcome, experiment, description, "federated", one.point, one.groups)
     if one.counts is not None:
         outcome.certified.append(certified(experiment, "federated", one.point, one.counts, description, one.note))
     note_exchanges(one, outcome, rounds)

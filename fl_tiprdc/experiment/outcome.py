@@ -12,6 +12,7 @@ from fl_tiprdc.data.crowd import Crowd, Description, Ints
 from fl_tiprdc.evaluation.attacks.reconstruction import Examples
 from fl_tiprdc.evaluation.audit import Release
 from fl_tiprdc.evaluation.certified import CertifiedRelease, certify_release
+from fl_tiprdc.experiment.code_map import code_map
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_shape
 from fl_tiprdc.release.arrays import GroupArrays
@@ -38,6 +39,7 @@ class Outcome:
         examples: (setting, method, lam, seed) -> images and what an attacker makes of their releases.
         certified: the certificates of releases of codes.
         risk: rows of risk.csv: what each code of a release says of each private attribute.
+        code_maps: (setting, method) -> map of the codes of the first seed, see `code_map`.
     """
 
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -50,6 +52,16 @@ class Outcome:
     examples: dict[tuple[str, str, float, int], Examples] = field(default_factory=dict)
     certified: list[CertifiedRelease] = field(default_factory=list)
     risk: pd.DataFrame = field(default_factory=pd.DataFrame)
+    code_maps: dict[tuple[str, str], dict[str, object]] = field(default_factory=dict)
+
+
+def note_codes(
+    outcome: Outcome, experiment: Experiment, description: Description, setting: str, point: Point, groups: GroupArrays
+) -> None:
+    """Note the map of a training's codes, where it has codes and is the first of its setting and method."""
+    if "codes" in groups and (setting, point.method) not in outcome.code_maps:
+        step = HybridStep(description, experiment.network, experiment.method_config(point.method))
+        outcome.code_maps[setting, point.method] = code_map(step, setting, point, groups)
 
 
 def release_folder(root: Path, setting: str, point: Point) -> Path:

@@ -33,7 +33,7 @@ from fl_tiprdc.report.further_figures import further_figures
 from fl_tiprdc.report.known_record_figure import known_record_figures
 from fl_tiprdc.report.page import write_page
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
-from fl_tiprdc.report.run_tables import read_run
+from fl_tiprdc.report.run_tables import CODE_MAP, read_run
 from fl_tiprdc.report.style import draw_each, try_to_draw
 from fl_tiprdc.whole_file import write_whole
 
@@ -85,6 +85,8 @@ def write_results(
     limits = limit_table(outcome.metrics)
     if len(outcome.risk):
         outcome.risk.to_csv(folder / "risk.csv", index=False, float_format="%.6f")
+    if outcome.code_maps:
+        write_whole(folder / CODE_MAP, json.dumps(list(outcome.code_maps.values()), ensure_ascii=False).encode())
     areas = {
         f"{setting}/{method}": round(frontier_area(group), 4)
         for (setting, method), group in points.groupby(["setting", "method"], sort=False)

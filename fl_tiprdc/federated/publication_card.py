@@ -25,6 +25,16 @@ SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "1
 LARGER = "10M<n<100M"
 BATCH = 10_000  # rows that `datasets` reads at a time; otherwise it takes the first part's number, which may be 0
 
+ONE_LINERS = """from pathlib import Path
+
+import datasets
+import duckdb
+
+folder = Path.cwd()  # where this card is; `datasets` takes no "."
+
+table = datasets.load_dataset(str(folder), split="train").to_pandas()
+table = duckdb.sql(f"from '{folder}/part-*.parquet' order by client, record").df()"""
+
 PANDAS = """from pathlib import Path
 
 import pandas as pd
@@ -91,7 +101,7 @@ def write_card(folder: Path, facts: PublicationFacts) -> None:
         _attackers(facts, manifest["d"], manifest["sigma"]),
         _reading(facts),
         _asking_twice(facts, manifest["sigma"]),
-        "## License\n\nThe publisher's to choose: put it in place of `unknown` at the top of this card.",
+        "## Licence\n\nThe publisher's to choose: put it in place of `unknown` at the top of this card.",
     ]
     write_whole(folder / DATASET_CARD, ("\n\n".join(sections) + "\n").encode())
 
@@ -225,12 +235,14 @@ def _attackers(facts: PublicationFacts, d: int, sigma: float) -> str:
 
 
 def _reading(facts: PublicationFacts) -> str:
+    text = (
+        "## How to read it\n\nAny reader of Parquet opens it, `datasets` and DuckDB with one line each:\n\n"
+        f"```python\n{ONE_LINERS}\n```"
+    )
     if facts.codes is None:
-        return "## How to read it\n\nAny reader of Parquet opens it: `pandas.read_parquet`, polars, DuckDB, `datasets`."
+        return text
     return (
-        "## How to read it\n\n"
-        "Any reader of Parquet opens it. Rows have the code and its numbers; who keeps the codes alone joins the "
-        "numbers to them again:\n\n"
+        f"{text}\n\nRows have the code and its numbers; who keeps the codes alone joins the numbers to them again:\n\n"
         f"```python\n{PANDAS}\n```\n\nor\n\n```python\n{DUCKDB}\n```"
     )
 

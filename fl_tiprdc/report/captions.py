@@ -1,8 +1,8 @@
 """What each static figure shows, in words: its caption and its text alternative."""
 
 CAPTIONS = {
-    "frontier": "Mean utility retention of the unknown tasks over the AUC of the worst retrained attacker; bars are "
-    "95 % bootstrap intervals of the attack. Of finite releases the attacker is the best possible one (a dot in the "
+    "frontier": "Mean utility retention of the unknown tasks over the AUC of the worst attack; bars are "
+    "95 % bootstrap intervals of the attack. Of codes it is the exact attack (a dot in the "
     "mark), and a tick to the right is what no attacker exceeds with 95 % confidence.",
     "comparison": "Centralised beside federated at each λ.",
     "tasks": "The same curves, task by task.",

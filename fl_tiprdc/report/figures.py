@@ -294,8 +294,9 @@ def draw_all(
         "frontier": lambda: frontier_figure(points, most.get(MEAN)),
         "comparison": lambda: comparison_figure(points),
         "tasks": lambda: tasks_figure(points, tasks, most),
-        "training": lambda: training_figure(rounds),
     }
+    if len(rounds):  # principal components centralised have none
+        figures["training"] = lambda: training_figure(rounds)
     if points["method"].nunique() - points.loc[points["setting"].isin(["raw", "baseline"]), "method"].nunique() > 2:
         figures["methods"] = lambda: methods_figure(points)
     draw_each(folder, figures)

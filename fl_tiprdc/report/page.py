@@ -13,13 +13,15 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from fl_tiprdc.evaluation.certificate import COVERED
 from fl_tiprdc.report.captions import CAPTIONS
+from fl_tiprdc.report.page_codes import gauges
 from fl_tiprdc.report.page_data import page_data
 from fl_tiprdc.report.page_tables import together
 from fl_tiprdc.report.run_tables import RunTables
 
 WEB = Path(__file__).parent / "web"
-SCRIPTS = ("drawing", "tables", "details", "frontier", "curves", "comparison", "start")  # in this order
+SCRIPTS = ("drawing", "tables", "details", "frontier", "curves", "codes", "comparison", "start")  # in this order
 HEADERS = {"lam": "λ or dial", "auc": "AUC", "raw_auc": "raw AUC"}  # of columns that aren't called as people would
 
 
@@ -48,6 +50,11 @@ def _rows(frame: pd.DataFrame) -> list[list[tuple[str, str]]]:
         [_cell(value, name) for value, name in zip(row, names, strict=True)]
         for row in frame.astype(object).itertuples(index=False, name=None)
     ]
+
+
+def _percent(above_chance: float) -> str:
+    """Where an AUC lies on a gauge from chance to certainty, in percent of its width."""
+    return f"{200 * min(max(above_chance, 0.0), 0.5):.1f}%"
 
 
 def _hash(text: str) -> str:
@@ -95,14 +102,16 @@ def render_page(runs: Sequence[RunTables]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"header": _header, "rows": _rows}
+    environment.filters |= {"header": _header, "rows": _rows, "percent": _percent}
     tables = together(runs)
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     return environment.get_template("page.html.j2").render(
         title=runs[0].title if len(runs) == 1 else f"Federated TIPRDC: {len(runs)} runs beside each other",
         runs=runs,
         facts={run.name: _facts(run) for run in runs},
-        tables={part: [table for table in tables if table.part == part] for part in ("tables", "attacks")},
+        tables={part: [table for table in tables if table.part == part] for part in ("tables", "codes", "attacks")},
+        gauges=[(run.name, gauge) for run in runs for gauge in gauges(run)],
+        covered=COVERED.replace("It covers", "A certificate covers", 1),
         publication=[table for table in tables if table.part == "publication"],
         pictures=[
             (run.name, name, base64.b64encode(data).decode(), CAPTIONS[name])

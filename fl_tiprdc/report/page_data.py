@@ -9,6 +9,9 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from fl_tiprdc.evaluation.frontier import over_seeds
+from fl_tiprdc.evaluation.limits import MEAN, limit_table
+from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
+from fl_tiprdc.report.page_codes import placed_codes, published_risk, rarest_or_all
 from fl_tiprdc.report.page_tables import LINE, attacker_rows, mean_of_tasks, task_rows
 from fl_tiprdc.report.run_tables import RunTables
 from fl_tiprdc.report.style import PARTITION_LOOKS, colours
@@ -53,6 +56,29 @@ def _points(run: RunTables) -> list[dict[str, Any]]:
     return points
 
 
+def _code_tables(run: RunTables) -> list[dict[str, Any]]:
+    """One entry a method and private class: the share of people and P(class | code) of every code, at each λ.
+
+    Of two classes the rarer is told, since the other mirrors it.
+    """
+    tables: list[dict[str, Any]] = []
+    for (setting, method, attribute), rows in published_risk(run).groupby(["setting", "method", ATTRIBUTE], sort=False):
+        places = placed_codes(run, setting, method)
+        for name, prior in rarest_or_all(rows).items():
+            mine = rows[rows["class"] == name].sort_values(["lam", "code"])
+            columns = ["code", "share", "posterior", "low", "high"]
+            tables.append(
+                {
+                    "name": f"{method}, {setting}: {attribute} {name}",
+                    "class": name,
+                    "prior": prior,
+                    "lambdas": [{"lam": lam, "codes": records(of_lam[columns])} for lam, of_lam in mine.groupby("lam")],
+                    "places": places,
+                }
+            )
+    return tables
+
+
 def _run(run: RunTables) -> dict[str, Any]:
     return {
         "name": run.name,
@@ -61,6 +87,11 @@ def _run(run: RunTables) -> dict[str, Any]:
         "tasks": records(task_rows(run.metrics)),
         "curves": records(training_curves(run.rounds)) if len(run.rounds) else [],
         "config": flat(run.settings),
+        "codes": _code_tables(run),
+        "limits": {
+            "" if task == MEAN else task: limit
+            for task, limit in limit_table(run.metrics)[["task", "retention"]].itertuples(index=False, name=None)
+        },
         "areas": dict(run.summary.get("frontier_area", {})),
     }
 

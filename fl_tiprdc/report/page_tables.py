@@ -1,8 +1,7 @@
 """The tables of the page, from a run's tables: one row a thing, ready to be sorted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -18,6 +17,7 @@ from fl_tiprdc.evaluation.further_summary import (
 )
 from fl_tiprdc.evaluation.limits import limit_table
 from fl_tiprdc.evaluation.measurable import unmeasured
+from fl_tiprdc.report.page_codes import certificate_rows, code_rows
 from fl_tiprdc.report.run_tables import RunTables
 
 LINE = ["setting", "method", "lam"]
@@ -42,7 +42,7 @@ class PageTable:
     part: str
 
 
-PARTS = ("tables", "attacks", "publication")
+PARTS = ("tables", "codes", "attacks", "publication")
 
 
 def attacker_rows(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -98,27 +98,6 @@ def traffic_rows(rounds: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def certificate_rows(summary: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the certificates that summary.json has: a row for each release and private attribute.
-
-    `certified` is missing where too few people certify; `says` tells it in words, with its conditions.
-    """
-    return pd.DataFrame(
-        {
-            **{name: release[name] for name in POINT},
-            "attribute": attribute,
-            "codes": release["codes"],
-            "certified": one["certified"],
-            "people": sum(one["people"].values()),
-            "confidence": 1 - one["delta"],
-            "bound": one["bound"],
-            "says": one["says"],
-        }
-        for release in summary.get("certificates", ())
-        for attribute, one in release["attributes"].items()
-    )
-
-
 def _with_capacity(run: RunTables) -> pd.DataFrame:
     """The publications, with the channel's capacity in bits; without them the capacities alone."""
     bits = [
@@ -158,12 +137,19 @@ def page_tables(run: RunTables) -> list[PageTable]:
     tables = [
         PageTable("What is certified of codes", COVERED, certificate_rows(run.summary), "tables"),
         PageTable(
+            "Codes",
+            "What the decoder of the training says of a code; the share of a private class among those who have it, "
+            "with its 95 % interval.",
+            code_rows(run),
+            "codes",
+        ),
+        PageTable(
             "Not measured",
             "Not counted either: nobody could learn it, or be tested on it, as of a class that only one side has.",
             unmeasured(run.metrics),
             "tables",
         ),
-        PageTable("Points", "Means over seeds; attack: AUC of the worst attacker.", _points(run), "tables"),
+        PageTable("Points", "Means over seeds; attack: AUC of the worst attack.", _points(run), "tables"),
         PageTable("Federated and centralised", "", noted("comparison"), "tables"),
         PageTable("Federated equals centralised, within a margin", "", noted("equivalence"), "tables"),
         PageTable("Frontier area", "1 is perfect.", areas, "tables"),

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,28 @@ from typing import Any
 import pandas as pd
 
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.frontier import retention_of_tasks, summarize_points
+from fl_tiprdc.evaluation.frontier import POINT, retention_of_tasks, summarize_points
 from fl_tiprdc.evaluation.metric_rows import COLUMNS, MAY_BE_EMPTY
+from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE, RISK_COLUMNS
 from fl_tiprdc.report.captions import PICTURES
 
+CODE_MAP = "code-map.json"  # where each code lies, and what it stands for
 MANIFEST = "release.json"  # of a publication
-TEXT = ("setting", "method", "kind", "target", "model", "metric", "phase", *MAY_BE_EMPTY)  # columns of tables
+TEXT = (
+    "setting",
+    "method",
+    "kind",
+    "target",
+    "model",
+    "metric",
+    "phase",
+    "attribute",
+    "class",
+    *MAY_BE_EMPTY,
+)  # columns of tables
 # what metrics.csv had to 0.1: levels and groups were in the names of models and metrics
 COLUMNS_BEFORE = (*("setting", "method", "lam", "seed", "kind", "target", "model", "metric", "value", "low", "high"),)
+RISK = (*POINT, ATTRIBUTE, *RISK_COLUMNS)
 ROUNDS = ("setting", "method", "lam", "seed", "round", "phase", "privacy", "information", "adversary")
 
 
@@ -34,6 +48,8 @@ class RunTables:
         summary: as summary.json; empty where the folder has none.
         config: config.toml as text; empty where the folder has none.
         pictures: name of a figure -> PNG.
+        risk: as risk.csv; empty where the folder has none.
+        code_maps: as code-map.json; empty where the folder has none.
         releases: one row a publication: setting, method, lam, seed, clients, records, numbers, noise, bytes.
     """
 
@@ -46,6 +62,8 @@ class RunTables:
     config: str = ""
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     releases: pd.DataFrame = field(default_factory=pd.DataFrame)
+    risk: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(RISK)))
+    code_maps: Sequence[Mapping[str, Any]] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -77,6 +95,12 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if missing:
         raise InputError(f"'{path}' is no table of a run: it has no column {missing[0]}")
     return frame
+
+
+def _read_risk(path: Path) -> pd.DataFrame:
+    """Return the rows of risk.csv; none where there is no such file, or one of an audit, which names no points."""
+    table = _read_table(path, ()) if path.is_file() else pd.DataFrame()
+    return table if {*RISK} <= {*table.columns} else pd.DataFrame(columns=list(RISK))
 
 
 def _releases(folder: Path) -> pd.DataFrame:
@@ -121,14 +145,18 @@ def read_run(folder: Path, name: str = "") -> RunTables:
     if not {("raw", "task"), ("raw", "attack")} <= set(zip(audited["setting"], audited["kind"], strict=True)):
         raise InputError(f"'{folder / 'metrics.csv'}' has no audit of raw data, which runs are compared with")
     rounds, summary, config = folder / "rounds.csv", folder / "summary.json", folder / "config.toml"
+    maps = folder / CODE_MAP
     try:
         found = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
         text = config.read_text(encoding="utf-8") if config.is_file() else ""
         tomllib.loads(text)
+        code_maps = json.loads(maps.read_text(encoding="utf-8")) if maps.is_file() else []
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read '{folder}': {error}") from None
     if not isinstance(found, dict):
         raise InputError(f"'{summary}' is no summary of a run")
+    if not isinstance(code_maps, list):
+        raise InputError(f"'{maps}' is no map of codes")
     places = {figure: [folder / "figures" / f"{figure}.png", folder / f"{figure}.png"] for figure in PICTURES}
     return RunTables(
         name or folder.resolve().name,
@@ -140,4 +168,6 @@ def read_run(folder: Path, name: str = "") -> RunTables:
         text,
         {figure: path.read_bytes() for figure, paths in places.items() for path in paths if path.is_file()},
         _releases(folder),
+        _read_risk(folder / "risk.csv"),
+        code_maps,
     )

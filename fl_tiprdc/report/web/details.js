@@ -29,7 +29,7 @@ function showDetails(point, close) {
   const button = element("button", { type: "button" }, "Close");
   button.addEventListener("click", close);
   const facts = [
-    ["worst attacker", `${point.attacker} on ${point.attribute}`],
+    ["worst attack", `${point.attacker} on ${point.attribute}`],
     ["its AUC", `${number(point.attack)} (${interval(point.attack_low, point.attack_high)}; 0.5 is chance)`],
     ["mean retention", `${number(point.retention)} (raw data is 1)`],
     ["seeds", String(point.seeds)],

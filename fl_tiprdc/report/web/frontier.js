@@ -37,8 +37,9 @@ function visiblePoints() {
 
 function reading(point) {
   const tasks = Object.entries(point.tasks).map(([task, kept]) => `${task} ${number(kept)}`);
+  const certified = point.certified ? `, certified ${number(point.certified)}` : "";
   return {
-    attack: `worst attacker: ${point.attacker}, AUC ${number(point.attack)}`,
+    attack: `worst attack: ${point.attacker}, AUC ${number(point.attack)}${certified}`,
     interval: `interval ${interval(point.attack_low, point.attack_high)}`,
     retention: `mean retention ${number(point.retention)}`,
     tasks,
@@ -50,9 +51,15 @@ function label(point) {
   return `${pointName(point)}. ${attack}, ${between}; ${retention}; ${tasks.join(", ")}`;
 }
 
-function limits(points) {
-  const xs = points.flatMap((p) => [p.attack, p.attack_low ?? p.attack, p.attack_high ?? p.attack]);
+/* The most that the chosen task, or the mean of all, can keep in a release that tells nothing of the private attribute. */
+function taskLimits() {
+  return DATA.runs.map((run) => run.limits[frontier.value]).filter((limit) => limit !== undefined);
+}
+
+function ranges(points) {
+  const xs = points.flatMap((p) => [p.attack, p.attack_low ?? p.attack, p.attack_high ?? p.attack, p.certified ?? p.attack]);
   const ys = points.flatMap((p) => (frontier.value === "" ? [p.retention_low, p.retention_high] : [upwards(p)]));
+  ys.push(...taskLimits());
   const xLow = Math.min(0.49, ...xs);
   const yLow = Math.min(1, ...ys);
   const yHigh = Math.max(yLow + 0.1, ...ys);
@@ -70,13 +77,19 @@ function drawFrontier() {
   const points = visiblePoints();
   const name = frontier.value === "" ? "mean utility retention (raw = 1)" : `retention of ${frontier.value} (raw = 1)`;
   svg.setAttribute("aria-label", `Scatter plot: ${name} over worst attack AUC, ${points.length} points`);
-  const { xLow, xHigh, yLow, yHigh } = limits(points);
+  const { xLow, xHigh, yLow, yHigh } = ranges(points);
   const box = { left: 40, top: 24, right: width - 8, bottom: height - 44 };
   const x = scale(xLow, xHigh, box.left, box.right);
   const y = scale(yLow, yHigh, box.bottom, box.top);
   axes(svg, box, x, y, ticks(xLow, xHigh, width / 90), ticks(yLow, yHigh, 7), "worst attack AUC (0.5 = chance)", name);
   draw(svg, "line", { class: "axis", x1: x(0.5), x2: x(0.5), y1: box.top, y2: box.bottom });
   draw(svg, "text", { x: x(0.5) + 4, y: box.bottom - 6 }, "chance");
+  const most = taskLimits();
+  for (const limit of most) {
+    draw(svg, "line", { class: "axis", "stroke-dasharray": "1 4", x1: box.left, x2: box.right, y1: y(limit), y2: y(limit) });
+  }
+  const above = { x: box.right - 4, y: y(Math.max(...most)) - 5, "text-anchor": "end" };
+  if (most.length) draw(svg, "text", above, most.length > 1 ? "limits at no leak" : "limit at no leak");
   for (const series of frontier.series.values()) drawSeries(series.filter((point) => points.includes(point)), x, y);
   if (!points.includes(frontier.current)) frontier.current = points[0] ?? null;
   for (const point of points) drawPoint(point, x, y);
@@ -102,6 +115,11 @@ function drawPoint(point, x, y) {
   if (point.attack_low !== null) bars.push(`M${x(point.attack_low)},${top}H${x(point.attack_high)}`);
   if (frontier.value === "" && point.seeds > 1) bars.push(`M${left},${y(point.retention_low)}V${y(point.retention_high)}`);
   draw(node, "path", { d: bars.join(""), stroke: colour, "stroke-width": 1, fill: "none" });
+  if (point.certified) { /* a tick at what no attacker exceeds */
+    const [end, reach] = [x(point.certified), `M${left},${top}H${x(point.certified)}`];
+    draw(node, "path", { d: reach, stroke: colour, "stroke-width": 1, "stroke-dasharray": "1 3", fill: "none" });
+    draw(node, "path", { d: `M${end},${top - 6}v12`, stroke: colour, "stroke-width": 2, fill: "none" });
+  }
   draw(node, "circle", { class: "ring", cx: left, cy: top, r: 11 });
   draw(node, "circle", { cx: left, cy: top, r: 11, fill: "transparent" });
   mark(node, point.setting, left, top, colour);

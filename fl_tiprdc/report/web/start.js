@@ -1,4 +1,5 @@
 for (const table of document.querySelectorAll("table.sortable")) sortable(table);
 startFrontier();
 startCurves();
+startCodes();
 startComparison();
