@@ -63,11 +63,12 @@ def gauges(run: RunTables) -> list[Gauge]:
     if table.empty:
         return []
     attacks = run.metrics[(run.metrics["kind"] == "exact") & (run.metrics["metric"] == "auc")]
-    attacks = attacks[attacks["model"] != MAJORITY].rename(columns={"target": "attribute", "value": "exact"})
+    attacks = attacks.loc[attacks["model"] != MAJORITY, [*POINT, "target", "value"]]
+    attacks = attacks.rename(columns={"target": "attribute", "value": "exact"})
     key = ["setting", "method", "attribute"]
     table = table[table["lam"] == table.groupby(key)["lam"].transform("max")]
     weakest = table.sort_values("certified", ascending=False, na_position="first", kind="stable").drop_duplicates(key)
-    shown = weakest.sort_index().merge(attacks[[*POINT, "attribute", "exact"]], how="left", on=[*POINT, "attribute"])
+    shown = weakest.sort_index().merge(attacks, how="left", on=[*POINT, "attribute"])
     return [
         Gauge(
             f"{row['method']}, {row['setting']}, λ = {row['lam']:g}, hiding {row['attribute']}",

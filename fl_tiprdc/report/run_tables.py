@@ -17,18 +17,7 @@ from fl_tiprdc.report.captions import PICTURES
 
 CODE_MAP = "code-map.json"  # where each code lies, and what it stands for
 MANIFEST = "release.json"  # of a publication
-TEXT = (
-    "setting",
-    "method",
-    "kind",
-    "target",
-    "model",
-    "metric",
-    "phase",
-    "attribute",
-    "class",
-    *MAY_BE_EMPTY,
-)  # columns of tables
+TEXT = ("setting", "method", "kind", "target", "model", "metric", "phase", "class", *MAY_BE_EMPTY)  # of tables
 # what metrics.csv had to 0.1: levels and groups were in the names of models and metrics
 COLUMNS_BEFORE = (*("setting", "method", "lam", "seed", "kind", "target", "model", "metric", "value", "low", "high"),)
 RISK = (*POINT, ATTRIBUTE, *RISK_COLUMNS)
