@@ -13,14 +13,14 @@ from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.commands import audit
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data import load_population
-from simulations import benchmark, long_run, partitions, poisoning, updates
+from simulations import benchmark, cells, long_run, poisoning, updates
 
 Call = Callable[..., tuple[int | str | None, list[str]]]
 
 # entry point -> the names with which its work begins, in it or, of run, in the module that does the work
 WORK: dict[ModuleType, tuple[str, ...]] = {
     run_module: ("carry_out",),
-    partitions: ("run_experiment",),
+    cells: ("run_experiment",),
     updates: ("attack_partition",),
     benchmark: ("compare_runtimes", "compare_scale"),
     audit: ("audit_published",),

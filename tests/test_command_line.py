@@ -389,6 +389,7 @@ def test_flags_of_the_data_reach_the_experiment(tmp_path):
         "who,sex,paid,age,size\n" + "".join(f"{i // 2},{'mf'[i % 2]},{i % 3},{i},{i % 9}\n" for i in range(40))
     )
     flags = ("--dataset", "table", "--data", path, "--private", "sex", "--tasks", "paid, age", "--participant", "who")
+    flags += ("--methods", "tiprdc+")  # codes need more people
     (tmp_path / "config.toml").write_text('[data.columns]\nage = "number"\n')
     with pytest.warns(DataNotice, match="split at the median"):
         experiment = parsed(*flags, "--records", 30, "--clients", 3, "--config", tmp_path / "config.toml")
@@ -396,9 +397,10 @@ def test_flags_of_the_data_reach_the_experiment(tmp_path):
     assert experiment.data == DataConfig(
         file=path, tasks=("paid", "age"), participant="who", records=30, columns={"age": "number"}
     )
-    data = parsed("--dataset", "avatars", "--size", "16X24", "--records", 150, "--data-root", tmp_path).data
+    few = ("--dataset", "avatars", "--records", 150, "--methods", "tiprdc+")
+    data = parsed(*few, "--size", "16X24", "--data-root", tmp_path).data
     assert data == DataConfig(size=(16, 24), records=150, root=tmp_path)
-    assert parsed("--dataset", "avatars", "--size", "20", "--records", 150).data.size == (20, 20)
+    assert parsed(*few, "--size", "20").data.size == (20, 20)
 
 
 def test_a_note_about_the_data_is_one_line(monkeypatch, capsys, tmp_path):

@@ -53,7 +53,8 @@ def folders(tmp_path):
     """A data set, split for three clients and a coordinator."""
     root = tmp_path / "folders"
     table = write_table(tmp_path / "people.csv")
-    split_main(["--clients", "3", *(f"--{name}={value}" for name, value in table.items()), "--output", str(root)])
+    flags = [f"--{name}={value}" for name, value in ({"methods": "tiprdc+"} | table).items()]  # codes need more people
+    split_main(["--clients", "3", *flags, "--output", str(root)])
     return root
 
 

@@ -22,7 +22,7 @@ def test_the_notebook_runs():
     for cell in notebook.cells:  # a small one
         cell.source = cell.source.replace("STEPS = 200", "STEPS = 5").replace("sample(6000", "sample(900")
         cell.source = cell.source.replace("4000", "600").replace("(0.1, 0.5, 0.9)", "(0.1, 0.9)")
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    nbclient.NotebookClient(notebook, timeout=280, kernel_name="python3").execute()
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code[-1].outputs[-1].data["text/plain"].endswith("True")
     table = code[-2].outputs[-1].data["text/plain"]

@@ -45,7 +45,9 @@ def test_a_folder_of_a_presets_name_is_not_in_its_way():
 
 @pytest.mark.parametrize("text", ["imagse", "folder/images", "images.csv", "other.toml"])
 def test_what_is_neither_gets_one_line_with_the_presets(text):
-    with pytest.raises(InputError, match=rf"cannot read config '{text}': .* ablation, .* paper-lfw, partitions$"):
+    with pytest.raises(
+        InputError, match=rf"cannot read config '{text}': .* ablation, .* paper-lfw, partitions, suite$"
+    ):
         config_file(text)
 
 

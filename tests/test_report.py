@@ -95,7 +95,9 @@ def test_every_figure_is_written_as_png_and_svg(folder):
 
 
 def test_a_run_without_rounds_has_no_training_figure_and_no_note_of_one(tmp_path, recwarn, capsys):
-    assert draw_all(tmp_path, some_points(), pd.DataFrame()) == [name for name in FIGURES if name != "training"]
+    assert draw_all(tmp_path, some_points(), some_tasks(), pd.DataFrame()) == [
+        name for name in FIGURES if name != "training"
+    ]
     assert not (tmp_path / "training.png").exists()
     assert not recwarn.list
     assert "training" not in "".join(capsys.readouterr())

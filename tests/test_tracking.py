@@ -17,6 +17,7 @@ from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.experiment.tracking import trackers
 from fl_tiprdc.experiment.tracking.tracker import Place, Tracker, curves, plain, point_metrics
 from fl_tiprdc.experiment.tracking.trackers import TRACKERS, Trackers, named_trackers
+from tests.invented_metrics import metrics_of
 
 POINTS = pd.DataFrame(
     {
@@ -146,8 +147,8 @@ def test_a_run_is_followed_from_start_to_end(small, population, tmp_path, monkey
         (folder / "report.html").touch()
         return SUMMARY, POINTS
 
-    monkeypatch.setattr(carry_out_module, "_audit", lambda *_: pd.DataFrame())
-    monkeypatch.setattr(carry_out_module, "attack_further", lambda *_: pd.DataFrame())
+    monkeypatch.setattr(carry_out_module, "_audit", lambda *_: metrics_of([]))
+    monkeypatch.setattr(carry_out_module, "attack_further", lambda *_: metrics_of([]))
     monkeypatch.setattr(run_module, "write_results", write)
     monkeypatch.setattr(run_module, "closing_table", lambda _: "")
     experiment = small(settings=("centralized",), methods=("tiprdc+",), track=("mlflow",), private=("sex",))
