@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from fl_tiprdc.config import Experiment
 
 ROOT = Path(__file__).resolve().parent.parent
-FIGURE = "results/reference/coded/frontier.png"
+FIGURE = "results/reference/coded/adult-sex-iid/frontier.png"
 PICTURE = re.compile(r"!\[[^\]]*\]\(\.\./(results/reference/[^)]+\.png)\)")
 LINK = re.compile(r"!?\[([^\]]*)\]\((\.\./[^)\s#]+)(#[^)]*)?\)")
 CODE = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)|^(?: {4}|\t).*?$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)

@@ -48,7 +48,7 @@ def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path):
             r'<(?:script|img|link rel="stylesheet")[^>]*(?:src|href)="(https?:[^"]+)', page.read_text()
         )
         assert not fetched, page
-    assert (tmp_path / "site" / "results" / "reference" / "coded" / "frontier.png").is_file()
+    assert (tmp_path / "site" / "results" / "reference" / "coded" / "adult-sex-iid" / "frontier.png").is_file()
     assert "<math" in (tmp_path / "site" / "method.html").read_text()
     assert "gradient_clients" in (tmp_path / "site" / "reference" / "settings.html").read_text()
 
@@ -57,8 +57,8 @@ def test_the_gallery_is_what_the_reference_results_give(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
     text = importlib.import_module("write_gallery").gallery()
     assert (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8") == text
-    names = re.findall(r"^## (\S+)", text, re.MULTILINE)
-    assert {"adult", "digits", "names"} <= set(names)
+    names = re.findall(r"^## (.+)", text, re.MULTILINE)
+    assert {"adult, hiding sex", "digits, hiding slant", "names, hiding gender"} <= set(names)
     assert len(names) == len(set(names))
     for command, name in re.findall(r"^    python (\S+).*?^!\[.*?\(\.\./(\S+)\)$", text, re.MULTILINE | re.DOTALL):
         assert (ROOT / command).is_file()
