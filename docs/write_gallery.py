@@ -11,9 +11,9 @@ CODED = ROOT / "results" / "reference" / "coded"
 FIGURE = "frontier.png"
 HEAD = """# Gallery
 
-The method `coded` on each data set, 100 clients, three seeds. Each point is one value of λ: to the right is the AUC of the
-exact attack on the private attribute (0.5 is chance), and the certified bound; upwards what unknown tasks keep of raw
-data's advantage over chance. `python docs/write_gallery.py` writes this page from
+The method `coded` on each data set, 100 clients, three seeds. Each point is one value of λ: to the right is the AUC of
+the worst attack on the private attribute (0.5 is chance) and the certified bound, upwards what unknown tasks keep of
+raw data's advantage over chance. `python docs/write_gallery.py` writes this page from
 [the reference results](../results/reference/README.md).
 """
 
