@@ -9,8 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from fl_tiprdc.commands.audit import closing_table
 from fl_tiprdc.config import build_experiment
+from fl_tiprdc.experiment.audit_tables import best_table
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.results import write_results
 from fl_tiprdc.experiment.run_folder import config_text
@@ -90,7 +90,7 @@ def test_what_was_found_is_written_though_nothing_can_be_drawn(tmp_path):
 def test_a_terminal_shows_a_name_as_it_is_written(name):
     rows = [{"kind": "attack", "target": name, "model": "mlp", "auc": 0.9, "low": 0.8, "high": 1.0, "chance": 0.5}]
     for console in (Screen(file=io.StringIO(), width=80), Console(file=io.StringIO(), width=80)):
-        show_table(console, closing_table(pd.DataFrame(rows)))
+        show_table(console, best_table(pd.DataFrame(rows)))
         say(console, f"worst attack on {name}")
         table, line = console.file.getvalue().rsplit("worst", 1)
         assert name in line

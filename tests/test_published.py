@@ -449,7 +449,7 @@ WRONG = [
     (["store", "--labels", "bare.csv"], "no column of the label table is left to attack"),
     # --private
     (["store", "--labels", "labels.csv", "--private", "shoe"], "unknown private attribute 'shoe': choose from sex"),
-    (["store", "--labels", "labels.csv", "--private", ","], "--private ',': name at least one column"),
+    (["store", "--labels", "labels.csv", "--private", ","], "--private ',': name at least one"),
     (["store", "--labels", "labels.csv", "--private", "sex,sex"], "'sex' is named twice"),
     (["store", "--labels", "single.csv", "--private", "sex"], "'sex' has a single value, 'f'"),
     (["store", "--labels", "rare.csv", "--private", "rare"], "private attribute 'rare' has a single value"),
@@ -457,7 +457,7 @@ WRONG = [
     # --tasks
     ([*STORE, "--tasks", "sex"], "'sex' is named twice"),
     ([*STORE, "--tasks", "client"], "unknown task 'client': choose from sex, rich"),
-    ([*STORE, "--tasks", ""], "--tasks '': name at least one column"),
+    ([*STORE, "--tasks", ""], "--tasks '': name at least one"),
     # --participant
     ([*STORE, "--participant", "nobody"], "unknown participant column 'nobody': choose from client, record, sex"),
     ([*STORE, "--participant", "sex"], "'sex' is named twice"),
@@ -486,7 +486,7 @@ WRONG = [
     ([*STORE, "--known", "rich"], "are for the attack known-record, which isn't asked for: name it in --attacks"),
     ([*KNOWN, "--known", "shoe"], "unknown column 'shoe': choose one of colour, person"),
     ([*KNOWN, "--known", "colour,colour"], "colour, colour: has a column twice"),
-    ([*KNOWN, "--known", ","], "--known ',': name at least one column"),
+    ([*KNOWN, "--known", ","], "--known ',': name at least one"),
     # --output
     ([*STORE, "--output", "taken"], "exists and is no earlier run"),
     ([*STORE, "--output", "file"], "exists and is no earlier run"),

@@ -105,12 +105,14 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def some_words(text: str, flag: str) -> tuple[str, ...]:
-    """Comma-separated words, of which there is one at least.
+def some_words(text: str | None, flag: str) -> tuple[str, ...]:
+    """Return comma-separated words, one at least; none of a flag that isn't given.
 
     Raises:
         InputError: there is none.
     """
-    if not (found := words(text)):
+    if text is None:
+        return ()
+    if not (given := words(text)):
         raise InputError(f"--{flag} '{text}': name at least one, or leave the flag out")
-    return found
+    return given

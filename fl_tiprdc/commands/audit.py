@@ -18,10 +18,8 @@ from typing import Any
 
 import pandas as pd
 import tomli_w
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from fl_tiprdc.command_line.parser import Parser, some_words, words
+from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.own_table import read_table
 from fl_tiprdc.errors import InputError
@@ -31,7 +29,7 @@ from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case, named_attacks
 from fl_tiprdc.evaluation.audit import check_panel
 from fl_tiprdc.evaluation.certified import CertifiedRelease, sentence
 from fl_tiprdc.evaluation.classifiers import BUILT_IN, OF_PACKAGES
-from fl_tiprdc.evaluation.further_summary import level_text, mean_known, summarize_further, summarize_known
+from fl_tiprdc.evaluation.further_summary import mean_known, summarize_further, summarize_known
 from fl_tiprdc.evaluation.measurable import unmeasured, unmeasured_lines
 from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
 from fl_tiprdc.evaluation.publication_files import read_publication
@@ -44,6 +42,7 @@ from fl_tiprdc.evaluation.published import (
 )
 from fl_tiprdc.evaluation.published_codes import certify_published, published_risk
 from fl_tiprdc.evaluation.record_keys import KEYS
+from fl_tiprdc.experiment.audit_tables import best_table, further_table, known_table
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.run_folder import called, finish, git_commit, held, prepare
 from fl_tiprdc.experiment.screen import Screen, say, show_table
@@ -94,14 +93,6 @@ def audit_parser() -> Parser:
     )
     parser.add_argument("--output", type=Path, help="folder of the results (default: results/audit- and a name)")
     return parser
-
-
-def _columns(text: str | None, flag: str) -> tuple[str, ...]:
-    if text is None:
-        return ()
-    if not (found := words(text)):
-        raise InputError(f"--{flag} '{text}': name at least one column, or leave the flag out")
-    return found
 
 
 def _share(text: str) -> float:
@@ -173,7 +164,7 @@ def read_audit(parsed: argparse.Namespace, config: AuditConfig, stages: Stages) 
     Raises:
         InputError: naming what is wrong and what is allowed.
     """
-    private, tasks = _columns(parsed.private, "private"), _columns(parsed.tasks, "tasks")
+    private, tasks = some_words(parsed.private, "private"), some_words(parsed.tasks, "tasks")
     share = _share(parsed.held_out)
     if parsed.participant is not None and not parsed.participant.strip():
         raise InputError(f"--participant '{parsed.participant}': name a column, or leave the flag out")
@@ -212,68 +203,6 @@ def certify_people(parsed: argparse.Namespace, audited: Audited) -> tuple[Certif
         return None, [f"not certified: {error}"]
     told = [f"certified for {sentence(name, one)}" for name, one in certified.certificates.items()]
     return certified, [*told, next(iter(certified.certificates.values())).note]
-
-
-def closing_table(summary: pd.DataFrame) -> Table:
-    """The worst attack on each private attribute and the best probe of each task, beside chance."""
-    exact = "; exact: the best possible attacker" if EXACT in set(summary["kind"]) else ""
-    table = Table(title=f"best of the panel on held-out people, AUC{exact}", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("", overflow="fold")
-    table.add_column("model", overflow="fold")
-    compared = "raw_auc" in summary
-    for name in ["AUC", "95 %", "chance", *(["raw", "retained"] if compared else [])]:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in summary.to_dict("records"):
-        table.add_row(
-            f"{row['kind']}: {row['target']}",
-            str(row["model"]),
-            f"{row['auc']:.3f}",
-            f"{row['low']:.3f}-{row['high']:.3f}",
-            f"{row['chance']:.1f}",
-            *([f"{row['raw_auc']:.3f}"] if compared else []),
-            *(["" if pd.isna(row["retention"]) else f"{row['retention']:.3f}"] if compared else []),
-        )
-    return table
-
-
-def further_table(further: pd.DataFrame) -> Table:
-    """The best of each further attack on the publication, beside chance and, where there are any, raw features."""
-    table = Table(title="further attacks: AUC, or share of people found", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("", overflow="fold")
-    table.add_column("model", overflow="fold")
-    names = ["kind", "target", "level"]
-    by_raw = further["setting"] == "raw"
-    raw = further.loc[by_raw, [*names, "value"]].rename(columns={"value": "raw"})
-    for name in ["value", "95 %", "chance", *(["raw"] if len(raw) else [])]:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in further[~by_raw].merge(raw, on=names, how="left").to_dict("records"):
-        table.add_row(
-            f"{row['kind']}: {level_text(row['target'], row['level'], row['unit'])}",
-            str(row["model"]),
-            f"{row['value']:.3f}",
-            f"{row['low']:.3f}-{row['high']:.3f}",
-            f"{row['chance']:.3g}",
-            *([f"{row['raw']:.3f}"] if len(raw) else []),
-        )
-    return table
-
-
-def known_table(known: pd.DataFrame) -> Table:
-    """What attackers tell who know some of a record, without and with its release."""
-    table = Table(title="attackers who know some of a record: AUC", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("", overflow="fold")
-    table.add_column("knows", overflow="fold")
-    for name in ("alone", "with release", "95 %"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in known.to_dict("records"):
-        table.add_row(
-            str(row["target"]),
-            str(row["knows"]),
-            f"{row['alone']:.3f}",
-            f"{row['with_release']:.3f}",
-            f"{row['with_release_low']:.3f}-{row['with_release_high']:.3f}",
-        )
-    return table
 
 
 @dataclass(frozen=True)
@@ -394,12 +323,11 @@ def _audit(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, audit, print, write."""
     parsed = audit_parser().parse_args(arguments)
-    asked = () if parsed.attackers is None else some_words(parsed.attackers, "attackers")
-    attackers = (*BUILT_IN, *asked)
+    attackers = (*BUILT_IN, *some_words(parsed.attackers, "attackers"))
     console, config = Screen(), AuditConfig(attackers=tuple(dict.fromkeys(attackers)))
     check_panel(config)
     further = _attacks(parsed.attacks, config, parsed.raw is not None)
-    config = config.model_copy(update={"further": further, "known": _columns(parsed.known, "known")})
+    config = config.model_copy(update={"further": further, "known": some_words(parsed.known, "known")})
     check_used(config)
     quiet = Screen(stderr=True)  # wrong input leaves nothing on stdout
     with Stages(quiet if quiet.is_terminal else Screen(quiet=True)) as stages:
@@ -407,7 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = parsed.output or _default_output(parsed)
     with held(output):
         found, certificate_lines = _audit(parsed, audited, config, output, console)
-    show_table(console, closing_table(found.best))
+    show_table(console, best_table(found.best))
     if len(found.further):
         show_table(console, further_table(found.further))
     if len(found.known):
