@@ -94,7 +94,8 @@ def page(table: pd.DataFrame) -> str:
 
 def _cells(row: "pd.Series[float]") -> list[str]:
     """Return the cells of a measured row, without its method."""
-    kept = f"{row['retention']:.3f} ({row['retention_low']:.3f} to {row['retention_high']:.3f})"
+    low, high = row["retention_low"], row["retention_high"]
+    kept = f"{row['retention']:.3f}" + (f" ({low:.3f} to {high:.3f})" if low < high else "")
     formats = {"codes": ".0f", "panel": ".3f", "exact": ".3f", "certified": ".3f"}
     codes, *attacks = ("" if math.isnan(row[name]) else format(row[name], how) for name, how in formats.items())
     return [f"{row['lam']:g}", codes, kept, *attacks, f"{row['seconds']:.0f}", f"{row['megabytes']:,.0f}"]

@@ -4,11 +4,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fl_tiprdc.report.figures import ATTACK, RETENTION
-from fl_tiprdc.report.style import GREY, colours
+from fl_tiprdc.report.style import GREY, colours, styled
 
 ACROSS = 3  # panels in a row
 
 
+@styled
 def suite_figure(table: pd.DataFrame) -> Figure:
     """Draw a panel for each data set: retention of each method over its worst attack, with what is certified.
 
@@ -42,8 +43,9 @@ def suite_figure(table: pd.DataFrame) -> Figure:
         axes.set_ylim(0, 1.05)
     for axes in list(grid.flat)[len(kinds) :]:
         axes.set_axis_off()
-    figure.supxlabel(f"{ATTACK}; bars to the right: certified", fontsize=9)
-    figure.supylabel(f"mean {RETENTION}; dotted: limit", fontsize=9)
+    grid[-1][0].set_xlabel(f"{ATTACK};\nbars to the right: certified", fontsize=8)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(f"mean {RETENTION};\ndotted: limit", fontsize=8)
     labels = {
         label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
