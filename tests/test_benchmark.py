@@ -27,6 +27,7 @@ def test_a_round_is_the_sum_of_its_exchanges():
     assert benchmark.rounds_of(exchanges) == [1.5, 2.0]
 
 
+@pytest.mark.timeout(900)  # it starts Ray once for each count and protection
 def test_tables_and_figures(tmp_path, monkeypatch, capsys, ray_session):
     def small_store(root):
         benchmark.synthetic_store(root, 4, 40)

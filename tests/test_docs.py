@@ -14,6 +14,7 @@ import fl_tiprdc
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.mark.timeout(600)
 def test_the_notebook_runs():
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")

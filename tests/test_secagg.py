@@ -432,6 +432,7 @@ def test_masked_updates_stay_in_memory_in_local_arrays():
     assert packed["metrics"]["exchange"] == 3
 
 
+@pytest.mark.timeout(600)
 def test_all_runtimes_give_the_same_model(small, make_store, population, ray_session, one_thread):
     store, description = make_store(6, "dirichlet:0.3"), population.contributors.description
     federation = {"rounds": 1, "updates_per_round": 1}
