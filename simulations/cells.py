@@ -28,15 +28,14 @@ def run_or_take(experiment: Experiment, folder: Path, console: Screen, resume: b
     """
     experiment, population = load_checked(experiment)
     config = folder / "config.toml"
-    if config.is_file() and config.read_text(encoding="utf-8") == config_text(experiment):
-        changed = changed_since(folder, fingerprint(population))
-        if not changed:
-            console.print(f"{folder.name}: taken from {folder}", highlight=False)
-            return summarize_points(pd.read_csv(folder / "metrics.csv"))
-        console.print(f"{folder.name}: anew, as the run that is there had {changed}", highlight=False)
+    same = config.is_file() and config.read_text(encoding="utf-8") == config_text(experiment)
+    changed = changed_since(folder, fingerprint(population)) if same else ""
+    if same and not changed:
+        console.print(f"{folder.name}: taken from {folder}", highlight=False)
     else:
-        console.print(f"{folder.name}:", highlight=False)
-    run_experiment(experiment, population, folder, console, resume)
+        why = f" anew, as the run that is there had {changed}" if changed else ""
+        console.print(f"{folder.name}:{why}", highlight=False)
+        run_experiment(experiment, population, folder, console, resume)
     return summarize_points(pd.read_csv(folder / "metrics.csv"))  # numbers as a later study reads them
 
 
@@ -65,6 +64,7 @@ def tabulate(
     """
     open_folder(output)
     frames: list[pd.DataFrame] = []
+    table = pd.DataFrame()
     for name, experiment in cells.items():
         folder = output / name
         frames.append(rows(name, experiment, folder, run_or_take(experiment, folder, console, resume)))

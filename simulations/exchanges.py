@@ -55,6 +55,12 @@ PLANS = {
 }
 
 
+def trainings_of(experiment: Experiment) -> int:
+    """Return the number of federated trainings in a run of one method: all values of λ share the one of codes."""
+    coded = experiment.method_config(experiment.methods[0]).coding is not None
+    return len(experiment.seeds) * (1 if coded else len(experiment.lambdas))
+
+
 def traffic_of(experiment: Experiment, folder: Path) -> tuple[float, float]:
     """Return the exchanges and megabytes of one training of a finished run of one method."""
     rounds = pd.read_csv(folder / "rounds.csv")
@@ -62,7 +68,7 @@ def traffic_of(experiment: Experiment, folder: Path) -> tuple[float, float]:
     sent = json.loads((folder / "summary.json").read_text())["bytes"]
     coded = experiment.method_config(experiment.methods[0]).coding is not None
     releases = len(experiment.lambdas) if coded else 1
-    trainings = len(experiment.seeds) * (1 if coded else len(experiment.lambdas))
+    trainings = trainings_of(experiment)
     return len(rounds) / trainings + releases, sum(sent.values()) / trainings / 1e6
 
 

@@ -21,12 +21,13 @@ from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import METHODS, Experiment
 from fl_tiprdc.data import DATASETS
 from fl_tiprdc.errors import TooFewPeopleError, require_known
-from fl_tiprdc.evaluation import limits
+from fl_tiprdc.evaluation.limits import MEAN, limit_table
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.report.style import save
 from fl_tiprdc.report.suite_figure import suite_figure
 from fl_tiprdc.whole_file import write_whole
 from simulations.cells import tabulate
+from simulations.exchanges import traffic_of, trainings_of
 from simulations.tables import show
 
 CLIENTS = {"adult": 100, "bank-marketing": 100, "oulad": 100, "german-credit": 20, "digits": 100, "names": 100}
@@ -37,6 +38,10 @@ HEAD = """# Every method over every data set
 Command: `python simulations/suite.py`. Federated; means over seeds, R with its range. Panel and exact: AUC of the
 best attack. Certified: with 95 % confidence no attacker exceeds it, for one release of people like these. Limit: the
 most that a task alone could keep at no leak. Seconds and MB (sent and received, all clients) are of one training."""
+WRITTEN = [
+    *("dataset", "private", "method", "raw", "codes", "limit", "seconds", "megabytes", "note", "lam"),
+    *("retention", "retention_low", "retention_high", "panel", "exact", "certified"),
+]
 SHOWN = ["dataset", "method", "lam", "retention", "panel", "exact", "certified", "seconds"]  # fit 80 characters
 CODED, NOISY = "0.8,1", "0.9"  # λ of methods with codes, which share a training, and of those with noise
 
@@ -44,10 +49,8 @@ CODED, NOISY = "0.8,1", "0.9"  # λ of methods with codes, which share a trainin
 def suite_rows(name: str, experiment: Experiment, folder: Path, points: pd.DataFrame) -> pd.DataFrame:
     """Return a row of suite.csv for each λ of a finished run of one method."""
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    metrics = pd.read_csv(folder / "metrics.csv")
-    most = metrics[(metrics["kind"] == limits.KIND) & (metrics["metric"] == "retention") & (metrics["lam"] == 1)]
-    coded = experiment.method_config(experiment.methods[0]).coding is not None
-    trainings = len(experiment.seeds) * (1 if coded else len(experiment.lambdas))
+    limits = limit_table(pd.read_csv(folder / "metrics.csv")).set_index("task")["retention"]
+    certificates = summary.get("certificates")
     released = points[points["setting"] == "federated"]
     if "panel" not in released:
         released = released.assign(panel=released["attack"], exact=math.nan, certified=math.nan)
@@ -64,10 +67,10 @@ def suite_rows(name: str, experiment: Experiment, folder: Path, points: pd.DataF
         "private": "+".join(experiment.private),
         "method": experiment.methods[0],
         "raw": points.loc[points["setting"] == "raw", "attack"].mean(),
-        "codes": summary["certificates"][0]["codes"] if coded else math.nan,
-        "limit": most["value"].mean(),
-        "seconds": summary["seconds"]["train federated"] / trainings,
-        "megabytes": sum(summary["bytes"].values()) / trainings / 1e6,
+        "codes": certificates[0]["codes"] if certificates else math.nan,
+        "limit": limits.get(MEAN, math.nan),
+        "seconds": summary["seconds"]["train federated"] / trainings_of(experiment),
+        "megabytes": traffic_of(experiment, folder)[1],
         "note": "",
     }
     return pd.DataFrame([shared]).merge(means, how="cross")
@@ -113,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = suite_parser().parse_args(arguments)
     parsed.config = parsed.config or "suite"
     datasets = some_words(parsed.datasets, "datasets")
-    methods = some_words(parsed.methods, "methods") if parsed.methods else tuple(METHODS)
+    methods = some_words(parsed.methods, "methods") or tuple(METHODS)
     require_known("data set", datasets, DATASETS)
     console = Screen()
     cells: dict[str, Experiment] = {}
@@ -131,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 console.print(f"{dataset}-{method}: {error}", highlight=False, soft_wrap=True)
     output = parsed.output or Path.cwd() / "results" / "suite"
     table = tabulate(cells, suite_rows, output, "suite.csv", console, parsed.resume)
-    table = pd.concat([table, pd.DataFrame(refused)], ignore_index=True)
+    table = pd.concat([table, pd.DataFrame(refused)], ignore_index=True).reindex(columns=WRITTEN)
     order = {name: i for i, name in enumerate([*datasets, *methods])}
     table = table.sort_values(["dataset", "method"], key=lambda names: names.map(order), kind="stable")
     write_whole(output / "suite.csv", table.to_csv(index=False, float_format="%.4f").encode())

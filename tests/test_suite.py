@@ -60,6 +60,13 @@ def test_a_run_is_refused_before_any_training_where_codes_cannot_be_fitted():
     check_against(Experiment(clients=20, methods=("tiprdc+",)), people)
 
 
+def test_where_every_cell_is_refused_the_table_says_so(tmp_path):
+    main(["--datasets", "german-credit", "--methods", "coded", "--seeds", "0", "--output", str(tmp_path / "out")])
+    (row,) = pd.read_csv(tmp_path / "out" / "suite.csv").to_dict("records")
+    assert (row["dataset"], row["private"], row["method"]) == ("german-credit", "sex", "coded")
+    assert "that is too few to fit a coupling on" in row["note"]
+
+
 def test_an_unknown_data_set_is_named(tmp_path):
     with pytest.raises(InputError, match="unknown data set 'magic': choose one of adult, "):
         main(["--datasets", "magic", "--output", str(tmp_path / "out")])

@@ -201,7 +201,7 @@ def audit(
                 where = (release.point, kind, target, name)
                 table += metric_rows(*where, score(answers[target], tested, weights, measured))
                 if len(measured):
-                    table += group_rows(*where, answers[target], tested, weights, groups)
+                    table += group_rows(where, answers[target], tested, weights, groups)
                 if len(measured) and len(chosen) and name != MAJORITY:
                     ones = np.ones((1, len(chosen)), np.float32)
                     value = float(area(labels[target][chosen_by], chosen, ones)[0])
@@ -209,7 +209,7 @@ def audit(
                 if detailed and kind == "attack":
                     prior = np.bincount(labels[target][rows], minlength=known.classes[target]) / len(rows)
                     names_of = known.class_names.get(target) or [str(k) for k in range(known.classes[target])]
-                    table += detection_rows(*where, answers[target], tested, prior, weights, names_of, measured)
+                    table += detection_rows(where, answers[target], tested, prior, weights, names_of, measured)
     return metrics_table(table)
 
 

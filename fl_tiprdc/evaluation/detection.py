@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_tiprdc.data.crowd import Floats, Ints
-from fl_tiprdc.evaluation.metric_rows import MetricRow, PointKey, metric_rows
+from fl_tiprdc.evaluation.metric_rows import Answered, MetricRow, metric_rows
 from fl_tiprdc.evaluation.scores import UNMEASURED, Score, Values, Weights, countable_classes, interval, weighted_auc
 
 PAIR_AUC = "pair-auc"  # between a class, `group`, and another one, `against`
@@ -15,10 +15,7 @@ FALSE_POSITIVE_RATES: Mapping[str, float] = {"tpr-at-1%-fpr": 0.01, "tpr-at-5%-f
 
 
 def detection_rows(
-    point: PointKey,
-    kind: str,
-    target: str,
-    model: str,
+    where: Answered,
     labels: Ints,
     probabilities: Floats,
     prior: Values,
@@ -29,10 +26,7 @@ def detection_rows(
     """Return rows of `found_at`, and for more than two classes of the AUC of each pair of them, see `pair_area`.
 
     Args:
-        point: see `metric_rows`, as the three that follow.
-        kind: of attack.
-        target: the private attribute.
-        model: who answers.
+        where: what was answered, by whom.
         labels: [m].
         probabilities: [m, classes].
         prior: [classes] shares of those from whom the attacker learned.
@@ -40,13 +34,12 @@ def detection_rows(
         names: of the classes.
         counted: classes that can be told from the rest, see `scores.countable_classes`; other pairs are `UNMEASURED`.
     """
-    where = (point, kind, target, model)
     rows = metric_rows(*where, found_at(labels, probabilities, weights, counted))
     for first, second in combinations(range(len(names)), 2) if len(names) > 2 else ():
         measured = first in counted and second in counted
         area = pair_area(labels, probabilities, prior, weights, (first, second)) if measured else None
         scores = {PAIR_AUC: UNMEASURED if area is None else interval(area)}
-        rows += metric_rows(*where, scores, attribute=target, group=names[first], against=names[second])
+        rows += metric_rows(*where, scores, attribute=where[2], group=names[first], against=names[second])
     return rows
 
 

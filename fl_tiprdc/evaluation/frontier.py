@@ -33,7 +33,7 @@ def best_models(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def retention_of_tasks(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Retention of each task at each point: (AUC(z̃) - ½) / (AUC(raw) - ½), AUC(raw) being the best probe on raw x.
+    """Return each task's retention at a point: (AUC(z̃) - ½) / (AUC(raw) - ½), AUC(raw) being the best probe on raw x.
 
     Returns:
         Columns of a point, task (in order of their names), retention; NaN where it couldn't be measured, or where raw

@@ -18,6 +18,7 @@ MAY_BE_EMPTY = ("unit", "known", "attribute", "group", "against")
 
 MetricRow = Mapping[str, object]
 PointKey = tuple[str, str, float, int]  # setting, method, λ and seed
+Answered = tuple[PointKey, str, str, str]  # point, kind, target and model, the first arguments of `metric_rows`
 
 
 def metric_rows(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.frontier import POINT, best_models
-from fl_tiprdc.evaluation.metric_rows import MetricRow, PointKey, metric_rows
+from fl_tiprdc.evaluation.metric_rows import Answered, MetricRow, metric_rows
 from fl_tiprdc.evaluation.scores import Score, Values, Weights, interval
 
 # A metric of its own: who asks for "accuracy" gets that of everybody.
@@ -74,20 +74,13 @@ def accuracy_by_group(
 
 
 def group_rows(
-    point: PointKey,
-    kind: str,
-    target: str,
-    model: str,
-    labels: Ints,
-    probabilities: Floats,
-    weights: Weights,
-    groups: Groups,
+    where: Answered, labels: Ints, probabilities: Floats, weights: Weights, groups: Groups
 ) -> list[MetricRow]:
-    """Return rows of metrics.csv of `accuracy_by_group`; for `point` to `model` see `metric_rows`."""
+    """Return rows of metrics.csv of `accuracy_by_group`, for what was answered, by whom."""
     rows: list[MetricRow] = []
     for (attribute, group), accuracy in accuracy_by_group(labels, probabilities, weights, groups).items():
         scores = {GROUP_ACCURACY: accuracy}
-        rows += metric_rows(point, kind, target, model, scores, attribute=attribute, group=group)
+        rows += metric_rows(*where, scores, attribute=attribute, group=group)
     return rows
 
 

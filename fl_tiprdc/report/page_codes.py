@@ -1,6 +1,6 @@
 """What the page says of codes: certificates as gauges, and what each code tells and stands for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,21 +106,27 @@ def rarest_or_all(risk: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(share) for name, share in shown.items()}
 
 
+def told_classes(run: RunTables) -> Iterator[tuple[str, str, str, str, float, pd.DataFrame]]:
+    """Return each class that published codes tell of: setting, method, attribute, class, its share, its risk rows."""
+    for (setting, method, attribute), rows in published_risk(run).groupby(["setting", "method", ATTRIBUTE], sort=False):
+        for name, share in rarest_or_all(rows).items():
+            yield str(setting), str(method), str(attribute), name, share, rows[rows["class"] == name]
+
+
 def code_rows(run: RunTables) -> pd.DataFrame:
     """Return what each published code stands for, and P(class | code) at the smallest and the largest λ."""
     tables: list[pd.DataFrame] = []
-    for (setting, method, attribute), rows in published_risk(run).groupby(["setting", "method", ATTRIBUTE], sort=False):
+    for setting, method, attribute, name, _, rows in told_classes(run):
         words = {code: place["words"] for code, place in enumerate(placed_codes(run, setting, method))}
         low, high = rows["lam"].min(), rows["lam"].max()
-        for name in rarest_or_all(rows):
-            mine = rows[rows["class"] == name].set_index("code")
-            table = mine.loc[mine["lam"] == high, ["share", "posterior", "low", "high"]].reset_index()
-            table.insert(0, "method", method)
-            table.insert(3, "told of", f"{attribute} {name}")
-            if low < high:
-                before = mine.loc[mine["lam"] == low, "posterior"]
-                table.insert(4, f"at λ = {low:g}", table["code"].map(before))
-            if any(words.values()):
-                table["stands for"] = table["code"].map(words)
-            tables.append(table.rename(columns={"posterior": f"at λ = {high:g}"}))
+        mine = rows.set_index("code")
+        table = mine.loc[mine["lam"] == high, ["share", "posterior", "low", "high"]].reset_index()
+        table.insert(0, "method", method)
+        table.insert(3, "told of", f"{attribute} {name}")
+        if low < high:
+            before = mine.loc[mine["lam"] == low, "posterior"]
+            table.insert(4, f"at λ = {low:g}", table["code"].map(before))
+        if any(words.values()):
+            table["stands for"] = table["code"].map(words)
+        tables.append(table.rename(columns={"posterior": f"at λ = {high:g}"}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -10,8 +10,7 @@ from matplotlib.colors import to_hex
 
 from fl_tiprdc.evaluation.frontier import over_seeds
 from fl_tiprdc.evaluation.limits import MEAN, limit_table
-from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
-from fl_tiprdc.report.page_codes import placed_codes, published_risk, rarest_or_all
+from fl_tiprdc.report.page_codes import placed_codes, told_classes
 from fl_tiprdc.report.page_tables import LINE, attacker_rows, mean_of_tasks, task_rows
 from fl_tiprdc.report.run_tables import RunTables
 from fl_tiprdc.report.style import PARTITION_LOOKS, colours
@@ -62,20 +61,18 @@ def _code_tables(run: RunTables) -> list[dict[str, Any]]:
     Of two classes the rarer is told, since the other mirrors it.
     """
     tables: list[dict[str, Any]] = []
-    for (setting, method, attribute), rows in published_risk(run).groupby(["setting", "method", ATTRIBUTE], sort=False):
-        places = placed_codes(run, setting, method)
-        for name, prior in rarest_or_all(rows).items():
-            mine = rows[rows["class"] == name].sort_values(["lam", "code"])
-            columns = ["code", "share", "posterior", "low", "high"]
-            tables.append(
-                {
-                    "name": f"{method}, {setting}: {attribute} {name}",
-                    "class": name,
-                    "prior": prior,
-                    "lambdas": [{"lam": lam, "codes": records(of_lam[columns])} for lam, of_lam in mine.groupby("lam")],
-                    "places": places,
-                }
-            )
+    columns = ["code", "share", "posterior", "low", "high"]
+    for setting, method, attribute, name, prior, rows in told_classes(run):
+        by_lam = rows.sort_values(["lam", "code"]).groupby("lam")
+        tables.append(
+            {
+                "name": f"{method}, {setting}: {attribute} {name}",
+                "class": name,
+                "prior": prior,
+                "lambdas": [{"lam": lam, "codes": records(of_lam[columns])} for lam, of_lam in by_lam],
+                "places": placed_codes(run, setting, method),
+            }
+        )
     return tables
 
 

@@ -71,5 +71,5 @@ def exact_attack(
             probabilities = by_code.astype(np.float32)[held_out_codes]
             where, tested = (release.point, KIND, target, model), unknown.attacks[target]
             table += metric_rows(*where, score(tested, probabilities, weights, counted))
-            table += detection_rows(*where, tested, probabilities, risk.prior, weights, names, counted)
+            table += detection_rows(where, tested, probabilities, risk.prior, weights, names, counted)
     return metrics_table(table)
