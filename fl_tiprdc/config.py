@@ -84,6 +84,11 @@ class CodesConfig(_Frozen):
         True, description="whether a record's private class has a say in its code; false: x alone decides"
     )
     codes: int = Field(0, ge=0, le=65535, description="number of codes; 0: as many as the crowd can certify")
+    known: tuple[str, ...] = Field(
+        (),
+        description="columns of a table that attackers are taken to know: codes tell the private class to nobody who "
+        "knows their values either (of a number: on which side of the median it is)",
+    )
     adversarial: Share = Field(
         0.0, description="terms = both: weight of the privacy term while the extractor is trained"
     )
@@ -103,6 +108,12 @@ class CodesConfig(_Frozen):
     temperature: float = Field(
         0.12, gt=0, description="softness of the assignment to codes, in units of a cell's mean squared radius"
     )
+
+    @model_validator(mode="after")
+    def _known_if_seen(self) -> "CodesConfig":
+        if self.known and not self.sees_private:
+            raise ValueError("codes of x alone can't be independent within the levels of known columns: known = []")
+        return self
 
 
 class MethodConfig(_Frozen):

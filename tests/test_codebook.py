@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fl_tiprdc.config import CodesConfig
-from fl_tiprdc.data.crowd import Attribute
+from fl_tiprdc.data.crowd import Attribute, Column, Description
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.release.codebook import CodeFit, cells_for, choose_codes, fit_codes, questions_in
@@ -34,6 +34,12 @@ def crowd(sizes: dict[int, int], seed: int = 0, certifying: float = 0.25, leak: 
     normal = generator.standard_normal((len(joint), 1)).astype(np.float32)
     aside = generator.random(len(joint)) < certifying
     return Coded(z, joint, aside, lambda codes: codes.draw(z, joint, normal))
+
+
+def description_of(attributes: tuple[Attribute, ...]) -> Description:
+    """Records of one number, "age", which attackers may be taken to know."""
+    age = Column("age", "numeric", 0)
+    return Description.of_table((age,), attributes, tuple((1.0,) * len(a.classes) for a in attributes))
 
 
 def _shares(joint: int) -> np.ndarray:
@@ -71,7 +77,7 @@ def fit(
             sums = [{name: value.astype(np.float32) for name, value in one.items()} for one in sums]
         return {name: np.sum([one[name] for one in sums], axis=0, dtype=np.float64) for name in request.shapes}
 
-    return ask_all(fit_codes(config, attributes, D, lambdas, 0, bears), add_up), asked
+    return ask_all(fit_codes(config, description_of(attributes), D, lambdas, 0, bears), add_up), asked
 
 
 def shares_of(codes: Codes, records: Coded, fitting: bool = True) -> np.ndarray:

@@ -17,6 +17,7 @@ from fl_tiprdc.experiment.tracking.trackers import named_trackers
 from fl_tiprdc.federated.launch import RUNTIMES
 from fl_tiprdc.release.codes import joint_classes
 from fl_tiprdc.release.groups import check_fitted
+from fl_tiprdc.release.known_levels import known_columns
 from strategies.robust import check_aggregation
 
 
@@ -70,4 +71,5 @@ def check_against(experiment: Experiment, population: Population) -> None:
     first = np.unique(crowd.participant, return_index=True)[1]  # a record of each person
     people = np.bincount(joint_classes(crowd.private[first], crowd.description.classes))
     for coding in filter(None, (experiment.method_config(method).coding for method in experiment.methods)):
+        known_columns(coding.known, crowd.description.columns)
         check_fitted(np.rint(people * (1 - coding.certifying)).astype(np.int64), crowd.description.attributes)

@@ -87,7 +87,7 @@ class CodedModule(nn.Module):
         plan = () if codes.sees_private else ("plan",)
         for name in ("codewords", "cells", "potentials", "keep", "fill", "group", *plan):
             self.register_buffer(name, torch.from_numpy(np.array(getattr(codes, name))))
-        self.changed = bool(plan)
+        self.changed, self.known = bool(plan), codes.known.tolist()
 
     def probabilities(self, x: Tensor, group: Tensor) -> Tensor:
         """Return P(c | x, group) [n, K] in float64, as `Codes.probabilities` computes it."""
@@ -107,6 +107,15 @@ class CodedModule(nn.Module):
         code = (reached <= uniform * reached[:, -1:]).sum(1).clamp(max=self.last)
         return code, self.codewords[code]
 
+    def with_level(self, private: Tensor, x: Tensor) -> Tensor:
+        """Return joint class and level [n], as `known_levels.with_level` computes it."""
+        place = private
+        for start, width, middle in self.known:
+            values = x[:, int(start) : int(start + width)]
+            own = values.argmax(1) if width > 1 else (values[:, 0] > middle).long()
+            place = place * max(int(width), 2) + own
+        return place
+
     def draw(self, x: Tensor) -> Tensor:
         """Return uniform draws [n, 1]."""
         return torch.rand((x.shape[0], 1), dtype=torch.float64)
@@ -121,7 +130,7 @@ class WithPrivate(CodedModule):
 
     def forward(self, x: Tensor, private: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Return codes and codewords."""
-        return self.choose(x, self.group[private], uniform)
+        return self.choose(x, self.group[self.with_level(private, x)], uniform)
 
 
 class WithPrivateDrawing(CodedModule):
@@ -129,7 +138,7 @@ class WithPrivateDrawing(CodedModule):
 
     def forward(self, x: Tensor, private: Tensor) -> tuple[Tensor, Tensor]:
         """Return codes and codewords, others at each call."""
-        return self.choose(x, self.group[private], self.draw(x))
+        return self.choose(x, self.group[self.with_level(private, x)], self.draw(x))
 
 
 class WithoutPrivate(CodedModule):

@@ -325,7 +325,7 @@ def serve_coded(
     crowd = CodeQuestions(grid, roster, extractor, config, shared.seed, federation, done, note, protection)
     width = representation_width(description, experiment.network)
     lambdas = [point.lam for point in points]
-    fit = ask_all(fit_codes(method.coding, description.attributes, width, lambdas, shared.seed, bears), crowd.answer)
+    fit = ask_all(fit_codes(method.coding, description, width, lambdas, shared.seed, bears), crowd.answer)
     spent = trained.seconds[0] + time.perf_counter() - began
     results: list[Trained] = []
     for i, (point, publication) in enumerate(zip(points, publications, strict=True)):

@@ -12,6 +12,7 @@ from fl_tiprdc.hybrid.step import HybridStep, Parameters
 from fl_tiprdc.release.codebook import Bears, CodeFit, fit_codes
 from fl_tiprdc.release.codes import Codes, joint_classes
 from fl_tiprdc.release.draws import Draws
+from fl_tiprdc.release.known_levels import with_level
 from fl_tiprdc.release.release import one_draw_each
 from fl_tiprdc.release.statistics import Coded, answer, ask_all
 from fl_tiprdc.seeding import numpy_generator
@@ -51,7 +52,12 @@ def coded(
     """
     z = step.code_space(extractor, records.x)
     joint = joint_classes(records.private, step.description.classes)
-    return Coded(z, joint, certifying, lambda codes: codes.draw(z, joint, one_draw_each(records.x, draws(codes))))
+
+    def draw(codes: Codes) -> Ints:
+        place = with_level(joint, codes.known, records.x)
+        return codes.draw(z, place, one_draw_each(records.x, draws(codes)))
+
+    return Coded(z, joint, certifying, draw, records.x)
 
 
 def fit_at_one_place(
@@ -81,5 +87,5 @@ def fit_at_one_place(
     """
     assert step.method.coding is not None
     coded_records = coded(step, extractor, records, certifying, draws)
-    questions = fit_codes(step.method.coding, step.description.attributes, step.d, lambdas, seed, bears)
+    questions = fit_codes(step.method.coding, step.description, step.d, lambdas, seed, bears)
     return ask_all(questions, lambda request: answer(request.name, coded_records, request.arrays))

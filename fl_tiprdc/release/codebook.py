@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_tiprdc.config import CodesConfig
-from fl_tiprdc.data.crowd import Attribute, Floats, Ints
+from fl_tiprdc.data.crowd import Description, Floats, Ints
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.release.codes import Codes, Values
 from fl_tiprdc.release.coupling import (
@@ -28,6 +28,13 @@ from fl_tiprdc.release.coupling import (
     squared_distances,
 )
 from fl_tiprdc.release.groups import check_fitted, group_classes, merged_note
+from fl_tiprdc.release.known_levels import (
+    across_levels,
+    count_levels,
+    group_levels,
+    known_columns,
+    level_shares,
+)
 from fl_tiprdc.release.statistics import Arrays, Request, Sums, couplings_as_arrays
 from fl_tiprdc.seeding import derive, numpy_generator
 
@@ -71,7 +78,7 @@ def questions_in(config: CodesConfig) -> int:
 
 def fit_codes(
     config: CodesConfig,
-    attributes: Sequence[Attribute],
+    description: Description,
     d: int,
     lambdas: Sequence[float],
     seed: int,
@@ -81,7 +88,7 @@ def fit_codes(
 
     Args:
         config: number of codes, rounds, whether the private class is seen.
-        attributes: the private attributes.
+        description: the private attributes, and the columns of a table.
         d: numbers in a representation.
         lambdas: values of λ, from 0 (no coupling) to 1 (all classes use codes alike); they share the codebook.
         seed: the experiment's seed.
@@ -90,38 +97,49 @@ def fit_codes(
     Raises:
         InputError: there are too few people to fit codes on, or all of them but a few are of one private class.
     """
-    classes = np.array([len(attribute.classes) for attribute in attributes], dtype=np.float32)
-    joint = int(classes.prod())
-    sums = yield Request("class-counts", {"classes": classes}, {"counts": (2, joint)})
-    fitted, certifying = np.rint(np.asarray(sums["counts"])).astype(np.int64)
+    attributes = description.attributes
+    classes = np.array(description.classes, dtype=np.float32)
+    joint, known = int(classes.prod()), known_columns(config.known, description.columns)
+    arrays = {"classes": classes, **_known_arrays(known)}
+    sums = yield Request("class-counts", arrays, {"counts": (2, joint * count_levels(known))})
+    in_levels, certifying = np.rint(np.asarray(sums["counts"])).astype(np.int64).reshape(2, joint, -1)
+    fitted = in_levels.sum(1)
     check_fitted(fitted, attributes)
-    group = group_classes(fitted)
+    group, levels = group_levels(in_levels)
     groups = int(group.max()) + 1
-    codes = choose_codes(config, fitted, certifying, group, bears)
+    people = np.bincount(group, weights=in_levels.reshape(-1), minlength=groups)
+    codes = choose_codes(config, fitted, certifying.sum(1), group_classes(fitted), bears)
     shared = not config.sees_private
-    of_a_class = codes if shared else cells_for(codes, np.bincount(group, weights=fitted, minlength=groups))
-    cells, counts = yield from _cells(1 if shared else groups, of_a_class, d, group, seed, config.lloyd_rounds)
+    of_a_class = codes if shared else cells_for(codes, people)
+    asked = _Asked(group, known)
+    cells, counts = yield from _cells(1 if shared else groups, of_a_class, d, asked, seed, config.lloyd_rounds)
     spread = _spread(cells, counts, d) * (of_a_class / codes) ** (2 / DIMENSIONS)
     temperature = max(config.temperature * spread, 1e-6)
     if shared:
         codewords, start = cells[0].astype(np.float32), np.zeros((groups, codes))
     else:
         shares = [of_group / of_group.sum() for of_group in counts]
-        codewords, start = common_codewords(list(cells), shares, codes, temperature, derive(seed, "codewords"))
-    ask = _Shares(codewords, temperature, group, groups)
+        of_classes = [of_class / of_class.sum() for of_class in counts.reshape(groups // levels, -1)]
+        codewords, start = common_codewords(
+            list(cells.reshape(groups // levels, -1, d)), of_classes, codes, temperature, derive(seed, "codewords")
+        )
+    ask = _Shares(codewords, temperature, asked, groups)
     free = (yield ask.request(np.zeros((1, groups, codes))))["shares"][0]
     uncoupled = free / free.sum(1, keepdims=True)
+    in_level, of_level = uncoupled.reshape(-1, levels, codes), people.reshape(-1, levels)
     if shared:
         couplings = _class_free(codewords, temperature, uncoupled, free.sum(0), lambdas, joint)
     else:
-        couplings = yield from _coupled(ask, start, uncoupled, lambdas, cells, np.stack(shares), config)
+        alike = np.tile(level_shares(in_level, of_level, codes), (groups // levels, 1))
+        start = np.repeat(start, levels, axis=0)
+        couplings = yield from _coupled(ask, start, uncoupled, alike, lambdas, cells, np.stack(shares), config)
     sums = yield Request(
         "code-counts",
         {"classes": classes, **couplings_as_arrays(couplings)},
         {"counts": (len(couplings), joint, codes)},
     )
     published = np.rint(np.asarray(sums["counts"])).astype(np.int64)
-    apart = tuple(float((1 - lam) * _distance(uncoupled)) for lam in lambdas)
+    apart = tuple(float((1 - lam) * _distance(across_levels(in_level, of_level))) for lam in lambdas)
     return CodeFit(tuple(couplings), published, fitted, apart, merged_note(attributes, fitted))
 
 
@@ -160,7 +178,7 @@ def _distance(shares: Values) -> float:
 
 
 def _cells(
-    books: int, codes: int, d: int, group: Ints, seed: int, rounds: int
+    books: int, codes: int, d: int, asked: "_Asked", seed: int, rounds: int
 ) -> Generator[Request, Sums, tuple[Values, Values]]:
     """Ask for Lloyd steps until every codebook has `codes` cells and settles; return cells [books, M, d] and counts."""
     cells = np.zeros((books, 1, d))
@@ -169,7 +187,7 @@ def _cells(
     while True:
         sums = yield Request(
             "cells",
-            {"cells": cells.astype(np.float32), "group": group.astype(np.float32)},
+            {"cells": cells.astype(np.float32), **asked.arrays()},
             {"counts": cells.shape[:2], "points": cells.shape},
         )
         counts, points = np.asarray(sums["counts"], np.float64), np.asarray(sums["points"], np.float64)
@@ -204,12 +222,27 @@ def _spread(cells: Values, counts: Values, d: int) -> float:
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """Whom a request is about: the group of each joint class and level, and the columns that decide the level."""
+
+    group: Ints
+    known: Floats
+
+    def arrays(self) -> Arrays:
+        return {"group": self.group.astype(np.float32), **_known_arrays(self.known)}
+
+
+def _known_arrays(known: Floats) -> Arrays:
+    return {"known": known} if len(known) else {}
+
+
+@dataclass(frozen=True)
 class _Shares:
     """Ask how often each group uses each code, for several couplings."""
 
     codewords: Floats
     temperature: float
-    group: Ints
+    asked: "_Asked"
     groups: int
 
     def request(self, potentials: npt.NDArray[np.floating]) -> Request:
@@ -217,7 +250,7 @@ class _Shares:
             "cells": self.codewords,
             "potentials": potentials.astype(np.float32),
             "temperature": np.array(self.temperature, dtype=np.float32),
-            "group": self.group.astype(np.float32),
+            **self.asked.arrays(),
         }
         return Request("shares", arrays, {"shares": potentials.shape})
 
@@ -226,14 +259,15 @@ def _coupled(
     ask: _Shares,
     start: Values,
     uncoupled: Values,
+    alike: Values,
     lambdas: Sequence[float],
     cells: Values,
     weights: Values,
     config: CodesConfig,
 ) -> Generator[Request, Sums, list[Codes]]:
-    """Fit the potentials of each λ, so that a group uses the codes in shares (1-λ) · uncoupled + λ / K."""
+    """Fit the potentials of each λ, so that groups use the codes in shares (1-λ) · uncoupled + λ · alike / K."""
     codes = len(ask.codewords)
-    wanted = np.stack([(1 - lam) * uncoupled + lam / codes for lam in lambdas])
+    wanted = np.stack([(1 - lam) * uncoupled + lam / codes * alike for lam in lambdas])
     wanted = np.maximum(wanted, 1e-9)
     potentials = np.stack([lam * start for lam in lambdas])
     for done in range(config.coupling_rounds + 1):
@@ -257,7 +291,8 @@ def _coupled(
                 np.zeros((0, codes), dtype=np.float32),
                 np.stack([keep for keep, _ in moves]).astype(np.float32),
                 np.stack([fill for _, fill in moves]).astype(np.float32),
-                ask.group,
+                ask.asked.group,
+                ask.asked.known,
             )
         )
     return couplings

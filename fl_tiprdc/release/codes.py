@@ -8,7 +8,7 @@ the codes in wanted shares; `keep` and `fill` correct what is left. `release.cod
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
@@ -51,7 +51,9 @@ class Codes:
         plan: [M, K] P(code | cell) of a release that doesn't see the private class; empty if the cell is the code.
         keep: [groups, K] share of a group's records that keep their code.
         fill: [groups, K] shares in which the others are spread over the codes; rows sum to 1.
-        group: [joint classes] the group of each joint private class; rare classes share one.
+        group: [joint classes * levels] the group of each joint private class, and level of the known columns, the level
+            varying fastest; rare classes share one.
+        known: [columns, 3] columns that attackers are taken to know, see `known_levels`; none in most releases.
     """
 
     codewords: Floats
@@ -62,6 +64,7 @@ class Codes:
     keep: Floats
     fill: Floats
     group: Ints
+    known: Floats = field(default_factory=lambda: np.zeros((0, 3), dtype=np.float32))
 
     def __post_init__(self) -> None:
         if self.codewords.ndim != 2 or self.cells.ndim != 2 or self.codewords.shape[1] != self.cells.shape[1]:
@@ -71,6 +74,8 @@ class Codes:
         plans = ((cells, codes), (0, codes)) if cells == codes else ((cells, codes),)
         if shapes != ((groups, cells), (groups, codes), (groups, codes)) or self.plan.shape not in plans:
             raise InputError("the arrays of a codebook don't fit each other")
+        if self.known.ndim != 2 or self.known.shape[1] != 3:
+            raise InputError("the known columns of a codebook are not three numbers each")
         if not 0 < codes <= LARGEST_CODEBOOK:
             raise InputError(f"a codebook has {codes} codes: allowed are 1 to {LARGEST_CODEBOOK}")
         if not (self.temperature > 0 and self.group.ndim == 1 and len(self.group)):
@@ -103,7 +108,8 @@ class Codes:
 
         Args:
             z: [n, d] representations.
-            joint: [n] joint private classes, without effect where the release doesn't see them.
+            joint: [n] joint private classes, with the level where columns are known (`known_levels.with_level`);
+                without effect where the release doesn't see them.
             normal: [n, 1] a draw from N(0, 1) for each record; the same draw gives the same code.
         """
         codes = np.empty(len(z), dtype=np.int64)
@@ -116,8 +122,9 @@ class Codes:
         return codes
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
-        """Return all attributes as float32 arrays by name, for a message or a file."""
-        return {f.name: np.asarray(getattr(self, f.name), dtype=np.float32) for f in fields(self)}
+        """Return all attributes as float32 arrays by name, for a message or a file; known columns where there are."""
+        names = [f.name for f in fields(self) if f.name != "known" or len(self.known)]
+        return {name: np.asarray(getattr(self, name), dtype=np.float32) for name in names}
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, npt.NDArray[np.float32]]) -> "Codes":
@@ -126,14 +133,14 @@ class Codes:
         Raises:
             InputError: an array is missing, has values that are not finite, or doesn't fit the others.
         """
-        names = {f.name for f in fields(cls)}
+        names = {f.name for f in fields(cls)} - {"known"}
         if (
-            set(arrays) != names
+            set(arrays) - {"known"} != names
             or arrays["temperature"].ndim
             or not all(np.isfinite(value).all() for value in arrays.values())
         ):
             raise InputError(f"a codebook has the finite arrays {', '.join(sorted(names))}")
-        rest = {name: arrays[name] for name in names - {"temperature", "group"}}
+        rest = {name: value for name, value in arrays.items() if name not in ("temperature", "group")}
         group = np.rint(arrays["group"]).astype(np.int64)
         if len(group) and not (group.min() >= 0 and group.max() < len(arrays["potentials"])):
             raise InputError("a codebook names a group of people that it doesn't have")

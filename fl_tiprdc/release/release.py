@@ -12,6 +12,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.release.channel import release
 from fl_tiprdc.release.codes import Codes, joint_classes
 from fl_tiprdc.release.draws import Draws, no_draws
+from fl_tiprdc.release.known_levels import with_level
 
 PIECE = 2048  # records at a time
 
@@ -110,8 +111,9 @@ class CodedRelease:
         if private is None and self.sees_private:
             raise InputError("this release looks at the private attribute: give each record's private label too")
         joint = np.zeros(len(x), dtype=np.int64) if private is None else joint_classes(private, self._classes)
+        place = with_level(joint, self.codes.known, x)
         points = unit_features(self._network, x, self.codes.cells.shape[1])
-        codes = self.codes.draw(points, joint, one_draw_each(x, draws))
+        codes = self.codes.draw(points, place, one_draw_each(x, draws))
         return Released(self.codes.codewords[codes], codes)
 
     def apply_without_noise(self, x: X, private: Ints | None) -> Floats:

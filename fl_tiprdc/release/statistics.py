@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from fl_tiprdc.data.crowd import Floats, Ints
+from fl_tiprdc.data.crowd import Floats, Ints, X
 from fl_tiprdc.release.codes import Codes
+from fl_tiprdc.release.known_levels import NOTHING_KNOWN, count_levels, with_level
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 Sums = Mapping[str, npt.NDArray[Any]]
@@ -59,32 +60,41 @@ class Coded:
         joint: [n] joint private classes.
         certifying: [n] bool, True for records that have no part in the fit and certify its result.
         draw: from a codebook to the codes [n] that these records publish.
+        x: the records, where a fit looks at columns that attackers know.
     """
 
     z: Floats
     joint: Ints
     certifying: npt.NDArray[np.bool_]
     draw: Callable[[Codes], Ints]
+    x: X | None = None
+
+    def group(self, arrays: Arrays) -> Ints:
+        """Return the group [n] that a request's arrays give each record, by joint class and level."""
+        known = arrays.get("known", NOTHING_KNOWN)
+        groups: Ints = np.rint(arrays["group"]).astype(np.int64)[with_level(self.joint, known, self.x)]
+        return groups
 
 
 def count_classes(records: Coded, arrays: Arrays) -> Sums:
-    """Return counts [2, joint classes] of the fitting and of the certifying records."""
-    size = int(arrays["classes"].prod())
-    return {
-        "counts": np.stack(
-            [np.bincount(records.joint[side], minlength=size) for side in (~records.certifying, records.certifying)]
-        )
-    }
+    """Return counts [2, joint classes * levels] of the fitting and of the certifying records.
+
+    Arrays are classes and known columns, see `known_levels.known_columns`; without those there is one level.
+    """
+    known = arrays.get("known", NOTHING_KNOWN)
+    size, place = int(arrays["classes"].prod()) * count_levels(known), with_level(records.joint, known, records.x)
+    sides = (~records.certifying, records.certifying)
+    return {"counts": np.stack([np.bincount(place[side], minlength=size) for side in sides])}
 
 
 def assign_cells(records: Coded, arrays: Arrays) -> Sums:
     """Return sums over the fitting records nearest to each cell of their group, for one Lloyd step of k-means.
 
-    Arrays are cells [groups, M, d], or [1, M, d] for all groups, and group [joint classes]. Sums are counts
+    Arrays are cells [groups, M, d], or [1, M, d] for all groups, and group [joint classes * levels]. Sums are counts
     [groups or 1, M] of the records and points [groups or 1, M, d], their sum.
     """
     cells, fitting = arrays["cells"], ~records.certifying
-    z, group = records.z[fitting], np.rint(arrays["group"]).astype(np.int64)[records.joint[fitting]]
+    z, group = records.z[fitting], records.group(arrays)[fitting]
     group = group if len(cells) > 1 else np.zeros_like(group)
     counts = np.zeros(cells.shape[:2])
     points = np.zeros(cells.shape)
@@ -100,11 +110,11 @@ def assign_cells(records: Coded, arrays: Arrays) -> Sums:
 def add_up_shares(records: Coded, arrays: Arrays) -> Sums:
     """Return sums of P(code | z, group) over the fitting records of each group, for several couplings at a time.
 
-    Arrays are cells [M, d], potentials [couplings, groups, M], temperature and group [joint classes]. The sums are
-    shares [couplings, groups, M].
+    Arrays are cells [M, d], potentials [couplings, groups, M], temperature and group [joint classes * levels]. The
+    sums are shares [couplings, groups, M].
     """
     cells, potentials, fitting = arrays["cells"], arrays["potentials"].astype(np.float64), ~records.certifying
-    z, group = records.z[fitting], np.rint(arrays["group"]).astype(np.int64)[records.joint[fitting]]
+    z, group = records.z[fitting], records.group(arrays)[fitting]
     shares = np.zeros(potentials.shape)
     for g in range(potentials.shape[1]):
         of_group = z[group == g]
