@@ -318,6 +318,11 @@ class AuditConfig(_Frozen):
         "releases with known noise",
         min_length=1,
     )
+    beside_exact: tuple[str, ...] = Field(
+        ("logistic", "boosting"),
+        description="those of the panel that also attack codes, where the exact attacker is the figure; if the panel "
+        "has none of them: all of it",
+    )
     validation: float = Field(
         0.1,
         ge=0,

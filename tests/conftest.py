@@ -27,6 +27,9 @@ settings.register_profile("project", deadline=None, derandomize=True, database=N
 settings.register_profile("random", deadline=None, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
+# files that take longest, of which one begun last would leave a core idle
+LONGEST = ("resume", "benchmark", "run", "runtimes", "secagg", "docs", "modalities", "coded_runtimes", "further_attacks")
+
 SMALL: dict[str, Any] = {
     "methods": ("tiprdc", "tiprdc+"),  # codes need more people: tests/coded_crowd.py
     "clients": 6,
@@ -52,6 +55,12 @@ SMALL: dict[str, Any] = {
     },
     "audit": {"attackers": ("logistic",), "probes": ("logistic",), "bootstrap": 20, "further": ()},
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    first = [f"test_{name}" for name in LONGEST]
+    items.sort(key=lambda item: first.index(item.path.stem) if item.path.stem in first else len(first))
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,8 @@ def people() -> Population:
 def found(people, tmp_path_factory):
     """A run of both settings with a panel of three attackers."""
     folder = tmp_path_factory.mktemp("run")
-    audit = {"attackers": ("logistic", "mlp", "boosting"), "bootstrap": 200}
+    attackers = ("logistic", "mlp", "boosting")
+    audit = {"attackers": attackers, "beside_exact": attackers, "bootstrap": 200}
     outcome, experiment = run_on(people, folder, settings=("centralized", "federated"), audit=audit)
     return outcome, experiment, folder
 

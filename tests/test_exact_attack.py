@@ -1,12 +1,15 @@
 """The table attack on a finite release: against hand arithmetic, scikit-learn, and releases with a known leak."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import beta
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.evaluation.attacks.exact_attack import MODEL, exact_attack
-from fl_tiprdc.evaluation.audit import Release, Truth
+from fl_tiprdc.evaluation.audit import Release, Truth, attackers_of
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.detection import PAIR_AUC, found_at, pair_area, read_roc, roc_points
 from fl_tiprdc.evaluation.finite_codes import MOST_CODES, finite_codes
@@ -35,6 +38,15 @@ def attack(codes, u, held_out_codes, held_out_u, names=(), **options):
     metric = table["metric"].where(table["group"] == "", table["group"] + " vs " + table["against"])
     assert table.loc[table["metric"] == PAIR_AUC, "attribute"].eq("u").all()
     return table.assign(metric=metric).set_index(["model", "metric"])
+
+
+def test_codes_are_attacked_by_a_short_panel_beside_the_exact_attacker():
+    config = AuditConfig(attackers=("logistic", "mlp", "boosting"))
+    one = np.zeros(1, np.int64)
+    assert list(attackers_of(RELEASE, config)) == ["logistic", "mlp", "boosting"]
+    assert list(attackers_of(replace(RELEASE, codes=(one, one)), config)) == ["logistic", "boosting"]
+    config = AuditConfig(attackers=("forest", "mlp"))  # the panel that was asked for has none of the short one
+    assert list(attackers_of(replace(RELEASE, codes=(one, one)), config)) == ["forest", "mlp"]
 
 
 # ---- the table

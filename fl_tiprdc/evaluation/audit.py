@@ -110,9 +110,15 @@ def check_panel(config: AuditConfig) -> None:
     Raises:
         InputError: unknown name, or one whose package isn't installed.
     """
-    require_known("attacker", config.attackers, {**CLASSIFIERS, **SHAPED, **WHITE_BOX})
+    require_known("attacker", (*config.attackers, *config.beside_exact), {**CLASSIFIERS, **SHAPED, **WHITE_BOX})
     require_known("probe", config.probes, {**CLASSIFIERS, **SHAPED})
     check_installed((*config.attackers, *config.probes))
+
+
+def attackers_of(release: Release, config: AuditConfig) -> Sequence[str]:
+    """Return the panel that attacks a release: a short one where the exact attacker is the figure."""
+    short = [name for name in config.attackers if name in config.beside_exact]
+    return short if short and release.codes is not None else config.attackers
 
 
 def narrow(x: Floats, test: Floats, seed: int) -> tuple[Floats, Floats]:
@@ -174,7 +180,7 @@ def audit(
     learning, chosen_by = shuffled[~validating[shuffled]], np.flatnonzero(validating)
     table: list[MetricRow] = []
     panels = (
-        ("attack", config.attackers, known.attacks, (everybody or known).attacks, config.attack_records),
+        ("attack", attackers_of(release, config), known.attacks, (everybody or known).attacks, config.attack_records),
         ("task", config.probes, known.tasks, (everybody or known).tasks, config.probe_records),
     )
     for kind, names, labels, all_labels, most in panels:
