@@ -28,7 +28,17 @@ settings.register_profile("random", deadline=None, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 # files that take longest, of which one begun last would leave a core idle
-LONGEST = ("resume", "benchmark", "run", "runtimes", "secagg", "docs", "modalities", "coded_runtimes", "further_attacks")
+LONGEST = (
+    "resume",
+    "benchmark",
+    "run",
+    "runtimes",
+    "secagg",
+    "docs",
+    "modalities",
+    "coded_runtimes",
+    "further_attacks",
+)
 
 SMALL: dict[str, Any] = {
     "methods": ("tiprdc", "tiprdc+"),  # codes need more people: tests/coded_crowd.py

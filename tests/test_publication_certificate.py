@@ -1,11 +1,17 @@
 """Somebody who has a publication, and the labels of those who certified it, counts the run's own certificate."""
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
+import fl_tiprdc.commands.audit as command
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.publication_store import CODEBOOK, read_published_codes, read_store
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.certificate_file import CERTIFICATE, read_certificate
 from fl_tiprdc.evaluation.certified import certify_release
 from fl_tiprdc.experiment.outcome import DELTA, release_folder
 from fl_tiprdc.federated.client_store import certifying_people, person_of
@@ -14,7 +20,7 @@ from tests.coded_crowd import CODES, adult
 from tests.test_coded_modalities import run_on
 
 
-def test_counts_of_a_publication_give_the_certificate_of_its_run(tmp_path):
+def test_counts_of_a_publication_give_the_certificate_of_its_run(tmp_path, capsys):
     population = adult()
     crowd = population.contributors
     outcome, experiment = run_on(population, tmp_path, settings=("federated",), lambdas=(1.0,))
@@ -39,3 +45,31 @@ def test_counts_of_a_publication_give_the_certificate_of_its_run(tmp_path):
     again = certify_release(("federated", "coded", 1.0, 0), counts, crowd.description.attributes, delta)
     assert again.as_record() == certified.as_record()
     assert again.certificates["sex"].sentence() in (folder / "README.md").read_text().replace("\\", "")
+
+    # without a label of anybody: the counts came with the publication
+    told = read_certificate(folder)
+    assert told is not None
+    assert told.as_record() == certified.as_record()
+    command.main([str(folder)])
+    says = " ".join(capsys.readouterr().out.split())
+    assert f"computed again from its counts: sex: {again.certificates['sex'].sentence()}" in says
+    assert again.certificates["sex"].note in says
+    with pytest.raises(InputError, match="--private needs --labels"):
+        command.main([str(folder), "--private", "sex"])
+
+    path = folder / CERTIFICATE
+    whole = json.loads(path.read_text())
+    better = {**whole, "certificate": {**whole["certificate"], "codes": 2}}
+    for damaged, message in (
+        (json.dumps(better), "says what its counts don't"),
+        (json.dumps({**whole, "counts": whole["counts"][:1]}), "its counts are no table of 2 joint classes"),
+        (json.dumps({**whole, "counts": [row[1:] for row in whole["counts"]]}), "the codebook beside it has"),
+        (json.dumps({**whole, "delta": 0}), "is no certificate: delta: "),
+        ("{", "is no certificate: the file: "),
+    ):
+        path.write_text(damaged)
+        with pytest.raises(InputError, match=message):
+            command.main([str(folder)])
+    path.unlink()
+    with pytest.raises(InputError, match="--labels is missing"):
+        command.main([str(folder)])

@@ -1,10 +1,12 @@
 """Audit published representations, this project's or anybody's: what they tell about a private attribute.
 
 fl-tiprdc audit results/RUN/publication/federated/tiprdc+/lam-0.5/seed-0 --labels labels.csv --private sex
+fl-tiprdc audit results/RUN/publication/federated/coded/lam-1/seed-0
 
 Parts are Parquet files (columns client, record or id name a record, all other numbers are its representation) or .npz
 files (arrays z or code and, if you like, client, record, id). Labels are joined by client and record, else by id, else
-by the order of rows. Attackers learn from some people's representations and are tested on the others'.
+by the order of rows. Attackers learn from some people's representations and are tested on the others'. Without labels
+the certificate that came with a publication is computed again from its counts.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, check_used, named_ladders
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case, named_attacks
 from fl_tiprdc.evaluation.audit import check_panel
+from fl_tiprdc.evaluation.certificate_file import read_certificate
 from fl_tiprdc.evaluation.certified import CertifiedRelease, sentence
 from fl_tiprdc.evaluation.classifiers import BUILT_IN, OF_PACKAGES
 from fl_tiprdc.evaluation.further_summary import mean_known, summarize_further, summarize_known
@@ -58,7 +61,8 @@ def audit_parser() -> Parser:
     """The flags."""
     parser = Parser(description=__doc__ or "")
     parser.add_argument("publication", type=Path, help="folder of published parts, or a .parquet or .npz file")
-    parser.add_argument("--labels", type=Path, required=True, help="table of labels, .csv or .parquet")
+    text = "table of labels, .csv or .parquet (default: none, and only the publication's own certificate is checked)"
+    parser.add_argument("--labels", type=Path, help=text)
     parser.add_argument("--private", metavar="COL[,COL]", help="columns to attack (default: all that are left)")
     parser.add_argument("--tasks", metavar="COL[,COL]", help="columns to predict (default: none)")
     parser.add_argument(
@@ -183,6 +187,32 @@ def read_audit(parsed: argparse.Namespace, config: AuditConfig, stages: Stages) 
             f" {len(publication.z):,} records"
         )
     return audited
+
+
+def check_own_certificate(publication: Path) -> list[str]:
+    """Compute a publication's own certificate again, see `read_certificate`, and tell of it in lines."""
+    certified = read_certificate(publication) if publication.is_dir() else None
+    if certified is None:
+        return []
+    told = [
+        f"the publication's own certificate, computed again from its counts: {sentence(name, one)}"
+        for name, one in certified.certificates.items()
+    ]
+    return [*told, *([certified.note] if certified.note else []), next(iter(certified.certificates.values())).note]
+
+
+def _require_nothing_else(parsed: argparse.Namespace, own_lines: Sequence[str]) -> None:
+    """Check that an audit without labels has a certificate to check, and was asked for nothing that needs labels.
+
+    Raises:
+        InputError: saying what is missing.
+    """
+    if not own_lines:
+        raise InputError(f"--labels is missing, and '{parsed.publication}' has no certificate of its own to check")
+    needing = ("private", "tasks", "participant", "raw", "attacks", "attackers", "known", "certify", "output")
+    for flag in needing:
+        if getattr(parsed, flag):
+            raise InputError(f"--{flag} needs --labels")
 
 
 def certify_people(parsed: argparse.Namespace, audited: Audited) -> tuple[CertifiedRelease | None, list[str]]:
@@ -326,6 +356,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     attackers = (*BUILT_IN, *some_words(parsed.attackers, "attackers"))
     console, config = Screen(), AuditConfig(attackers=tuple(dict.fromkeys(attackers)))
     check_panel(config)
+    own_lines = check_own_certificate(parsed.publication)
+    if parsed.labels is None:
+        _require_nothing_else(parsed, own_lines)
+        for line in own_lines:
+            say(console, line)
+        return
     further = _attacks(parsed.attacks, config, parsed.raw is not None)
     config = config.model_copy(update={"further": further, "known": some_words(parsed.known, "known")})
     check_used(config)
@@ -355,5 +391,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"best possible attacker, by the table of {len(audited.finite.names):,} codes: AUC {best['auc']:.3f} on"
             f" {best['target']} ({best['low']:.3f} to {best['high']:.3f})",
         )
-    for line in [*unmeasured_lines(found.unmeasured), *certificate_lines, f"results: {output}"]:
+    for line in [*unmeasured_lines(found.unmeasured), *own_lines, *certificate_lines, f"results: {output}"]:
         say(console, line)

@@ -14,9 +14,17 @@ from fl_tiprdc.config import Experiment, Point
 from fl_tiprdc.data.crowd import Description, Ints, Population
 from fl_tiprdc.data.publication_store import read_published_codes, read_store
 from fl_tiprdc.evaluation.certificate import codes_for
+from fl_tiprdc.evaluation.certificate_file import write_certificate
 from fl_tiprdc.evaluation.certified import sentence
 from fl_tiprdc.experiment.further_attacks import Job, kept_groups
-from fl_tiprdc.experiment.outcome import Outcome, audited_release, certified, note_codes, release_folder
+from fl_tiprdc.experiment.outcome import (
+    Outcome,
+    audited_release,
+    certified,
+    error_probability,
+    note_codes,
+    release_folder,
+)
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.federated.client_store import certifying_people, person_of, write_client_store
@@ -162,7 +170,7 @@ def note_training(
 def describe(
     experiment: Experiment, description: Description, one: Trained, outcome: Outcome, folder: Path, people: int | None
 ) -> None:
-    """Write a publication's README.md, and the codebook beside it where it has one.
+    """Write a publication's README.md, and its codebook and certificate where it has them.
 
     Args:
         experiment: settings.
@@ -172,8 +180,8 @@ def describe(
         folder: of the publication.
         people: whose records were published; None: nobody knows.
     """
-    certified = outcome.certified[-1] if one.counts is not None else None
-    certificates = certified.certificates if certified else {}
+    own = outcome.certified[-1] if one.counts is not None else None
+    certificates = own.certificates if own else {}
     facts = PublicationFacts(
         dataset=experiment.dataset,
         method=one.point.method,
@@ -182,9 +190,11 @@ def describe(
         people=people,
         certificate=[sentence(name, each) for name, each in certificates.items()],
         conditions=next(iter(certificates.values())).note if certificates else "",
-        note=certified.note if certified else "",
+        note=own.note if own else "",
     )
     write_card(folder, facts)
+    if own is not None and one.counts is not None:
+        write_certificate(folder, own, one.counts, description.attributes, error_probability(experiment))
 
 
 def note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:

@@ -72,10 +72,14 @@ def release_folder(root: Path, setting: str, point: Point) -> Path:
 def certified(
     experiment: Experiment, setting: str, point: Point, counts: Ints, description: Description, note: str
 ) -> CertifiedRelease:
-    """Certify a release of codes; all that a run certifies share `DELTA`."""
+    """Certify a release of codes."""
     where = (setting, point.method, point.lam, point.seed)
-    delta = DELTA / max(1, experiment.certificates())
-    return certify_release(where, counts, description.attributes, delta, note)
+    return certify_release(where, counts, description.attributes, error_probability(experiment), note)
+
+
+def error_probability(experiment: Experiment) -> float:
+    """Return the probability with which a certificate of a run may fail; all of them share `DELTA`."""
+    return DELTA / max(1, experiment.certificates())
 
 
 def maker(experiment: Experiment, description: Description, point: Point, groups: GroupArrays) -> ReleaseMaker:
