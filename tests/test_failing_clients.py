@@ -103,9 +103,7 @@ def test_a_training_among_failing_clients_is_that_of_the_others(
     )
     store, description = make_store(CLIENTS), population.contributors.description
     monkeypatch.setattr(cohort_grid, "CohortActor", faulty(RAISE, hanging))
-    monkeypatch.setattr(
-        cohort_grid, "TOGETHER", 1 / 12
-    )  # twenty seconds for a cohort, as processes start
+    monkeypatch.setattr(cohort_grid, "TOGETHER", 1 / 12)  # twenty seconds for a cohort, as processes start
     monkeypatch.setattr(cohort_grid, "ALONE", 1 / 12)  # and for one of its clients alone
     grid = Killing(store, 2, range(1, 100, 2 if method == "tiprdc+" else 1))
     grid.pids()  # actors are there

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +92,10 @@ class Truth:
             self.participant[rows],
             self.class_names,
         )
+
+    def of_task(self, task: str) -> "Truth":
+        """Return the ground truth without all tasks but one."""
+        return replace(self, tasks={task: self.tasks[task]})
 
 
 def truth_of(crowd: Crowd) -> Truth:

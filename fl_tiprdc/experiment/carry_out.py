@@ -183,17 +183,18 @@ def _limits(
     learned = min(experiment.audit.probe_records or learning, learning)
     weights = resample(unknown.participant, experiment.audit.bootstrap, 0)
     work = {
-        f"seed-{release.seed}": partial(
+        f"seed-{release.seed}-task-{number}": partial(
             _limit_one,
             release,
-            known,
-            unknown,
+            known.of_task(task),
+            unknown.of_task(task),
             weights,
             best[best["seed"] == release.seed],
             -(-learned * FOLDS // (FOLDS - 1)),  # a model learns from all folds but one
         )
         for release in (job.release for job in jobs)
         if release.setting == "raw"
+        for number, task in enumerate(known.tasks)
     }
     with stages.stage("limits", len(work)) as ticker:
         return kept.tables("limits", work, ticker, experiment.ray_address)

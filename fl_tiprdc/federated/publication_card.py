@@ -221,6 +221,7 @@ def _attackers(facts: PublicationFacts, d: int, sigma: float) -> str:
         text.append("\n".join(f"- {_plain(sentence)}" for sentence in facts.certificate))
         if facts.conditions:
             text.append(_plain(facts.conditions))
+        text.append("`fl-tiprdc audit .` computes this again from the counts in `certificate.json`.")
     else:
         text.append(
             "Nothing is certified of how well private attributes are hidden. Attacks that were tried give a lower "
