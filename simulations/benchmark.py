@@ -91,7 +91,7 @@ class Memory:
 
 
 def synthetic_store(root: Path, clients: int, rows: int) -> None:
-    """A client store of random records, written piece by piece: it needs no memory for the whole."""
+    """Write a client store of random records, piece by piece: that needs no memory for the whole."""
     columns = tuple(Column(f"x{i}", "numeric", i) for i in range(WIDTH))
     description = Description.of_table(columns, (Attribute("u", ("0", "1")),), ((0.5, 0.5),))
     generator = numpy_generator(0, "benchmark")
@@ -110,19 +110,19 @@ def synthetic_store(root: Path, clients: int, rows: int) -> None:
 
 
 def adult_store(root: Path) -> None:
-    """The client store of the default run."""
+    """Write the client store of the default run."""
     crowd = load_population("adult", ("sex",), 0.2).contributors
     write_client_store(root, crowd.records(), partition(crowd.private, CLIENTS, "iid", 0), crowd.description, 0)
 
 
 def rounds_of(exchanges: Sequence[Exchange]) -> list[float]:
-    """Seconds of each round: its exchanges together."""
+    """Return the seconds of each round: its exchanges together."""
     table = pd.DataFrame({"round": [e.round for e in exchanges], "seconds": [e.seconds for e in exchanges]})
     return [float(value) for value in table.groupby("round")["seconds"].sum()]
 
 
 def train_once(runtime: str, experiment: Experiment, store: Path, point: Point) -> list[Exchange]:
-    """The exchanges of one training."""
+    """Return the exchanges of one training."""
 
     def server(grid: Grid) -> list[Exchange]:
         roster = take_roster(grid, experiment.clients)
@@ -147,7 +147,7 @@ def measure(runtime: str, experiment: Experiment, store: Path, point: Point) -> 
 
 
 def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:
-    """Seconds of a round's training alone: one stacked program a core, no message, no process, no aggregation."""
+    """Time a round's training alone, in seconds: one stacked program a core, no message, process or aggregation."""
     cores = os.cpu_count() or 1
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -171,7 +171,7 @@ def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:
 
 
 def compare_runtimes(runtimes: Sequence[str], rounds: int, console: Screen) -> pd.DataFrame:
-    """Every runtime on both workloads: rows of runtimes.csv."""
+    """Measure every runtime on both workloads: rows of runtimes.csv."""
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
         stated, adult = Path(folder) / "stated", Path(folder) / "adult"
@@ -203,7 +203,7 @@ def compare_runtimes(runtimes: Sequence[str], rounds: int, console: Screen) -> p
 
 
 def compare_scale(counts: Sequence[int], rounds: int, console: Screen) -> pd.DataFrame:
-    """The ray-cohort runtime with 100 clients sampled of more and more: rows of scale.csv."""
+    """Measure the ray-cohort runtime with 100 clients sampled of more and more: rows of scale.csv."""
     rows: list[dict[str, object]] = []
     for clients in counts:
         with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder, console.status(f"{clients:,} clients"):
@@ -266,7 +266,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path, Screen], None]] = {
 
 
 def benchmark_parser() -> Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     parser = Parser(__doc__ or "")
     parser.add_argument("--parts", default=",".join(PARTS), help="what to measure (default: %(default)s)")
     parser.add_argument(

@@ -102,7 +102,7 @@ def summarize(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def coded_parser() -> Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     parser = experiment_parser(__doc__ or "")
     parser.add_argument("--cells", default=",".join(CELLS), help="parts of the study to run (default: all)")
     return parser

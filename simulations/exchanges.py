@@ -83,7 +83,7 @@ def exchange_rows(name: str, experiment: Experiment, folder: Path, points: pd.Da
 
 
 def exchanges_parser() -> Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     parser = experiment_parser(__doc__ or "")
     parser.add_argument("--plans", default=",".join(PLANS), help="ways to train (default: all)")
     return parser

@@ -176,7 +176,7 @@ class Trial:
 
     @property
     def output(self) -> Path:
-        """The results of the run that is tried now."""
+        """Return the folder of results of the run that is tried now."""
         return self.root / f"run-{self._count}"
 
     @property
@@ -192,13 +192,13 @@ Fault = Callable[[Trial], Ending]
 
 
 def last_line(said: Path) -> str:
-    """The last line of a log, without the folder that only this trial had."""
+    """Return the last line of a log, without the folder that only this trial had."""
     lines = [line.strip() for line in said.read_text(errors="replace").splitlines() if line.strip()]
     return lines[-1].replace(str(said.parent), "…") if lines else ""
 
 
 def refusal(log: Path) -> str:
-    """What a node says that isn't let in: the line with the reason, or the last one."""
+    """Return what a node says that isn't let in: the line with the reason, or the last one."""
     lines = re.sub(r"\x1b\[\d*m", "", log.read_text(errors="replace")).splitlines()
     found = [
         line.strip() for word in ("failed to activate", "failed to", "error") for line in lines if word in line.lower()
@@ -315,7 +315,7 @@ def wrong_clock(seconds: int, trial: Trial) -> Ending:
 
 
 def turned_away(trial: Trial, node: subprocess.Popen[bytes], name: str, run: subprocess.Popen[bytes]) -> Ending:
-    """How a run ends beside a node that should end by itself, with that node's line; its client's own comes then."""
+    """Return how a run ends beside a node that should end by itself, with its line; its client's own comes then."""
     try:
         node.wait(60)
         said = refusal(trial.deployment.log(name))
@@ -369,7 +369,7 @@ FAULTS: dict[str, tuple[Fault, Setup]] = {
 
 
 def published(output: Path) -> dict[str, str]:
-    """The SHA-256 of each part of all releases in a folder of results; none if there is no such folder."""
+    """Return the SHA-256 of each part of all releases in a folder of results; none if there is no such folder."""
     return {
         f"{manifest.parent.relative_to(output)}/{name}": part["sha256"]
         for manifest in sorted(output.rglob(PUBLISHED))
@@ -378,13 +378,13 @@ def published(output: Path) -> dict[str, str]:
 
 
 def row_of(name: str, ending: Ending, parts: Mapping[str, str], wanted: Mapping[str, str], seconds: float) -> list[str]:
-    """One line of the table."""
+    """Return one line of the table."""
     same = str(parts == wanted).lower() if parts else ""
     return [name, ending.ended, same, ending.line, f"{seconds:.0f}"]
 
 
 def chosen(words: str | None) -> list[str]:
-    """The faults whose names have one of these words in them; all without words.
+    """Return the faults whose names have one of these words in them; all without words.
 
     Raises:
         InputError: a word is in none.

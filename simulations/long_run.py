@@ -71,13 +71,13 @@ class Sampler:
 
 
 def own_memory(process: psutil.Process) -> int:
-    """Bytes in memory that are a process's own; Ray's store of objects is shared, and counts in each that reads it."""
+    """Return a process's own bytes in memory; Ray's store of objects is shared, and counts in each that reads it."""
     memory = process.memory_info()
     return int(memory.rss - getattr(memory, "shared", 0))
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files in a folder, those that vanish meanwhile left out."""
+    """Return the bytes of all files in a folder, those that vanish meanwhile left out."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
@@ -87,7 +87,7 @@ def size_of(folder: Path) -> int:
 
 
 def slopes(samples: pd.DataFrame) -> pd.DataFrame:
-    """Of each measure its first and last value, and its slope for 100 rounds after the warm-up.
+    """Return each measure's first and last value, and its slope for 100 rounds after the warm-up.
 
     The slope is Theil and Sen's, the median over pairs of samples: a single jump of an allocator doesn't make one.
     """
@@ -104,7 +104,7 @@ def slopes(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def settings(exchange: str, rounds: int, clients: int) -> Experiment:
-    """A small exchange: what grows does so with their number, not with their size."""
+    """Return an experiment of small exchanges: what grows does so with their number, not with their size."""
     return build_experiment(
         {
             "clients": clients,
@@ -140,7 +140,7 @@ def run_long(runtime: str, experiment: Experiment, every: int, actors: int) -> t
 
 
 def ray_logs() -> Path | None:
-    """Where the Ray that runs writes its logs; None: none runs here."""
+    """Return where the Ray that runs writes its logs; None: none runs here."""
     import ray
 
     if not ray.is_initialized():

@@ -29,7 +29,7 @@ LEVEL = 0.6  # the attack at which settings are compared
 
 
 def compare_partitions(points: pd.DataFrame) -> pd.DataFrame:
-    """One row a curve: retention at an attack of `LEVEL`, its distance from centralised, the dial, the area.
+    """Return one row a curve: retention at an attack of `LEVEL`, its distance from centralised, the dial, the area.
 
     `retention_outside` is the retention where the best attacker *without* the released extractor has that AUC.
     """
@@ -55,7 +55,7 @@ def compare_partitions(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def partitions_parser() -> Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     parser = experiment_parser(__doc__ or "")
     parser.add_argument(
         "--partitions",

@@ -61,7 +61,7 @@ COLUMNS = ["kind", "rule", "share", "seed", "attack", "attack_low", "attack_high
 
 
 def train(experiment: Experiment, store: ClientStore, kind: str, share: float, point: Point) -> GroupArrays:
-    """The release that a crowd with hostile clients ends up with."""
+    """Return the release that a crowd with hostile clients ends up with."""
     grid = HostileGrid(store, kind, hostile_clients(len(store), share, point.seed))
     trained: Trained = serve_on(
         grid, lambda grid: train_point(grid, take_roster(grid, len(store)), experiment, store.description, point)
@@ -72,7 +72,7 @@ def train(experiment: Experiment, store: ClientStore, kind: str, share: float, p
 def cell(
     kind: str, rule: str, share: float, experiment: Experiment, store: Path, population: Population, raw: pd.DataFrame
 ) -> pd.DataFrame:
-    """One cell: a row of poisoning.csv for each seed.
+    """Measure one cell: a row of poisoning.csv for each seed.
 
     Args:
         kind: of hostile clients.
@@ -103,7 +103,7 @@ def cell(
 
 
 def audit_raw(experiment: Experiment, population: Population) -> pd.DataFrame:
-    """What the panel finds in raw data: what retention is measured by."""
+    """Return what the panel finds in raw data: what retention is measured by."""
     seed = experiment.seeds[0]
     shape = raw_shape(population.contributors.description)
     release = Release(
@@ -113,7 +113,7 @@ def audit_raw(experiment: Experiment, population: Population) -> pd.DataFrame:
 
 
 def taken(folder: Path, config: str, kinds: Sequence[str], rules: Sequence[str]) -> pd.DataFrame:
-    """Cells of an earlier call with the same settings, as far as they are asked for."""
+    """Return the cells of an earlier call with the same settings, as far as they are asked for."""
     path = folder / "poisoning.csv"
     same = path.is_file() and (folder / "config.toml").is_file() and (folder / "config.toml").read_text() == config
     found = pd.read_csv(path) if same else pd.DataFrame(columns=COLUMNS)

@@ -19,7 +19,7 @@ PROTECTIONS: Mapping[str, Mapping[str, Any]] = {
 def compare_protections(
     settings: Mapping[str, Any], exchanges_of: Callable[[Experiment], Sequence[Exchange]]
 ) -> pd.DataFrame:
-    """One row for each protection and phase: medians over exchanges after the first round.
+    """Return one row for each protection and phase: medians over exchanges after the first round.
 
     Args:
         settings: of the experiment.

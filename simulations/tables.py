@@ -7,7 +7,7 @@ from rich.table import Table
 
 
 def show(frame: pd.DataFrame, title: str) -> Table:
-    """A result table for the screen."""
+    """Return a result table for the screen."""
     table = Table(title=title, title_justify="left")
     for name in frame.columns:
         table.add_column(name.replace("_", " "), overflow="fold")

@@ -122,7 +122,7 @@ def read_plainly(x: Floats, test: Floats, shadow: Updates, real: Updates, plan: 
 def attack_partition(
     experiment: Experiment, kinds: Sequence[str], population: Population, plan: Plan, stages: Stages
 ) -> pd.DataFrame:
-    """Everything that is tried with one partition: rows of updates.csv."""
+    """Carry out all that is tried with one partition, and return rows of updates.csv."""
     point = Point(experiment.methods[0], experiment.lambdas[0], experiment.seeds[0])
     spec, seed = experiment.partition, point.seed
     description = population.contributors.description
@@ -205,7 +205,7 @@ def _attack_moment(
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
-    """AUC of one partition by phase: each group without defence, everything under defences; means of moments."""
+    """Return one partition's AUC by phase: each group without defence, everything under defences; means of moments."""
     columns: dict[str, dict[str, float]] = {}
     auc = table[(table["metric"] == "auc") & (table["phase"] != "any")]
     for phase, mine in auc.groupby("phase", sort=False):
@@ -235,7 +235,7 @@ def _numbers(text: str, flag: str, least: float) -> list[float]:
 
 
 def updates_parser() -> Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     parser = Parser(description=__doc__ or "")
     for name in TAKEN:
         usual = {"runtime": "inline", "rounds": "2"}.get(name)

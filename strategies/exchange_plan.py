@@ -82,7 +82,7 @@ class ExchangePlan:
 
 
 def gradient_exchanges(federation: FederationConfig, method: MethodConfig) -> Exchanges:
-    """Averaged gradients of the hybrid step, each with an Adam step on the server; adversary steps in between.
+    """Plan averaged gradients of the hybrid step, each with an Adam step on the server; adversary steps in between.
 
     The crowd takes the steps that a centralised trainer would take, whoever holds which records; local training would
     pull clients with few private values apart. A few clients are enough for a gradient. An adversary's gradient costs
@@ -125,7 +125,7 @@ def _numbered(schedule: Schedule) -> list[tuple[int, tuple[str, ...]]]:
 
 
 def weight_exchanges(federation: FederationConfig, method: MethodConfig) -> Exchanges:
-    """The method's training on the clients, all three groups averaged, each by its own rule."""
+    """Plan the method's training on the clients, all three groups averaged, each by its own rule."""
     aggregate = aggregate_for(federation)
     rules: dict[str, Rule] = {
         "extractor": Average(aggregate),

@@ -56,7 +56,7 @@ class Flag:
 
     @property
     def field(self) -> FieldInfo:
-        """The setting's description and default."""
+        """Return the setting's description and default."""
         *tables, name = self.setting.split(".")
         fields = Experiment.model_fields
         for table in tables:
@@ -65,14 +65,14 @@ class Flag:
 
     @property
     def metavar(self) -> str:
-        """What the help has in the value's place."""
+        """Return what the help has in the value's place."""
         kind = str(self.field.annotation)
         named = (("tuple", "LIST"), ("int", "N"), ("float", "X"), ("", "NAME"))
         return self.value or next(value for part, value in named if part in kind)
 
     @property
     def help(self) -> str:
-        """What the setting is, and its default."""
+        """Return what the setting is, and its default."""
         value, text = self.field.default, self.field.description or ""
         if value is None or value in ("", ()):
             default = OWN if OWN in text else "none"
@@ -81,7 +81,7 @@ class Flag:
         return f"{text} (default: {default})"
 
     def nested(self, text: str) -> dict[str, Any]:
-        """The setting with its value, in the tables that it is in."""
+        """Return the setting with its value, in the tables that it is in."""
         *tables, name = self.setting.split(".")
         values: dict[str, Any] = {name: self.read(text)}
         for table in reversed(tables):
@@ -128,7 +128,7 @@ def _require_text(text: str, flag: str) -> None:
 
 
 def experiment_parser(description: str) -> Parser:
-    """A parser with a flag for each of the experiment's main settings."""
+    """Return a parser with a flag for each of the experiment's main settings."""
     parser = Parser(description, [flag.setting for flag in FLAGS.values()])
     for name, flag in FLAGS.items():
         shape: dict[str, Any] = {"action": "store_const", "const": "true"} if flag.switch else {"metavar": flag.metavar}
@@ -143,7 +143,7 @@ def experiment_parser(description: str) -> Parser:
 
 
 def given_experiment(arguments: argparse.Namespace) -> Experiment:
-    """Defaults, then --quick, then --config, then flags; checked as far as that goes without data.
+    """Read defaults, then --quick, then --config, then flags; check them as far as that goes without data.
 
     Raises:
         InputError: naming the value and what is allowed.
@@ -159,7 +159,7 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
 
 
 def read_experiment(arguments: argparse.Namespace) -> Experiment:
-    """The experiment that is given; checked as far as that goes without training.
+    """Return the experiment that is given; checked as far as that goes without training.
 
     Raises:
         InputError: naming the value and what is allowed.

@@ -19,7 +19,7 @@ DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errn
 
 
 def one_line(text: object) -> str:
-    """On one line, and with nothing in it that a terminal would obey."""
+    """Return the text on one line, and with nothing in it that a terminal would obey."""
     line = " ".join(str(text).split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 

@@ -58,7 +58,7 @@ FEW = 15  # flags that fit a screen without topics
 
 
 def has_topics(actions: Sequence[argparse.Action]) -> bool:
-    """Whether a parser has so many flags that its help is split."""
+    """Return whether a parser has so many flags that its help is split."""
     return len(actions) > FEW
 
 
@@ -73,7 +73,7 @@ def _shown(actions: Sequence[argparse.Action], topic: str) -> list[argparse.Acti
 
 
 def topics_of(actions: Iterable[argparse.Action]) -> dict[str, Topic]:
-    """The topics in which a parser has flags."""
+    """Return the topics in which a parser has flags."""
     names = {action.dest for action in actions}
     return {name: topic for name, topic in TOPICS.items() if names & set(topic.flags)}
 
@@ -122,7 +122,7 @@ def screen_of(
 
 
 def meant(message: str, actions: Iterable[argparse.Action]) -> str:
-    """What a person who wrote an unknown flag may have meant: "; did you mean --rounds?"; else the main flags."""
+    """Return what the writer of an unknown flag may have meant: "; did you mean --rounds?"; else the main flags."""
     actions = list(actions)
     flags = [option for action in actions for option in action.option_strings]
     unknown = [word.split("=")[0].rstrip(":") for word in message.split() if word.startswith("--")]

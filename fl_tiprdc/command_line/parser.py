@@ -94,7 +94,7 @@ class Parser(argparse.ArgumentParser):
         return self.help_on("")
 
     def error(self, message: str) -> NoReturn:
-        """One line on stderr, exit status 2."""
+        """Print one line on stderr, and exit with status 2."""
         text = f"{message}{meant(message, self.actions)} (--help lists the flags)"
         self.exit(WRONG_INPUT, f"error: {one_line(text)}\n")
 

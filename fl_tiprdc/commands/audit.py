@@ -58,7 +58,7 @@ POSSIBLE = tuple(name for name, attack in FURTHER.items() if "networks" not in a
 
 
 def audit_parser() -> Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     parser = Parser(description=__doc__ or "")
     parser.add_argument("publication", type=Path, help="folder of published parts, or a .parquet or .npz file")
     text = "table of labels, .csv or .parquet (default: none, and only the publication's own certificate is checked)"
@@ -134,7 +134,7 @@ def _cases(audited: Audited, config: AuditConfig, metrics: pd.DataFrame) -> Iter
 
 
 def attack_further(audited: Audited, config: AuditConfig, metrics: pd.DataFrame, stages: Stages) -> pd.DataFrame:
-    """Rows of metrics.csv: every further attack of the config that is possible.
+    """Make every further attack of the config that is possible, and return rows of metrics.csv.
 
     Args:
         audited: releases and labels.

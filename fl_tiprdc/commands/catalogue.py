@@ -28,7 +28,7 @@ def folded(kind: str, section: Section, width: int) -> Iterator[str]:
 
 
 def catalogue_parser() -> Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     parser = Parser(__doc__ or "")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(contents())} (default: all)")
     return parser

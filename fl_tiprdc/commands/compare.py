@@ -18,7 +18,7 @@ from fl_tiprdc.report.run_tables import RunTables, read_run
 
 
 def compare_parser() -> Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     parser = Parser(description=__doc__ or "")
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
     parser.add_argument(

@@ -28,7 +28,7 @@ def add_open_updates(parser: argparse.ArgumentParser) -> None:
 
 
 def run_config_of(parsed: argparse.Namespace) -> dict[str, Value]:
-    """Flags as Flower's run config; paths made absolute."""
+    """Return the flags as Flower's run config; paths are made absolute."""
     run_config: dict[str, Value] = {name: True for name in ("quick", "resume") if getattr(parsed, name)}
     for name in (*FLAGS, "output", "config"):
         value, key = getattr(parsed, name), name.replace("_", "-")
@@ -40,7 +40,7 @@ def run_config_of(parsed: argparse.Namespace) -> dict[str, Value]:
 
 
 def flwr_run_parser() -> Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     parser = experiment_parser(__doc__ or "")
     parser.add_argument("--connection", default="", help="SuperLink, as Flower's config.toml names it (default: its)")
     parser.add_argument("--coordinator", type=Path, help="folder of a deployment's server (default: none)")

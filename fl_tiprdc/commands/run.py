@@ -11,7 +11,7 @@ from fl_tiprdc.experiment.run import run_experiment
 
 
 def run_parser() -> Parser:
-    """The flags."""
+    """Return the parser of the flags."""
     return experiment_parser(__doc__ or "")
 
 

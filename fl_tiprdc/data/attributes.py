@@ -27,11 +27,11 @@ class Attributes:
     tied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def columns(self) -> list[pd.Series]:
-        """All attributes, each of which may be private or a task."""
+        """Return all attributes, each of which may be private or a task."""
         return [self.frame[name] for name in self.frame.columns]
 
     def private(self, names: Sequence[str]) -> pd.DataFrame:
-        """The private columns.
+        """Return the private columns.
 
         Raises:
             InputError: none is named, or one is unknown.
@@ -42,7 +42,7 @@ class Attributes:
         return self.frame[list(names)]
 
     def labels(self, private: Sequence[str], config: DataConfig, known: np.ndarray) -> dict[str, Ints]:
-        """The tasks: those of `config`, or the data set's own less what the private attributes rule out.
+        """Return the tasks: those of `config`, or the data set's own less what the private attributes rule out.
 
         Args:
             private: names of the private attributes.
@@ -71,7 +71,7 @@ def _codes(values: pd.Series, known: np.ndarray) -> Ints:
 
 
 def drawn_rows(n: int, config: DataConfig) -> Ints:
-    """Which of `n` records to read, [m] in their order: all, or `config.records` of them, always the same ones."""
+    """Return which of `n` records to read, [m] in order: all, or `config.records` of them, always the same ones."""
     if not 0 < config.records < n:
         return np.arange(n)
     return np.sort(numpy_generator(0, "records").permutation(n)[: config.records])

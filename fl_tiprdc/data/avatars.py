@@ -34,7 +34,7 @@ Reals = npt.NDArray[np.float64]
 
 
 def choose_attributes(private: Sequence[str], tasks: Sequence[str] = ()) -> tuple[str, str]:
-    """The two attributes that are correlated: the first private one and the first task.
+    """Return the two attributes that are correlated: the first private one and the first task.
 
     Args:
         private: names of attributes that are hidden.

@@ -16,7 +16,7 @@ NO, YES = "no", "yes"  # of a column that tells missing values
 
 
 def fit_columns(features: pd.DataFrame, known: np.ndarray) -> tuple[Column, ...]:
-    """The columns of x; `known` [n] is true for contributors, whose values alone count.
+    """Fit the columns of x; `known` [n] is true for contributors, whose values alone count.
 
     Columns of a single value are left out. A numeric one that misses values, also others', is followed by one that
     tells where, if contributors miss some.
@@ -66,7 +66,7 @@ def _texts(values: pd.Series) -> npt.NDArray[np.str_]:
 
 
 def encode_frame(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
-    """X [n, width] of a table that has the columns' sources; others are not looked at.
+    """Return x [n, width] of a table that has the columns' sources; others are not looked at.
 
     A missing number becomes the contributors' median. A category that no contributor has is none of the known ones:
     zeros.

@@ -13,7 +13,11 @@ WORDS_FOR_NOTHING = ("None", "NA", "N/A", "n/a", "NULL", "null")
 
 
 def as_number(name: str, values: pd.Series) -> pd.Series:
-    """The values as float64, NaN where missing or infinite; of dates and spans of time, days."""
+    """Return the values as float64, NaN where missing or infinite; of dates and spans of time, days.
+
+    Raises:
+        InputError: a text is no number; names the column and the text.
+    """
     found = values.dropna()
     if pd.api.types.is_datetime64_any_dtype(values):
         days = pd.to_datetime(values, utc=True).dt.tz_localize(None)
@@ -38,7 +42,7 @@ def as_number(name: str, values: pd.Series) -> pd.Series:
 
 
 def looks_like_dates(values: pd.Series) -> bool:
-    """Whether all values are texts like 2024-05-31 or 2024-05-31 12:00, or dates, that exist."""
+    """Return whether all values are texts like 2024-05-31 or 2024-05-31 12:00, or dates, that exist."""
     found = values.dropna()
     if not len(found) or pd.api.types.is_numeric_dtype(values):
         return False
@@ -49,7 +53,7 @@ def looks_like_dates(values: pd.Series) -> bool:
 
 
 def as_text(values: pd.Series) -> pd.Series:
-    """The values as text, None where missing; whole numbers without a fraction."""
+    """Return the values as text, None where missing; whole numbers without a fraction."""
     present = values.notna().to_numpy()
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         text = [f"{value:.0f}" if float(value).is_integer() else str(value) for value in values[present]]
@@ -67,7 +71,7 @@ def without_words(text: pd.Series) -> pd.Series:
 
 
 def is_number(values: pd.Series) -> bool:
-    """Whether the values tell that a column has numbers, dates or spans of time; booleans are categories."""
+    """Return whether the values tell that a column has numbers, dates or spans of time; booleans are categories."""
     if pd.api.types.is_bool_dtype(values):
         return False
     if (

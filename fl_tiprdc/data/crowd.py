@@ -49,12 +49,12 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Number of columns of x."""
+        """Return the number of columns of x."""
         return max(1, len(self.categories))
 
     @property
     def span(self) -> slice:
-        """The columns of x."""
+        """Return the columns of x."""
         return slice(self.start, self.start + self.width)
 
 
@@ -97,18 +97,18 @@ class Description:
         attributes: tuple[Attribute, ...],
         marginals: tuple[tuple[float, ...], ...],
     ) -> "Description":
-        """The description of a table with these columns."""
+        """Return the description of a table with these columns."""
         shape = (sum(column.width for column in columns),)
         return cls(attributes, marginals, shape, "table", sum(column.uncertainty for column in columns), columns)
 
     @property
     def width(self) -> int:
-        """Numbers in one record of x."""
+        """Return how many numbers one record of x has."""
         return math.prod(self.shape)
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """Number of classes of each private attribute."""
+        """Return the number of classes of each private attribute."""
         return tuple(len(attribute.classes) for attribute in self.attributes)
 
 
@@ -184,7 +184,7 @@ class Crowd:
         return len(self.x)
 
     def take(self, index: Ints) -> "Crowd":
-        """The records at `index`, in that order."""
+        """Return the records at `index`, in that order."""
         return Crowd(
             self.x.subset(index) if isinstance(self.x, LazyImages) else self.x[index],
             self.private[index],
@@ -194,7 +194,7 @@ class Crowd:
         )
 
     def records(self) -> Records:
-        """The part that training may see."""
+        """Return the part that training may see."""
         return Records(self.x, self.private)
 
 

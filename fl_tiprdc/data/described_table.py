@@ -17,11 +17,11 @@ SPLIT = r"<= (\S+)"  # the lower class of numbers that were split at a median, a
 
 
 def records_of(frame: pd.DataFrame, description: Description) -> Records:
-    """The rows that have all private values, as records; numbers are read as `load_table` reads them, with a notice.
+    """Return the rows with all private values, as records; numbers are read as `load_table` reads them, with a notice.
 
     Raises:
-        InputError: a column is missing, no row is left, or a private value is none of the description's; it names the
-            row and not the value.
+        InputError: the description is not of a table, a column is missing, no row is left, or a private value is none
+            of the description's; it names the row and not the value.
     """
     if description.modality != "table":
         raise InputError(f"the description is of a {description.modality}, not of a table")

@@ -35,7 +35,7 @@ def _mnist() -> tuple[Pixels, Ints]:
 
 
 def slants(images: Pixels) -> npt.NDArray[np.float64]:
-    r"""How far the ink runs to the right on its way down, columns a row: [n] of images [n, 1, height, width].
+    r"""Return how far the ink runs to the right on its way down, columns a row: [n] of images [n, 1, height, width].
 
     mu11 / mu02, the ratio of central moments by which digits are usually deskewed. Upright writing has 0, writing
     that leans to the right (/) less, writing that leans to the left (\\) more; an image without ink has 0.

@@ -85,7 +85,7 @@ class LazyImages:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(n, channels, height, width)."""
+        """Return (n, channels, height, width)."""
         return (len(self._rows), self._channels, *self._size)
 
     def __len__(self) -> int:
@@ -93,11 +93,11 @@ class LazyImages:
 
     @property
     def paths(self) -> list[Path]:
-        """The image files, one a row."""
+        """Return the image files, one a row."""
         return [self._paths[row] for row in self._rows]
 
     def subset(self, index: npt.NDArray[np.int64]) -> "LazyImages":
-        """The images at `index`, unread; shares paths and cache."""
+        """Return the images at `index`, unread; they share paths and cache."""
         part = object.__new__(LazyImages)
         part._paths, part._size, part._channels, part._cache = self._paths, self._size, self._channels, self._cache
         part._rows = self._rows[index]

@@ -96,7 +96,7 @@ def _lines() -> list[str]:
 
 
 def read_names(lines: Sequence[str]) -> pd.DataFrame:
-    """The names in lines of nam_dict.txt, sorted: columns name, gender (male or female), region and frequency.
+    """Return the names in lines of nam_dict.txt, sorted: columns name, gender (male or female), region and frequency.
 
     - Lines that repeat a name in another sorting (`+` in column 30) and short forms (`=`) are left out.
     - Names are in lower case, with their accents. A `+` in one stands for a hyphen, a space or nothing: it is
@@ -109,6 +109,9 @@ def read_names(lines: Sequence[str]) -> pd.DataFrame:
       out.
     - The frequency is the sum of the shares in all countries, in percent. The file gives logarithms to base 2 in
       hexadecimal, 10 for at least 2 percent.
+
+    Raises:
+        InputError: no name is left whose gender and country are known.
     """
     genders: dict[str, set[str]] = {}
     levels: dict[str, npt.NDArray[np.int64]] = {}
@@ -145,7 +148,7 @@ def _names() -> pd.DataFrame:
 
 
 def tokens(names: Sequence[str], known: np.ndarray) -> tuple[npt.NDArray[np.int32], int]:
-    """Names as tokens of characters, [n, T] int32, and the number of tokens.
+    """Return names as tokens of characters, [n, T] int32, and the number of tokens.
 
     0 is padding, 1 a character that fewer than `UNCOMMON` names of contributors have, the others follow in the
     order of Unicode. T is the longest name of a contributor, `LONGEST` at most; longer names are cut.

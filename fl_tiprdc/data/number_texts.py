@@ -40,14 +40,14 @@ class Numbers:
 
     @property
     def told(self) -> str:
-        """What else there is in the column, in words."""
+        """Return what else there is in the column, in words."""
         first = [f"'{word}' in {count:,}" for word, count in self.strays.head(FEW_WORDS).items()]
         more = [f"{len(self.strays) - FEW_WORDS} others"] if len(self.strays) > FEW_WORDS else []
         return ", ".join([*self.forms, *first, *more])
 
     @property
     def are_most(self) -> bool:
-        """Whether the column is one of numbers: `MOSTLY`, or `HALF` beside a few words without a digit."""
+        """Return whether the column is one of numbers: `MOSTLY`, or `HALF` beside a few words without a digit."""
         share = 1 - int(self.strays.sum()) / self.present if self.present else 0.0
         words = len(self.strays) <= FEW_WORDS and not any(re.search(r"\d", str(word)) for word in self.strays.index)
         return share >= MOSTLY or (share >= HALF and words)

@@ -37,7 +37,7 @@ class OfficialFolder:
 
     @classmethod
     def of(cls, dataset: str, origin: str, config: DataConfig) -> "OfficialFolder":
-        """The folder that the settings name.
+        """Return the folder that the settings name.
 
         Raises:
             InputError: they name none, or it is no folder.
@@ -69,7 +69,7 @@ class OfficialFolder:
                 yield from (place / name for name in names if (place / name).is_dir())
 
     def missing(self, what: str) -> InputError:
-        """An InputError for files that are nowhere; it names archives that only have to be unpacked."""
+        """Return an InputError for files that are nowhere; it names archives that only have to be unpacked."""
         archives = [path for depth in range(DEPTH) for path in self._archives(depth)]
         hint = f"unpack '{archives[0]}', or " if archives else ""
         return InputError(f"{self.dataset}: {what}; {hint}get the data set from {self.origin}")
@@ -78,7 +78,7 @@ class OfficialFolder:
         return sorted(path for path in self.root.glob("*/" * depth + "*") if path.name.lower().endswith(ARCHIVES))
 
     def lines(self, name: str) -> list[str]:
-        """The lines of a text file, without their ends.
+        """Return the lines of a text file, without their ends.
 
         Raises:
             InputError: the file is missing or can't be read.
@@ -99,7 +99,7 @@ class OfficialFolder:
         return [line.rstrip("\r") for line in lines]
 
     def wrong(self, name: str, number: int, problem: str) -> InputError:
-        """An InputError for line `number` (from 1) of a file."""
+        """Return an InputError for line `number` (from 1) of a file."""
         return InputError(f"{self.dataset}: '{self.path(name)}', line {number}: {problem}")
 
     def images(self, folders: Sequence[str], names: Sequence[str]) -> list[Path]:
@@ -144,7 +144,7 @@ def _listing(base: Path, names: Sequence[str]) -> set[str]:
 def choose_tasks(
     dataset: str, config: DataConfig, private: Sequence[str], attributes: Sequence[str], usual: Sequence[str]
 ) -> tuple[str, ...]:
-    """The tasks: those of the settings or the `usual` ones, without the private attributes.
+    """Return the tasks: those of the settings or the `usual` ones, without the private attributes.
 
     Raises:
         InputError: a name is not one of `attributes`, or no task is left.
@@ -158,7 +158,7 @@ def choose_tasks(
 
 
 def sample_people(participant: Ints, records: int) -> Ints:
-    """Rows of `records` records (0: all), in order: people drawn at random, with all they have.
+    """Return the rows of `records` records (0: all), in order: people drawn at random, with all they have.
 
     Whole people, so that a person keeps several records; only the last one's may be cut. The same ones for every
     experiment seed.
@@ -179,7 +179,7 @@ def image_population(
     held_out: float,
     config: DataConfig,
 ) -> Population:
-    """A population of colour images that stay in their files.
+    """Return a population of colour images that stay in their files.
 
     Args:
         paths: [n] image files.
@@ -214,7 +214,7 @@ def flagged_image_population(
     held_out: float,
     config: DataConfig,
 ) -> Population:
-    """`image_population` of images with yes-or-no attributes.
+    """Return the `image_population` of images with yes-or-no attributes.
 
     Args:
         paths: [n] image files.

@@ -15,7 +15,7 @@ NATURAL = "natural"
 
 
 def joint_codes(private: Ints) -> Ints:
-    """One code per combination of private values: [n, attributes] -> [n]."""
+    """Return one code per combination of private values: [n, attributes] -> [n]."""
     return np.unique(private, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 

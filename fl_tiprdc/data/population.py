@@ -194,7 +194,7 @@ UNCERTAINTY: Mapping[str, Callable[[X, Ints, int], float]] = {"image": _pixel_un
 
 
 def encode_private(private: pd.DataFrame, known: np.ndarray) -> tuple[Ints, tuple[Attribute, ...]]:
-    """Private labels [n, attributes] and their classes; `known` [n] is true for contributors.
+    """Return private labels [n, attributes] and their classes; `known` [n] is true for contributors.
 
     Raises:
         InputError: an attribute has a single value among contributors.

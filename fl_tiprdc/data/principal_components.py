@@ -14,7 +14,7 @@ MOST = 4096  # vectors that components are fitted to: images of many people don'
 
 
 def fit_components(x: Floats, count: int, seed: int) -> Any:
-    """The first `count` principal components (fewer where x has fewer) of x [n, k], as scikit-learn's PCA."""
+    """Fit the first `count` principal components (fewer where x has fewer) of x [n, k], as scikit-learn's PCA."""
     rows = np.sort(numpy_generator(seed, "principal-components").permutation(len(x))[:MOST])
     count = min(count, x.shape[1], len(rows))
     solver = "randomized" if x.shape[1] > WIDEST else "full"
@@ -22,7 +22,7 @@ def fit_components(x: Floats, count: int, seed: int) -> Any:
 
 
 def narrow_features(contributors: Crowd, held_out: Crowd, seed: int) -> tuple[Floats, Floats]:
-    """`raw_features` of both groups, [n, k] and [m, k]; of more than `WIDEST`, that many components instead."""
+    """Return both groups' `raw_features`, [n, k] and [m, k]; of more than `WIDEST`, that many components instead."""
     known, unknown = raw_features(contributors), raw_features(held_out)
     if known.shape[1] <= WIDEST:
         return known, unknown

@@ -51,7 +51,7 @@ def write_part(
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    """What release.json says of each part: its rows and the SHA-256 of its bytes, by file name.
+    """Return what release.json says of each part: its rows and the SHA-256 of its bytes, by file name.
 
     Raises:
         InputError: it is missing or unreadable; then the folder holds no whole release.
@@ -67,7 +67,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def whole_parts(folder: Path) -> Iterator[tuple[Path, bytes, int]]:
-    """The parts of a store, their bytes, each as it was published, and the rows that they should have.
+    """Yield the parts of a store, their bytes, each as it was published, and the rows that they should have.
 
     Raises:
         InputError: no part in the folder; or one that is missing, not of this release, or altered.
@@ -86,7 +86,7 @@ def whole_parts(folder: Path) -> Iterator[tuple[Path, bytes, int]]:
 
 
 def read_store(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
-    """All parts of a store: client [n], record [n], z [n, d], in the order of clients and records.
+    """Return all parts of a store: client [n], record [n], z [n, d], in the order of clients and records.
 
     What is read is what was written: each part's bytes are compared with the manifest before they are parsed.
 
@@ -105,7 +105,7 @@ def read_store(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int6
 
 
 def read_published_codes(folder: Path) -> npt.NDArray[np.int64] | None:
-    """The codes [n] of a store of a finite release, in the order of `read_store`; None: it has none.
+    """Return the codes [n] of a store of a finite release, in the order of `read_store`; None: it has none.
 
     Raises:
         InputError: as `read_store`.

@@ -10,7 +10,7 @@ PIXELS = 32  # of an image's shorter side; larger ones are averaged down
 
 
 def raw_features(crowd: Crowd) -> Floats:
-    """[n, k] float32.
+    """Return the raw features [n, k], float32.
 
     Tables as they are; pixels scaled to -1..1, side by side (channels, rows, columns), of large images averaged over
     squares so that the shorter side has `PIXELS` to twice as many; short texts one-hot, place
@@ -27,7 +27,7 @@ def raw_features(crowd: Crowd) -> Floats:
 
 
 def raw_shape(description: Description) -> tuple[int, ...]:
-    """Shape of raw features before they were flattened: (channels, height, width), (places, tokens); or none."""
+    """Return the shape of raw features before flattening: (channels, height, width), (places, tokens); or none."""
     if description.modality == "image":
         channels, height, width = description.shape
         square = max(1, min(height, width) // PIXELS)

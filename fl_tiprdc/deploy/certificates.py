@@ -25,7 +25,7 @@ DAYS = 365
 
 
 def node_key(folder: Path, node: int | str) -> Path:
-    """A node's private key; the public one is beside it, with .pub at the end."""
+    """Return the file of a node's private key; the public one is beside it, with .pub at the end."""
     return folder / f"node-{node}"
 
 

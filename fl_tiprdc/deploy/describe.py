@@ -19,7 +19,7 @@ from fl_tiprdc.flower.coordinator import DESCRIPTION, write_coordinator
 
 
 def everybody(population: Population) -> Crowd:
-    """Both sides of a population of tables."""
+    """Return both sides of a population of tables as one crowd."""
     one, other = population.contributors, population.held_out
     return Crowd(
         np.concatenate([one.x, other.x]),

@@ -49,7 +49,7 @@ def start_all(deployment: LoopbackDeployment, clients: int, folders: Path) -> No
 
 
 def methods_of(parsed: argparse.Namespace) -> str | None:
-    """The methods to train, as --methods has them; None: those that --config names."""
+    """Return the methods to train, as --methods has them; None: those that --config names."""
     if parsed.methods is None and parsed.config is not None:
         try:
             path = config_file(parsed.config)

@@ -25,7 +25,7 @@ GRACE = 10.0  # seconds that a process has to end by itself
 
 
 def free_port() -> int:
-    """A port on the loopback interface that nobody listens on now."""
+    """Return a port on the loopback interface that nobody listens on now."""
     with socket.socket() as one:
         one.bind((HOST, 0))
         return int(one.getsockname()[1])
@@ -70,7 +70,7 @@ class LoopbackDeployment:
         return process
 
     def log(self, name: str) -> Path:
-        """What a process has said."""
+        """Return the file with what a process has said."""
         return self.home / f"{name}.log"
 
     def start_superlink(self) -> subprocess.Popen[bytes]:

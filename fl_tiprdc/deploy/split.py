@@ -21,12 +21,12 @@ from fl_tiprdc.flower.coordinator import write_coordinator
 
 
 def client_folder(root: Path, client: int) -> Path:
-    """A client's folder."""
+    """Return a client's folder."""
     return root / f"client-{client}"
 
 
 def coordinator_folder(root: Path) -> Path:
-    """The coordinator's folder."""
+    """Return the coordinator's folder."""
     return root / "coordinator"
 
 

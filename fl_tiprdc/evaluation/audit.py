@@ -61,7 +61,7 @@ class Release:
 
     @property
     def point(self) -> PointKey:
-        """Setting, method, λ and seed."""
+        """Return setting, method, λ and seed."""
         return self.setting, self.method, self.lam, self.seed
 
 

@@ -31,7 +31,7 @@ class Groups:
 
 
 def group_people(private: Mapping[str, Ints], class_names: Mapping[str, Sequence[str]], weights: Weights) -> Groups:
-    """The groups of each private attribute.
+    """Return the groups of each private attribute.
 
     Args:
         private: attribute -> labels [n].
@@ -51,7 +51,7 @@ def group_people(private: Mapping[str, Ints], class_names: Mapping[str, Sequence
 def accuracy_by_group(
     labels: Ints, probabilities: Floats, weights: Weights, groups: Groups
 ) -> dict[tuple[str, str], Score]:
-    """Accuracy of the likeliest class in every group; for an attacker on that attribute: the recall of the class.
+    """Return the likeliest class's accuracy in every group; for an attacker on that attribute: the recall of the class.
 
     Args:
         labels: [n].
@@ -85,7 +85,7 @@ def group_rows(
 
 
 def worst_groups(metrics: pd.DataFrame) -> pd.DataFrame:
-    """For each point and task the private group that the best probe (by AUC) serves worst.
+    """Find for each point and task the private group that the best probe (by AUC) serves worst.
 
     Returns:
         Columns of a point, task, probe, accuracy (of everybody), attribute and group, group_accuracy with group_low and

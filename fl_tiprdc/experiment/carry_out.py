@@ -121,7 +121,7 @@ def examine(
 
 
 def untrained_jobs(experiment: Experiment, population: Population, releases: Path, stages: Stages) -> list[Job]:
-    """Raw data and the baselines, whose arrays, as wide as the raw data, are left in the folder `releases`."""
+    """Return jobs of raw data and the baselines; their arrays, as wide as the raw data, are left in `releases`."""
     crowd, others = population.contributors, population.held_out
     shape = raw_shape(crowd.description)
     raw = on_disk(Release("raw", "raw", 0.0, 0, raw_features(crowd), raw_features(others), shape=shape), releases)

@@ -36,7 +36,7 @@ def train_at_one_place(
     rounds: list[dict[str, object]],
     kept: Kept,
 ) -> list[Job]:
-    """Trainings side by side, one on each core: that wastes less than several cores on one of them.
+    """Train side by side, one training on each core: that wastes less than several cores on one of them.
 
     A training has some values of λ, so that there are enough for all cores; the longest are begun first. On a Ray
     cluster each value of λ is a task of its own.

@@ -8,7 +8,7 @@ from fl_tiprdc.evaluation.frontier import compare, over_seeds
 
 
 def closing_table(points: pd.DataFrame) -> Table:
-    """How federated compares with centralised at each λ, between what raw data gives and what noise gives."""
+    """Tabulate how federated compares with centralised at each λ, between what raw data gives and what noise gives."""
     table = Table(
         title="A: worst attack AUC (0.5 = chance), of codes the exact one; C: certified, no attacker has more (95 %)\n"
         "R: mean utility retention (raw = 1); cen: centralised; fed: federated; Δ: federated - centralised"

@@ -42,7 +42,7 @@ from fl_tiprdc.seeding import derive
 def servers_for(
     experiment: Experiment, description: Description, points: Sequence[Point], publication: Path, kept: Kept
 ) -> list[Callable[[Grid, Tell], list[Trained]]]:
-    """What a ServerApp does for each point: train with a checkpoint in `kept`, then collect the publication.
+    """Return what a ServerApp does for each point: train with a checkpoint in `kept`, then collect the publication.
 
     All values of λ of a method with codes share one extractor and are served together.
     """
@@ -198,7 +198,7 @@ def describe(
 
 
 def note_exchanges(one: Trained, outcome: Outcome, rounds: list[dict[str, object]]) -> None:
-    """What happened in a federated training: rows of rounds.csv, failures, traffic."""
+    """Note what happened in a federated training: rows of rounds.csv, failures, traffic."""
     for exchange in one.exchanges:
         rounds.append(
             {

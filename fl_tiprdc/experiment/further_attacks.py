@@ -36,12 +36,12 @@ class Job:
 
 
 def audit_name(release: Release) -> str:
-    """What the tables of a release are kept under."""
+    """Return the name that the tables of a release are kept under."""
     return "/".join(f"{getattr(release, part):g}" if part == "lam" else str(getattr(release, part)) for part in POINT)
 
 
 def attacked_jobs(jobs: Sequence[Job]) -> list[Job]:
-    """What would be published, and the raw data it is compared with.
+    """Return what would be published, and the raw data it is compared with.
 
     Published are baselines, and federated releases where there are any, else centralised ones.
     """
@@ -51,7 +51,7 @@ def attacked_jobs(jobs: Sequence[Job]) -> list[Job]:
 
 
 def kept_groups(experiment: Experiment, step: HybridStep, groups: GroupArrays) -> GroupArrays:
-    """Of trained arrays those that further attacks need: all three networks, which may be large, only for losses."""
+    """Return the trained arrays that further attacks need: all three networks, which may be large, only for losses."""
     losses = "membership" in experiment.audit.further and white_box_records(step) > 0
     return groups if losses else released_groups(groups)
 
@@ -64,7 +64,7 @@ def attack_further(
     stages: Stages,
     kept: Kept,
 ) -> pd.DataFrame:
-    """Every further attack of the experiment on every release that it can attack.
+    """Make every further attack of the experiment on every release that it can attack.
 
     Args:
         experiment: names the attacks.

@@ -13,7 +13,7 @@ LEAST_BYTES = 2**20  # smaller arrays stay in memory
 
 
 def on_disk(release: Release, folder: Path) -> Release:
-    """The same release, its large arrays read from files of `folder` where they are needed.
+    """Return the same release, its large arrays read from files of `folder` where they are needed.
 
     Args:
         release: the representations.

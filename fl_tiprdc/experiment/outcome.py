@@ -65,7 +65,7 @@ def note_codes(
 
 
 def release_folder(root: Path, setting: str, point: Point) -> Path:
-    """Folder of one publication or model."""
+    """Return the folder of one publication or model."""
     return root / setting / point.method / f"lam-{point.lam:g}" / f"seed-{point.seed}"
 
 

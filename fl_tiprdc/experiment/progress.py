@@ -65,7 +65,7 @@ class Stages:
                 say(self.console, f"{name}: {took:.1f} s")
 
     def table(self) -> Table:
-        """Seconds of each stage."""
+        """Tabulate the seconds of each stage."""
         table = Table(title="where the time went", title_justify="left")
         table.add_column("stage", overflow="fold")
         table.add_column("seconds", justify="right", no_wrap=True)
@@ -84,12 +84,12 @@ class Ticker:
         self._progress, self._task, self._tell = progress, task, tell
 
     def tick(self, steps: int = 1) -> None:
-        """`steps` more are done."""
+        """Note that `steps` more are done."""
         self._progress.advance(self._task, steps)
         self._said()
 
     def of(self, done: int, total: int) -> None:
-        """`done` steps of `total` are done, where the number of steps shows only on the way."""
+        """Note that `done` steps of `total` are done, where the number of steps shows only on the way."""
         self._progress.update(self._task, completed=done, total=total)
         self._said()
 

@@ -50,7 +50,7 @@ def _capacity(width: int, sigma: float) -> float | None:
 
 
 def extractor_card(experiment: Experiment, outcome: Outcome, setting: str, point: Point) -> Card:
-    """What is needed to use one of the run's extractors."""
+    """Return what is needed to use one of the run's extractors."""
     assert outcome.description is not None
     method = experiment.method_config(point.method)
     return Card(

@@ -29,7 +29,7 @@ class Kept:
         self.root = root
 
     def has(self, name: str) -> bool:
-        """Whether arrays are kept under that name."""
+        """Return whether arrays are kept under that name."""
         return self._file(name, "safetensors").is_file()
 
     def keep(self, name: str, arrays: Arrays) -> None:
@@ -37,7 +37,7 @@ class Kept:
         write_whole(self._file(name, "safetensors"), save(arrays))
 
     def arrays(self, name: str) -> Arrays:
-        """The arrays kept under a name.
+        """Return the arrays kept under a name.
 
         Raises:
             InputError: the file is damaged.
@@ -52,7 +52,7 @@ class Kept:
     def tables(
         self, stage: str, work: Mapping[str, Callable[[], pd.DataFrame]], ticker: Ticker, address: str
     ) -> list[pd.DataFrame]:
-        """The tables of a stage's work, which is done in parallel as far as none is kept; in the order of `work`.
+        """Return the tables of a stage's work, in the order of `work`; as far as none is kept, it is done in parallel.
 
         Args:
             stage: names a folder.

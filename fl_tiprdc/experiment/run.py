@@ -33,7 +33,7 @@ Work = Callable[[Experiment, Path, Stages, Kept], Outcome]  # from an experiment
 
 
 def failures_line(outcome: Outcome) -> str:
-    """What went wrong with clients in federated training, by kind; empty if nothing did."""
+    """Return what went wrong with clients in federated training, by kind; empty if nothing did."""
     if not outcome.failures:
         return ""
     asked = int((outcome.rounds["clients"] + outcome.rounds["failures"]).sum())

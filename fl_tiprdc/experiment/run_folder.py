@@ -45,12 +45,12 @@ def default_output(experiment: Experiment) -> Path:
 
 
 def config_text(experiment: Experiment) -> str:
-    """Every setting, as config.toml holds it."""
+    """Return every setting, as config.toml holds it."""
     return tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True))
 
 
 def unfinished(output: Path) -> Path:
-    """The folder in which a run is put together, beside `output`."""
+    """Return the folder in which a run is put together, beside `output`."""
     output = output.resolve()  # a link to a folder of results stays
     return output.with_name(f".{output.name}.partial")
 
@@ -95,7 +95,7 @@ def _words(path: Path) -> list[str]:
 
 
 def prepare(output: Path, resume: bool = False) -> Path:
-    """A folder beside `output`, which takes that name when it is whole.
+    """Make a folder beside `output`, which takes that name when it is whole.
 
     Args:
         output: of the run.
@@ -148,7 +148,7 @@ def called() -> str:
 
 
 def git_commit() -> str:
-    """The commit of this checkout, with "+" for uncommitted changes; "unknown" outside of one."""
+    """Return the commit of this checkout, with "+" for uncommitted changes; "unknown" outside of one."""
     if CHECKOUT is None:  # what git says there is of somebody else's
         return "unknown"
     try:

@@ -44,7 +44,7 @@ def settle(
 
 
 def shadow_crowd(population: Population, number: int, seed: int) -> Crowd:
-    """A crowd as large as the contributors of held-out people, drawn with replacement."""
+    """Draw a crowd of held-out people, with replacement, as large as the contributors."""
     generator = numpy_generator(seed, "shadow-crowd", number)
     held_out = population.held_out
     return held_out.take(generator.integers(0, len(held_out), len(population.contributors)))
@@ -67,7 +67,7 @@ def snapshots(experiment: Experiment, store: ClientStore, point: Point) -> dict[
 def answers(
     crowd: Attacked, instruction: Instruction, groups: GroupArrays, ticker: Ticker
 ) -> tuple[Updates, Floats, GroupArrays]:
-    """Every client's answer to one message: its update, its losses [n, 3], and one client's arrays for their shapes.
+    """Return all clients' answers to one message: updates, losses [n, 3], and one client's arrays for their shapes.
 
     A client's update in weights is what they changed by. Clients without a record are left out.
     """
@@ -94,7 +94,7 @@ def answers(
 
 
 def together(parts: Sequence[Updates]) -> Updates:
-    """Updates of several crowds as of one."""
+    """Return the updates of several crowds as those of one."""
     return Updates(
         {name: np.concatenate([part.groups[name] for part in parts]) for name in parts[0].groups},
         np.concatenate([part.share for part in parts]),

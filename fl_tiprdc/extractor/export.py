@@ -60,7 +60,7 @@ class Drawing(nn.Module):
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, d], another at each call."""
+        """Return the release of x, [n, d], another at each call."""
         features: Tensor = self.module.extractor(x)
         return release(features, torch.randn_like(features), self.module.sigma)
 

@@ -41,7 +41,7 @@ class ChannelModule(nn.Module):
         self.extractor, self.sigma, self.channel = extractor, sigma, channel
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """[n, d], what is released of x with the draws `noise` [n, d] from N(0, I)."""
+        """Return what is released of x, [n, d], with the draws `noise` [n, d] from N(0, I)."""
         features: Tensor = self.extractor(x)
         return release(features, noise, self.sigma) if self.channel else features
 
@@ -103,22 +103,22 @@ class Extractor:
 
     @property
     def description(self) -> Description:
-        """Meaning of x and of the private labels."""
+        """Return the meaning of x and of the private labels."""
         return self.card.description
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of the channel's noise; 0: the method has none."""
+        """Return the standard deviation of the channel's noise; 0: the method has none."""
         return self.card.sigma
 
     @property
     def capacity(self) -> float:
-        """Bits that a representation can tell of its record at most, whoever looks; infinite without a channel."""
+        """Return the most bits a representation can tell of its record, whoever looks; infinite without a channel."""
         return capacity_bits(self.d, self.sigma) if self.codes is None else self.codes.bits
 
     @property
     def release(self) -> ReleaseMaker:
-        """What makes releases of encoded records."""
+        """Return what makes releases of encoded records."""
         network = self.module.extractor
         if self.codes is not None:
             return CodedRelease(network, self.codes, self.description.classes)
@@ -157,7 +157,7 @@ class Extractor:
         return private_positions(frame, attributes)
 
     def encode(self, x: X | pd.DataFrame) -> X:
-        """Records as the networks take them.
+        """Return records as the networks take them.
 
         Args:
             x: [n, *shape] as the data set has them (scaled numbers, pixels 0 to 255 or token ids); or of a table a
@@ -207,7 +207,7 @@ class Extractor:
         key: bytes | int | None = None,
         generator: torch.Generator | None = None,
     ) -> Floats:
-        """What may leave the device of the records x: [n, d], float32; of a release of codes the codewords.
+        """Return what may leave the device of the records x: [n, d], float32; of a release of codes the codewords.
 
         Args:
             x: records, see `encode`.

@@ -103,7 +103,7 @@ def _start_ray(cores: int, address: str) -> None:
 
 @contextmanager
 def ray_session(actors: int, address: str) -> Iterator[tuple[int, float]]:
-    """Ray, started if it isn't there and then ended again: the number of processes to use, and of GPUs."""
+    """Start Ray if it isn't there and then end it again; yield the number of processes to use, and of GPUs."""
     import ray
 
     cores = os.cpu_count() or 1

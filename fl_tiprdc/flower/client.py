@@ -20,7 +20,7 @@ os.environ["RAY_ADDRESS"] = "local"
 
 
 def disk(context: Context, seed: int) -> Store:
-    """Where a node's records are: in its own folder, or, in a simulation, in the data set.
+    """Open the store of a node's records: in its own folder, or, in a simulation, in the data set.
 
     Raises:
         InputError: a node with records of its own is asked to take part in a simulation, or one without in a

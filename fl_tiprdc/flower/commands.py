@@ -23,7 +23,7 @@ COMPLETED = "finished:completed"
 
 
 def flower_environment(home: Path | None = None) -> dict[str, str]:
-    """The environment of Flower's processes: this interpreter's commands and packages, nothing sent to anybody.
+    """Return the environment of Flower's processes: this interpreter's commands and packages, nothing sent to anybody.
 
     Args:
         home: Flower's own folder; None: the user's.
@@ -43,7 +43,7 @@ def flower_environment(home: Path | None = None) -> dict[str, str]:
 
 
 def ask_flower(*arguments: str, home: Path | None = None, timeout: float = 60.0) -> str:
-    """What one `flwr` command says.
+    """Run one `flwr` command, and return what it says.
 
     Raises:
         RunFailedError: it ends with another status than 0.
@@ -73,7 +73,7 @@ def shown(lines: Iterable[str]) -> Iterator[str]:
 def submit(
     run_config: Mapping[str, Value], connection: str = "", simulated: int = 0, cores: int = 0, home: Path | None = None
 ) -> None:
-    """`flwr run` with its log on the screen, until the run has ended.
+    """Call `flwr run` with its log on the screen, until the run has ended.
 
     Args:
         run_config: what differs from [tool.flwr.app.config].
@@ -123,7 +123,7 @@ def submit(
 
 
 def run_status(number: str, connection: str = "", home: Path | None = None) -> tuple[str, str]:
-    """A run's status, and what Flower says to it."""
+    """Return a run's status, and what Flower says to it."""
     answer = ask_flower("ls", *([connection] if connection else []), "--run-id", number, "--format", "json", home=home)
     run = json.loads(answer[answer.index("{") :])["runs"][0]
     return str(run["status"]), str(run["status-details"])

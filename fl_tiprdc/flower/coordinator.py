@@ -66,7 +66,7 @@ def write_coordinator(folder: Path, description: Description, people: Crowd | No
 
 
 def read_coordinator(folder: Path) -> Coordinator:
-    """A coordinator's folder.
+    """Read a coordinator's folder.
 
     Raises:
         InputError: it isn't one.
@@ -89,7 +89,7 @@ def deployment_output(experiment: Experiment) -> Path:
 
 
 def read_deployment(run_config: Mapping[str, Value], folder: Path) -> tuple[Experiment, Coordinator, Path]:
-    """The experiment, the coordinator, and the folder of the results.
+    """Return the experiment, the coordinator, and the folder of the results.
 
     Raises:
         InputError: naming the value and what is allowed.

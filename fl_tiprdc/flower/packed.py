@@ -18,17 +18,17 @@ PACKED, BYTES = "packed", "bytes"
 
 
 def pack(content: RecordDict) -> RecordDict:
-    """A content, as one value."""
+    """Pack a content as one value."""
     return RecordDict({PACKED: ConfigRecord({BYTES: recorddict_to_proto(content).SerializeToString()})})
 
 
 def is_packed(content: RecordDict) -> bool:
-    """Whether it is what `pack` makes."""
+    """Return whether a content is what `pack` makes."""
     return set(content) == {PACKED} and isinstance(content[PACKED], ConfigRecord)
 
 
 def unpack(content: RecordDict) -> RecordDict:
-    """What was packed.
+    """Return what was packed.
 
     Raises:
         ValueError: other bytes than those of a content.
@@ -40,7 +40,7 @@ def unpack(content: RecordDict) -> RecordDict:
 
 
 def unpacking(message: Message, context: Context, call: Callable[[Message, Context], Message]) -> Message:
-    """Flower's "mod" of a ClientApp: answers a packed message with a packed one, and others as they are."""
+    """Answer a packed message with a packed one, and others as they are: Flower's "mod" of a ClientApp."""
     if not is_packed(message.content):
         return call(message, context)
     message.content = unpack(message.content)
@@ -67,7 +67,7 @@ class PackingGrid(QuorumGrid):
         return super().push_messages(asked)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Replies that are there."""
+        """Return the replies that are there."""
         replies = list(super().pull_messages(message_ids))
         for reply in replies:
             if reply.has_content() and is_packed(reply.content):

@@ -12,7 +12,7 @@ EVERY = 5.0  # seconds between lines of the server
 
 
 def in_words(done: int, total: int, seconds: float) -> str:
-    """A line: exchanges done of all, and the time left if the others take as long as those."""
+    """Return a line: exchanges done of all, and the time left if the others take as long as those."""
     left = round(seconds / done * max(0, total - done)) if done else 0
     spent, left_words = (f"{value // 60}:{value % 60:02d}" for value in (round(seconds), left))
     return f"exchange {done} of about {total}, {spent} spent" + (f", about {left_words} left" if done else "")
@@ -32,7 +32,7 @@ class Teller:
         self._last = -EVERY
 
     def of(self, done: int, total: int) -> None:
-        """`done` of `total` exchanges are done."""
+        """Note that `done` of `total` exchanges are done."""
         spent = self._clock() - self._began
         if done in (1, total) or spent - self._last >= EVERY:
             self._last = spent

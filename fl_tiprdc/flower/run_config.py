@@ -18,7 +18,7 @@ PATHS = ("data", "data-root", "output", "config")
 
 
 def run_config_defaults() -> dict[str, Value]:
-    """What `[tool.flwr.app.config]` holds: each flag with its default; "": nothing, or the data set's own."""
+    """Return what `[tool.flwr.app.config]` holds: each flag with its default; "": nothing, or the data set's own."""
     values: dict[str, Value] = {}
     for name, flag in FLAGS.items():
         if name not in ELSEWHERE:
@@ -34,7 +34,7 @@ def base_folder() -> Path:
 
 
 def flags_of(run_config: Mapping[str, Value]) -> list[str]:
-    """The run config as arguments of `fl-tiprdc run`. A value equal to the default is as good as not given.
+    """Return the run config as arguments of `fl-tiprdc run`. A value equal to the default is as good as not given.
 
     Paths that aren't absolute begin in `base_folder()`, wherever Flower has started this process.
     """
@@ -53,7 +53,7 @@ def flags_of(run_config: Mapping[str, Value]) -> list[str]:
 
 
 def given(run_config: Mapping[str, Value]) -> argparse.Namespace:
-    """The run config, parsed as a run parses its flags."""
+    """Parse the run config as a run parses its flags."""
     return experiment_parser("").parse_args(flags_of(run_config))
 
 

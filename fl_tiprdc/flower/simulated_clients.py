@@ -42,20 +42,20 @@ class SimulatedStore:
         self._records, self._parts, self._seed, self._participant = records, parts, seed, participant
 
     def size(self, partition: int) -> int:
-        """Number of records of one client."""
+        """Return the number of records of one client."""
         return len(self._parts[partition])
 
     def records(self, partition: int) -> Records:
-        """The records of one client."""
+        """Return the records of one client."""
         rows = self._parts[partition]
         return Records(self._records.x[rows], self._records.private[rows])
 
     def certifying(self, partition: int, share: float) -> npt.NDArray[np.bool_]:
-        """As a client store has it."""
+        """Return which of a client's records [n] certify codes, as a client store has it."""
         return certifying_people(person_of(self._participant, self._parts[partition]), self.secret(partition), share)
 
     def secret(self, partition: int) -> int:
-        """As a client store has it."""
+        """Return a client's secret, as a client store has it."""
         return derive(derive(self._seed, "client-secrets"), "client", partition)
 
 
@@ -82,7 +82,7 @@ def _store(items: tuple[tuple[str, Value], ...], seed: int) -> SimulatedStore:
 
 
 def simulated_store(run_config: Mapping[str, Value], node_config: Mapping[str, Value], seed: int) -> SimulatedStore:
-    """The store of the experiment that a run config describes; made once in a process.
+    """Return the store of the experiment that a run config describes; made once in a process.
 
     Raises:
         InputError: there are more or fewer nodes than clients.

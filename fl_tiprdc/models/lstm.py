@@ -48,7 +48,7 @@ def lstm_shape(description: Description, config: NetworkConfig) -> tuple[int, ..
 
 
 def build_lstm(description: Description, config: NetworkConfig, critic: str) -> dict[str, nn.Module]:
-    """Extractor: embedding and LSTM; adversary: two LSTMs and a head; critic: the paper's."""
+    """Build the extractor: embedding and LSTM; the adversary: two LSTMs and a head; the critic: the paper's."""
     shape, classes = lstm_shape(description, config), sum(description.classes)
     return {
         "extractor": nn.Sequential(_Extractor(description.vocabulary), nn.Flatten()),

@@ -54,7 +54,7 @@ def vgg16_shape(description: Description, config: NetworkConfig) -> tuple[int, .
 
 
 def build_vgg16(description: Description, config: NetworkConfig, critic: str) -> dict[str, nn.Module]:
-    """Extractor: up to the second max-pool; adversary: the rest; critic: the paper's."""
+    """Build the extractor: up to the second max-pool; the adversary: the rest; the critic: the paper's."""
     stem = [64, 64, None, 128, 128, None]
     shape = vgg16_shape(description, config)
     rest = [256, 256, 256, None, 512, 512, 512, None, 512, 512, 512, None]

@@ -45,7 +45,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, left: float) -> None:
 
 @styled
 def bounds_figure(trade_offs: pd.DataFrame) -> Figure:
-    """Group-mean accuracy of the best probe over the best balanced attack, and what that attack leaves possible.
+    """Draw the best probe's group-mean accuracy over the best balanced attack, and what that attack leaves possible.
 
     One panel a task and binary private attribute; means over seeds. The bound is an estimate, as the attack is: a
     probe in the shaded area shows that the panel has missed an attacker.

@@ -20,7 +20,7 @@ EXACT, CERTIFIED = "exact: the best possible attacker", "certified (95 %)"  # in
 
 
 def interval(curve: pd.DataFrame, value: str) -> list[pd.Series]:
-    """Lengths of error bars below and above `value`, from its columns _low and _high."""
+    """Return the lengths of error bars below and above `value`, from its columns _low and _high."""
     return [(curve[value] - curve[f"{value}_low"]).clip(lower=0), (curve[f"{value}_high"] - curve[value]).clip(lower=0)]
 
 
@@ -128,7 +128,7 @@ def _limit(axes: Axes, limit: float | None, text: str) -> None:
 
 @styled
 def frontier_figure(points: pd.DataFrame, limit: float | None = None) -> Figure:
-    """Privacy-utility curves: mean retention over worst attack AUC. Up and left is better.
+    """Draw privacy-utility curves: mean retention over worst attack AUC. Up and left is better.
 
     Args:
         points: as `summarize_points` gives them.
@@ -147,7 +147,7 @@ def frontier_figure(points: pd.DataFrame, limit: float | None = None) -> Figure:
 
 @styled
 def tasks_figure(points: pd.DataFrame, tasks: pd.DataFrame, limits: Mapping[str, float] | None = None) -> Figure:
-    """The same curves for each unknown task.
+    """Draw the curves of `frontier_figure` for each unknown task.
 
     Args:
         points: as `summarize_points` gives them.
@@ -176,7 +176,7 @@ def tasks_figure(points: pd.DataFrame, tasks: pd.DataFrame, limits: Mapping[str,
 
 @styled
 def training_figure(rounds: pd.DataFrame) -> Figure:
-    """Training curves by round, federated, one row a method and one line a λ: mean and range over seeds."""
+    """Draw federated training curves by round, one row a method and one line a λ: mean and range over seeds."""
     rounds = rounds[rounds["setting"] == "federated"]
     curves = training_curves(rounds)
     methods = list(rounds["method"].unique())
@@ -204,7 +204,7 @@ def training_figure(rounds: pd.DataFrame) -> Figure:
 
 @styled
 def comparison_figure(points: pd.DataFrame) -> Figure:
-    """Centralised beside federated at each λ: worst attack and mean retention."""
+    """Draw centralised beside federated at each λ: worst attack and mean retention."""
     mean = over_seeds(points)
     raw = mean[mean["setting"] == "raw"]
     palette = colours(list(mean["method"]))
@@ -243,7 +243,7 @@ def comparison_figure(points: pd.DataFrame) -> Figure:
 
 @styled
 def methods_figure(points: pd.DataFrame) -> Figure:
-    """Many methods beside each other, for an ablation: a line a method, a dot a λ."""
+    """Draw many methods beside each other, for an ablation: a line a method, a dot a λ."""
     mean = over_seeds(points)
     mean = mean[mean["setting"].isin(["centralized", "federated"])]
     methods = list(mean["method"].unique())[::-1]

@@ -45,7 +45,7 @@ def further_figures(summary: pd.DataFrame) -> dict[str, Figure]:
 
 @styled
 def level_figure(mean: pd.DataFrame, kind: str) -> Figure:
-    """AUC of the best attacker over the level of one kind of attack: a panel a method, a line a λ, raw data, chance.
+    """Draw the best attacker's AUC over the level of a kind of attack: a panel a method, a line a λ, raw data, chance.
 
     Args:
         mean: `mean_further` of a summary.
@@ -120,7 +120,7 @@ def _bars(axes: Axes, rows: pd.DataFrame, by: str, label: str, colour: Any, mark
 
 @styled
 def people_figure(mean: pd.DataFrame) -> Figure:
-    """Membership and re-identification over λ, a line a method; chance in each panel.
+    """Draw membership and re-identification over λ, a line a method; chance in each panel.
 
     Args:
         mean: `mean_further` of a summary.

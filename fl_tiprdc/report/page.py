@@ -88,7 +88,7 @@ def _facts(run: RunTables) -> dict[str, str]:
 
 
 def render_page(runs: Sequence[RunTables]) -> str:
-    """The page as text.
+    """Return the page as text.
 
     Args:
         runs: one for its own page, several for one across them.

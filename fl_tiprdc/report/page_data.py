@@ -18,13 +18,13 @@ from fl_tiprdc.report.training_curves import CURVES, training_curves
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a table; what is no finite number becomes None."""
+    """Return the rows of a table; what is no finite number becomes None."""
     found: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=5))
     return found
 
 
 def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:
-    """Nested settings as dotted name -> text."""
+    """Return nested settings as dotted name -> text."""
     found: dict[str, str] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
@@ -99,7 +99,7 @@ def _shades(low: float, high: float, count: int) -> list[str]:
 
 
 def page_data(runs: Sequence[RunTables]) -> dict[str, Any]:
-    """Everything that the scripts need.
+    """Return everything that the scripts need.
 
     A curve's colour tells methods apart on the page of one run, and runs on the page of several.
     """

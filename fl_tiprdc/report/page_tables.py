@@ -46,7 +46,7 @@ PARTS = ("tables", "codes", "attacks", "publication")
 
 
 def attacker_rows(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Every attacker on every point: means over seeds, intervals from the lowest to the highest end.
+    """Return every attacker on every point: means over seeds, intervals from the lowest to the highest end.
 
     `chosen` says in how many seeds it is the one that counts.
     """
@@ -62,7 +62,7 @@ def attacker_rows(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def task_rows(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The best probe of every task on every point beside the best on raw data, means over seeds, with retention."""
+    """Return each task's best probe on each point beside the best on raw data, means over seeds, with retention."""
     tasks = metrics[metrics["kind"] == "task"]
     best = best_models(tasks)
     key = [*LINE, "target"]
@@ -84,7 +84,7 @@ def task_rows(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def traffic_rows(rounds: pd.DataFrame) -> pd.DataFrame:
-    """What federated training sent: exchanges, clients asked, failures, seconds, bytes of every point."""
+    """Return what federated training sent: exchanges, clients asked, failures, seconds, bytes of every point."""
     if "exchange" not in rounds:
         return pd.DataFrame()
     mine = rounds[(rounds["setting"] == "federated") & rounds["exchange"].notna()]
@@ -126,7 +126,7 @@ def _worst_group(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def page_tables(run: RunTables) -> list[PageTable]:
-    """Every table that the run has something for, in the order of the page."""
+    """Return every table that the run has something for, in the order of the page."""
 
     def noted(name: str) -> pd.DataFrame:
         return pd.DataFrame(run.summary.get(name) or [])
@@ -197,7 +197,7 @@ def page_tables(run: RunTables) -> list[PageTable]:
 
 
 def together(runs: Sequence[RunTables]) -> list[PageTable]:
-    """The tables of several runs, those with the same heading as one, with a column that names the run."""
+    """Return the tables of several runs, those with the same heading as one, with a column that names the run."""
     if len(runs) == 1:
         return page_tables(runs[0])
     found: dict[str, list[PageTable]] = {}

@@ -10,7 +10,7 @@ from fl_tiprdc.report.style import GREY, PARTITION_LOOKS, styled
 
 @styled
 def partition_figure(points: pd.DataFrame) -> Figure:
-    """A panel a method: one curve a partition beside centralised, raw data and the baselines.
+    """Draw a panel a method: one curve a partition beside centralised, raw data and the baselines.
 
     `points` as `summarize_points` gives them, with a column "partition" (for other settings the setting's name).
     """

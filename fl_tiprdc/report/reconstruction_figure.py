@@ -20,7 +20,7 @@ GAP = 0.25  # between groups of columns, in tiles
 
 
 def drawn_curves(examples: Mapping[Curve, Examples]) -> dict[str, list[Curve]]:
-    """Method -> its points by λ: of the first of `SETTINGS`, tiprdc+ and tiprdc before others, first seed."""
+    """Return method -> its points by λ: of the first of `SETTINGS`, tiprdc+ and tiprdc before others, first seed."""
     setting = min((curve[0] for curve in examples), key=SETTINGS.index)
     seed = min(curve[3] for curve in examples)
     mine = [curve for curve in examples if curve[0] == setting and curve[3] == seed]
@@ -30,7 +30,7 @@ def drawn_curves(examples: Mapping[Curve, Examples]) -> dict[str, list[Curve]]:
 
 @styled
 def reconstruction_figure(examples: Mapping[Curve, Examples]) -> Figure:
-    """A row a person: the original, the best constant image, then a column for each λ of each method.
+    """Draw a row a person: the original, the best constant image, then a column for each λ of each method.
 
     Args:
         examples: of every attacked release, by (setting, method, λ, seed).

@@ -56,12 +56,12 @@ class RunTables:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The configuration as a nested dictionary."""
+        """Return the configuration as a nested dictionary."""
         return tomllib.loads(self.config)
 
     @property
     def title(self) -> str:
-        """What the run is about; its name where there is no configuration."""
+        """Return what the run is about; its name where there is no configuration."""
         found = self.settings
         if not {"dataset", "private", "clients"} <= set(found):
             return f"Federated TIPRDC: {self.name}"

@@ -11,7 +11,7 @@ _COLOURS = {"ray-cohort": BLUE, "flower": RED, "inline": ORANGE}
 
 @styled
 def runtimes_figure(frame: pd.DataFrame) -> Figure:
-    """Seconds a round of every runtime on every workload; bars are medians, whiskers the fastest and slowest round."""
+    """Draw each runtime's seconds a round on each workload; bars: medians, whiskers: the fastest and slowest round."""
     workloads = list(frame["workload"].unique())
     figure = Figure(figsize=(3.9 * len(workloads), 3.1), layout="constrained")
     figure.suptitle("A round of 100 clients on each runtime")

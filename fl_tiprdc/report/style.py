@@ -71,7 +71,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
 
 
 def colours(methods: list[str]) -> dict[str, str]:
-    """A colour for each method, the same in every figure of a run."""
+    """Return a colour for each method, the same in every figure of a run."""
     ranked = sorted(set(methods), key=lambda m: (m != "tiprdc+", m != "tiprdc", m))
     return {method: _METHOD_COLOURS[i % len(_METHOD_COLOURS)] for i, method in enumerate(ranked)}
 

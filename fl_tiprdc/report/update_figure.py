@@ -43,7 +43,7 @@ def _draw(axes: Any, places: Any, rows: pd.DataFrame, phase: str, joined: bool) 
 
 @styled
 def update_figure(table: pd.DataFrame) -> Figure:
-    """AUC of reading the private value from an update: by group, by noise, by members of a sum; a column a partition.
+    """Draw the AUC of reading a private value from an update: by group, noise, members of a sum; a column a partition.
 
     `table` as in updates.csv. Points are means over the moments of training, bars reach from the lowest to the
     highest end of the moments' 95 % intervals.

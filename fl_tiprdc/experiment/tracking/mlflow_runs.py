@@ -58,7 +58,7 @@ class MLflow(Tracker):
         self._client.log_metric(self._run, plain(f"progress/{stage}"), done / max(1, total), step=done)
 
     def stage_ended(self, stage: str, seconds: float) -> None:
-        """Seconds of the stage."""
+        """Log the seconds of the stage."""
         self._client.log_metric(self._run, plain(f"seconds/{stage}"), seconds)
 
     def _of_point(self, point: Mapping[Any, Any]) -> str:
@@ -73,7 +73,7 @@ class MLflow(Tracker):
         return self._below[name]
 
     def exchanges(self, rounds: pd.DataFrame) -> None:
-        """The curves of each training."""
+        """Log the curves of each training."""
         now = int(time.time() * 1000)
         for curve in curves(rounds):
             run = self._of_point(curve.point)
@@ -87,7 +87,7 @@ class MLflow(Tracker):
                 self._client.log_batch(run, metrics=part)
 
     def points(self, points: pd.DataFrame, tasks: pd.DataFrame) -> None:
-        """What the audit found of each point."""
+        """Log what the audit found of each point."""
         now = int(time.time() * 1000)
         for row in points.to_dict("records"):
             metrics = [self._Metric(name, value, now, 0) for name, value in point_metrics(row, tasks).items()]
@@ -95,7 +95,7 @@ class MLflow(Tracker):
             self._client.log_batch(self._of_point(row), metrics=metrics, tags=tags)
 
     def finished(self, summary: Mapping[str, Any]) -> None:
-        """Frontier areas, and the run's files."""
+        """Log frontier areas, and the run's files."""
         for curve, area in summary["frontier_area"].items():
             self._client.log_metric(self._run, plain(f"frontier area/{curve}"), area)
         self._client.set_tag(self._run, "commit", summary["commit"])
@@ -108,7 +108,7 @@ class MLflow(Tracker):
         self._end("FINISHED")
 
     def failed(self) -> None:
-        """The run is marked as failed."""
+        """Mark the run as failed."""
         self._end("FAILED")
 
     def _end(self, status: str) -> None:

@@ -35,11 +35,11 @@ class TensorBoard(Tracker):
         self._run.flush()
 
     def stage_ended(self, stage: str, seconds: float) -> None:
-        """Seconds of the stage."""
+        """Write the seconds of the stage."""
         self._run.add_scalar(f"seconds/{stage}", seconds)
 
     def exchanges(self, rounds: pd.DataFrame) -> None:
-        """A series for each training."""
+        """Write a series for each training."""
         for curve in curves(rounds):
             writer = self._writer(curve.name)
             for name, values in curve.values.items():
@@ -49,7 +49,7 @@ class TensorBoard(Tracker):
             writer.close()
 
     def points(self, points: pd.DataFrame, tasks: pd.DataFrame) -> None:
-        """Each point with its metrics, for the tab HPARAMS."""
+        """Write each point with its metrics, for the tab HPARAMS."""
         for row in points.to_dict("records"):
             writer = self._writer(point_name(row))
             about = {name: row[name] for name in ("setting", "method", "lam", "seed")}
@@ -58,12 +58,12 @@ class TensorBoard(Tracker):
             writer.close()
 
     def finished(self, summary: Mapping[str, Any]) -> None:
-        """The figures; then the files are closed."""
+        """Write the figures; then close the files."""
         for picture in sorted((self._place.folder / "figures").glob("*.png")):
             with Image.open(picture) as image:
                 self._run.add_image(picture.stem, np.asarray(image.convert("RGB")), dataformats="HWC")
         self._run.close()
 
     def failed(self) -> None:
-        """The files are closed."""
+        """Close the files."""
         self._run.close()

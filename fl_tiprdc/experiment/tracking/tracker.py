@@ -37,25 +37,25 @@ class Tracker:
     """
 
     def started(self, experiment: Experiment, place: Place) -> None:
-        """The run begins."""
+        """Note that the run begins."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """So many of a stage's steps are done; at most once in a few seconds."""
+        """Note that so many of a stage's steps are done; told at most once in a few seconds."""
 
     def stage_ended(self, stage: str, seconds: float) -> None:
-        """A stage took so long."""
+        """Note that a stage took so long."""
 
     def exchanges(self, rounds: pd.DataFrame) -> None:
-        """Training is over; rows of rounds.csv."""
+        """Note that training is over; rows of rounds.csv."""
 
     def points(self, points: pd.DataFrame, tasks: pd.DataFrame) -> None:
-        """The audit is over; worst attack and mean retention of each point, and the retention of each task there."""
+        """Note that the audit is over; each point's worst attack and mean retention, and the retention of each task."""
 
     def finished(self, summary: Mapping[str, Any]) -> None:
-        """All files of the run's folder are there; what summary.json holds."""
+        """Note that all files of the run's folder are there; what summary.json holds."""
 
     def failed(self) -> None:
-        """The run ends without a result."""
+        """Note that the run ends without a result."""
 
 
 class Curve(NamedTuple):
@@ -68,12 +68,12 @@ class Curve(NamedTuple):
 
 
 def point_name(point: Mapping[Any, Any]) -> str:
-    """SETTING/METHOD/lam-X/seed-Y, as folders are called."""
+    """Return SETTING/METHOD/lam-X/seed-Y, as folders are called."""
     return f"{point['setting']}/{point['method']}/lam-{point['lam']:g}/seed-{point['seed']}"
 
 
 def curves(rounds: pd.DataFrame) -> Iterator[Curve]:
-    """The trainings in rows of rounds.csv; steps are exchanges, or updates of the centralised trainer."""
+    """Yield the trainings in rows of rounds.csv; steps are exchanges, or updates of the centralised trainer."""
     if rounds.empty:
         return
     for values, rows in rounds.groupby(POINT, sort=False):
@@ -89,7 +89,7 @@ def curves(rounds: pd.DataFrame) -> Iterator[Curve]:
 
 
 def point_metrics(row: Mapping[Any, Any], tasks: pd.DataFrame) -> dict[str, float]:
-    """The numbers of a point: attack, its interval, retention in all and of each task."""
+    """Return the numbers of a point: attack, its interval, retention in all and of each task."""
     names = [name for name in row if str(name).startswith(("attack", "retention")) and name != "attacker"]
     own = tasks[(tasks[POINT] == [row[name] for name in POINT]).all(axis=1)]
     of_tasks = {f"retention_{task}": value for task, value in zip(own["task"], own["retention"], strict=True)}
@@ -98,12 +98,12 @@ def point_metrics(row: Mapping[Any, Any], tasks: pd.DataFrame) -> dict[str, floa
 
 
 def plain(name: str) -> str:
-    """A name with what trackers allow in one."""
+    """Return a name with nothing but what trackers allow in one."""
     return re.sub(r"[^\w.\- /]", "_", name)
 
 
 def settings(experiment: Experiment) -> dict[str, str]:
-    """Every setting by its name with dots."""
+    """Return every setting by its name with dots."""
     return dict(_flat("", experiment.model_dump(mode="json", exclude_none=True)))
 
 

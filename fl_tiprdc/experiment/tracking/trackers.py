@@ -25,7 +25,7 @@ EVERY = 5.0  # seconds between two words on a stage's progress
 
 
 def named_trackers(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of trackers, checked; "none", alone, stands for none of them.
+    """Return the names of trackers, checked; "none", alone, stands for none of them.
 
     Raises:
         InputError: unknown name, one twice, or "none" beside others.
@@ -57,7 +57,7 @@ class Trackers(Tracker):
         self._lock = threading.Lock()  # stages tick in threads
 
     def started(self, experiment: Experiment, place: Place) -> None:
-        """All begin.
+        """Start all trackers.
 
         Raises:
             InputError: one can't; the packages it needs are missing, or its server.
@@ -84,7 +84,7 @@ class Trackers(Tracker):
                     self._note(f"note: tracker '{name}' broke and is left: {_first_line(error)}")
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Told now and then only, and at the end."""
+        """Tell all trackers how far a stage is: now and then only, and at the end."""
         now = time.monotonic()
         if done < total and now < self._said.get(stage, 0.0) + EVERY:
             return
@@ -92,23 +92,23 @@ class Trackers(Tracker):
         self._tell(lambda tracker: tracker.progress(stage, done, total))
 
     def stage_ended(self, stage: str, seconds: float) -> None:
-        """Told to all."""
+        """Tell all trackers that a stage took so long."""
         self._tell(lambda tracker: tracker.stage_ended(stage, seconds))
 
     def exchanges(self, rounds: pd.DataFrame) -> None:
-        """Told to all."""
+        """Tell all trackers that training is over."""
         self._tell(lambda tracker: tracker.exchanges(rounds))
 
     def points(self, points: pd.DataFrame, tasks: pd.DataFrame) -> None:
-        """Told to all."""
+        """Tell all trackers that the audit is over."""
         self._tell(lambda tracker: tracker.points(points, tasks))
 
     def finished(self, summary: Mapping[str, Any]) -> None:
-        """Told to all."""
+        """Tell all trackers that all files of the run's folder are there."""
         self._tell(lambda tracker: tracker.finished(summary))
 
     def failed(self) -> None:
-        """Told to all."""
+        """Tell all trackers that the run ends without a result."""
         self._tell(lambda tracker: tracker.failed())
 
 

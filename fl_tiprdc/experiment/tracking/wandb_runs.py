@@ -42,11 +42,11 @@ class WeightsAndBiases(Tracker):
         self._run.log({f"progress/{plain(stage)}": done / max(1, total)})
 
     def stage_ended(self, stage: str, seconds: float) -> None:
-        """Seconds of the stage."""
+        """Log the seconds of the stage."""
         self._run.log({f"seconds/{plain(stage)}": seconds})
 
     def exchanges(self, rounds: pd.DataFrame) -> None:
-        """The curves of each training, over its own steps."""
+        """Log the curves of each training, over its own steps."""
         for curve in curves(rounds):
             steps = f"{curve.name}/step"
             self._run.define_metric(f"{curve.name}/*", step_metric=steps)
@@ -55,7 +55,7 @@ class WeightsAndBiases(Tracker):
                 self._run.log({steps: step, **values})
 
     def points(self, points: pd.DataFrame, tasks: pd.DataFrame) -> None:
-        """A table of points."""
+        """Log a table of points."""
         rows = [
             {name: row[name] for name in ("setting", "method", "lam", "seed", "attacker")} | point_metrics(row, tasks)
             for row in points.to_dict("records")
@@ -63,13 +63,13 @@ class WeightsAndBiases(Tracker):
         self._run.log({"points": self._wandb.Table(dataframe=pd.DataFrame(rows))})
 
     def finished(self, summary: Mapping[str, Any]) -> None:
-        """Frontier areas; then the run is closed."""
+        """Log frontier areas; then close the run."""
         for curve, area in summary["frontier_area"].items():
             self._run.summary[f"frontier area/{curve}"] = area
         self._run.finish()
         self._wandb.teardown()  # its process has written all that it was told
 
     def failed(self) -> None:
-        """The run is closed as failed."""
+        """Close the run as failed."""
         self._run.finish(exit_code=1)
         self._wandb.teardown()
