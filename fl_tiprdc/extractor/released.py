@@ -113,7 +113,7 @@ class Extractor:
 
     @property
     def capacity(self) -> float:
-        """Return the most bits a representation can tell of its record, whoever looks; infinite without a channel."""
+        """Return the most bits a release can tell of its record; infinite for representations without a channel."""
         return capacity_bits(self.d, self.sigma) if self.codes is None else self.codes.bits
 
     @property
