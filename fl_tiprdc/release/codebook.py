@@ -119,10 +119,7 @@ def fit_codes(
         codewords, start = cells[0].astype(np.float32), np.zeros((groups, codes))
     else:
         shares = [of_group / of_group.sum() for of_group in counts]
-        of_classes = [of_class / of_class.sum() for of_class in counts.reshape(groups // levels, -1)]
-        codewords, start = common_codewords(
-            list(cells.reshape(groups // levels, -1, d)), of_classes, codes, temperature, derive(seed, "codewords")
-        )
+        codewords, start = common_codewords(list(cells), shares, codes, temperature, derive(seed, "codewords"))
     ask = _Shares(codewords, temperature, asked, groups)
     free = (yield ask.request(np.zeros((1, groups, codes))))["shares"][0]
     uncoupled = free / free.sum(1, keepdims=True)
@@ -131,7 +128,6 @@ def fit_codes(
         couplings = _class_free(codewords, temperature, uncoupled, free.sum(0), lambdas, joint)
     else:
         alike = np.tile(level_shares(in_level, of_level, codes), (groups // levels, 1))
-        start = np.repeat(start, levels, axis=0)
         couplings = yield from _coupled(ask, start, uncoupled, alike, lambdas, cells, np.stack(shares), config)
     sums = yield Request(
         "code-counts",
