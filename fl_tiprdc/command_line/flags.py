@@ -100,6 +100,8 @@ FLAGS: dict[str, Flag] = {
     "participant": Flag("data.participant"),
     "records": Flag("data.records"),
     "size": Flag("data.size", _height_width, value="HxW"),
+    "missing": Flag("data.missing", lambda text: some_words(text, "missing")),
+    "unite_spellings": Flag("data.unite_spellings", switch=True),
     "partition": Flag("partition"),
     "settings": Flag("settings", words),
     "methods": Flag("methods", words),
