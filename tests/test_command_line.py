@@ -354,6 +354,8 @@ def test_help_lists_every_flag_with_its_default(capsys):
         "participant": "none",
         "records": "0",
         "size": "the data set's own",
+        "missing": "none",
+        "unite-spellings": "off",
         "baselines": "gaussian-noise",
         "attacks": "membership,reidentification,linkage",
         "known": "none",

@@ -30,7 +30,18 @@ class Topic:
 TOPICS: Mapping[str, Topic] = {
     "data": Topic(
         "whose data, what to hide, which tasks",
-        ("dataset", "private", "tasks", "data", "data_root", "participant", "records", "size", "missing", "unite_spellings"),
+        (
+            "dataset",
+            "private",
+            "tasks",
+            "data",
+            "data_root",
+            "participant",
+            "records",
+            "size",
+            "missing",
+            "unite_spellings",
+        ),
         ("data",),
     ),
     "methods": Topic(
