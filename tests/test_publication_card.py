@@ -57,6 +57,15 @@ def read_card(folder):
     return yaml.safe_load(front), text
 
 
+def test_a_card_names_the_columns_that_attackers_are_taken_to_know(tmp_path):
+    publish(tmp_path)
+    write_card(tmp_path, coded_facts(known=("age", "marital_status")))
+    flat = " ".join(read_card(tmp_path)[1].split())
+    assert "among people who are alike in `age` and `marital_status`" in flat
+    write_card(tmp_path, coded_facts())
+    assert "alike in `" not in read_card(tmp_path)[1]
+
+
 def test_a_coded_release_has_a_card_and_a_codebook(tmp_path):
     publish(tmp_path)
     write_card(tmp_path, coded_facts())

@@ -105,14 +105,22 @@ def sentence(attribute: str, certificate: Certificate) -> str:
 
 
 def closing_lines(certified: Sequence[CertifiedRelease]) -> list[str]:
-    """Return what a run certified, in words: for each setting and method its largest λ, and what that covers."""
+    """Return what a run certified, in words: for each setting and method its largest λ, and what that covers.
+
+    Of several seeds the one that is certified worst.
+    """
     lines: list[str] = []
-    by_dial = sorted(certified, key=lambda release: release.lam)
-    strictest = {(release.setting, release.method, release.seed): release for release in by_dial}
-    for release in strictest.values():
+    strictest: dict[tuple[str, str], list[CertifiedRelease]] = {}
+    for release in sorted(certified, key=lambda release: -release.lam):
+        same = strictest.setdefault((release.setting, release.method), [])
+        if not same or same[0].lam == release.lam:
+            same.append(release)
+    for same in strictest.values():
+        release = max(same, key=lambda one: math.inf if one.bound is None else one.bound)
+        worst_of = f", the worst of {len(same)} seeds" if len(same) > 1 else ""
         for name, certificate in release.certificates.items():
             what = sentence(name, certificate)
-            lines.append(f"{release.setting} {release.method}, λ = {release.lam:g}, hiding {what}")
+            lines.append(f"{release.setting} {release.method}, λ = {release.lam:g}{worst_of}, hiding {what}")
         if release.note:
             lines.append(release.note)
     if lines:

@@ -191,6 +191,7 @@ def describe(
         certificate=[sentence(name, each) for name, each in certificates.items()],
         conditions=next(iter(certificates.values())).note if certificates else "",
         note=own.note if own else "",
+        known=coding.known if (coding := experiment.method_config(one.point.method).coding) else (),
     )
     write_card(folder, facts)
     if own is not None and one.counts is not None:

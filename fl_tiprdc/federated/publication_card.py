@@ -68,6 +68,7 @@ class PublicationFacts:
         certificate: sentences, one for each attribute; none: nothing is certified.
         conditions: text on what the certificate covers and what it doesn't.
         note: text on private classes that are hidden only together with others.
+        known: columns that attackers are taken to know, within whose levels codes hide as well.
     """
 
     dataset: str
@@ -78,6 +79,7 @@ class PublicationFacts:
     certificate: Sequence[str] = ()
     conditions: str = ""
     note: str = ""
+    known: tuple[str, ...] = ()
 
 
 def write_card(folder: Path, facts: PublicationFacts) -> None:
@@ -200,6 +202,12 @@ def _hidden(facts: PublicationFacts, lam: float, sigma: float) -> str:
         )
     else:
         how += f", with noise of standard deviation {sigma:.3g} on every number." if sigma else ", without noise."
+    if facts.known:
+        known = _listed([_span(name) for name in facts.known])
+        how += (
+            f" So do they among people who are alike in {known}, for those who know that of a person; no certificate "
+            "covers this, and rare values are joined."
+        )
     note = f"\n\n{_plain(facts.note)}." if facts.note else ""
     return f"## What it hides, and how\n\n{attributes}\n\n{how}{note}"
 
