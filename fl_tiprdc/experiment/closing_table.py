@@ -18,6 +18,7 @@ def closing_table(points: pd.DataFrame) -> Table:
         title_justify="left",
         box=box.SIMPLE_HEAD,  # ten columns fit into 80 characters without lines between them
         pad_edge=False,
+        show_edge=False,
         collapse_padding=True,
     )
     table.add_column("method", overflow="fold")
