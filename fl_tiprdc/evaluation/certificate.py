@@ -114,10 +114,11 @@ class Certificate:
                 f"Not certifiable with {total:,} people{reason}: at best, an AUC of {self.at_best:.3f} could be "
                 f"certified for a release of {self.codes:,} codes that leaks nothing."
             )
+        others = ", or any other pair of classes," if len(self.people) > 2 else ""
         method = "concentration of the codes' counts" if self.kind == "sharp" else "bounded differences"
         return (
             f"With probability {1 - self.delta:.4g} over the draw of {total:,} certifying people, no attacker who sees "
-            f"a published code tells {self.worst[0]} from {self.worst[1]}, or any other pair of classes, with an AUC "
+            f"a published code tells {self.worst[0]} from {self.worst[1]}{others} with an AUC "
             f"above {self.bound:.3f} (proved for finitely many people, by {method})."
         )
 

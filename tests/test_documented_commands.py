@@ -1,0 +1,123 @@
+"""Every command in the README and the docs is one that its program takes; the tutorial's run, in order."""
+
+import importlib
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+import fl_tiprdc.__main__ as program
+from fl_tiprdc.command_line.flags import given_experiment
+from fl_tiprdc.command_line.parser import Parser
+from fl_tiprdc.command_line.subcommands import PROGRAM, SUBCOMMANDS
+from fl_tiprdc.evaluation.todays_classifiers import PACKAGES
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "results/reference/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+BEGIN = r"(?:fl-tiprdc|python simulations/\S+\.py)"
+FLAGS_OF_A_RUN = {"clients", "dataset", "lambdas", "config", "quick"}  # whoever has these has an experiment
+
+
+def commands_in(text: str) -> list[str]:
+    """Commands in indented blocks, continued lines joined, and in running text; without comments and "..."."""
+    blocks = re.findall(rf"^    ({BEGIN} (?:.*\\\n)*.*)$", text, re.MULTILINE)
+    spans = re.findall(rf"`({BEGIN} [^`]+)`", text)
+    found = [re.sub(r"[\\\s]+", " ", re.split(r"\s#\s|\s\.\.\.", command)[0]) for command in [*blocks, *spans]]
+    named = {f"{PROGRAM} {name}" for name in SUBCOMMANDS}  # spoken of, not called
+    return [
+        command.strip()
+        for command in found
+        if not re.search(r"FLAGS|TOPIC|COMMAND|\[", command) and command not in named
+    ]
+
+
+NODE = "fl-tiprdc deploy node"  # Flower reads its flags, and wants the files: tests/test_processes.py
+COMMANDS = sorted(
+    command
+    for command in {command for page in PAGES for command in commands_in(page.read_text(encoding="utf-8"))}
+    if not command.startswith(NODE)
+)
+
+
+class Taken(BaseException):
+    """The flags are fine; nothing more is wanted."""
+
+
+def call(words: list[str]) -> None:
+    if words[0] == "fl-tiprdc":
+        program.call(words[1:])
+    else:
+        script = Path(words[1]).with_suffix("")
+        importlib.import_module(".".join(script.parts)).main(words[2:])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_documented_command_is_taken(command, monkeypatch, capsys):
+    parse = Parser.parse_args
+
+    def parse_and_stop(self, *arguments):
+        parsed = parse(self, *arguments)
+        if vars(parsed).keys() >= FLAGS_OF_A_RUN:
+            parsed.data = None  # people.csv is the reader's
+            given_experiment(parsed)
+        raise Taken
+
+    monkeypatch.setattr(Parser, "parse_args", parse_and_stop)
+    for attacker in PACKAGES:  # the extra may be missing here
+        monkeypatch.setitem(PACKAGES, attacker, "numpy")
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    try:
+        call(shlex.split(command))
+    except Taken:
+        return
+    except SystemExit as ended:  # --help
+        if ended.code:
+            raise
+    assert capsys.readouterr().out  # the catalogue, the completion
+
+
+def test_there_are_commands_in_the_docs():
+    assert len(COMMANDS) > 40
+    assert commands_in("    fl-tiprdc run --a b \\\n        --c d # more\n") == ["fl-tiprdc run --a b --c d"]
+    assert commands_in("so `fl-tiprdc compare A B ...` does") == ["fl-tiprdc compare A B"]
+
+
+SMALL = """
+[network]
+representation = 8
+extractor_hidden = [24]
+critic_hidden = [16]
+[centralized]
+steps = 20
+[federation]
+rounds = 2
+"""
+
+
+@pytest.mark.timeout(600)
+def test_the_tutorial_runs_in_order(tmp_path, monkeypatch, capsys):
+    """What the page says, line by line, with a small training."""
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^```python\n((?:.*\n)*?)```|^    (fl-tiprdc (?:.*\\\n)*.*)$", text, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    (tmp_path / "small.toml").write_text(SMALL)
+    names: dict[str, object] = {}
+    for code, command in steps:
+        if code:
+            exec(code, names)
+        else:
+            words = shlex.split(command.replace("\\\n", " "))
+            small = ["--config", "small.toml", "--runtime", "inline", "--baselines", ",", "--attacks", "none"]
+            call([*words, *(small if words[1] == "run" else ())])
+    assert len(steps) == 4
+    assert len(names["codes"]) == 3000
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("certifying people, no attacker") + said.count("Not certifiable with") == 3
+    assert "Extractor(coded, λ=1, hides sex: 7 -> 8 numbers" in said
+    assert (tmp_path / "results" / "people" / "report.html").is_file()
