@@ -1,16 +1,19 @@
 """Speed of the runtimes: seconds and memory of a round, by runtime and by number of clients.
 
-python simulations/benchmark.py                 # every runtime on two workloads, then more and more clients
+python simulations/benchmark.py                 # every runtime and two peers, then more and more clients
 python simulations/benchmark.py --parts scale   # only the second part
 """
 
 import argparse
 import json
+import math
+import multiprocessing
 import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +42,14 @@ from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.whole_file import new_array, write_whole
+from simulations.peers import PEERS
 from simulations.protection_cost import compare_protections
 from simulations.tables import show
 from strategies.hybrid_strategy import Exchange
 from strategies.roster import take_roster
 
 WIDTH, ROWS, CLIENTS = 105, 384, 100  # the stated workload: 12 batches of 32 rows of 105 features
+REPEATS = 6  # of compute alone
 SCALE_ROWS = 64  # records a client in the part on scale, so that 100,000 clients fit on a disk
 SCALE = (100, 1_000, 10_000, 100_000)
 STATED = "100 clients, 12 batches of 32 x 105, paper's step"
@@ -147,26 +152,32 @@ def measure(runtime: str, experiment: Experiment, store: Path, point: Point) -> 
 
 
 def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:
-    """Time a round's training alone, in seconds: one stacked program a core, no message, process or aggregation."""
+    """Time a round's training alone, in seconds: one stacked program on each core, no message and no aggregation.
+
+    All cores compute at the same time, as they do in a round: one core alone is faster.
+    """
     cores = os.cpu_count() or 1
-    before = torch.get_num_threads()
+    shares = [list(range(core, experiment.clients, cores)) for core in range(cores)]
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
+        return max(pool.map(_time_share, [experiment] * cores, [store] * cores, [point] * cores, shares))
+
+
+def _time_share(experiment: Experiment, store: Path, point: Point, partitions: list[int]) -> float:
+    """Time the part of a round that falls to these clients: the median of several, after a first one."""
     torch.set_num_threads(1)
     opened = ClientStore(store)
     base = instruction_for(experiment, point)
     step = HybridStep(opened.description, experiment.network, experiment.method_config(point.method))
     groups = {name: {k: v.numpy() for k, v in group.items()} for name, group in step.initial(0).items()}
-    work = []
-    for turn in exchanges_for(experiment, point.method).turns:
-        if turn.round == 1:
-            asked = min(turn.draws or experiment.clients, experiment.clients)
-            work.append((replace(base, phase=turn.phase), list(range(-(-asked // cores)))))
+    turns = [turn for turn in exchanges_for(experiment, point.method).turns if turn.round == 1]
     times: list[float] = []
-    for _ in range(3):
+    for _ in range(REPEATS):
         began = time.perf_counter()
-        for instruction, partitions in work:
-            perform(opened, instruction, groups, partitions)
+        for turn in turns:
+            asked = min(turn.draws or experiment.clients, experiment.clients)
+            own = partitions[: -(-asked * len(partitions) // experiment.clients)]
+            perform(opened, replace(base, phase=turn.phase), groups, own)
         times.append(time.perf_counter() - began)
-    torch.set_num_threads(before)
     return float(np.median(times[1:]))
 
 
@@ -180,9 +191,15 @@ def compare_runtimes(runtimes: Sequence[str], rounds: int, console: Screen) -> p
         settings: dict[str, Any] = {"clients": CLIENTS, "federation": {"rounds": rounds + 1, "batch_size": 32}}
         for workload, store, point in ((STATED, stated, PAPER), (ADULT, adult, PLUS)):
             alone = pure_compute(build_experiment(settings), store, point)
-            for runtime in runtimes:
+            peers = PEERS if workload == STATED else {}
+            for runtime in (*runtimes, *peers):
                 with console.status(f"{workload}: {runtime}"):
-                    measured = measure(runtime, build_experiment(settings), store, point)
+                    if runtime in peers:
+                        with Memory() as memory:
+                            seconds = peers[runtime](build_experiment(settings), store, point)
+                        measured = Measured(seconds[1:], math.nan, memory.peak)
+                    else:
+                        measured = measure(runtime, build_experiment(settings), store, point)
                 middle = float(np.median(measured.seconds))
                 rows.append(
                     {

@@ -28,7 +28,7 @@ def test_a_round_is_the_sum_of_its_exchanges():
 
 
 @pytest.mark.timeout(900)  # it starts Ray once for each count and protection
-def test_tables_and_figures(tmp_path, monkeypatch, capsys, ray_session):
+def test_tables_and_figures(tmp_path, monkeypatch, capsys, ray_session, one_thread):
     def small_store(root):
         benchmark.synthetic_store(root, 4, 40)
 
@@ -43,7 +43,8 @@ def test_tables_and_figures(tmp_path, monkeypatch, capsys, ray_session):
         ["--runtimes", "inline,ray-cohort", "--rounds", "2", "--counts", "4,8", "--output", str(tmp_path / "b")]
     )
     runtimes = pd.read_csv(tmp_path / "b" / "runtimes.csv")
-    assert list(runtimes["runtime"]) == ["inline", "ray-cohort"] * 2
+    assert list(runtimes["runtime"]) == ["inline", "ray-cohort", *benchmark.PEERS, "inline", "ray-cohort"]
+    assert (runtimes["seconds"] > 0).all()
     assert (runtimes["low"] <= runtimes["seconds"]).all()
     assert (runtimes["seconds"] <= runtimes["high"]).all()
     np.testing.assert_allclose(runtimes["overhead"], runtimes["seconds"] / runtimes["pure_compute"] - 1, rtol=0.05)

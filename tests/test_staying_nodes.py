@@ -57,8 +57,8 @@ def test_an_idle_node_waits_longer_and_longer_and_a_message_begins_anew(slept):
 
 def test_another_version_of_flower_is_not_patched(monkeypatch):
     before = start_client_internal.time
-    monkeypatch.setattr(flwr, "__version__", "1.42.0")
-    with pytest.raises(InputError, match=r"flwr 1\.42\.0: .* start flower-supernode"):
+    monkeypatch.setattr(flwr, "__version__", "1.43.0")
+    with pytest.raises(InputError, match=r"flwr 1\.43\.0: .* start flower-supernode"):
         patched_waits.shorten_waits(lambda: None)
     assert start_client_internal.time is before
 

@@ -12,7 +12,7 @@ from flwr.supernode import start_client_internal
 
 from fl_tiprdc.errors import InputError
 
-KNOWN = "1.41."  # beginning of the versions whose module has these waits and no others
+KNOWN = "1.42."  # beginning of the versions whose module has these waits and no others
 IDLE = 3.0  # seconds that Flower waits when there is no message
 FIRST, GROWTH, LOOK = 0.2, 1.2, 0.05  # ours: first of an idle node, each next one longer; for a reply
 
