@@ -7,15 +7,19 @@ import pytest
 import torch
 from scipy.special import ndtr
 
-from fl_tiprdc.config import CodesConfig, build_experiment
+from fl_tiprdc.config import CodesConfig, Point, build_experiment
 from fl_tiprdc.data.crowd import Column
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.export import WithPrivate
+from fl_tiprdc.federated.local_work import perform
+from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.known_levels import (
     FEWEST_OF_LEVEL,
     across_levels,
+    count_levels,
     group_levels,
+    joined_note,
     known_columns,
     level_of,
     level_shares,
@@ -23,9 +27,12 @@ from fl_tiprdc.release.known_levels import (
 )
 from fl_tiprdc.release.release import CodedRelease
 from fl_tiprdc.release.statistics import Coded
+from tests.coded_crowd import adult, coded
 from tests.test_codebook import D, crowd, fit
+from tests.test_coded_modalities import run_on
 
 MARRIED = Column("married", "categorical", 0, ("no", "yes", "widowed"))
+WIDE = [Column(name, "categorical", 40 * i, tuple(map(str, range(40)))) for i, name in enumerate("ab")]
 AGE = Column("age", "numeric", 3, mean=40.0, deviation=10.0, middle=35.0)
 
 
@@ -35,7 +42,10 @@ def test_a_level_is_a_category_or_a_side_of_the_median():
     assert level_of(known_columns(["age"], [MARRIED, AGE]), x).tolist() == [0, 1, 1]
     both = known_columns(["married", "age"], [MARRIED, AGE])
     assert level_of(both, x).tolist() == [0, 3, 5]
-    assert with_level(np.array([1, 0, 1]), both, x).tolist() == [6, 3, 11]
+    assert count_levels(both) == 8
+    assert with_level(np.array([1, 0, 1]), both, x).tolist() == [8, 3, 13]
+    x[0, 0] = 0  # a value that is none of the categories
+    assert level_of(known_columns(["married"], [MARRIED, AGE]), x).tolist() == [3, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -44,6 +54,7 @@ def test_a_level_is_a_category_or_a_side_of_the_median():
         (["wage"], [AGE], "unknown column 'wage': choose one of age"),
         (["age", "age"], [AGE], "age, age: has a column twice"),
         (["age"], [], "the records are no table: there are no columns that attackers could know"),
+        (["a", "b"], WIDE, "known columns a, b have 1681 levels together: at most 1000"),
     ],
 )
 def test_columns_that_are_not_there_are_refused(names, columns, message):
@@ -59,13 +70,20 @@ def test_codes_of_x_alone_refuse_known_columns():
 
 
 def test_rare_levels_are_joined():
-    many, few = FEWEST_OF_LEVEL, FEWEST_OF_LEVEL // 2
+    many, few = 6 * FEWEST_OF_LEVEL, FEWEST_OF_LEVEL // 2
     group, levels = group_levels(np.array([[many, few, many, few], [many, few, many, few]]))
     assert (group.tolist(), levels) == ([0, 2, 1, 2, 3, 5, 4, 5], 3)
-    group, levels = group_levels(np.array([[many, few, 2 * many], [many, many, many]]))  # one alone joins the largest
+    group, levels = group_levels(np.array([[many, 9, 2 * many], [many, many, many]]))  # one alone joins the largest
     assert (group.tolist(), levels) == ([0, 1, 1, 2, 3, 3], 2)
-    group, levels = group_levels(np.array([[few, few], [few, few]]))
-    assert (group.tolist(), levels) == ([0, 0, 1, 1], 1)
+    group, levels = group_levels(np.array([[few, few], [many, many]]))  # a small class is asked for a tenth of it
+    assert (group.tolist(), levels) == ([0, 1, 2, 3], 2)
+    assert joined_note(("married",), 4, 3).startswith("of 4 levels of the known columns (married) 3 are told apart")
+    assert joined_note(("married",), 4, 4) == ""
+
+
+def test_a_column_of_which_one_level_is_left_is_refused():
+    with pytest.raises(InputError, match="all levels but one have too few people"):
+        group_levels(np.array([[2 * FEWEST_OF_LEVEL, 3], [2 * FEWEST_OF_LEVEL, 2 * FEWEST_OF_LEVEL]]))
 
 
 def test_what_a_level_may_tell_doesnt_tell_the_class():
@@ -164,3 +182,31 @@ def test_the_release_and_its_export_look_at_the_known_columns():
     uniform = torch.from_numpy(ndtr(normal.astype(np.float64)))
     exported, _ = WithPrivate(rest, again)(torch.from_numpy(x), torch.from_numpy(private[:, 0]), uniform)
     np.testing.assert_array_equal(exported.numpy(), released.codes)
+
+
+@pytest.mark.parametrize("secagg", [False, True])
+def test_clients_fit_codes_within_levels(secagg, tmp_path):
+    """A federated run, its extractor and its publication; centralised it hides as well."""
+    population = adult()
+    known = ["relationship", "age"]
+    settings = ("federated",) if secagg else ("centralized", "federated")
+    changes = {"settings": settings, "lambdas": (1.0,), "protection": {"secagg": secagg}}
+    outcome, _ = run_on(population, tmp_path, coding={"known": known}, **changes)
+    assert all("told apart, the others joined" in one.note for one in outcome.certified)
+    crowd = population.contributors
+    levels = level_of(known_columns(known, crowd.description.columns), crowd.x)
+    for setting in settings:
+        (groups,) = (made for (where, _), made in outcome.extractors.items() if where == setting)
+        codes = Codes.of_arrays(groups["codes"])
+        assert len(codes.known) == 2
+        assert len(codes.group) == 2 * count_levels(codes.known)
+        assert levels.max() < count_levels(codes.known)
+
+
+def test_a_client_is_asked_about_no_other_columns(make_store, population):
+    experiment = coded()
+    instruction = replace(instruction_for(experiment, Point("coded", 1.0, 0)), phase="codes.class-counts")
+    known = known_columns(["age"], population.contributors.description.columns)
+    question = {"classes": np.array([2.0], np.float32), "known": known}
+    with pytest.raises(InputError, match="the method doesn't name"):
+        perform(make_store(), instruction, {"question": question, "extractor": {}}, [0])

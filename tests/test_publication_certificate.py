@@ -59,11 +59,17 @@ def test_counts_of_a_publication_give_the_certificate_of_its_run(tmp_path, capsy
 
     path = folder / CERTIFICATE
     whole = json.loads(path.read_text())
+
+    def with_counts(change):
+        (sex,) = whole["attributes"]
+        return json.dumps({**whole, "attributes": [{**sex, "counts": change(sex["counts"])}]})
+
     better = {**whole, "certificate": {**whole["certificate"], "codes": 2}}
     for damaged, message in (
         (json.dumps(better), "says what its counts don't"),
-        (json.dumps({**whole, "counts": whole["counts"][:1]}), "its counts are no table of 2 joint classes"),
-        (json.dumps({**whole, "counts": [row[1:] for row in whole["counts"]]}), "the codebook beside it has"),
+        (with_counts(lambda counts: counts[:1]), "its counts are no table of classes and codes"),
+        (with_counts(lambda counts: [row[1:] for row in counts]), "the codebook beside it has"),
+        (with_counts(lambda counts: [[10**30, *row[1:]] for row in counts]), "is no certificate: attributes.0.counts"),
         (json.dumps({**whole, "delta": 0}), "is no certificate: delta: "),
         ("{", "is no certificate: the file: "),
     ):
@@ -73,3 +79,5 @@ def test_counts_of_a_publication_give_the_certificate_of_its_run(tmp_path, capsy
     path.unlink()
     with pytest.raises(InputError, match="--labels is missing"):
         command.main([str(folder)])
+    with pytest.raises(InputError, match="is not there"):
+        command.main([str(folder / "nowhere")])

@@ -190,7 +190,13 @@ def read_audit(parsed: argparse.Namespace, config: AuditConfig, stages: Stages) 
 
 
 def check_own_certificate(publication: Path) -> list[str]:
-    """Compute a publication's own certificate again, see `read_certificate`, and tell of it in lines."""
+    """Compute a publication's own certificate again, see `read_certificate`, and tell of it in lines.
+
+    Raises:
+        InputError: there is no such publication, or its certificate is none.
+    """
+    if not publication.exists():
+        raise InputError(f"'{publication}' is not there")
     certified = read_certificate(publication) if publication.is_dir() else None
     if certified is None:
         return []
@@ -356,7 +362,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     attackers = (*BUILT_IN, *some_words(parsed.attackers, "attackers"))
     console, config = Screen(), AuditConfig(attackers=tuple(dict.fromkeys(attackers)))
     check_panel(config)
-    own_lines = check_own_certificate(parsed.publication)
+    try:
+        own_lines = check_own_certificate(parsed.publication)
+    except InputError as error:
+        if parsed.labels is None:
+            raise
+        own_lines = [f"a certificate that doesn't hold: {error}"]  # somebody else's file: the audit goes on
     if parsed.labels is None:
         _require_nothing_else(parsed, own_lines)
         for line in own_lines:

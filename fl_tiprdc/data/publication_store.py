@@ -21,6 +21,7 @@ from fl_tiprdc.whole_file import write_whole
 
 MANIFEST = "release.json"
 DATASET_CARD, CODEBOOK = "README.md", "codebook.parquet"  # see `publication_card`
+CERTIFICATE = "certificate.json"  # see `evaluation.certificate_file`
 
 
 def part_name(partition: int) -> str:
@@ -119,7 +120,7 @@ def read_published_codes(folder: Path) -> npt.NDArray[np.int64] | None:
 
 def clear(folder: Path) -> None:
     """Take an earlier release away, whole or half-written: its parts are none of the next one's."""
-    own = (MANIFEST, DATASET_CARD, CODEBOOK)
+    own = (MANIFEST, DATASET_CARD, CODEBOOK, CERTIFICATE)
     (folder / MANIFEST).unlink(missing_ok=True)
     for pattern in ("part-*.parquet", ".part-*.partial", *own, *(f".{name}.partial" for name in own)):
         for old in folder.glob(pattern):

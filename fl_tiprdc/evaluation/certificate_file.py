@@ -1,28 +1,31 @@
 """The certificate that travels with a publication: certificate.json, from whose counts anybody computes it again."""
 
-import math
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pyarrow import ArrowInvalid
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fl_tiprdc.data.crowd import Attribute, Ints
-from fl_tiprdc.data.publication_store import CODEBOOK
+from fl_tiprdc.data.publication_store import CERTIFICATE, CODEBOOK
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.certified import CertifiedRelease, certify_release
+from fl_tiprdc.evaluation.certified import CertifiedRelease, certify_tables, tables_of
 from fl_tiprdc.whole_file import write_whole
-
-CERTIFICATE = "certificate.json"  # beside a publication's parts
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Count = Annotated[int, Field(ge=0, le=10**9)]
+
+
 class _Attribute(_Strict):
     name: str
     classes: tuple[str, ...] = Field(min_length=2)
+    counts: tuple[tuple[Count, ...], ...]  # [classes][codes]: of no two attributes together
 
 
 class _CertificateFile(_Strict):
@@ -34,7 +37,6 @@ class _CertificateFile(_Strict):
     seed: int
     delta: float = Field(gt=0, lt=1)
     attributes: tuple[_Attribute, ...] = Field(min_length=1)
-    counts: tuple[tuple[NonNegativeInt, ...], ...]  # [joint classes][codes], the last attribute varying fastest
     note: str
     certificate: dict[str, object]
 
@@ -57,8 +59,10 @@ def write_certificate(
         lam=certified.lam,
         seed=certified.seed,
         delta=delta,
-        attributes=tuple(_Attribute(name=each.name, classes=each.classes) for each in attributes),
-        counts=tuple(tuple(row) for row in counts.tolist()),
+        attributes=tuple(
+            _Attribute(name=each.name, classes=each.classes, counts=tuple(tuple(row) for row in table.tolist()))
+            for each, table in zip(attributes, tables_of(counts, attributes), strict=True)
+        ),
         note=certified.note,
         certificate=certified.as_record(),
     )
@@ -82,13 +86,22 @@ def read_certificate(folder: Path) -> CertifiedRelease | None:
         where = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(f"'{path}' is no certificate: {where}: {first['msg']}") from None
     attributes = [Attribute(each.name, each.classes) for each in held.attributes]
-    joint = math.prod(len(each.classes) for each in attributes)
-    if len(held.counts) != joint or len({len(row) for row in held.counts}) != 1 or not held.counts[0]:
-        raise InputError(f"'{path}' is no certificate: its counts are no table of {joint} joint classes")
+    widths = {len(row) for each in held.attributes for row in each.counts}
+    if any(len(each.counts) != len(each.classes) for each in held.attributes) or len(widths) != 1 or 0 in widths:
+        raise InputError(f"'{path}' is no certificate: its counts are no table of classes and codes")
+    tables = [np.array(each.counts, dtype=np.int64) for each in held.attributes]
     where_of = (held.setting, held.method, held.lam, held.seed)
-    again = certify_release(where_of, np.array(held.counts, dtype=np.int64), attributes, held.delta, held.note)
-    if (folder / CODEBOOK).is_file() and (codes := pq.read_metadata(folder / CODEBOOK).num_rows) != again.codes:
+    again = certify_tables(where_of, tables, attributes, held.delta, held.note)
+    if (folder / CODEBOOK).is_file() and (codes := _codes_in(folder / CODEBOOK)) != again.codes:
         raise InputError(f"'{path}' is about {again.codes} codes, and the codebook beside it has {codes}")
     if again.as_record() != held.certificate:
         raise InputError(f"'{path}' says what its counts don't: they were changed, or another version wrote it")
     return again
+
+
+def _codes_in(path: Path) -> int:
+    """Return the number of codes in a codebook; 0 if it can't be read."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (ArrowInvalid, OSError):
+        return 0

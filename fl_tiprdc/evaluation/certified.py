@@ -107,7 +107,7 @@ def sentence(attribute: str, certificate: Certificate) -> str:
 def closing_lines(certified: Sequence[CertifiedRelease]) -> list[str]:
     """Return what a run certified, in words: for each setting and method its largest λ, and what that covers.
 
-    Of several seeds the one that is certified worst.
+    Of several seeds the one that is certified worst, for each attribute.
     """
     lines: list[str] = []
     strictest: dict[tuple[str, str], list[CertifiedRelease]] = {}
@@ -116,16 +116,19 @@ def closing_lines(certified: Sequence[CertifiedRelease]) -> list[str]:
         if not same or same[0].lam == release.lam:
             same.append(release)
     for same in strictest.values():
-        release = max(same, key=lambda one: math.inf if one.bound is None else one.bound)
-        worst_of = f", the worst of {len(same)} seeds" if len(same) > 1 else ""
-        for name, certificate in release.certificates.items():
-            what = sentence(name, certificate)
-            lines.append(f"{release.setting} {release.method}, λ = {release.lam:g}{worst_of}, hiding {what}")
-        if release.note:
-            lines.append(release.note)
+        first, worst_of = same[0], f", the worst of {len(same)} seeds" if len(same) > 1 else ""
+        for name in first.certificates:
+            what = sentence(name, max((one.certificates[name] for one in same), key=_weakness))
+            lines.append(f"{first.setting} {first.method}, λ = {first.lam:g}{worst_of}, hiding {what}")
+        lines += dict.fromkeys(one.note for one in same if one.note)
     if lines:
         lines.append(next(iter(certified[0].certificates.values())).note)
     return lines
+
+
+def _weakness(certificate: Certificate) -> float:
+    bound = certificate_bound(certificate)
+    return math.inf if bound is None else bound
 
 
 def certify_release(
@@ -144,11 +147,22 @@ def certify_release(
         delta: probability with which any of its bounds may fail; attributes share it.
         note: on classes that are hidden only together with others.
     """
+    return certify_tables(where, tables_of(counts, attributes), attributes, delta, note)
+
+
+def tables_of(counts: Ints, attributes: Sequence[Attribute]) -> list[Ints]:
+    """Return the counts [classes, K] of each private attribute by itself, from those of joint classes."""
     sizes = [len(attribute.classes) for attribute in attributes]
     table = counts.reshape(*sizes, counts.shape[1])
+    return [table.sum(axis=tuple(i for i in range(len(sizes)) if i != a)) for a in range(len(sizes))]
+
+
+def certify_tables(
+    where: PointKey, tables: Sequence[Ints], attributes: Sequence[Attribute], delta: float, note: str = ""
+) -> CertifiedRelease:
+    """Certify a release for each private attribute, by counts [classes, K] of each; otherwise as `certify_release`."""
     certificates = {}
-    for a, attribute in enumerate(attributes):
-        others = tuple(i for i in range(len(sizes)) if i != a)
+    for attribute, table in zip(attributes, tables, strict=True):
         seed = derive(where[3], "certificate", *map(str, where), attribute.name)
-        certificates[attribute.name] = certify(table.sum(axis=others), delta / len(attributes), seed, attribute.classes)
-    return CertifiedRelease(*where, certificates, counts.shape[1], note)
+        certificates[attribute.name] = certify(table, delta / len(attributes), seed, attribute.classes)
+    return CertifiedRelease(*where, certificates, tables[0].shape[1], note)

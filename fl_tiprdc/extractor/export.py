@@ -112,8 +112,11 @@ class CodedModule(nn.Module):
         place = private
         for start, width, middle in self.known:
             values = x[:, int(start) : int(start + width)]
-            own = values.argmax(1) if width > 1 else (values[:, 0] > middle).long()
-            place = place * max(int(width), 2) + own
+            if width > 1:
+                own = torch.where((values != 0).any(1), values.argmax(1), int(width))
+            else:
+                own = (values[:, 0] > middle).long()
+            place = place * (int(width) + 1) + own
         return place
 
     def draw(self, x: Tensor) -> Tensor:

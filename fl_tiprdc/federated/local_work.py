@@ -1,6 +1,6 @@
 """Local work of one or many clients of this process: the bridge from messages to training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.data.crowd import Description
+from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import Store
 from fl_tiprdc.hybrid.batches import CohortMember
 from fl_tiprdc.hybrid.coding import coded, fitting
@@ -20,6 +21,7 @@ from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.release.codes import Codes, digest_of
 from fl_tiprdc.release.components import COMPONENT_STATISTICS
 from fl_tiprdc.release.draws import Draws, KeyedNoise, draws_from
+from fl_tiprdc.release.known_levels import known_columns
 from fl_tiprdc.release.release import CodedRelease, Released
 from fl_tiprdc.release.statistics import Sums, answer
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction
@@ -112,6 +114,19 @@ def perform(
     return CohortUpdate(idle or stacked, records, losses, instruction.exchange)
 
 
+def _check_known(step: HybridStep, question: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Check that a question is about the levels of those columns alone that the method names.
+
+    Raises:
+        InputError: it is about others.
+    """
+    coding = step.method.coding
+    named = known_columns(coding.known if coding else (), step.description.columns)
+    for name, asked in question.items():
+        if name.rpartition("/")[2] == "known" and not np.array_equal(asked, named):
+            raise InputError("a question is about levels of columns that the method doesn't name")
+
+
 def publication_of(store: Store, partition: int, instruction: Instruction, groups: GroupArrays) -> Released:
     """Return what one client publishes of its records, made with the group "extractor" and, for codes, "codes".
 
@@ -139,6 +154,7 @@ def count(
         Sums over each client's records, as the group "sums", in the order of `partitions`.
     """
     step = _step(store.description, instruction.network, instruction.method)
+    _check_known(step, groups["question"])
     question, tables = instruction.phase.removeprefix(QUESTION), [store.records(partition) for partition in partitions]
     losses = np.zeros((len(tables), 3), dtype=np.float32)
 

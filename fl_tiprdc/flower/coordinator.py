@@ -39,6 +39,7 @@ from fl_tiprdc.flower.run_config import Value, base_folder, given
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
 from fl_tiprdc.release.arrays import released_groups
+from fl_tiprdc.release.known_levels import known_columns
 
 DESCRIPTION, PEOPLE = "description.json", "people.npz"
 OF_CONTRIBUTORS = ("membership",)  # attacks that make no sense on people who contributed nothing
@@ -104,6 +105,8 @@ def read_deployment(run_config: Mapping[str, Value], folder: Path) -> tuple[Expe
     if coordinator.people is not None:
         check_measurable(truth_of(coordinator.people.contributors), truth_of(coordinator.people.held_out))
     check_ladders(named_ladders(experiment.audit.known), coordinator.description.columns)
+    for coding in filter(None, (experiment.method_config(method).coding for method in experiment.methods)):
+        known_columns(coding.known, coordinator.description.columns)
     further = tuple(name for name in experiment.audit.further if name not in OF_CONTRIBUTORS)
     experiment = experiment.model_copy(
         update={

@@ -32,6 +32,7 @@ from fl_tiprdc.release.known_levels import (
     across_levels,
     count_levels,
     group_levels,
+    joined_note,
     known_columns,
     level_shares,
 )
@@ -58,7 +59,7 @@ class CodeFit:
         counts: [λ, joint classes, K] certifying people by joint class and published code.
         fitted: [joint classes] people on whom codes were fitted.
         distances: [λ] largest total variation between two groups' codes, among fitting people.
-        note: names the private classes that were merged; empty if none were.
+        note: names the private classes that were merged, and known columns whose levels were; empty if none were.
     """
 
     couplings: tuple[Codes, ...]
@@ -95,7 +96,8 @@ def fit_codes(
         bears: returns how many codes a number of people can certify.
 
     Raises:
-        InputError: there are too few people to fit codes on, or all of them but a few are of one private class.
+        InputError: there are too few people to fit codes on, or all of them but a few are of one private class, or of
+            one level of the known columns.
     """
     attributes = description.attributes
     classes = np.array(description.classes, dtype=np.float32)
@@ -136,7 +138,8 @@ def fit_codes(
     )
     published = np.rint(np.asarray(sums["counts"])).astype(np.int64)
     apart = tuple(float((1 - lam) * _distance(across_levels(in_level, of_level))) for lam in lambdas)
-    return CodeFit(tuple(couplings), published, fitted, apart, merged_note(attributes, fitted))
+    notes = (merged_note(attributes, fitted), joined_note(config.known, in_levels.shape[1], levels))
+    return CodeFit(tuple(couplings), published, fitted, apart, "; ".join(filter(None, notes)))
 
 
 def cells_for(codes: int, fitted: npt.NDArray[np.number]) -> int:

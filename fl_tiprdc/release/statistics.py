@@ -79,12 +79,15 @@ class Coded:
 def count_classes(records: Coded, arrays: Arrays) -> Sums:
     """Return counts [2, joint classes * levels] of the fitting and of the certifying records.
 
-    Arrays are classes and known columns, see `known_levels.known_columns`; without those there is one level.
+    Arrays are classes and known columns, see `known_levels.known_columns`; without those there is one level. Of
+    certifying records nobody needs the level: all count in the first.
     """
     known = arrays.get("known", NOTHING_KNOWN)
-    size, place = int(arrays["classes"].prod()) * count_levels(known), with_level(records.joint, known, records.x)
-    sides = (~records.certifying, records.certifying)
-    return {"counts": np.stack([np.bincount(place[side], minlength=size) for side in sides])}
+    levels = count_levels(known)
+    size, place = int(arrays["classes"].prod()) * levels, with_level(records.joint, known, records.x)
+    fitting = np.bincount(place[~records.certifying], minlength=size)
+    certifying = np.bincount(records.joint[records.certifying] * levels, minlength=size)
+    return {"counts": np.stack([fitting, certifying])}
 
 
 def assign_cells(records: Coded, arrays: Arrays) -> Sums:

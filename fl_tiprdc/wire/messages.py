@@ -1,6 +1,7 @@
 """Typed messages between the server and its clients, packed and unpacked in this one place.
 
-No message has a field for x, a private label, a task label or a count of private labels.
+No message has a field for x, a private label or a task label of a record. Answers to the questions of a code fit are
+sums over a client's records, counts of its private classes among them: what `secagg` is for.
 """
 
 import math
