@@ -440,18 +440,22 @@ class Experiment(_Frozen):
         Raises:
             InputError: one is.
         """
-        coded = [name for name in self.methods if self.method_config(name).coding is not None]
-        if coded and self.protection.noise:
+        if self.codings and self.protection.noise:
+            coded = next(iter(self.codings))
             raise InputError(
-                f"noise bounds what updates tell, and method {coded[0]} also counts codes, which it would spoil: name "
+                f"noise bounds what updates tell, and method {coded} also counts codes, which it would spoil: name "
                 "methods without codes, such as tiprdc+"
             )
 
+    @property
+    def codings(self) -> Mapping[str, CodesConfig]:
+        """Return the settings of codes of each method that has them."""
+        return {name: coding for name in self.methods if (coding := self.method_config(name).coding) is not None}
+
     def certificates(self) -> int:
         """How many releases of this run are certified: what its error probability is shared among."""
-        coded = sum(self.method_config(name).coding is not None for name in self.methods)
         trained = sum(setting != "baseline" for setting in self.settings)
-        return coded * trained * len(self.lambdas) * len(self.seeds)
+        return len(self.codings) * trained * len(self.lambdas) * len(self.seeds)
 
     def method_config(self, name: str) -> MethodConfig:
         """Return the method `name` with this experiment's changes.

@@ -37,12 +37,11 @@ from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import RUNTIMES, launch
 from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.federated.server_app import exchanges_for, instruction_for, train_point
-from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.whole_file import new_array, write_whole
-from simulations.peers import PEERS
+from simulations.peers import PEERS, initial_groups
 from simulations.protection_cost import compare_protections
 from simulations.tables import show
 from strategies.hybrid_strategy import Exchange
@@ -167,8 +166,7 @@ def _time_share(experiment: Experiment, store: Path, point: Point, partitions: l
     torch.set_num_threads(1)
     opened = ClientStore(store)
     base = instruction_for(experiment, point)
-    step = HybridStep(opened.description, experiment.network, experiment.method_config(point.method))
-    groups = {name: {k: v.numpy() for k, v in group.items()} for name, group in step.initial(0).items()}
+    groups = initial_groups(experiment, opened, point)
     turns = [turn for turn in exchanges_for(experiment, point.method).turns if turn.round == 1]
     times: list[float] = []
     for _ in range(REPEATS):

@@ -70,6 +70,6 @@ def check_against(experiment: Experiment, population: Population) -> None:
     check_ladders(named_ladders(experiment.audit.known), crowd.description.columns)
     first = np.unique(crowd.participant, return_index=True)[1]  # a record of each person
     people = np.bincount(joint_classes(crowd.private[first], crowd.description.classes))
-    for coding in filter(None, (experiment.method_config(method).coding for method in experiment.methods)):
+    for coding in experiment.codings.values():
         known_columns(coding.known, crowd.description.columns)
         check_fitted(np.rint(people * (1 - coding.certifying)).astype(np.int64), crowd.description.attributes)

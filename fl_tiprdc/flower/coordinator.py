@@ -105,7 +105,7 @@ def read_deployment(run_config: Mapping[str, Value], folder: Path) -> tuple[Expe
     if coordinator.people is not None:
         check_measurable(truth_of(coordinator.people.contributors), truth_of(coordinator.people.held_out))
     check_ladders(named_ladders(experiment.audit.known), coordinator.description.columns)
-    for coding in filter(None, (experiment.method_config(method).coding for method in experiment.methods)):
+    for coding in experiment.codings.values():
         known_columns(coding.known, coordinator.description.columns)
     further = tuple(name for name in experiment.audit.further if name not in OF_CONTRIBUTORS)
     experiment = experiment.model_copy(

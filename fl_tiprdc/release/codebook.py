@@ -138,7 +138,7 @@ def fit_codes(
     )
     published = np.rint(np.asarray(sums["counts"])).astype(np.int64)
     apart = tuple(float((1 - lam) * _distance(across_levels(in_level, of_level))) for lam in lambdas)
-    notes = (merged_note(attributes, fitted), joined_note(config.known, in_levels.shape[1], levels))
+    notes = (merged_note(attributes, fitted), joined_note(config.known, int(in_levels.any(0).sum()), levels))
     return CodeFit(tuple(couplings), published, fitted, apart, "; ".join(filter(None, notes)))
 
 

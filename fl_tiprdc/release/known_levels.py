@@ -124,7 +124,7 @@ def group_levels(counts: Ints) -> tuple[Ints, int]:
 
 
 def joined_note(names: Sequence[str], there_are: int, left: int) -> str:
-    """Return a note on known columns of whose levels some are joined; empty if none are."""
+    """Return a note if of the levels that anybody has in known columns some are joined; empty if none are."""
     if left == there_are:
         return ""
     return (
