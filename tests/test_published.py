@@ -431,7 +431,7 @@ WRONG = [
     (["empty.npz", *LABELS], "no published record"),
     ([*LABELS], "the following arguments are required: publication"),
     # --labels
-    (["store"], "required: --labels"),
+    (["store"], "--labels is missing"),
     (["store", "--labels", "nowhere.csv"], "No such file"),
     (["store", *LABELS, "--attackers"], "expected one argument"),
     (["store", *LABELS, "--attackers", ","], "--attackers ',': name at least one"),

@@ -76,6 +76,7 @@ class Flag:
         value, text = self.field.default, self.field.description or ""
         if value is None or value in ("", ()):
             default = OWN if OWN in text else "none"
+            text = text.partition(f"; none: {OWN}")[0].partition(f"; empty: {OWN}")[0]  # the default says so
         else:
             default = ",".join(map(str, value)) if isinstance(value, tuple) else "off" if self.switch else str(value)
         return f"{text} (default: {default})"

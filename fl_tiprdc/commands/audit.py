@@ -61,8 +61,7 @@ def audit_parser() -> Parser:
     """Return the parser of the flags."""
     parser = Parser(description=__doc__ or "")
     parser.add_argument("publication", type=Path, help="folder of published parts, or a .parquet or .npz file")
-    text = "table of labels, .csv or .parquet (default: none, and only the publication's own certificate is checked)"
-    parser.add_argument("--labels", type=Path, help=text)
+    parser.add_argument("--labels", type=Path, help="table of labels, .csv or .parquet (default: none)")
     parser.add_argument("--private", metavar="COL[,COL]", help="columns to attack (default: all that are left)")
     parser.add_argument("--tasks", metavar="COL[,COL]", help="columns to predict (default: none)")
     parser.add_argument(
@@ -73,7 +72,7 @@ def audit_parser() -> Parser:
     parser.add_argument(
         "--held-out", metavar="SHARE", default="0.2", help="share of the people to test on (default: %(default)s)"
     )
-    parser.add_argument("--raw", type=Path, help="table of the raw features, to give retention (default: none)")
+    parser.add_argument("--raw", type=Path, help="table of raw features, for retention (default: none)")
     parser.add_argument(
         "--attacks",
         metavar="NAME[,NAME]",
