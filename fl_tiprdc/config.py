@@ -66,6 +66,9 @@ class NetworkConfig(_Frozen):
     architecture: Literal["auto", "perceptron", "convolutional", "vgg16", "lstm"] = Field(
         "auto", description="auto: what fits the data; vgg16 and lstm are the paper's"
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="what networks compute in; bfloat16 pays on a GPU, and weights stay float32"
+    )
     representation: Positive = Field(32, description="numbers in a representation, d")
     extractor_hidden: Widths = Field((256,), description="hidden layers of the extractor")
     adversary_hidden: Widths = Field((256, 128), description="hidden layers of the adversary")
@@ -112,7 +115,9 @@ class CodesConfig(_Frozen):
     @model_validator(mode="after")
     def _known_if_seen(self) -> "CodesConfig":
         if self.known and not self.sees_private:
-            raise ValueError("codes of x alone can't be independent within the levels of known columns: known = []")
+            raise ValueError(
+                "known must be [] with sees_private = false: codes of x alone can't respect levels of columns"
+            )
         return self
 
 

@@ -71,6 +71,19 @@ def test_company_changes_nothing(method, small, population, one_thread):
         torch.testing.assert_close(together.losses[i], alone.losses[0], atol=1e-5, rtol=1e-5)
 
 
+def test_networks_in_half_precision_learn_the_same_but_for_rounding(small, population):
+    members, training = members_of(population, (64, 64)), LocalTraining(HYBRID, 32, 1e-3, epochs=2)
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        experiment = small(network={"precision": precision})
+        step = HybridStep(population.contributors.description, experiment.network, experiment.method_config("tiprdc"))
+        found[precision] = train_cohort(step, step.initial(0), members, training)
+    whole, half = found["float32"], found["bfloat16"]
+    assert not torch.equal(whole.losses, half.losses)
+    torch.testing.assert_close(half.losses, whole.losses, atol=0.02, rtol=0.02)
+    assert {v.dtype for group in half.groups.values() for v in group.values()} == {torch.float32}
+
+
 def test_the_mean_of_gradients_over_clients_is_the_gradient_over_the_crowd(small, population):
     """Whoever holds what: also when each client holds one private value. This is what by-private needs."""
     experiment = small()

@@ -65,7 +65,7 @@ def test_columns_that_are_not_there_are_refused(names, columns, message):
 
 def test_codes_of_x_alone_refuse_known_columns():
     coding = {"sees_private": False, "known": ["age"]}
-    with pytest.raises(InputError, match="known columns"):
+    with pytest.raises(InputError, match=r"^method\.coded\.coding\.known must be \[\] with sees_private = false"):
         build_experiment({"method": {"coded": {"coding": coding}}})
 
 

@@ -12,7 +12,7 @@ import pytest
 from fl_tiprdc.command_line.parser import Parser, ShowHelp
 from fl_tiprdc.commands import audit, run
 from fl_tiprdc.data import DATASETS
-from simulations import benchmark, long_run, partitions, poisoning, updates
+from simulations import benchmark, gpu, long_run, partitions, poisoning, updates
 from tests.entry_points import caller
 from tests.test_command_line import BAD_FLAGS, ROOT
 from tests.test_official_data import WRITERS, change, remove, shorten
@@ -157,11 +157,21 @@ BENCHMARK = [
     (["--output", "people.csv/below"], "cannot write to output", "Not a directory"),
     (["--output", "x" * 300], "cannot write to output", "File name too long"),
 ]
+GPU = [
+    (["--parts", "speed"], "unknown part 'speed'", "update, round, codes"),
+    (["--parts", ""], "unknown part ''", "update, round, codes"),
+    (["--parts", "codes,codes"], "codes, codes", "part twice"),
+    (["--parts", "update"], "torch sees no GPU", "only --parts codes"),
+    (["--output", "people.csv", "--parts", "codes"], "cannot write to output", "File exists"),
+    (["--output", "people.csv/below", "--parts", "codes"], "cannot write to output", "Not a directory"),
+    (["--output", "x" * 300, "--parts", "codes"], "cannot write to output", "File name too long"),
+]
 TABLES = {
     run: MORE,
     partitions: PARTITIONS,
     updates: UPDATES,
     benchmark: BENCHMARK,
+    gpu: GPU,
     long_run: LONG_RUN,
     poisoning: POISONING,
 }
@@ -217,7 +227,7 @@ def test_a_wrong_value_of_any_entry_point(module, flags, wrong, allowed, call):
 
 
 @pytest.mark.parametrize(
-    "module", [run, partitions, updates, benchmark, audit, long_run, poisoning], ids=lambda m: m.__name__
+    "module", [run, partitions, updates, benchmark, gpu, audit, long_run, poisoning], ids=lambda m: m.__name__
 )
 def test_every_flag_is_tried_with_three_wrong_values(module, monkeypatch, call):
     valued, none = flags_of(module, monkeypatch)

@@ -19,6 +19,7 @@ from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.hybrid.centralized import Curve, train_centralized
 from fl_tiprdc.hybrid.coding import fit_at_one_place, fitting, set_aside
 from fl_tiprdc.hybrid.cohort import CohortResult
+from fl_tiprdc.hybrid.device import training_device
 from fl_tiprdc.hybrid.schedule import schedule_for
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.arrays import Arrays, GroupArrays, released_groups
@@ -128,6 +129,7 @@ def _train(
         seed,
         experiment.centralized,
         lambda done, of: tick(),
+        training_device(),
     )
     arrays = _flat(trained, curve)
     if config.coding:

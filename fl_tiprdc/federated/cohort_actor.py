@@ -9,6 +9,7 @@ from flwr.app import Message
 from fl_tiprdc.federated.client_app import build_client_app, open_store, train_together
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_messages import answer, identify, node_context
+from fl_tiprdc.hybrid.device import training_device
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction
@@ -27,7 +28,7 @@ class CohortActor:
         torch.set_num_threads(threads)
         identify()
         self._store, self._clients, self._threads = store, clients, threads
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = training_device()
         self._app = build_client_app(store)
 
     def pid(self) -> int:

@@ -47,7 +47,7 @@ def train_centralized(
         device: where to compute.
 
     Returns:
-        The trained parameters, each [λ, ...], and the training curve.
+        The trained parameters, each [λ, ...] in the processor's memory, and the training curve.
     """
     if step.components:
         if on_update is not None:
@@ -82,4 +82,6 @@ def train_centralized(
         pretraining=pretraining,
         decays=True,
     )
-    return train_cohort(step, step.needed(step.initial(seed)), members, training, device, note), curve
+    trained = train_cohort(step, step.needed(step.initial(seed)), members, training, device, note)
+    groups = {name: {key: value.cpu() for key, value in group.items()} for name, group in trained.groups.items()}
+    return CohortResult(groups, trained.losses.cpu()), curve

@@ -1,6 +1,7 @@
 """The hybrid step: gradients of extractor, critic and adversary on one batch, for any subset of the three."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -95,6 +96,13 @@ class HybridStep:
             for name, module in self._modules.items()
         }
 
+    def _run(self, group: str, parameters: Parameters, *inputs: Tensor) -> Tensor:
+        """Return a network's output in float32, whatever precision the network itself computes in."""
+        half = self.network.precision == "bfloat16"
+        with torch.autocast(inputs[0].device.type, torch.bfloat16) if half else nullcontext():
+            output: Tensor = functional_call(self._modules[group], parameters, inputs)
+        return output.float()
+
     def initial(self, seed: int) -> Groups:
         """Return fresh parameters, a function of `seed` alone."""
         modules = build_networks(self.description, self.network, self._critic, derive(seed, "initial-weights") % 2**63)
@@ -108,7 +116,7 @@ class HybridStep:
 
     def represent(self, extractor: Parameters, x: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
         """Return the representations [n, d] that a client publishes for x; without a channel `sigma` has no effect."""
-        features: Tensor = functional_call(self._modules["extractor"], extractor, (x,))
+        features = self._run("extractor", extractor, x)
         return release(features, noise, sigma) if self.method.channel else features
 
     def release(self, groups: Groups, lam: float, sigma: float | None = None) -> Release:
@@ -121,8 +129,7 @@ class HybridStep:
         """
 
         def network(x: Tensor) -> Tensor:
-            features: Tensor = functional_call(self._modules["extractor"], groups["extractor"], (x,))
-            return features
+            return self._run("extractor", groups["extractor"], x)
 
         if "codes" in groups:
             codes = Codes.of_arrays({name: value.numpy() for name, value in groups["codes"].items()})
@@ -132,7 +139,7 @@ class HybridStep:
 
     def code_space(self, extractor: Parameters, x: X) -> Floats:
         """Return the points [n, d] of the representation space at which records x [n, *shape] are coded."""
-        return unit_features(lambda part: functional_call(self._modules["extractor"], extractor, (part,)), x, self.d)
+        return unit_features(lambda part: self._run("extractor", extractor, part), x, self.d)
 
     def inputs(self, x: X) -> Iterator[Floats]:
         """Yield the flattened records [m, D] that a linear extractor's layer sees, some of x [n, *shape] at a time."""
@@ -159,13 +166,10 @@ class HybridStep:
 
     def _scores(self, critic: Parameters, batch: Batch, z: Tensor, u: Tensor) -> Tensor:
         """Return the critic's output; a critic of single pairs scores z [b, 2] with its own x and with the next one."""
-        module = self._modules["critic"]
-        if not isinstance(module, JointCritic):
-            scores: Tensor = functional_call(module, critic, (batch.x, z, u))
-            return scores
+        if not isinstance(self._modules["critic"], JointCritic):
+            return self._run("critic", critic, batch.x, z, u)
         x = torch.cat([batch.x, batch.x[next_record(batch.mask)]])
-        twice: Tensor = functional_call(module, critic, (x, torch.cat([z, z]), torch.cat([u, u])))
-        return twice.reshape(2, -1).T
+        return self._run("critic", critic, x, torch.cat([z, z]), torch.cat([u, u])).reshape(2, -1).T
 
     def losses(self, groups: Groups, batch: Batch, sigma: Tensor) -> Losses:
         """Return the three losses, for evaluation."""
@@ -195,7 +199,7 @@ class HybridStep:
         return self._hybrid_loss(groups, set(trained), batch, z, lam)
 
     def _cross_entropy(self, adversary: Parameters, batch: Batch, z: Tensor) -> Tensor:
-        logits = functional_call(self._modules["adversary"], adversary, (z,))
+        logits = self._run("adversary", adversary, z)
         return balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
 
     def _pretraining_loss(self, groups: Groups, batch: Batch, z: Tensor) -> tuple[Tensor, Losses]:
@@ -224,7 +228,7 @@ class HybridStep:
             return total + adversary, Losses(-adversary.detach(), information.detach(), adversary.detach())
         if "adversary" in groups and (not trained or "extractor" in trained):
             still = {name: value.detach() for name, value in groups["adversary"].items()}
-            logits = functional_call(self._modules["adversary"], still, (z,))
+            logits = self._run("adversary", still, z)
             privacy = self._privacy(logits, batch.u, batch.mask, self.description)
             total = total + weight_privacy * privacy
         if "adversary" in groups and (not trained or "adversary" in trained):

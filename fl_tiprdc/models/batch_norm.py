@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 STATISTICS = ("running_mean", "running_var")
 MOMENTUM = 0.1  # torch's: how far running statistics move towards a batch's
@@ -30,15 +31,15 @@ class BatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x [b, C, H, W] normalised by channel."""
-        if self.training:
-            mean = x.mean((0, 2, 3))
-            variance = ((x - mean[:, None, None]) ** 2).mean((0, 2, 3))
-            count = x.numel() // x.shape[1]
-            unbiased = variance.detach() * (count / max(count - 1, 1))
-            self.lag = 0.5 * (
-                (self.running_mean - mean.detach()).square().sum() + (self.running_var - unbiased).square().sum()
-            )
-        else:
-            mean, variance = self.running_mean, self.running_var
-        scale = self.weight / (variance + self._epsilon).sqrt()
-        return (x - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]
+        if not self.training:
+            statistics = self.running_mean.detach(), self.running_var.detach()
+            return functional.batch_norm(x, *statistics, self.weight, self.bias, False, 0.0, self._epsilon)
+        normalised: Tensor
+        normalised, mean, inverse = torch.native_batch_norm(
+            x, self.weight, self.bias, None, None, True, 0.0, self._epsilon
+        )
+        mean, variance = mean.detach(), inverse.detach() ** -2 - self._epsilon
+        count = x.numel() // x.shape[1]
+        unbiased = variance * (count / max(count - 1, 1))
+        self.lag = 0.5 * ((self.running_mean - mean).square().sum() + (self.running_var - unbiased).square().sum())
+        return normalised
