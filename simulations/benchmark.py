@@ -12,7 +12,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +41,7 @@ from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.whole_file import new_array, write_whole
+from fl_tiprdc.wire.phases import QUESTION
 from simulations.peers import PEERS, initial_groups
 from simulations.protection_cost import compare_protections
 from simulations.tables import show
@@ -51,10 +52,28 @@ WIDTH, ROWS, CLIENTS = 105, 384, 100  # the stated workload: 12 batches of 32 ro
 REPEATS = 6  # of compute alone
 SCALE_ROWS = 64  # records a client in the part on scale, so that 100,000 clients fit on a disk
 SCALE = (100, 1_000, 10_000, 100_000)
-STATED = "100 clients, 12 batches of 32 x 105, paper's step"
-ADULT = "Adult, 100 clients, a round of tiprdc+"
 PAPER = Point("tiprdc", 0.66, 0)
 PLUS = Point("tiprdc+", 0.5, 0)
+CODES = Point("coded", 1.0, 0)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What runtimes are compared on.
+
+    Attributes:
+        title: its name in tables and figures.
+        point: what is trained.
+        write: writes the clients' records to a folder.
+        settings: of the experiment, but for the number of rounds.
+        peers: whether other ways of running the same rounds are timed too; of one exchange of weights a round.
+    """
+
+    title: str
+    point: Point
+    write: Callable[[Path], None]
+    settings: Mapping[str, Any]
+    peers: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +103,7 @@ class Memory:
 
     def _watch(self) -> None:
         own = psutil.Process()
-        while not self._stop.wait(1.0):  # reading it costs time: not often
+        while True:
             total = 0
             for process in (own, *own.children(recursive=True)):
                 try:
@@ -92,6 +111,8 @@ class Memory:
                 except psutil.Error:
                     continue
             self.peak = max(self.peak, total / 2**20)
+            if self._stop.wait(1.0):  # reading it costs time: not often
+                return
 
 
 def synthetic_store(root: Path, clients: int, rows: int) -> None:
@@ -119,9 +140,28 @@ def adult_store(root: Path) -> None:
     write_client_store(root, crowd.records(), partition(crowd.private, CLIENTS, "iid", 0), crowd.description, 0)
 
 
+WORKLOADS = (
+    Workload(
+        "100 clients, 12 batches of 32 x 105, paper's step",
+        PAPER,
+        lambda root: synthetic_store(root, CLIENTS, ROWS),
+        {"clients": CLIENTS, "federation": {"batch_size": 32}},
+        peers=True,
+    ),
+    Workload("Adult, 100 clients, a round of tiprdc+", PLUS, adult_store, {"clients": CLIENTS}),
+    Workload(
+        "Adult, 100 clients, an epoch of coded",
+        CODES,
+        adult_store,
+        {"clients": CLIENTS, "method": {"coded": {"local_rounds": 1}}},
+    ),
+)
+
+
 def rounds_of(exchanges: Sequence[Exchange]) -> list[float]:
-    """Return the seconds of each round: its exchanges together."""
-    table = pd.DataFrame({"round": [e.round for e in exchanges], "seconds": [e.seconds for e in exchanges]})
+    """Return the seconds of each round of training: its exchanges together, those of a code fit left out."""
+    training = [exchange for exchange in exchanges if not exchange.phase.startswith(QUESTION)]
+    table = pd.DataFrame({"round": [e.round for e in training], "seconds": [e.seconds for e in training]})
     return [float(value) for value in table.groupby("round")["seconds"].sum()]
 
 
@@ -179,41 +219,41 @@ def _time_share(experiment: Experiment, store: Path, point: Point, partitions: l
     return float(np.median(times[1:]))
 
 
-def compare_runtimes(runtimes: Sequence[str], rounds: int, console: Screen) -> pd.DataFrame:
-    """Measure every runtime on both workloads: rows of runtimes.csv."""
+def compare_runtimes(
+    workloads: Sequence[Workload], runtimes: Sequence[str], rounds: int, console: Screen
+) -> pd.DataFrame:
+    """Measure every runtime on every workload: rows of runtimes.csv."""
     rows: list[dict[str, object]] = []
-    with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
-        stated, adult = Path(folder) / "stated", Path(folder) / "adult"
-        synthetic_store(stated, CLIENTS, ROWS)
-        adult_store(adult)
-        settings: dict[str, Any] = {"clients": CLIENTS, "federation": {"rounds": rounds + 1, "batch_size": 32}}
-        for workload, store, point in ((STATED, stated, PAPER), (ADULT, adult, PLUS)):
-            alone = pure_compute(build_experiment(settings), store, point)
-            peers = PEERS if workload == STATED else {}
+    for workload in workloads:
+        experiment = build_experiment(merge({"federation": {"rounds": rounds + 1}}, workload.settings))
+        point, peers = workload.point, PEERS if workload.peers else {}
+        with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder:
+            workload.write(store := Path(folder) / "clients")
+            alone = pure_compute(experiment, store, point)
             for runtime in (*runtimes, *peers):
-                with console.status(f"{workload}: {runtime}"):
+                with console.status(f"{workload.title}: {runtime}"):
                     if runtime in peers:
                         with Memory() as memory:
-                            seconds = peers[runtime](build_experiment(settings), store, point)
+                            seconds = peers[runtime](experiment, store, point)
                         measured = Measured(seconds[1:], math.nan, memory.peak)
                     else:
-                        measured = measure(runtime, build_experiment(settings), store, point)
+                        measured = measure(runtime, experiment, store, point)
                 middle = float(np.median(measured.seconds))
                 rows.append(
                     {
-                        "workload": workload,
+                        "workload": workload.title,
                         "runtime": runtime,
                         "seconds": middle,
                         "low": min(measured.seconds),
                         "high": max(measured.seconds),
-                        "clients_per_second": CLIENTS / middle,
+                        "clients_per_second": experiment.clients / middle,
                         "pure_compute": alone,
                         "overhead": middle / alone - 1,
                         "start_seconds": measured.start,
                         "peak_mb": measured.peak_mb,
                     }
                 )
-                console.print(f"{workload}: {runtime}: {middle:.2f} s a round", highlight=False)
+                console.print(f"{workload.title}: {runtime}: {middle:.2f} s a round", highlight=False)
     return pd.DataFrame(rows)
 
 
@@ -244,7 +284,7 @@ def compare_scale(counts: Sequence[int], rounds: int, console: Screen) -> pd.Dat
 
 
 def _runtimes(parsed: argparse.Namespace, folder: Path, console: Screen) -> None:
-    frame = compare_runtimes(parsed.runtimes.split(","), parsed.rounds, console)
+    frame = compare_runtimes(WORKLOADS, parsed.runtimes.split(","), parsed.rounds, console)
     write_whole(folder / "runtimes.csv", frame.to_csv(index=False, float_format="%.4f").encode())
     save(runtimes_figure(frame), folder, "runtimes")
     shown = frame[["runtime", "seconds", "clients_per_second", "overhead", "peak_mb"]]
@@ -270,10 +310,10 @@ def _protection(parsed: argparse.Namespace, folder: Path, console: Screen) -> No
         settings = {"clients": CLIENTS, "federation": {"rounds": parsed.rounds + 1}}
         frame = compare_protections(settings, exchanges_of)
     write_whole(folder / "protection.csv", frame.to_csv(index=False, float_format="%.4f").encode())
-    console.print(show(frame, f"{ADULT}: medians of an exchange"))
+    console.print(show(frame, "A round of tiprdc+ on Adult: medians of an exchange"))
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, Path, Screen], None]] = {
+PARTS: Mapping[str, Callable[[argparse.Namespace, Path, Screen], None]] = {
     "runtimes": _runtimes,
     "scale": _scale,
     "protection": _protection,

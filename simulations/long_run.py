@@ -1,7 +1,7 @@
 """Does a long training stay flat? Memory of driver and actors, open files and logs, over hundreds of rounds.
 
-python simulations/long_run.py                       # 500 rounds of gradients, 100 clients, ray-cohort
-python simulations/long_run.py --rounds 100 --exchange weights --runtime inline
+python simulations/long_run.py                       # 500 rounds of coded, 100 clients, ray-cohort
+python simulations/long_run.py --rounds 100 --method tiprdc+ --runtime inline
 """
 
 import os
@@ -17,7 +17,7 @@ from flwr.serverapp import Grid
 
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
-from fl_tiprdc.config import Experiment, Point, build_experiment
+from fl_tiprdc.config import METHODS, Experiment, Point, build_experiment
 from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.experiment.run_folder import open_folder
 from fl_tiprdc.experiment.screen import Screen
@@ -27,11 +27,11 @@ from fl_tiprdc.federated.server_app import train_point
 from fl_tiprdc.whole_file import write_whole
 from simulations.benchmark import synthetic_store
 from simulations.tables import show
-from strategies.exchange_plan import EXCHANGES
 from strategies.hybrid_strategy import Exchange
 from strategies.roster import take_roster
 
 ROWS = 32  # records a client
+CODES = 16
 WARM_UP = 0.2  # share of the rounds that are left out of the slopes: caches fill, allocators settle
 MB = 2**20
 MEASURES = ("driver_mb", "actors_mb", "files", "log_mb")
@@ -103,14 +103,15 @@ def slopes(samples: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def settings(exchange: str, rounds: int, clients: int) -> Experiment:
+def settings(method: str, rounds: int, clients: int) -> Experiment:
     """Return an experiment of small exchanges: what grows does so with their number, not with their size."""
+    coding = {"coding": {"codes": CODES}} if METHODS[method].settings.coding else {}
     return build_experiment(
         {
             "clients": clients,
-            "methods": ["tiprdc+"],
+            "methods": [method],
             "network": {"representation": 8, "extractor_hidden": [16], "adversary_hidden": [16], "critic_hidden": [16]},
-            "method": {"tiprdc+": {"exchange": exchange, "adversary_steps": 0, "closing_steps": 0}},
+            "method": {method: {"adversary_steps": 0, "closing_steps": 0, "local_rounds": 1, **coding}},
             "federation": {"rounds": rounds, "updates_per_round": 1, "gradient_clients": 0, "gradient_records": 16},
         }
     )
@@ -132,7 +133,9 @@ def run_long(runtime: str, experiment: Experiment, every: int, actors: int) -> t
                     sampler.take(exchange.round)
 
             roster = take_roster(grid, experiment.clients)
-            train_point(grid, roster, experiment, ClientStore(store).description, Point("tiprdc+", 0.5, 0), note)
+            train_point(
+                grid, roster, experiment, ClientStore(store).description, Point(experiment.methods[0], 0.5, 0), note
+            )
             samples.extend(sampler.rows)
 
         launch(runtime, server, store, actors)
@@ -154,12 +157,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=500, help="rounds of training (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=100, help="number of clients (default: %(default)s)")
     parser.add_argument("--every", type=int, default=5, help="rounds between samples (default: %(default)s)")
-    parser.add_argument("--exchange", default="gradients", help="gradients or weights (default: %(default)s)")
+    parser.add_argument("--method", metavar="NAME", default="coded", help="what is trained (default: %(default)s)")
     parser.add_argument("--runtime", default="ray-cohort", help="how clients are run (default: %(default)s)")
     parser.add_argument("--actors", type=int, default=0, help="Ray actors; 0: one for each core (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("results/long-run"), help="folder (default: %(default)s)")
     parsed = parser.parse_args(arguments)
-    require_known("exchange", [parsed.exchange], EXCHANGES)
+    require_known("method", [parsed.method], METHODS)
     require_known("runtime", [parsed.runtime], RUNTIMES)
     for name, least in (("rounds", 4), ("clients", 1), ("every", 1), ("actors", 0)):
         if getattr(parsed, name) < least:
@@ -168,12 +171,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise InputError(f"--every {parsed.every}: at most {parsed.rounds // 4}, a quarter of the rounds")
     open_folder(parsed.output)
     console = Screen()
-    experiment = settings(parsed.exchange, parsed.rounds, parsed.clients)
+    experiment = settings(parsed.method, parsed.rounds, parsed.clients)
     samples, seconds = run_long(parsed.runtime, experiment, parsed.every, parsed.actors)
     found = slopes(samples)
     write_whole(parsed.output / "samples.csv", samples.to_csv(index=False, float_format="%.4f").encode())
     write_whole(parsed.output / "slopes.csv", found.to_csv(index=False, float_format="%.4f").encode())
-    title = f"{parsed.rounds} rounds of {parsed.exchange}, {parsed.clients} clients, {parsed.runtime}: {seconds:.0f} s"
+    title = f"{parsed.rounds} rounds of {parsed.method}, {parsed.clients} clients, {parsed.runtime}: {seconds:.0f} s"
     console.print(show(found, title))
     console.print(f"results: {parsed.output}", soft_wrap=True, highlight=False)
 

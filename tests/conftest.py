@@ -30,14 +30,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 # files that take longest, of which one begun last would leave a core idle
 LONGEST = (
     "resume",
-    "benchmark",
-    "run",
     "runtimes",
-    "secagg",
-    "docs",
+    "run",
     "modalities",
     "coded_runtimes",
-    "further_attacks",
+    "secagg",
+    "report",
+    "partitions",
+    "engine_start",
+    "docs",
 )
 
 SMALL: dict[str, Any] = {

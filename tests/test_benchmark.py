@@ -6,9 +6,12 @@ import pytest
 
 import simulations.benchmark as benchmark
 import simulations.protection_cost as protection_cost
-from fl_tiprdc.config import build_experiment, merge
+from fl_tiprdc.config import merge
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.report.runtime_figures import runtimes_figure
+from fl_tiprdc.report.style import save
 from strategies.hybrid_strategy import Exchange
 
 
@@ -27,36 +30,59 @@ def test_a_round_is_the_sum_of_its_exchanges():
     assert benchmark.rounds_of(exchanges) == [1.5, 2.0]
 
 
-@pytest.mark.timeout(900)  # it starts Ray once for each count and protection
-def test_tables_and_figures(tmp_path, monkeypatch, capsys, ray_session, one_thread):
-    def small_store(root):
-        benchmark.synthetic_store(root, 4, 40)
+@pytest.fixture
+def crowd(tmp_path):
+    """The store of a few clients with records enough to fit some codes."""
+    benchmark.synthetic_store(tmp_path / "crowd", 4, 160)
+    return tmp_path / "crowd"
 
-    monkeypatch.setattr(benchmark, "CLIENTS", 4)
-    monkeypatch.setattr(benchmark, "ROWS", 40)
-    monkeypatch.setattr(benchmark, "adult_store", small_store)
-    # two updates a round and one towards the end, where there are forty and more
-    few = {"federation": {"updates_per_round": 2}, "method": {"tiprdc+": {"closing_steps": 1}}}
-    for module in (benchmark, protection_cost):
-        monkeypatch.setattr(module, "build_experiment", lambda settings: build_experiment(merge(settings, few)))
-    benchmark.main(
-        ["--runtimes", "inline,ray-cohort", "--rounds", "2", "--counts", "4,8", "--output", str(tmp_path / "b")]
-    )
-    runtimes = pd.read_csv(tmp_path / "b" / "runtimes.csv")
-    assert list(runtimes["runtime"]) == ["inline", "ray-cohort", *benchmark.PEERS, "inline", "ray-cohort"]
-    assert (runtimes["seconds"] > 0).all()
-    assert (runtimes["low"] <= runtimes["seconds"]).all()
-    assert (runtimes["seconds"] <= runtimes["high"]).all()
-    np.testing.assert_allclose(runtimes["overhead"], runtimes["seconds"] / runtimes["pure_compute"] - 1, rtol=0.05)
-    scale = pd.read_csv(tmp_path / "b" / "scale.csv")
+
+SMALL = {
+    "clients": 4,
+    "federation": {"updates_per_round": 2},
+    "method": {"tiprdc+": {"closing_steps": 1}, "coded": {"local_rounds": 1, "coding": {"codes": 8}}},
+}
+
+
+@pytest.mark.timeout(600)  # the peer starts Flower's engine
+def test_runtimes_are_compared_by_rounds_of_training(tmp_path, one_thread):
+    def write(root):
+        benchmark.synthetic_store(root, 4, 160)
+
+    workloads = [
+        benchmark.Workload("paper", benchmark.PAPER, write, SMALL, peers=True),
+        benchmark.Workload("codes", benchmark.CODES, write, SMALL),
+    ]
+    found = benchmark.compare_runtimes(workloads, ["inline"], 2, Screen(quiet=True))
+    assert list(found["runtime"]) == ["inline", *benchmark.PEERS, "inline"]
+    assert list(found["workload"].unique()) == ["paper", "codes"]
+    assert (found["seconds"] > 0).all()
+    assert (found["low"] <= found["seconds"]).all()
+    assert (found["seconds"] <= found["high"]).all()
+    np.testing.assert_allclose(found["overhead"], found["seconds"] / found["pure_compute"] - 1, rtol=0.05)
+    assert (found["peak_mb"] > 100).all()
+    save(runtimes_figure(found), tmp_path, "runtimes")
+    assert (tmp_path / "runtimes.png").stat().st_size > 5000
+
+
+def test_protections_are_compared_by_exchanges(crowd, one_thread):
+    def exchanges_of(experiment):
+        return benchmark.train_once("inline", experiment, crowd, benchmark.PLUS)
+
+    settings = merge(SMALL, {"federation": {"rounds": 2}})
+    found = protection_cost.compare_protections(settings, exchanges_of)
+    assert len(found) == 2 * len(protection_cost.PROTECTIONS)  # phases
+    assert set(found["protection"]) == set(protection_cost.PROTECTIONS)
+    assert (found["mb_up"] > 0).all()
+
+
+def test_more_and_more_clients_leave_a_table_and_a_figure(tmp_path, capsys, ray_session, one_thread):
+    folder = tmp_path / "b"
+    benchmark.main(["--parts", "scale", "--rounds", "2", "--counts", "4,8", "--output", str(folder)])
+    scale = pd.read_csv(folder / "scale.csv")
     assert list(scale["clients"]) == [4, 8]
     assert (scale["peak_mb"] > 100).all()
-    protection = pd.read_csv(tmp_path / "b" / "protection.csv")
-    assert len(protection) == 2 * len(protection_cost.PROTECTIONS)  # phases
-    assert set(protection["protection"]) == set(protection_cost.PROTECTIONS)
-    assert (protection["mb_up"] > 0).all()
-    for name in ("runtimes", "scale"):
-        assert (tmp_path / "b" / f"{name}.png").stat().st_size > 5000
+    assert (folder / "scale.png").stat().st_size > 5000
     assert "results:" in capsys.readouterr().out
 
 

@@ -28,8 +28,8 @@ def test_slopes_are_those_after_the_warm_up_and_of_no_single_jump():
     assert found["log_mb"] == pytest.approx(-1)
 
 
-@pytest.mark.parametrize("runtime", ["inline", "ray-cohort"])
-def test_forty_rounds_leave_no_trail(runtime, tmp_path, capsys, request):
+@pytest.mark.parametrize(("runtime", "method"), [("inline", "coded"), ("ray-cohort", "tiprdc+")])
+def test_forty_rounds_leave_no_trail(runtime, method, tmp_path, capsys, request):
     """A loose bound: 500 rounds are `python simulations/long_run.py`."""
     if runtime == "ray-cohort":
         request.getfixturevalue("ray_session")
@@ -37,13 +37,15 @@ def test_forty_rounds_leave_no_trail(runtime, tmp_path, capsys, request):
         "--rounds",
         "40",
         "--clients",
-        "20" if runtime == "ray-cohort" else "4",
+        "20",
         "--every",
         "1",
         "--actors",
         "2",
         "--runtime",
         runtime,
+        "--method",
+        method,
     ]
     long_run.main([*flags, "--output", str(tmp_path / "long")])
     samples = pd.read_csv(tmp_path / "long" / "samples.csv")

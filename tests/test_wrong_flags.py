@@ -130,9 +130,9 @@ LONG_RUN = [
     *[([f"--{name}", value], value, "at least" if value[-1].isdigit() else "int")
       for name in ("rounds", "clients", "every", "actors") for value in ("-1", "-20", "few")],
     (["--every", "200"], "--every 200", "a quarter of the rounds"),
-    (["--exchange", "letters"], "unknown exchange 'letters'", "gradients, weights"),
-    (["--exchange", ""], "unknown exchange ''", "gradients, weights"),
-    (["--exchange", "Weights"], "unknown exchange 'Weights'", "gradients, weights"),
+    (["--method", "letters"], "unknown method 'letters'", "tiprdc, tiprdc+"),
+    (["--method", ""], "unknown method ''", "tiprdc, tiprdc+"),
+    (["--method", "Coded"], "unknown method 'Coded'", "tiprdc, tiprdc+"),
     (["--runtime", "cloud"], "unknown runtime 'cloud'", "ray-cohort, flower, inline"),
     (["--runtime", ""], "unknown runtime ''", "ray-cohort, flower, inline"),
     (["--runtime", "ray"], "unknown runtime 'ray'", "ray-cohort, flower, inline"),
