@@ -496,10 +496,23 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return united
 
 
+def _with_base(name: str, change: Any) -> Any:
+    """Return a method's settings on top of those it starts from: its `base`, or the one of METHODS that it changes."""
+    if not isinstance(change, Mapping):
+        return change
+    own = dict(change)
+    base = own.pop("base", name if name in METHODS else None)
+    if base is None:
+        return own
+    if not isinstance(base, str) or base not in METHODS:
+        raise InputError(_one_line(f"method.{name}.base is {base!r}: choose from {', '.join(METHODS)}"))
+    return merge(METHODS[base].settings.model_dump(), own)
+
+
 def build_experiment(values: Mapping[str, Any]) -> Experiment:
     """Validate a nested dictionary.
 
-    A `method` entry named like one of METHODS changes only the keys it gives.
+    A `method` entry named like one of METHODS, or with one of them as `base`, changes only the keys it gives.
 
     Raises:
         InputError: one line that names the first wrong key or value, and what is allowed.
@@ -507,12 +520,7 @@ def build_experiment(values: Mapping[str, Any]) -> Experiment:
     values = dict(values)
     changes = values.get("method")
     if isinstance(changes, Mapping):
-        values["method"] = {
-            name: merge(METHODS[name].settings.model_dump(), change)
-            if name in METHODS and isinstance(change, Mapping)
-            else change
-            for name, change in changes.items()
-        }
+        values["method"] = {name: _with_base(name, change) for name, change in changes.items()}
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:

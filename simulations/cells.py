@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from fl_tiprdc.config import Experiment
+from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.evaluation.frontier import summarize_points
 from fl_tiprdc.experiment.checking import load_checked
 from fl_tiprdc.experiment.fingerprint import changed_since, fingerprint
@@ -17,7 +18,9 @@ from fl_tiprdc.whole_file import write_whole
 Rows = Callable[[str, Experiment, Path, pd.DataFrame], pd.DataFrame]  # name, settings, folder, points -> a cell's rows
 
 
-def run_or_take(experiment: Experiment, folder: Path, console: Screen, resume: bool) -> pd.DataFrame:
+def run_or_take(
+    experiment: Experiment, folder: Path, console: Screen, resume: bool, population: Population | None = None
+) -> pd.DataFrame:
     """Return the points of the run in `folder` if it had the same settings, data and code, else of a new one.
 
     Args:
@@ -25,8 +28,10 @@ def run_or_take(experiment: Experiment, folder: Path, console: Screen, resume: b
         folder: of the run's results.
         console: for progress.
         resume: go on with an interrupted run.
+        population: the people; None: those that the experiment's data settings name.
     """
-    experiment, population = load_checked(experiment)
+    if population is None:
+        experiment, population = load_checked(experiment)
     config = folder / "config.toml"
     same = config.is_file() and config.read_text(encoding="utf-8") == config_text(experiment)
     changed = changed_since(folder, fingerprint(population)) if same else ""

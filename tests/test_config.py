@@ -21,6 +21,7 @@ from fl_tiprdc.config import (
     read_toml,
 )
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.experiment.run_folder import config_text
 
 MODELS = (Experiment, NetworkConfig, MethodConfig, CentralizedConfig, FederationConfig, ProtectionConfig, AuditConfig)
 
@@ -151,6 +152,22 @@ def test_a_method_entry_changes_only_the_keys_it_gives():
 def test_a_method_of_ones_own():
     experiment = build_experiment({"methods": ["mine"], "method": {"mine": {"information": "infonce"}}})
     assert experiment.method_config("mine") == MethodConfig(information="infonce")
+
+
+def test_a_method_of_ones_own_starts_from_its_base(tmp_path):
+    values = {"methods": ["mine"], "method": {"mine": {"base": "coded", "coding": {"codes": 64}}}}
+    mine, coded = build_experiment(values).method_config("mine"), METHODS["coded"].settings
+    assert coded.coding is not None
+    assert mine == coded.model_copy(update={"coding": coded.coding.model_copy(update={"codes": 64})})
+    (tmp_path / "config.toml").write_text(config_text(build_experiment(values)), encoding="utf-8")
+    assert build_experiment(read_toml(tmp_path / "config.toml")) == build_experiment(values)
+    assert values["method"]["mine"] == {"base": "coded", "coding": {"codes": 64}}  # what is passed stays as it is
+
+
+@pytest.mark.parametrize("base", ["magic", "mine", "", 3, ["coded"]])
+def test_a_base_is_a_method_that_there_is(base):
+    message = f"method.mine.base is {base!r}: choose from {', '.join(METHODS)}"
+    assert complaint({"methods": ["mine"], "method": {"mine": {"base": base}}}) == message
 
 
 def test_the_channels_noise_rises_geometrically_with_lambda():

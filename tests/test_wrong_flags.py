@@ -12,7 +12,7 @@ import pytest
 from fl_tiprdc.command_line.parser import Parser, ShowHelp
 from fl_tiprdc.commands import audit, run
 from fl_tiprdc.data import DATASETS
-from simulations import benchmark, gpu, long_run, partitions, poisoning, updates
+from simulations import benchmark, crowd_sizes, gpu, long_run, partitions, poisoning, updates
 from tests.entry_points import caller
 from tests.test_command_line import BAD_FLAGS, ROOT
 from tests.test_official_data import WRITERS, change, remove, shorten
@@ -157,6 +157,14 @@ BENCHMARK = [
     (["--output", "people.csv/below"], "cannot write to output", "Not a directory"),
     (["--output", "x" * 300], "cannot write to output", "File name too long"),
 ]
+CROWD_SIZES = [
+    (["--sizes", "0"], "--sizes '0'", "whole numbers from 1"),
+    (["--sizes", "1e6"], "--sizes '1e6'", "whole numbers from 1"),
+    (["--sizes", ""], "--sizes ''", "at least one"),
+    (["--output", "people.csv"], "cannot write to output", "File exists"),
+    (["--output", "people.csv/below"], "cannot write to output", "Not a directory"),
+    (["--output", "x" * 300], "cannot write to output", "File name too long"),
+]
 GPU = [
     (["--parts", "speed"], "unknown part 'speed'", "update, round, codes"),
     (["--parts", ""], "unknown part ''", "update, round, codes"),
@@ -171,6 +179,7 @@ TABLES = {
     partitions: PARTITIONS,
     updates: UPDATES,
     benchmark: BENCHMARK,
+    crowd_sizes: CROWD_SIZES,
     gpu: GPU,
     long_run: LONG_RUN,
     poisoning: POISONING,
@@ -227,7 +236,9 @@ def test_a_wrong_value_of_any_entry_point(module, flags, wrong, allowed, call):
 
 
 @pytest.mark.parametrize(
-    "module", [run, partitions, updates, benchmark, gpu, audit, long_run, poisoning], ids=lambda m: m.__name__
+    "module",
+    [run, partitions, updates, benchmark, crowd_sizes, gpu, audit, long_run, poisoning],
+    ids=lambda m: m.__name__,
 )
 def test_every_flag_is_tried_with_three_wrong_values(module, monkeypatch, call):
     valued, none = flags_of(module, monkeypatch)

@@ -15,6 +15,7 @@ from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_tab
 from fl_tiprdc.evaluation.posterior_risk import posterior_risk
 from fl_tiprdc.evaluation.scores import (
     NO_CLASS,
+    Values,
     Weights,
     countable_classes,
     score,
@@ -22,6 +23,30 @@ from fl_tiprdc.evaluation.scores import (
 
 KIND, MODEL = "exact", "table"  # in metrics.csv; the target is the private attribute
 SMOOTHING = 1.0  # records with the prior's shares: a code that one record has is not certain
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)  # records that the table's start counts as in each code
+
+
+def learn_table(counts: Ints, start: Values, strength: float | None = None) -> Values:
+    """Estimate P(u | code) from counts of few people, drawn towards a table that is less to the point.
+
+    Args:
+        counts: [K, classes] records.
+        start: [K, classes] probabilities, which answer for a code that no record has.
+        strength: the number of records that `start` counts as in each code; None: of `STRENGTHS` the one under which
+            each record is told best by all others.
+
+    Returns:
+        Probabilities [K, classes].
+    """
+    records = counts.sum(1, keepdims=True)
+
+    def told(strength: float) -> float:
+        others = (np.maximum(counts - 1, 0) + strength * start) / (np.maximum(records - 1, 0) + strength)
+        return float((counts * np.log(np.maximum(others, 1e-9))).sum())
+
+    strength = max(STRENGTHS, key=told) if strength is None else strength
+    total = records + strength
+    return np.where(total > 0, (counts + strength * start) / np.maximum(total, 1e-12), start)
 
 
 def exact_attack(
@@ -32,13 +57,14 @@ def exact_attack(
     unknown: Truth,
     weights: Weights,
     learn_from: Ints | None = None,
-    smoothing: float = SMOOTHING,
+    strength: float | None = None,
 ) -> pd.DataFrame:
     """Learn P(u | code) on contributors, and measure it on held-out people.
 
-    A coupling gives every code the same shares of the classes among the contributors whom it was fitted on: a table
-    learned on these says nothing by construction, though codes of other people may tell u. So the table must be learned
-    on contributors who had no part in the fit, where there are any; `learn_from` names them.
+    A coupling gives every code the same shares of the classes among the contributors whom it was fitted on: at full
+    privacy a table learned on these says nothing by construction, though codes of other people may tell u. So the table
+    is learned on contributors who had no part in the fit, where there are any; `learn_from` names them. The others are
+    many: their table is what it starts from, as far as that helps to tell those who had no part (`learn_table`).
 
     Args:
         release: names the rows; its numbers are not looked at.
@@ -49,14 +75,16 @@ def exact_attack(
         unknown: ground truth of the held-out people.
         weights: [1 + resamples, m], as `scores.resample` gives them for the held-out people.
         learn_from: positions among the n contributors; None: all.
-        smoothing: see `PosteriorRisk.posterior`.
+        strength: see `learn_table`.
 
     Returns:
         Rows of metrics.csv: kind "exact", target the private attribute, model "table", or "majority" for the level of
         chance. Beside the metrics of `score` there are "tpr-at-1%-fpr" and "tpr-at-5%-fpr", see `found_at`, and for
         more than two classes "pair-auc", the AUC among people of these two by the table's likelihood ratio.
     """
-    rows = np.arange(len(codes)) if learn_from is None else learn_from
+    everybody = np.arange(len(codes))
+    rows = everybody if learn_from is None else learn_from
+    others = np.setdiff1d(everybody, rows)
     size = int(max(codes.max(), held_out_codes.max())) + 1
     table: list[MetricRow] = []
     for target, labels in known.attacks.items():
@@ -66,7 +94,11 @@ def exact_attack(
         counted = countable_classes(labels, unknown.attacks[target])
         if len(np.unique(labels[rows])) < 2:
             counted = NO_CLASS  # there was nothing to learn
-        answers = {MAJORITY: np.tile(risk.prior, (size, 1)), MODEL: risk.posterior(smoothing)}
+        chance = np.tile(risk.prior, (size, 1))
+        start = chance
+        if len(others):
+            start = posterior_risk(codes[others], labels[others], classes, size).posterior(SMOOTHING)
+        answers = {MAJORITY: chance, MODEL: learn_table(risk.counts, start, strength)}
         for model, by_code in answers.items():
             probabilities = by_code.astype(np.float32)[held_out_codes]
             where, tested = (release.point, KIND, target, model), unknown.attacks[target]
