@@ -85,15 +85,23 @@ class Measured:
     peak_mb: float
 
 
-class Memory:
-    """Largest proportional set size of this process and its descendants while it runs, in MB."""
+class Peak:
+    """The largest value of a measure while it runs.
 
-    def __init__(self) -> None:
-        self._stop = threading.Event()
+    Args:
+        read: measures.
+        every: seconds between two readings.
+
+    Attributes:
+        peak: the largest value so far.
+    """
+
+    def __init__(self, read: Callable[[], float], every: float) -> None:
+        self._read, self._every, self._stop = read, every, threading.Event()
         self.peak = 0.0
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "Memory":
+    def __enter__(self) -> "Peak":
         self._thread.start()
         return self
 
@@ -102,17 +110,22 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        own = psutil.Process()
         while True:
-            total = 0
-            for process in (own, *own.children(recursive=True)):
-                try:
-                    total += process.memory_full_info().pss
-                except psutil.Error:
-                    continue
-            self.peak = max(self.peak, total / 2**20)
-            if self._stop.wait(1.0):  # reading it costs time: not often
+            self.peak = max(self.peak, self._read())
+            if self._stop.wait(self._every):
                 return
+
+
+def memory_mb() -> float:
+    """Return the proportional set size of this process and its descendants, in MB."""
+    own = psutil.Process()
+    total = 0
+    for process in (own, *own.children(recursive=True)):
+        try:
+            total += process.memory_full_info().pss
+        except psutil.Error:
+            continue
+    return total / 2**20
 
 
 def synthetic_store(root: Path, clients: int, rows: int) -> None:
@@ -185,7 +198,7 @@ def measure(runtime: str, experiment: Experiment, store: Path, point: Point) -> 
         ready.append(time.perf_counter() - began)
         return train_point(grid, roster, experiment, ClientStore(store).description, point).exchanges
 
-    with Memory() as memory:
+    with Peak(memory_mb, 1.0) as memory:
         seconds = rounds_of(launch(runtime, server, store, experiment.actors))
     return Measured(seconds[1:], ready[0], memory.peak)
 
@@ -233,7 +246,7 @@ def compare_runtimes(
             for runtime in (*runtimes, *peers):
                 with console.status(f"{workload.title}: {runtime}"):
                     if runtime in peers:
-                        with Memory() as memory:
+                        with Peak(memory_mb, 1.0) as memory:
                             seconds = peers[runtime](experiment, store, point)
                         measured = Measured(seconds[1:], math.nan, memory.peak)
                     else:

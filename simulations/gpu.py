@@ -8,7 +8,6 @@ import argparse
 import json
 import math
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.device import training_device
 from fl_tiprdc.hybrid.step import Batch, HybridStep
 from fl_tiprdc.whole_file import write_whole
-from simulations.benchmark import rounds_of, train_once
+from simulations.benchmark import Peak, rounds_of, train_once
 from simulations.tables import show
 
 SIZE = (218, 178)  # CelebA's
@@ -83,28 +82,12 @@ def probe_card() -> Card:
     return Card(torch.cuda.get_device_name(), rates)
 
 
-class CardMemory:
-    """The most memory in use on the whole card while it runs, in MB; 0 without a card."""
-
-    def __init__(self) -> None:
-        self._stop = threading.Event()
-        self.peak = 0.0
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "CardMemory":
-        if training_device().type == "cuda":
-            self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        if self._thread.ident:
-            self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.1):
-            free, total = torch.cuda.mem_get_info()
-            self.peak = max(self.peak, (total - free) / 2**20)
+def card_mb() -> float:
+    """Return the memory in use on the whole card, in MB; 0 without a card."""
+    if training_device().type != "cuda":
+        return 0.0
+    free, total = torch.cuda.mem_get_info()
+    return float(total - free) / 2**20
 
 
 def pictures(count: int) -> tuple[Records, Description]:
@@ -163,7 +146,7 @@ def at_one_place(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
         def note(done: int, of: int, ends: list[float] = ends) -> None:
             ends.append(time.perf_counter())
 
-        with console.status(f"at one place: {precision}"), CardMemory() as memory:
+        with console.status(f"at one place: {precision}"), Peak(card_mb, 0.1) as memory:
             train_centralized(step, records, (0.5,), 0, experiment.centralized, note, training_device())
         torch.cuda.empty_cache()
         seconds = np.diff(ends)[WARM:].tolist()
@@ -185,7 +168,7 @@ def federated(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
         with (
             console.status(f"federated: {precision}, {processes} processes"),
             tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder,
-            CardMemory() as memory,
+            Peak(card_mb, 0.1) as memory,
         ):
             store = Path(folder) / "clients"
             parts = partition(records.private, CLIENTS, "iid", 0)
@@ -214,7 +197,7 @@ def codes(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
         with (
             console.status(f"codes: {extractor}, {precision}"),
             tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder,
-            CardMemory() as memory,
+            Peak(card_mb, 0.1) as memory,
         ):
             store = Path(folder) / "clients"
             parts = partition(records.private, CODING_CLIENTS, "iid", 0)
