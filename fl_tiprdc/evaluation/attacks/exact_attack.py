@@ -17,23 +17,23 @@ from fl_tiprdc.evaluation.scores import (
     NO_CLASS,
     Values,
     Weights,
+    area,
     countable_classes,
     score,
 )
 
 KIND, MODEL = "exact", "table"  # in metrics.csv; the target is the private attribute
 SMOOTHING = 1.0  # records with the prior's shares: a code that one record has is not certain
-STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)  # records that the table's start counts as in each code
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)  # records that a table's start counts as in each code
 
 
-def learn_table(counts: Ints, start: Values, strength: float | None = None) -> Values:
+def learn_table(counts: Ints, start: Values) -> Values:
     """Estimate P(u | code) from counts of few people, drawn towards a table that is less to the point.
 
     Args:
         counts: [K, classes] records.
-        start: [K, classes] probabilities, which answer for a code that no record has.
-        strength: the number of records that `start` counts as in each code; None: of `STRENGTHS` the one under which
-            each record is told best by all others.
+        start: [K, classes] probabilities. In each code they count as so many records, of `STRENGTHS`, that each record
+            is told best by all others.
 
     Returns:
         Probabilities [K, classes].
@@ -44,9 +44,9 @@ def learn_table(counts: Ints, start: Values, strength: float | None = None) -> V
         others = (np.maximum(counts - 1, 0) + strength * start) / (np.maximum(records - 1, 0) + strength)
         return float((counts * np.log(np.maximum(others, 1e-9))).sum())
 
-    strength = max(STRENGTHS, key=told) if strength is None else strength
-    total = records + strength
-    return np.where(total > 0, (counts + strength * start) / np.maximum(total, 1e-12), start)
+    strength = max(STRENGTHS, key=told)
+    table: Values = (counts + strength * start) / (records + strength)
+    return table
 
 
 def exact_attack(
@@ -57,14 +57,15 @@ def exact_attack(
     unknown: Truth,
     weights: Weights,
     learn_from: Ints | None = None,
-    strength: float | None = None,
+    smoothing: float = SMOOTHING,
 ) -> pd.DataFrame:
     """Learn P(u | code) on contributors, and measure it on held-out people.
 
     A coupling gives every code the same shares of the classes among the contributors whom it was fitted on: at full
     privacy a table learned on these says nothing by construction, though codes of other people may tell u. So the table
-    is learned on contributors who had no part in the fit, where there are any; `learn_from` names them. The others are
-    many: their table is what it starts from, as far as that helps to tell those who had no part (`learn_table`).
+    is learned on contributors who had no part in the fit, where there are any; `learn_from` names them. A second table
+    starts from that of the others, who are many (`learn_table`). The one that finds more on held-out people is the
+    attack, so that it errs on the side of finding too much.
 
     Args:
         release: names the rows; its numbers are not looked at.
@@ -75,7 +76,7 @@ def exact_attack(
         unknown: ground truth of the held-out people.
         weights: [1 + resamples, m], as `scores.resample` gives them for the held-out people.
         learn_from: positions among the n contributors; None: all.
-        strength: see `learn_table`.
+        smoothing: of the first table, see `PosteriorRisk.posterior`.
 
     Returns:
         Rows of metrics.csv: kind "exact", target the private attribute, model "table", or "majority" for the level of
@@ -94,14 +95,17 @@ def exact_attack(
         counted = countable_classes(labels, unknown.attacks[target])
         if len(np.unique(labels[rows])) < 2:
             counted = NO_CLASS  # there was nothing to learn
-        chance = np.tile(risk.prior, (size, 1))
-        start = chance
+        tested = unknown.attacks[target]
+        tables = [risk.posterior(smoothing)]
         if len(others):
             start = posterior_risk(codes[others], labels[others], classes, size).posterior(SMOOTHING)
-        answers = {MAJORITY: chance, MODEL: learn_table(risk.counts, start, strength)}
+            tables.append(learn_table(risk.counts, start))
+        found = [float(area(tested, one.astype(np.float32)[held_out_codes], weights[:1], counted)[0]) for one in tables]
+        best = tables[-1] if found[-1] > found[0] else tables[0]
+        answers = {MAJORITY: np.tile(risk.prior, (size, 1)), MODEL: best}
         for model, by_code in answers.items():
             probabilities = by_code.astype(np.float32)[held_out_codes]
-            where, tested = (release.point, KIND, target, model), unknown.attacks[target]
+            where = (release.point, KIND, target, model)
             table += metric_rows(*where, score(tested, probabilities, weights, counted))
             table += detection_rows(where, tested, probabilities, risk.prior, weights, names, counted)
     return metrics_table(table)
