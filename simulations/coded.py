@@ -53,6 +53,8 @@ CELLS = {
     "names": Cell("names", "", "iid"),
 }
 
+SHOWN = ["dataset", "private", "partition", "setting", "R", "exact", "certified"]  # fit 80 characters
+
 
 def coded_points(name: str, experiment: Experiment, folder: Path, points: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of points.csv of a finished run."""
@@ -131,7 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     points = tabulate(cells, coded_points, output, "points.csv", console, parsed.resume)
     table = summarize(points)
     write_whole(output / "summary.csv", table.to_csv(index=False, float_format="%.4f").encode())
-    console.print(show(table, "λ = largest, then the best retention within a limit; means over seeds"))
+    console.print(
+        show(table.rename(columns={"retention": "R"})[SHOWN], "λ = largest, means over seeds; more in summary.csv")
+    )
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
 
 
