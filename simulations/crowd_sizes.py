@@ -34,7 +34,7 @@ from simulations.tables import show
 
 Reals = npt.NDArray[np.float64]
 
-SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
+SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 HELD_OUT = 20_000
 TRAITS, COLUMNS = 8, 24  # what people differ in, and what is seen of it
 TASKS = 4  # each asks for the sign of one trait
@@ -74,7 +74,7 @@ class Generated:
     def crowd(self, people: int, *ids: int | str) -> Crowd:
         """Return people as a crowd with a table."""
         columns, private, tasks = self.draw(people, *ids)
-        spread = np.sqrt((self._loads**2).sum(0) * (1 + SHIFT**2 / 4) + NOISE**2)  # about 1 each
+        spread = np.sqrt((self._loads**2).sum(0) + (SHIFT / 2 * self._loads.sum(0)) ** 2 + NOISE**2)
         description = Description.of_table(
             tuple(Column(f"x{i}", "numeric", i) for i in range(COLUMNS)),
             (Attribute("class", ("first", "second")),),
