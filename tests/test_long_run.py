@@ -28,6 +28,7 @@ def test_slopes_are_those_after_the_warm_up_and_of_no_single_jump():
     assert found["log_mb"] == pytest.approx(-1)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("runtime", "method"), [("inline", "coded"), ("ray-cohort", "tiprdc+")])
 def test_forty_rounds_leave_no_trail(runtime, method, tmp_path, capsys, request):
     """A loose bound: 500 rounds are `python simulations/long_run.py`."""
