@@ -36,6 +36,7 @@ from fl_tiprdc.hybrid.step import Batch, HybridStep
 from fl_tiprdc.whole_file import write_whole
 from simulations.benchmark import Peak, rounds_of, train_once
 from simulations.tables import show
+from strategies.hybrid_strategy import Exchange
 
 SIZE = (218, 178)  # CelebA's
 BATCH = 128  # the authors'
@@ -133,6 +134,18 @@ def _row(
     }
 
 
+def train_clients(
+    experiment: Experiment, records: Records, description: Description, point: Point
+) -> tuple[list[Exchange], float]:
+    """Train over clients who hold the pictures; return the exchanges, and the most memory in use on the card, in MB."""
+    with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder, Peak(card_mb, 0.1) as memory:
+        store = Path(folder) / "clients"
+        parts = partition(records.private, experiment.clients, "iid", 0)
+        write_client_store(store, records, parts, description, 0)
+        exchanges = train_once("ray-cohort", experiment, store, point)
+    return exchanges, memory.peak
+
+
 def at_one_place(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
     """Yield rows for an update of the paper's networks with all pictures at one place."""
     records, description = pictures(BATCH * 9)  # a batch is an eighth of all at most
@@ -165,21 +178,14 @@ def federated(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
             "federation": {"rounds": ROUNDS + 1},
         }
         experiment = build_experiment(merge(dict(PAPER), changes))
-        with (
-            console.status(f"federated: {precision}, {processes} processes"),
-            tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder,
-            Peak(card_mb, 0.1) as memory,
-        ):
-            store = Path(folder) / "clients"
-            parts = partition(records.private, CLIENTS, "iid", 0)
-            write_client_store(store, records, parts, description, 0)
-            try:
-                seconds = rounds_of(train_once("ray-cohort", experiment, store, POINT))[1:]
-            except TooManyFailuresError as error:  # too little memory for so many processes
-                console.print(f"round, {precision}, {processes}: {error}", highlight=False)
-                continue
-        more = {"pictures": len(records), "operations": work, "card_mb": memory.peak}
-        yield _row("round", card, precision, processes, seconds, **more)
+        try:
+            with console.status(f"federated: {precision}, {processes} processes"):
+                exchanges, memory = train_clients(experiment, records, description, POINT)
+        except TooManyFailuresError as error:  # too little memory for so many processes
+            console.print(f"round, {precision}, {processes}: {error}", highlight=False)
+            continue
+        more = {"pictures": len(records), "operations": work, "card_mb": memory}
+        yield _row("round", card, precision, processes, rounds_of(exchanges)[1:], **more)
 
 
 def codes(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
@@ -194,16 +200,9 @@ def codes(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
             "method": {"coded": {"coding": {"extractor": extractor}}},
         }
         experiment = build_experiment(settings)
-        with (
-            console.status(f"codes: {extractor}, {precision}"),
-            tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder,
-            Peak(card_mb, 0.1) as memory,
-        ):
-            store = Path(folder) / "clients"
-            parts = partition(records.private, CODING_CLIENTS, "iid", 0)
-            write_client_store(store, records, parts, description, 0)
-            exchanges = train_once("ray-cohort", experiment, store, Point("coded", 1.0, 0))
-        more = {"pictures": math.nan, "operations": math.nan, "card_mb": memory.peak}
+        with console.status(f"codes: {extractor}, {precision}"):
+            exchanges, memory = train_clients(experiment, records, description, Point("coded", 1.0, 0))
+        more = {"pictures": math.nan, "operations": math.nan, "card_mb": memory}
         yield _row(f"codes: {extractor}", card, precision, 4, [sum(e.seconds for e in exchanges)], **more)
 
 

@@ -96,12 +96,14 @@ def exact_attack(
         if len(np.unique(labels[rows])) < 2:
             counted = NO_CLASS  # there was nothing to learn
         tested = unknown.attacks[target]
-        tables = [risk.posterior(smoothing)]
+        best = risk.posterior(smoothing)
         if len(others):
             start = posterior_risk(codes[others], labels[others], classes, size).posterior(SMOOTHING)
-            tables.append(learn_table(risk.counts, start))
-        found = [float(area(tested, one.astype(np.float32)[held_out_codes], weights[:1], counted)[0]) for one in tables]
-        best = tables[-1] if found[-1] > found[0] else tables[0]
+            second = learn_table(risk.counts, start)
+            alone, started = (
+                area(tested, one.astype(np.float32)[held_out_codes], weights[:1], counted) for one in (best, second)
+            )
+            best = second if started > alone else best
         answers = {MAJORITY: np.tile(risk.prior, (size, 1)), MODEL: best}
         for model, by_code in answers.items():
             probabilities = by_code.astype(np.float32)[held_out_codes]
