@@ -9,7 +9,7 @@ from fl_tiprdc.baselines import BASELINES
 from fl_tiprdc.command_line.presets import PRESETS
 from fl_tiprdc.command_line.subcommands import PROGRAM, SUBCOMMANDS
 from fl_tiprdc.config import METHODS
-from fl_tiprdc.data import DATASETS
+from fl_tiprdc.data.datasets import DATASETS
 from fl_tiprdc.data.partition import NATURAL, PARTITIONERS, natural
 from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS

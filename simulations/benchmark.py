@@ -27,8 +27,8 @@ from flwr.serverapp import Grid
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.config import Experiment, Point, build_experiment, merge
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Attribute, Column, Description, Records
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError, require_known, require_once
 from fl_tiprdc.experiment.run_folder import open_folder

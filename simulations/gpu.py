@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.config import DataConfig, Experiment, Point, build_experiment, merge
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Description, Records
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError, TooManyFailuresError, require_known, require_once
 from fl_tiprdc.experiment.run_folder import open_folder

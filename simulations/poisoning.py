@@ -21,8 +21,8 @@ from fl_tiprdc.command_line.flags import FLAGS, read_experiment
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import QUICK, Experiment, Point, build_experiment, merge
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.errors import InputError, require_known, require_once

@@ -19,7 +19,7 @@ from fl_tiprdc.command_line.flags import experiment_parser, given_experiment, re
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import METHODS, Experiment
-from fl_tiprdc.data import DATASETS
+from fl_tiprdc.data.datasets import DATASETS
 from fl_tiprdc.errors import TooFewPeopleError, require_known
 from fl_tiprdc.evaluation.limits import MEAN, limit_table
 from fl_tiprdc.experiment.screen import Screen

@@ -24,8 +24,8 @@ from fl_tiprdc.command_line.flags import FLAGS, read_experiment
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.config import Experiment, Point
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Floats, Population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, choose, require_known, require_once
 from fl_tiprdc.evaluation.attacks.update_attack import (

@@ -8,8 +8,8 @@ import numpy as np
 from flwr.serverapp import Grid
 
 from fl_tiprdc.config import METHODS, Experiment, Point, build_experiment, merge
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Crowd, Population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.federated.client_app import build_client_app

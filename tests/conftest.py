@@ -13,8 +13,8 @@ from flwr.serverapp import Grid
 from hypothesis import settings
 
 from fl_tiprdc.config import Experiment, Point, build_experiment, merge
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Description, Population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import start_ray

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from fl_tiprdc.config import DataConfig
-from fl_tiprdc.data import load_population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.wire.messages import LocalArrays, Update, pack_arrays, unpack_arrays, unpack_strictly

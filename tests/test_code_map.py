@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from fl_tiprdc.config import DataConfig, Point
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Attribute, Column, Description
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.experiment.code_map import principal_plane, telling_words
 from fl_tiprdc.hybrid.decoded_codes import decode_codewords
 from fl_tiprdc.hybrid.step import HybridStep

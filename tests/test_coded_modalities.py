@@ -5,8 +5,8 @@ import pytest
 from rich.console import Console
 
 from fl_tiprdc.config import DataConfig, Point
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.publication_store import read_published_codes
 from fl_tiprdc.evaluation.certified import KIND
 from fl_tiprdc.experiment.carry_out import carry_out

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.evaluation.frontier import retention_of_tasks, summarize_points
 from fl_tiprdc.evaluation.limits import MEAN, limit_table
 from fl_tiprdc.evaluation.posterior_risk import RISK_COLUMNS, risk_tables

@@ -5,7 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from fl_tiprdc.config import METHODS, DataConfig, NetworkConfig
-from fl_tiprdc.data import load_population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.hybrid.components import components_at_one_place
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import has_components

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.adult import WHITE_COLLAR
 from fl_tiprdc.data.column_encoding import CLIP
 from fl_tiprdc.data.crowd import Attribute, Column, Crowd, Description
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.population import OTHER, hold_out
 from fl_tiprdc.data.table import Table, encode
 from fl_tiprdc.errors import InputError

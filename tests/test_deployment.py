@@ -15,8 +15,8 @@ from flwr.app import Context, RecordDict
 from scipy import stats
 
 from fl_tiprdc.config import DataConfig, Point
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Records
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.described_table import records_of
 from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.deploy.certificates import main as certificates_main

@@ -193,6 +193,7 @@ def test_joins_a_cluster_that_is_there(tmp_path, short_folder):
         **os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_TMPDIR": short_folder,
         # Ray gives each client's server 30 s to start, which a busy machine needs for its imports alone
         "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "200", "TIMEOUT_FOR_SPECIFIC_SERVER_S": "240",
+            "GRPC_ENABLE_FORK_SUPPORT": "0",  # with it the fork that becomes that server crashes now and then
     }  # fmt: skip
     port, client_port = "6391", "10001"
     with (tmp_path / "log").open("w") as log:
@@ -224,7 +225,7 @@ def test_joins_a_cluster_that_is_there(tmp_path, short_folder):
 def joined(address: str, folder: str) -> None:
     """A small run on the cluster at `address`; in a process of its own."""
     from fl_tiprdc.config import build_experiment, merge
-    from fl_tiprdc.data import load_population
+    from fl_tiprdc.data.datasets import load_population
     from fl_tiprdc.data.partition import partition
     from fl_tiprdc.experiment.parallel import as_done
     from fl_tiprdc.federated.client_store import write_client_store

@@ -17,7 +17,7 @@ from fl_tiprdc.command_line.subcommands import SUBCOMMANDS
 from fl_tiprdc.commands.catalogue import main as list_contents
 from fl_tiprdc.commands.completion import FILES, KINDS, OTHERS, PARSERS, script
 from fl_tiprdc.config import METHODS, Method, MethodConfig
-from fl_tiprdc.data import DATASETS
+from fl_tiprdc.data.datasets import DATASETS
 from fl_tiprdc.data.partition import PARTITIONERS
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, FurtherAttack

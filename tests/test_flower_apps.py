@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 import fl_tiprdc.flower.commands as flower_commands
 from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
 from fl_tiprdc.commands.run import main
-from fl_tiprdc.data import load_population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError, RunFailedError
 from fl_tiprdc.experiment.run_folder import ROOT, default_output

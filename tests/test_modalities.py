@@ -9,8 +9,8 @@ from rich.console import Console
 
 from fl_tiprdc.command_line.presets import PRESETS
 from fl_tiprdc.config import DataConfig, Point, build_experiment, read_toml
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Crowd, Description, Population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import check_clients, partition
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.errors import InputError

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from fl_tiprdc.config import DataConfig
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import PADDING, Crowd
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.dial import LONGEST, TWEETS
 from fl_tiprdc.data.lazy_images import LazyImages, read_image
 from fl_tiprdc.data.official_files import sample_people

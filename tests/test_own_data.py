@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from fl_tiprdc.config import DataConfig
-from fl_tiprdc.data import DATASETS, load_population, names
+from fl_tiprdc.data import names
 from fl_tiprdc.data.avatars import VALUES, draw_avatars
 from fl_tiprdc.data.crowd import PADDING
+from fl_tiprdc.data.datasets import DATASETS, load_population
 from fl_tiprdc.data.digits import LOOPS, slants
 from fl_tiprdc.data.names import COUNTRIES, REGIONS, read_names, tokens
 from fl_tiprdc.data.own_table import MANY, read_table

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fl_tiprdc.config import DataConfig
-from fl_tiprdc.data import load_population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.errors import InputError
 
 # of the sources: records, people, the default private attribute's classes with their counts, ones of each task

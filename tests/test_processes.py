@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
 from fl_tiprdc.config import Point
-from fl_tiprdc.data import load_population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.deploy.certificates import LOOPBACK, make_certificates, make_node_key

@@ -192,8 +192,8 @@ def test_a_run_in_which_clients_fail_ends_with_status_1_and_one_line(slice_of_ad
 
 
 def test_several_private_attributes_and_seeds(small, tmp_path):
-    from fl_tiprdc.data import load_population
     from fl_tiprdc.data.crowd import Population
+    from fl_tiprdc.data.datasets import load_population
 
     whole = load_population("adult", ("sex", "race"), 0.2)
     part = Population(whole.contributors.take(np.arange(400)), whole.held_out.take(np.arange(300)))

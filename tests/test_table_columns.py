@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fl_tiprdc.config import DataConfig
-from fl_tiprdc.data import load_population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.described_table import records_of
 from fl_tiprdc.data.number_texts import read_numbers
 from fl_tiprdc.data.population import hold_out

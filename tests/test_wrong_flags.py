@@ -11,7 +11,7 @@ import pytest
 
 from fl_tiprdc.command_line.parser import Parser, ShowHelp
 from fl_tiprdc.commands import audit, run
-from fl_tiprdc.data import DATASETS
+from fl_tiprdc.data.datasets import DATASETS
 from simulations import benchmark, crowd_sizes, gpu, long_run, partitions, poisoning, updates
 from tests.entry_points import caller
 from tests.test_command_line import BAD_FLAGS, ROOT

@@ -5,7 +5,6 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.tree import DecisionTreeClassifier
 
 from fl_tiprdc.data.crowd import Ints
 from fl_tiprdc.notices import give_notice
@@ -86,6 +85,8 @@ def share_told(values: pd.Series, classes: Ints) -> float:
 
 
 def _errors_by_thresholds(numbers: npt.NDArray[np.float64], classes: Ints) -> int:
+    from sklearn.tree import DecisionTreeClassifier  # slow to import, and clients of a federation don't need it
+
     missing = np.isnan(numbers)  # which may tell as much as the numbers
     x = np.column_stack([np.where(missing, 0.0, numbers), missing])
     leaves = 2 * len(np.unique(classes))

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fl_tiprdc.command_line.flags import experiment_parser, given_experiment
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Crowd, Population
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.flower.coordinator import DESCRIPTION, write_coordinator
 

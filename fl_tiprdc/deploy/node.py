@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NoReturn
 
-import torch
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore.address import resolve_bind_address
 from flwr.supercore.constant import SUPERNODE_UVICORN_DEFAULT_PORT, UVICORN_DEFAULT_HOST, TaskType
@@ -35,14 +34,6 @@ from fl_tiprdc.deploy.patched_waits import shorten_waits
 from fl_tiprdc.errors import InputError
 
 OURS = ("--isolation", "--superexec-auth-secret-file")  # decided here
-
-
-def import_all() -> None:
-    """Import what answering a message needs: torch has 800 modules more for the first step of an optimiser."""
-    weight = torch.nn.Parameter(torch.zeros(1))
-    weight.grad = torch.zeros(1)  # no backward pass: its threads don't outlive a fork
-    torch.optim.Adam([weight]).step()
-    gc.freeze()  # forked processes share this memory
 
 
 def in_a_fork(work: Callable[[], None]) -> int:
@@ -125,7 +116,7 @@ def run_node(arguments: Sequence[str]) -> NoReturn:
             signal.raise_signal(signal.SIGTERM)
 
     shorten_waits(work)
-    import_all()
+    gc.freeze()  # forked processes share this memory
     in_a_fork(client)
     os.close(told)
     os.set_blocking(tell, False)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
 from fl_tiprdc.config import Experiment
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Records
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.node_store import write_own_store

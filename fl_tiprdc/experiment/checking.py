@@ -4,8 +4,8 @@ import numpy as np
 
 from fl_tiprdc.baselines import BASELINES
 from fl_tiprdc.config import Experiment
-from fl_tiprdc.data import DATASETS, load_population
 from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.data.datasets import DATASETS, load_population
 from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, check_used, named_ladders

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_tiprdc.config import Experiment
-from fl_tiprdc.data import load_population
 from fl_tiprdc.data.crowd import Description, Ints, Records
+from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import certifying_people, person_of

@@ -2,12 +2,8 @@
 
 import numpy as np
 import numpy.typing as npt
-import ot
 import torch
-from scipy.optimize import linprog
-from scipy.sparse import csr_array, hstack, identity, kron, vstack
 from scipy.special import softmax
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from fl_tiprdc.data.crowd import Floats
@@ -24,6 +20,8 @@ SOFTEST = 10.0  # temperature of the first transport, in units of the last trans
 
 def squared_distances(points: npt.NDArray[np.floating], others: npt.NDArray[np.floating]) -> Values:
     """Return the squared Euclidean distances [n, m] from points [n, d] to others [m, d]."""
+    import ot  # slow to import, and clients of a federation don't need it
+
     distances: Values = ot.dist(points.astype(np.float64), others.astype(np.float64))
     return distances
 
@@ -47,6 +45,9 @@ def common_codewords(
     Returns:
         Codewords [K, d], and the potentials [groups, K] with which each group uses them in equal shares.
     """
+    import ot  # slow to import, and clients of a federation don't need it
+    from sklearn.cluster import KMeans
+
     # POT computes in the arrays' library: torch's logarithms of sums in float32 take a fifth of numpy's time
     start = KMeans(codes, n_init=1, random_state=seed % 2**32).fit(
         np.concatenate(cells), sample_weight=np.concatenate(shares) + 1e-12
@@ -139,6 +140,9 @@ def class_free_plan(shares: Values, distances: Values, weights: Values, allowed:
     Raises:
         InputError: the solver found no plan.
     """
+    from scipy.optimize import linprog  # slow to import, and clients of a federation don't need it
+    from scipy.sparse import csr_array, hstack, identity, kron, vstack
+
     groups, cells = shares.shape
     codes = distances.shape[1]
     apart = shares - shares.mean(0)

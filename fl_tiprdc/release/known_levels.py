@@ -15,8 +15,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linprog
-from scipy.sparse import csr_array, hstack, identity, kron, vstack
 
 from fl_tiprdc.data.crowd import Column, Floats, Ints, X
 from fl_tiprdc.errors import InputError, require_known, require_once
@@ -148,6 +146,9 @@ def level_shares(uncoupled: Values, people: npt.NDArray[np.number], codes: int) 
     Returns:
         K q [levels, K], 1 where a level uses a code as often as everybody; ones, if the programme takes too long.
     """
+    from scipy.optimize import linprog  # slow to import, and clients of a federation don't need it
+    from scipy.sparse import csr_array, hstack, identity, kron, vstack
+
     classes, levels = people.shape
     if levels == 1:
         return np.ones((1, codes))
