@@ -4,7 +4,10 @@ import importlib
 import re
 import shlex
 import sys
+import textwrap
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +100,20 @@ steps = 20
 [federation]
 rounds = 2
 """
+
+
+def test_the_readmes_three_lines_are_a_run(tmp_path, monkeypatch):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^In Python:\n\n((?:    .*\n|\n)+)", text, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    lean = {"attackers": ["logistic"], "probes": ["logistic"], "bootstrap": 20, "further": [], "reconstruct": "never"}
+    small = {**tomllib.loads(SMALL), "runtime": "inline", "baselines": [], "lambdas": [1.0], "audit": lean}
+    short = block.replace('"clients": 20', f'"clients": 20, **{small}')
+    assert short != block
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(short), names)
+    assert {"centralized", "federated"} <= set(names["points"]["setting"])
+    assert (tmp_path / "results").is_dir()
 
 
 @pytest.mark.timeout(600)

@@ -102,6 +102,14 @@ def test_an_audit_of_somebodys_release_needs_neither_flower_nor_ray():
     assert not {"flwr", "ray", "strategies"} & set(done.stdout.split())
 
 
+def test_a_client_imports_little():
+    """There may be many on one machine: what only servers and audits need would be a third of a process's memory."""
+    seen = "import sys, fl_tiprdc.flower.client, fl_tiprdc.federated.cohort_actor; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", seen], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "fl_tiprdc.hybrid.step" in done.stdout.split()
+    assert not {"pandas", "sklearn", "ot", "scipy.optimize", "matplotlib", "torch._dynamo"} & set(done.stdout.split())
+
+
 def test_importing_the_library_changes_nothing_of_its_surroundings():
     code = """
 import os
