@@ -1,8 +1,8 @@
 """A run that is killed goes on where it was, and ends as if nothing had happened."""
 
+import multiprocessing
+import multiprocessing.process
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +17,8 @@ from safetensors.numpy import load_file, save_file
 
 import fl_tiprdc
 import fl_tiprdc.experiment.run as run_module
+from fl_tiprdc.command_line.guard import guard
+from fl_tiprdc.commands.run import main
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.crowd import Crowd, Population
 from fl_tiprdc.data.publication_store import read_store
@@ -28,7 +30,6 @@ from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.server_app import train_point
 from strategies.roster import take_roster
 
-ROOT = Path(__file__).parent.parent
 CONFIG = """
 methods = ["tiprdc", "tiprdc+"]
 lambdas = [0.5, 0.9]
@@ -61,7 +62,20 @@ def write_table(path: Path) -> None:
     pd.DataFrame({"age": age, **columns, "sex": sex, "income": income}).to_csv(path, index=False)
 
 
-def command(folder: Path, output: str, *flags: str) -> list[str]:
+PROGRAMS = multiprocessing.get_context("forkserver")  # imports the program once for all that are started
+PROGRAMS.set_forkserver_preload(["fl_tiprdc.commands.run"])
+
+
+def called(arguments: list[str], log: Path) -> None:
+    """Be the program, in a process of its own."""
+    with log.open("a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = ["run", *arguments]
+    guard(main)
+
+
+def begun(folder: Path, output: str, *flags: str) -> multiprocessing.process.BaseProcess:
     flags = (
         "--dataset",
         "table",
@@ -74,7 +88,9 @@ def command(folder: Path, output: str, *flags: str) -> list[str]:
         *flags,
     )
     settings = ("--config", str(folder / "small.toml"), "--output", str(folder / output))
-    return [sys.executable, "simulations/run.py", *flags, *settings]
+    process = PROGRAMS.Process(target=called, args=([*flags, *settings], folder / "log"))
+    process.start()
+    return process
 
 
 def kept(folder: Path, output: str) -> int:
@@ -83,35 +99,32 @@ def kept(folder: Path, output: str) -> int:
 
 
 @pytest.mark.timeout(900)  # five starts of a program
-def test_a_run_killed_three_times_ends_like_one_that_was_not(tmp_path):
+def test_a_run_killed_three_times_ends_like_one_that_was_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     write_table(tmp_path / "people.csv")
     (tmp_path / "small.toml").write_text(CONFIG)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    subprocess.run(command(tmp_path, "whole"), cwd=ROOT, env=environment, check=True, capture_output=True)
+    log = tmp_path / "log"
+    undisturbed = begun(tmp_path, "whole")
+    undisturbed.join()
+    assert undisturbed.exitcode == 0, log.read_text()
 
     generator = np.random.default_rng()
     # how many finished parts there are when it is killed: of 2 centralised, 4 federated, 13 audits and some attacks
     killed_at = np.sort(generator.choice(np.arange(1, 18), 3, replace=False))
-    log = (tmp_path / "log").open("w")
     for parts in killed_at:
-        process = subprocess.Popen(
-            command(tmp_path, "killed", "--resume"),
-            cwd=ROOT,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-        while kept(tmp_path, "killed") < parts and process.poll() is None:
+        process = begun(tmp_path, "killed", "--resume")
+        while kept(tmp_path, "killed") < parts and process.is_alive():
             time.sleep(0.01)
         time.sleep(generator.uniform(0, 0.5))  # in the middle of what follows
-        assert process.poll() is None, (tmp_path / "log").read_text()
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        assert process.is_alive(), log.read_text()
+        process.kill()
+        process.join()
         assert not (tmp_path / "killed").exists(), "half a run looks whole"
-    done = subprocess.run(
-        command(tmp_path, "killed", "--resume"), cwd=ROOT, env=environment, check=True, capture_output=True, text=True
-    )
-    assert "results:" in done.stdout
+    log.unlink()
+    last = begun(tmp_path, "killed", "--resume")
+    last.join()
+    assert last.exitcode == 0, log.read_text()
+    assert "results:" in log.read_text()
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     message = f"killed at {killed_at}"
