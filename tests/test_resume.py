@@ -76,19 +76,9 @@ def called(arguments: list[str], log: Path) -> None:
 
 
 def begun(folder: Path, output: str, *flags: str) -> multiprocessing.process.BaseProcess:
-    flags = (
-        "--dataset",
-        "table",
-        "--data",
-        str(folder / "people.csv"),
-        "--private",
-        "sex",
-        "--tasks",
-        "income",
-        *flags,
-    )
+    people = ("--dataset", "table", "--data", str(folder / "people.csv"), "--private", "sex", "--tasks", "income")
     settings = ("--config", str(folder / "small.toml"), "--output", str(folder / output))
-    process = PROGRAMS.Process(target=called, args=([*flags, *settings], folder / "log"))
+    process = PROGRAMS.Process(target=called, args=([*people, *flags, *settings], folder / "log"))
     process.start()
     return process
 
