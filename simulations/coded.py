@@ -27,7 +27,7 @@ from simulations.cells import tabulate
 from simulations.tables import show
 
 COLUMNS = ["dataset", "private", "partition", "method", "setting", "seed", "lam"]
-COLUMNS += ["codes", "retention", "exact", "certified", "people", "bits"]
+COLUMNS += ["codes", "retention", "exact", "certified", "people", "bits", "limit"]
 
 
 class Cell(NamedTuple):

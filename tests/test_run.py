@@ -212,7 +212,7 @@ def test_the_closing_table_fits_a_terminal_of_80_characters():
     rows = [("raw", "raw", 0.0), ("baseline", "gaussian-noise", 1.0), *((setting, "coded", 0.98) for setting in both)]
     points = pd.DataFrame(
         {"setting": setting, "method": method, "lam": lam, "seed": 0, "attack": 0.5, "attack_low": 0.5}
-        | {"attack_high": 0.5, "exact": 0.5, "certified": 0.575, "retention": 0.9}
+        | {"attack_high": 0.5, "exact": 0.5, "certified": 0.575, "retention": 0.9, "limit": 0.933}
         for setting, method, lam in rows
     )
     screen = Console(file=StringIO(), width=80)
@@ -221,3 +221,4 @@ def test_the_closing_table_fits_a_terminal_of_80_characters():
     assert "…" not in text
     assert "gaussian-noise" in text
     assert text.count("0.575") == 2
+    assert "0.933 at λ = 0.98" in " ".join(text.split())

@@ -80,8 +80,9 @@ def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:
 def _with_exact(points: pd.DataFrame, metrics: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
     """Add what is known of finite releases: the exact attack takes the place of the panel's, unless that found more.
 
-    Columns `panel` (the panel's attack), `exact` and `certified`, NaN where a release isn't finite or has no
-    certificate. No column is added where no release is finite.
+    Columns `panel` (the panel's attack), `exact`, `certified`, and `limit`: the most retention, mean of the tasks, of
+    scores sent with 1 - λ of their distance between private classes, see `limits.task_limits`. NaN where a release
+    isn't finite, has no certificate, or limits weren't measured. No column is added where no release is finite.
     """
     exact = best[best["kind"] == "exact"]
     if not len(exact):
@@ -92,6 +93,10 @@ def _with_exact(points: pd.DataFrame, metrics: pd.DataFrame, best: pd.DataFrame)
     bounds = metrics[(metrics["kind"] == "certificate") & (metrics["metric"] == "auc-bound")]
     certified = bounds.groupby(POINT)["value"].agg(lambda bound: bound.max(skipna=False)).rename("certified")
     points = points.merge(certified.reset_index(), on=POINT, how="left")
+    limits = metrics[(metrics["kind"] == "limit") & (metrics["metric"] == "retention")]
+    limits = limits.groupby(["lam", "seed"])["value"].mean().rename("limit").reset_index()
+    points = points.merge(limits, on=["lam", "seed"], how="left")
+    points["limit"] = points["limit"].where(points["exact"].notna())
     points["panel"] = points["attack"]
     # a panel that learns from more people than the table may find more where much leaks: the larger is what is known
     known = (points["exact"] >= points["panel"]) | (points["panel"].isna() & points["exact"].notna())

@@ -170,7 +170,7 @@ def _limits(
     stages: Stages,
     kept: Kept,
 ) -> list[pd.DataFrame]:
-    """Measure what each task can keep at most, for every seed; nothing where no release is finite.
+    """Measure what each task can keep at most, at no leak and at each λ, for every seed; nothing of vectors alone.
 
     Models learn from as many records as the probes of raw data, which the limits are shares of, as far as there are
     so many.
@@ -191,6 +191,7 @@ def _limits(
             weights,
             best[best["seed"] == release.seed],
             -(-learned * FOLDS // (FOLDS - 1)),  # a model learns from all folds but one
+            sorted({1.0, *(job.release.lam for job in jobs if job.release.codes is not None)}),
         )
         for release in (job.release for job in jobs)
         if release.setting == "raw"
@@ -201,7 +202,13 @@ def _limits(
 
 
 def _limit_one(
-    raw: Release, known: Truth, unknown: Truth, weights: Weights, best: pd.DataFrame, records: int
+    raw: Release,
+    known: Truth,
+    unknown: Truth,
+    weights: Weights,
+    best: pd.DataFrame,
+    records: int,
+    shares: Sequence[float],
 ) -> pd.DataFrame:
     torch.set_num_threads(1)
     raw_auc = dict(zip(best["target"], best["value"], strict=True))
@@ -214,7 +221,8 @@ def _limit_one(
         unknown,
         weights,
         raw_auc,
-        seed=raw.seed,
+        shares,
+        raw.seed,
         classifier=classifier,
         records=records,
     )

@@ -12,6 +12,7 @@ def closing_table(points: pd.DataFrame) -> Table:
     table = Table(
         title="A: worst attack AUC (0.5 = chance), of codes the exact one; C: certified, no attacker has more (95 %)\n"
         "R: mean utility retention (raw = 1); cen: centralised; fed: federated; Δ: federated - centralised"
+        + _limits(points)
         if "certified" in points
         else "A: worst attack AUC (0.5 = chance); R: mean utility retention (raw = 1)\n"
         "cen: centralised; fed: federated; Δ: federated - centralised",
@@ -40,3 +41,12 @@ def closing_table(points: pd.DataFrame) -> Table:
         ]
         table.add_row(str(row.method), f"{row.lam:g}", *("" if "nan" in number else number for number in numbers))
     return table
+
+
+def _limits(points: pd.DataFrame) -> str:
+    """Return a line with the most retention at each λ; empty where it wasn't measured."""
+    limits = points.groupby("lam")["limit"].mean().dropna() if "limit" in points else pd.Series(dtype=float)
+    if limits.empty:
+        return ""
+    at_each = ", ".join(f"{limit:.3f} at λ = {lam:g}" for lam, limit in limits.items())
+    return f"\nmost that R could be (each task alone, as much leak between classes): {at_each}"
