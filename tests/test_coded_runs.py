@@ -5,6 +5,7 @@ from rich.console import Console
 
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.crowd import Population
+from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.evaluation.certified import KIND
 from fl_tiprdc.evaluation.frontier import best_models, summarize_points
 from fl_tiprdc.experiment.carry_out import carry_out
@@ -100,3 +101,17 @@ def test_a_run_resumed_after_its_trainings_finds_the_same(people, found, tmp_pat
         again = carry_out(experiment, tmp_path / "publication", stages, Kept(folder / "kept"), population=people)
     assert [one.as_record() for one in again.certified] == [one.as_record() for one in outcome.certified]
     assert again.metrics.equals(outcome.metrics)
+
+
+def test_every_further_attack_takes_codes(tmp_path):
+    audit = {"attackers": ("logistic",), "bootstrap": 20, "further": tuple(FURTHER), "reconstruct": "always"}
+    audit |= {"reconstruction_records": 100, "reconstruction_steps": 5}
+    outcome, _ = run_on(adult(), tmp_path, settings=("federated",), lambdas=(1.0,), audit=audit)
+    metrics = outcome.metrics[(outcome.metrics["setting"] == "federated") & (outcome.metrics["method"] == "coded")]
+    assert {*FURTHER, "reconstruction"} <= set(metrics["kind"])
+    found = metrics[metrics["kind"] == "reidentification"].set_index("model")["value"]
+    assert found.max() < 2 * CODES * found["chance"]  # all who share a code look alike
+    told = metrics[(metrics["kind"] == "membership") & (metrics["metric"] == "auc")]
+    assert told["value"].max() < 0.6
+    numbers = metrics[metrics["kind"] == "reconstruction"].set_index("model")["value"]
+    assert numbers["constant"] == 0 <= numbers["decoder"] < 0.5
