@@ -58,10 +58,8 @@ def test_a_run_with_codes_has_limits_and_risks(outcome_of, people):
     assert set(limits["target"]) == set(people.contributors.tasks)
     raw = metrics[(metrics["setting"] == "raw") & (metrics["kind"] == "task") & (metrics["metric"] == "auc")]
     for row in limits[limits["metric"] == "retention"].itertuples():  # shares of the run's own raw probes
-        same = limits["lam"] == row.lam
-        mine = limits[
-            (limits["target"] == row.target) & (limits["seed"] == row.seed) & same & (limits["metric"] == "auc")
-        ]
+        same = (limits["target"] == row.target) & (limits["seed"] == row.seed) & (limits["lam"] == row.lam)
+        mine = limits[same & (limits["metric"] == "auc")]
         best = raw[(raw["target"] == row.target) & (raw["seed"] == row.seed) & (raw["model"] == "logistic")]
         assert row.value == pytest.approx((mine["value"].item() - 0.5) / (best["value"].item() - 0.5))
     assert set(limits["lam"]) == {0.5, 1.0}  # as much leak as at the run's λ, and none
