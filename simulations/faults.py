@@ -30,7 +30,7 @@ from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.deploy.certificates import LOOPBACK, make_certificates, make_node_key, node_key
-from fl_tiprdc.deploy.loopback import interrupt, start_client
+from fl_tiprdc.deploy.loopback import interrupt
 from fl_tiprdc.deploy.processes import CONNECTION, LoopbackDeployment
 from fl_tiprdc.deploy.split import client_folder, coordinator_folder, split
 from fl_tiprdc.errors import InputError, RunFailedError
@@ -104,8 +104,8 @@ class Trial:
 
     def start(self, client: int, key: Path | None = None, name: str = "") -> subprocess.Popen[bytes]:
         """Start a node for a client's folder; with another key than its own, if one is given."""
-        own = node_key(self.deployment.keys, client)
-        return start_client(self.deployment, self.root, client, key or own, name or f"node-{client}")
+        own, folder = node_key(self.deployment.keys, client), client_folder(self.root, client)
+        return self.deployment.start_node(client, key or own, folder, name or f"node-{client}")
 
     def bring(self, client: int) -> str:
         """Start a client's node, again and again as a service manager does; what it said when it was turned away.

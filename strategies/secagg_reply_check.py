@@ -7,12 +7,12 @@ sends is used only if it has the right shape.
 import hashlib
 import math
 from dataclasses import fields
-from typing import Any, Generic, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from fl_tiprdc.secagg.masks import KEY_BYTES, SEED_BYTES
-from fl_tiprdc.secagg.messages import MASKED, WORDS, MaskedUpdate, Opened, Session, Shares
+from fl_tiprdc.secagg.messages import MASKED, NEXT, OPENING, SESSION, WORDS, MaskedUpdate, Opened, Session, Shares
 from fl_tiprdc.secagg.sharing import SHARE_BYTES
 from fl_tiprdc.wire.messages import EXCHANGE, METRICS, LocalArrays, unpack_arrays, unpack_strictly
 from strategies.reply_check import BadReplyError
@@ -81,36 +81,64 @@ class KeyCheck:
         return key
 
 
-class SecretsCheck(Generic[R]):
-    """Checks that a record of shares has fields of the right types; `shares_fit` and `opened_fits` check their sizes.
+def _read_secrets(kind: type[R], content: RecordDict, record: str, exchange: int) -> R:
+    """Return the message of a kind that a record holds; `shares_fit` and `opened_fits` check its sizes.
+
+    Raises:
+        BadReplyError: it isn't of that kind, or of another exchange.
+    """
+    sent = content.get(record)
+    if not isinstance(sent, ConfigRecord) or set(sent) != {field.name for field in fields(kind)}:
+        raise BadReplyError("shares", "has other fields than its shares'")
+    for field in fields(kind):
+        value = sent[field.name]
+        values = value if get_origin(field.type) is list and isinstance(value, list) else [value]
+        expected: Any = get_args(field.type)[0] if get_args(field.type) else field.type
+        if any(type(element) is not expected for element in values):
+            raise BadReplyError("shares", f"has a field {field.name} of another type")
+    reply: R = kind(**sent)
+    if reply.exchange != exchange:
+        raise BadReplyError("stale", f"answers exchange {reply.exchange}")
+    return reply
+
+
+def _require_records(content: RecordDict, names: set[str]) -> None:
+    if content.keys() != names:
+        raise BadReplyError("groups", f"has other records than {', '.join(sorted(names))}")
+
+
+class SharesCheck:
+    """Checks the first step's answers.
 
     Args:
-        kind: class of the message.
-        record: name of the record that holds it.
         exchange: number of the exchange.
     """
 
-    def __init__(self, kind: type[R], record: str, exchange: int) -> None:
-        self._kind: type[R] = kind
-        self._record, self._exchange = record, exchange
+    def __init__(self, exchange: int) -> None:
+        self._exchange = exchange
 
-    def read(self, content: RecordDict, records: int) -> R:
+    def read(self, content: RecordDict, records: int) -> Shares:
         """Return the shares; see `Check.read`."""
-        record = content.get(self._record)
-        if content.keys() != {self._record} or not isinstance(record, ConfigRecord):
-            raise BadReplyError("groups", f"has other records than {self._record}")
-        if set(record) != {field.name for field in fields(self._kind)}:
-            raise BadReplyError("shares", "has other fields than its shares'")
-        for field in fields(self._kind):
-            value = record[field.name]
-            values = value if get_origin(field.type) is list and isinstance(value, list) else [value]
-            expected: Any = get_args(field.type)[0] if get_args(field.type) else field.type
-            if any(type(element) is not expected for element in values):
-                raise BadReplyError("shares", f"has a field {field.name} of another type")
-        reply: R = self._kind(**record)
-        if reply.exchange != self._exchange:
-            raise BadReplyError("stale", f"answers exchange {reply.exchange}")
-        return reply
+        _require_records(content, {SESSION})
+        return _read_secrets(Shares, content, SESSION, self._exchange)
+
+
+class OpenedCheck:
+    """Checks the last step's answers, with which shares for the next exchange may come.
+
+    Args:
+        exchange: number of the exchange.
+        ahead: whether shares for the next exchange were asked for, too.
+    """
+
+    def __init__(self, exchange: int, ahead: bool) -> None:
+        self._exchange, self._ahead = exchange, ahead
+
+    def read(self, content: RecordDict, records: int) -> tuple[Opened, Shares | None]:
+        """Return what opens the sum, and shares for the next exchange; see `Check.read`."""
+        _require_records(content, {OPENING, NEXT} if self._ahead else {OPENING})
+        opened = _read_secrets(Opened, content, OPENING, self._exchange)
+        return opened, _read_secrets(Shares, content, NEXT, self._exchange + 1) if self._ahead else None
 
 
 def shares_fit(shares: Shares, session: Session, sender: int) -> bool:

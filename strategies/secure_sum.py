@@ -3,10 +3,12 @@
 See `fl_tiprdc.secagg.member` for what clients do and refuse. A client that doesn't answer the first step is out of the
 exchange. One that doesn't send a masked update after that has dropped, and its masks are taken off with the key that
 the others open. The update of one that is lost in the last step stays in the sum, if enough others are left.
+
+Where all clients are members, the last step also asks for the next exchange's shares: two messages each, not three.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from fl_tiprdc.secagg.masks import MaskStream, public_key
 from fl_tiprdc.secagg.member import pair_mask_seed, seed_check, self_mask_seed
 from fl_tiprdc.secagg.messages import (
     KEYS,
+    NEXT,
     OPEN,
     OPENING,
     PUBLIC_KEY_FIELD,
@@ -40,7 +43,7 @@ from fl_tiprdc.wire.replies import answered, needed
 from fl_tiprdc.wire.update_rows import Rows
 from strategies.reply_check import Refusal, Replies, sort_replies
 from strategies.roster import Roster
-from strategies.secagg_reply_check import KeyCheck, SecretsCheck, opened_fits, shares_fit
+from strategies.secagg_reply_check import KeyCheck, OpenedCheck, SharesCheck, opened_fits, shares_fit
 
 SPEAKER_SETS = 300  # sets of members whose shares are tried for a secret, as some may reveal wrong ones
 
@@ -86,6 +89,7 @@ class SecureSum:
         self._timeout, self._quorum = federation.timeout, federation.quorum
         self._training, self._seed = training, seed
         self._keys: dict[int, bytes] = {}  # clients are asked for them once
+        self._ahead: tuple[Session, Mapping[int, Shares]] | None = None  # of the exchange that should come next
 
     def _ask(self, grid: Grid, kind: str, contents: Mapping[int, RecordDict], check: Any) -> Replies[Any]:
         messages = [Message(c, dst_node_id=self._roster.node(p), message_type=kind) for p, c in contents.items()]
@@ -116,11 +120,16 @@ class SecureSum:
         self._require(len(members), least, len(weights), key_replies)
         session = Session(self._training, self._seed, exchange, members, [self._keys[m] for m in members], least)
         request = RecordDict({SESSION: session.pack()})
-        replies = self._ask(grid, SHARES, dict.fromkeys(members, request), SecretsCheck(Shares, SESSION, exchange))
+        ahead = self._ahead[1] if self._ahead and self._ahead[0] == session else {}
+        missing = [member for member in members if member not in ahead]
+        replies: Replies[Shares] = Replies({}, ())
+        if missing:
+            replies = self._ask(grid, SHARES, dict.fromkeys(missing, request), SharesCheck(exchange))
         misfits = {m for m, reply in replies.good.items() if not shares_fit(reply, session, m)}
         refused = [*key_replies.refused, *replies.refused]
         refused += [Refusal("shares", f"client {m}'s reply has shares of other sizes") for m in sorted(misfits)]
-        shares = {m: reply for m, reply in replies.good.items() if m not in misfits}
+        sent = {m: reply for m, reply in replies.good.items() if m not in misfits}
+        shares = dict(sorted({**ahead, **sent}.items()))
         self._require(len(shares), least, len(weights), Replies(shares, tuple(refused)))
         masks = MaskRequest(
             list(shares),
@@ -130,9 +139,9 @@ class SecureSum:
             self._protection.clip if self._protection.noise else 0.0,
             not self._protection.noise,
         )
-        down = len(members) * request.config_records[SESSION].count_bytes()
+        down = len(missing) * request.config_records[SESSION].count_bytes()
         down += len(shares) * sum(record.count_bytes() for record in SecureWork(session, masks).records().values())
-        up = sum(reply.pack().count_bytes() for reply in shares.values())
+        up = sum(reply.pack().count_bytes() for reply in sent.values())
         return Sum(SecureWork(session, masks), shares, tuple(refused), down, up)
 
     @staticmethod
@@ -189,14 +198,18 @@ class SecureSum:
         requests = {
             m: OpenRequest(present, flags, [begun.shares[p].sealed[places[m]] for p in present]) for m in stayed
         }
-        contents = {
-            m: RecordDict({SESSION: session.pack(), OPENING: request.pack()}) for m, request in requests.items()
-        }
-        replies = self._ask(grid, OPEN, contents, SecretsCheck(Opened, OPENING, session.exchange))
-        opened = {m: reply for m, reply in replies.good.items() if opened_fits(reply, len(present))}
+        # whoever is a member now is one in the next exchange, unless clients are drawn
+        following = replace(session, exchange=session.exchange + 1)
+        everybody = len(session.members) == len(self._roster.partitions)
+        shared = {SESSION: session.pack(), **({NEXT: following.pack()} if everybody else {})}
+        contents = {m: RecordDict({**shared, OPENING: request.pack()}) for m, request in requests.items()}
+        replies = self._ask(grid, OPEN, contents, OpenedCheck(session.exchange, everybody))
+        opened = {m: reply for m, (reply, _) in replies.good.items() if opened_fits(reply, len(present))}
+        ahead = {m: reply for m, (_, reply) in replies.good.items() if reply and shares_fit(reply, following, m)}
+        self._ahead = (following, ahead)
         self._require(len(opened), session.threshold, len(session.members), replies)
         begun.bytes_down += sum(r.count_bytes() for c in contents.values() for r in c.config_records.values())
-        begun.bytes_up += sum(reply.pack().count_bytes() for reply in opened.values())
+        begun.bytes_up += sum(reply.pack().count_bytes() for reply in (*opened.values(), *ahead.values()))
         seeds = self._seeds(begun, opened, {member: member in updates for member in present})
         total: Words = np.sum([update.words for update in updates.values()], axis=0, dtype=np.uint64)
         transcript, stream = begun.work.transcript(instruction, sent), MaskStream(len(total))

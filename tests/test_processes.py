@@ -15,9 +15,11 @@ from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.deploy.certificates import LOOPBACK, make_certificates, make_node_key
+from fl_tiprdc.deploy.emulated_hosts import EmulatedHosts, read_link
 from fl_tiprdc.deploy.loopback import start_all
-from fl_tiprdc.deploy.processes import CONNECTION, LoopbackDeployment
+from fl_tiprdc.deploy.processes import CONNECTION, HOST, LoopbackDeployment
 from fl_tiprdc.deploy.split import coordinator_folder, split
+from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import write_client_store
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.flower.commands import submit
@@ -46,7 +48,21 @@ def listening(home: Path) -> set[str]:
     return found
 
 
-def test_three_real_clients_train_the_model_of_a_simulation_and_a_stranger_is_turned_away(tmp_path):
+@pytest.fixture(params=["", "40ms,20mbit,1%"], ids=["one host", "hosts of their own"])
+def hosts(request):
+    """The clients' hosts; None: they are beside the server."""
+    if not request.param:
+        yield None
+        return
+    try:
+        made = EmulatedHosts(3, read_link(request.param))
+    except InputError as error:
+        pytest.skip(str(error))
+    with made:
+        yield made
+
+
+def test_three_real_clients_train_the_model_of_a_simulation_and_a_stranger_is_turned_away(tmp_path, hosts):
     (tmp_path / "tiny.toml").write_text(TINY)
     table = [f"--{name}={value}" for name, value in write_table(tmp_path / "people.csv").items()]
     flags = [*table, "--clients=3", "--rounds=1", f"--config={tmp_path / 'tiny.toml'}"]
@@ -54,12 +70,12 @@ def test_three_real_clients_train_the_model_of_a_simulation_and_a_stranger_is_tu
     split(experiment, tmp_path)
     (coordinator_folder(tmp_path) / "people.npz").unlink()  # what the audit does, other tests see
     keys = tmp_path / "keys"
-    make_certificates(keys, LOOPBACK)
+    server = hosts.server if hosts else HOST
+    make_certificates(keys, [*LOOPBACK, server])
     home = tmp_path / "flower"
-    with LoopbackDeployment(home, keys) as deployment:
+    with LoopbackDeployment(home, keys, hosts) as deployment:
         start_all(deployment, 3, tmp_path)
-        data = str(tmp_path / "client-0")
-        stranger = deployment.start_node("stranger", make_node_key(keys, "x"), {"data": data, "partition-id": 0})
+        stranger = deployment.start_node(0, make_node_key(keys, "x"), tmp_path / "client-0", "stranger")
         run_config = {
             "clients": 3,
             "rounds": 1,
@@ -70,8 +86,8 @@ def test_three_real_clients_train_the_model_of_a_simulation_and_a_stranger_is_tu
         submit(run_config, CONNECTION, home=home)
         assert stranger.wait(30) != 0
         assert "Failed to activate SuperNode" in deployment.log("stranger").read_text()
-        assert listening(home) == {"127.0.0.1"}
-        with socket.create_connection(("127.0.0.1", deployment.port)) as plain:
+        assert listening(home) == {HOST, server}
+        with socket.create_connection((server, deployment.port)) as plain:
             plain.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert not plain.recv(100).startswith(b"HTTP/1.1 200")  # only TLS
     assert not processes_of(home)

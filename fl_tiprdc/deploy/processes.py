@@ -9,12 +9,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import tomli_w
 
 from fl_tiprdc.deploy.certificates import CA, SERVER, SERVER_KEY
+from fl_tiprdc.deploy.emulated_hosts import EmulatedHosts
 from fl_tiprdc.errors import RunFailedError
 from fl_tiprdc.flower.commands import ask_flower, flower_environment
 
@@ -34,20 +35,23 @@ def free_port() -> int:
 class LoopbackDeployment:
     """A SuperLink with TLS and node authentication, and its SuperNodes, as processes of this one.
 
-    All listen on 127.0.0.1 only. Leaving the context ends them, by their process ids.
+    All listen on 127.0.0.1 only, or on an address that only `hosts` reach. Leaving the context ends them, by their
+    process ids.
 
     Args:
         home: Flower's folder, with its configuration and the processes' logs.
         keys: folder of certificates and keys.
+        hosts: clients' hosts, on which nodes run; None: they run beside the server.
     """
 
-    def __init__(self, home: Path, keys: Path) -> None:
+    def __init__(self, home: Path, keys: Path, hosts: EmulatedHosts | None = None) -> None:
         self.home, self.keys, self.port = home, keys, free_port()
+        self._hosts, self._host = hosts, hosts.server if hosts else HOST
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> "LoopbackDeployment":
         self.home.mkdir(parents=True, exist_ok=True)
-        connection = {"address": f"{HOST}:{self.port}", "root-certificates": str(self.keys / CA)}
+        connection = {"address": f"{self._host}:{self.port}", "root-certificates": str(self.keys / CA)}
         text = tomli_w.dumps({"superlink": {"default": CONNECTION, CONNECTION: connection}})
         (self.home / "config.toml").write_text(text)
         return self
@@ -81,13 +85,13 @@ class LoopbackDeployment:
         """
         certificate = {"certfile": SERVER, "keyfile": SERVER_KEY, "ca-certfile": CA}
         tls = [word for name, file in certificate.items() for word in (f"--ssl-{name}", str(self.keys / file))]
-        command = ["flower-superlink", *tls, "--enable-supernode-auth", "--host", HOST, "--port", str(self.port)]
+        command = ["flower-superlink", *tls, "--enable-supernode-auth", "--host", self._host, "--port", str(self.port)]
         process = self._start("superlink", [*command, "--disable-runtime-dependency-installation"])
         trust = ssl.create_default_context(cafile=str(self.keys / CA))
         end = time.monotonic() + PATIENCE
         while process.poll() is None and time.monotonic() < end:
             try:
-                with urllib.request.urlopen(f"https://{HOST}:{self.port}/health", timeout=5, context=trust):
+                with urllib.request.urlopen(f"https://{self._host}:{self.port}/health", timeout=5, context=trust):
                     return process
             except (urllib.error.URLError, OSError):
                 time.sleep(0.2)
@@ -98,19 +102,22 @@ class LoopbackDeployment:
         public = key.with_suffix(".pub")
         ask_flower("supernode", "register", str(public), CONNECTION, "--name", key.name, home=self.home)
 
-    def start_node(self, name: str, key: Path, node_config: Mapping[str, str | int | float]) -> subprocess.Popen[bytes]:
+    def start_node(self, client: int, key: Path, folder: Path, name: str = "") -> subprocess.Popen[bytes]:
         """Start a SuperNode whose client process stays.
 
         Args:
-            name: of its log.
+            client: number of the client.
             key: its private key.
-            node_config: what its ClientApp is told: where its records are, and which client it is.
+            folder: its records.
+            name: of its log; empty: the key's.
         """
+        node_config: dict[str, str | int] = {"data": str(folder), "partition-id": client}
         pairs = (f'{k}="{v}"' if isinstance(v, str) else f"{k}={v}" for k, v in node_config.items())
-        link = ["--superlink", f"{HOST}:{self.port}", "--root-certificates", str(self.keys / CA)]
+        link = ["--superlink", f"{self._host}:{self.port}", "--root-certificates", str(self.keys / CA)]
         own = ["--host", HOST, "--port", str(free_port()), "--auth-supernode-private-key", str(key)]
-        node = [sys.executable, "-m", "fl_tiprdc.deploy.node"]
-        return self._start(name, [*node, *link, *own, "--node-config", " ".join(pairs)])
+        inside = self._hosts.inside(client) if self._hosts else []
+        node = [*inside, sys.executable, "-m", "fl_tiprdc.deploy.node"]
+        return self._start(name or key.name, [*node, *link, *own, "--node-config", " ".join(pairs)])
 
     def _last_words(self, name: str) -> str:
         return " ".join(self.log(name).read_text(errors="replace").split())[-300:]

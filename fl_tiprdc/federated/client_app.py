@@ -16,7 +16,16 @@ from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.local_work import perform, publication_of
 from fl_tiprdc.federated.masked_work import ledger_of, member_of, perform_masked
 from fl_tiprdc.release.arrays import GroupArrays
-from fl_tiprdc.secagg.messages import OPENING, PUBLIC_KEY_FIELD, SESSION, MaskedCohort, OpenRequest, SecureWork, Session
+from fl_tiprdc.secagg.messages import (
+    NEXT,
+    OPENING,
+    PUBLIC_KEY_FIELD,
+    SESSION,
+    MaskedCohort,
+    OpenRequest,
+    SecureWork,
+    Session,
+)
 from fl_tiprdc.wire.messages import (
     CONFIG,
     RECORDS,
@@ -83,8 +92,11 @@ def client_app_of(disk: Disk, mods: Sequence[Mod] = ()) -> ClientApp:
         configs, partition = message.content.config_records, _partition(context)
         session, request = Session.unpack(configs[SESSION]), OpenRequest.unpack(configs[OPENING])
         store = disk(context, session.seed)
-        opened = member_of(store, partition).open(session, request, ledger_of(store, partition, context))
-        return Message(RecordDict({OPENING: opened.pack()}), reply_to=message)
+        member = member_of(store, partition)
+        content = RecordDict({OPENING: member.open(session, request, ledger_of(store, partition, context)).pack()})
+        if NEXT in configs:
+            content[NEXT] = member.share(Session.unpack(configs[NEXT])).pack()
+        return Message(content, reply_to=message)
 
     @app.query("publish")
     def publish(message: Message, context: Context) -> Message:
