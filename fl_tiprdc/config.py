@@ -266,6 +266,9 @@ class FederationConfig(_Frozen):
     gradient_records: int = Field(64, ge=0, description="gradients: records a client draws for one; 0 takes all")
     server_learning_rate: float = Field(2e-3, gt=0, description="gradients: the server's Adam step size")
     clients_per_round: int = Field(0, ge=0, description="largest number of clients asked at a time; 0: no limit")
+    question_clients: int = Field(
+        0, ge=0, description="codes: clients drawn to answer the questions of a fit; 0 asks all. Certifying asks all"
+    )
     local_epochs: Positive = Field(1, description="weights: passes of a client over its records in a round")
     batch_size: Positive = Field(128, description="weights: largest number of records in a client's batch")
     learning_rate: float = Field(3e-3, gt=0, description="weights: the clients' Adam step size")
@@ -412,10 +415,9 @@ class Experiment(_Frozen):
             # as folder names and tables write them
             if len({f"{value:g}" if isinstance(value, float) else value for value in values}) != len(values):
                 raise ValueError(f"{field} has a value twice: {', '.join(map(str, values))}")
-        if self.federation.clients_per_round > self.clients:
-            raise ValueError(
-                f"clients_per_round is {self.federation.clients_per_round} but there are {self.clients} clients"
-            )
+        for field in ("clients_per_round", "question_clients"):
+            if (asked := getattr(self.federation, field)) > self.clients:
+                raise ValueError(f"{field} is {asked} but there are {self.clients} clients")
         return self
 
     @model_validator(mode="after")
@@ -434,7 +436,8 @@ class Experiment(_Frozen):
                 f"secagg needs {self.protection.threshold:.0%} of an exchange's clients to stay: a quorum of "
                 f"{self.federation.quorum:g} closes it before"
             )
-        numbers = (self.clients, self.federation.clients_per_round, self.federation.gradient_clients)
+        federation = self.federation
+        numbers = (self.clients, federation.clients_per_round, federation.gradient_clients, federation.question_clients)
         if self.protection.secagg and min(filter(None, numbers)) < FEWEST_IN_SUM:
             raise ValueError(f"secagg needs at least {FEWEST_IN_SUM} clients in an exchange: fewer hide no one")
         return self

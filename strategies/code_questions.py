@@ -11,6 +11,7 @@ from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.release.codes import digest_of
 from fl_tiprdc.release.statistics import Request
+from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.wire.messages import pack_arrays
 from strategies.exchange_plan import ExchangePlan, question_exchange
 from strategies.hybrid_strategy import Exchange, HybridStrategy
@@ -22,8 +23,9 @@ from strategies.update_protection import UpdateProtection
 class CodeQuestions:
     """Asks the crowd about its records, or about one extractor's output for them.
 
-    The extractor is sent with the first question, and clients keep it for the others. It is sent again if a client
-    didn't answer the last question, or if a question without it fails: a client may have come late, or lost its disk.
+    A fit may ask a sample of the clients, the same ones all the time. The extractor is sent with the first question,
+    and clients keep it for the others. It is sent again if a client didn't answer the last question, or if a question
+    without it fails: a client may have come late, or lost its disk.
 
     Args:
         grid: reaches the clients.
@@ -31,7 +33,7 @@ class CodeQuestions:
         extractor: parameters of the trained extractor; None: there is none yet.
         config: settings sent in every exchange.
         seed: seed of the experiment.
-        federation: says how many clients may fail, and how long to wait.
+        federation: says how many clients are asked and may fail, and how long to wait.
         done: number of exchanges that took place before.
         on_exchange: called with each exchange when it is done.
         protection: keeps single clients' sums from the server; None: the server sees them.
@@ -49,28 +51,38 @@ class CodeQuestions:
         on_exchange: Callable[[Exchange], None],
         protection: UpdateProtection | None,
     ) -> None:
-        self._grid, self._roster, self._extractor, self._config = grid, roster, extractor, dict(config)
+        self._grid, self._extractor, self._config = grid, extractor, dict(config)
+        self._everybody, self._some, most = roster, roster, federation.question_clients
+        if 0 < most < len(roster.partitions):
+            self._some = roster.of(roster.sample(most, numpy_generator(seed, "sample-question-clients")))
         self._seed, self._federation, self._done = seed, federation, done
         self._on_exchange, self._protection = on_exchange, protection
-        self._digest, self._kept = digest_of(extractor) if extractor else "", extractor is None
+        self._digest = digest_of(extractor) if extractor else ""
+        self._kept = dict.fromkeys((self._everybody, self._some), extractor is None)
+
+    @property
+    def sampled(self) -> bool:
+        """Tell whether a sample of the clients is asked."""
+        return self._some is not self._everybody
 
     def answer(self, request: Request) -> Arrays:
-        """Return the sums over all clients' records that a request asks for.
+        """Return the sums over clients' records that a request asks for.
 
         Raises:
             TooManyFailuresError: more clients failed than allowed, or they counted more people than there are.
         """
-        if self._kept:
+        roster = self._everybody if request.everybody else self._some
+        if self._kept[roster]:
             try:
-                return self._ask(request)
+                return self._ask(request, roster)
             except TooManyFailuresError:
                 if self._extractor is None:
                     raise
-                self._kept = False
-        return self._ask(request)
+                self._kept[roster] = False
+        return self._ask(request, roster)
 
-    def _ask(self, request: Request) -> Arrays:
-        federation, kept = self._federation, self._kept
+    def _ask(self, request: Request, roster: Roster) -> Arrays:
+        federation, kept = self._federation, self._kept[roster]
         self._done += 1  # even if it fails: no two exchanges may share masks
         plan = ExchangePlan(
             question_exchange(request.name, self._done, federation.rounds + 1, kept),
@@ -80,16 +92,18 @@ class CodeQuestions:
             quorum=federation.quorum,
         )
         groups: GroupArrays = {"extractor": self._extractor or {}, "question": request.arrays, "sums": request.zeros()}
-        strategy = HybridStrategy(plan, groups, self._roster, self._note, protection=self._protection)
+
+        def note(exchange: Exchange) -> None:
+            for asked in (roster, self._some):  # whoever asks everybody asks them, too
+                self._kept[asked] = self._extractor is None or exchange.clients == len(roster.partitions)
+            self._on_exchange(exchange)
+
+        strategy = HybridStrategy(plan, groups, roster, note, protection=self._protection)
         settings, first = ConfigRecord({}), pack_arrays(self._extractor or {})
         strategy.start(self._grid, first, num_rounds=1, timeout=federation.timeout, train_config=settings)
         sums = strategy.groups["sums"]
-        check_sums(sums, sum(self._roster.size(partition) for partition in self._roster.partitions))
+        check_sums(sums, sum(roster.size(partition) for partition in roster.partitions))
         return sums
-
-    def _note(self, exchange: Exchange) -> None:
-        self._kept = self._extractor is None or exchange.clients == len(self._roster.partitions)
-        self._on_exchange(exchange)
 
 
 def check_sums(sums: Arrays, records: int) -> None:

@@ -6,7 +6,7 @@ sampled, and replies sorted, by partition id.
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -51,6 +51,11 @@ class Roster:
     def size(self, partition: int) -> int:
         """Return how many records a client said to hold."""
         return int(self._sizes[self._place_of[partition]])
+
+    def of(self, partitions: Iterable[int]) -> "Roster":
+        """Return the roster of these clients alone."""
+        some = {self._node_of[partition]: partition for partition in partitions}
+        return Roster(some, {partition: self.size(partition) for partition in some.values()})
 
     def sample(self, count: int, generator: np.random.Generator) -> list[int]:
         """Return `count` different clients in order, each as likely as the others."""

@@ -9,7 +9,7 @@ from fl_tiprdc.config import FederationConfig, Point
 from fl_tiprdc.data.publication_store import read_published_codes
 from fl_tiprdc.evaluation.certified import certify_release
 from fl_tiprdc.federated.launch import launch
-from fl_tiprdc.federated.publication import publish
+from fl_tiprdc.federated.publication import Traffic, publish
 from fl_tiprdc.federated.server_app import Trained, instruction_for
 from fl_tiprdc.release.arrays import GroupArrays, released_groups
 from fl_tiprdc.release.codes import Codes
@@ -73,7 +73,7 @@ def test_ray_cohort_publishes_by_the_same_codes(inline, crowd, store, tmp_path, 
 
     instruction = instruction_for(coded(FEW_QUESTIONS, **QUICK), inline[0].point)
 
-    def publish_again(grid) -> int:
+    def publish_again(grid) -> Traffic:
         roster = take_roster(grid, CLIENTS)
         return publish(grid, roster, released_groups(inline[0].groups), instruction, 8, tmp_path / "again", 0.0, 60)
 

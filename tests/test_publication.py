@@ -20,7 +20,7 @@ from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_messages import stamp
 from fl_tiprdc.federated.local_work import publication_of
-from fl_tiprdc.federated.publication import publish
+from fl_tiprdc.federated.publication import Traffic, publish
 from fl_tiprdc.federated.publication_check import check_part
 from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.release.arrays import released_groups
@@ -47,7 +47,7 @@ def grid_of(store) -> InlineGrid:
     return InlineGrid(build_client_app(str(store.root)), store)
 
 
-def send(store, instruction, groups, folder, grid=None, allowed=0.0) -> int:
+def send(store, instruction, groups, folder, grid=None, allowed=0.0) -> Traffic:
     grid = grid or grid_of(store)
     return publish(grid, take_roster(grid, len(store)), groups, instruction, 8, folder, allowed, 60)
 
@@ -56,7 +56,7 @@ def test_the_store_holds_representations_and_nothing_else(release, tmp_path, pop
     store, instruction, groups = release
     received = send(store, instruction, groups, tmp_path / "published")
     crowd = population.contributors
-    assert received > crowd.x.shape[0] * 8 * 4
+    assert received.up > crowd.x.shape[0] * 8 * 4
     files = sorted(path.name for path in (tmp_path / "published").iterdir())
     assert files == [f"part-{i:06d}.parquet" for i in range(5)] + ["release.json"]
     numbers = [f"z{i:03d}" for i in range(8)]

@@ -19,7 +19,7 @@ from fl_tiprdc.federated.server_app import Trained, train_point
 from fl_tiprdc.secagg.fixed_point import FRACTION_BITS, LARGEST, decode, encode
 from fl_tiprdc.secagg.masks import MaskStream
 from fl_tiprdc.secagg.member import FileLedger, SumMember
-from fl_tiprdc.secagg.messages import OPEN, SHARES, MaskedUpdate, MaskRequest, OpenRequest, Session
+from fl_tiprdc.secagg.messages import KEYS, OPEN, SHARES, MaskedUpdate, MaskRequest, OpenRequest, Session
 from fl_tiprdc.secagg.sharing import COEFFICIENT_BYTES, combine, split
 from fl_tiprdc.wire.messages import LocalArrays, pack_arrays
 from strategies.roster import take_roster
@@ -222,9 +222,13 @@ class Faulty(InlineGrid):
     def __init__(self, store, lost: dict[str, set[int]], spoil=None) -> None:
         super().__init__(build_client_app(str(store.root)), store)
         self.lost, self.spoil = lost, spoil
+        self.asked: list[tuple[str, list[int]]] = []  # kind of messages, and clients
         self.words: list[np.ndarray] = []
 
     def answer_all(self, messages, timeout):
+        if messages:
+            nodes = [message.metadata.dst_node_id for message in messages]
+            self.asked.append((messages[0].metadata.message_type, [node - FIRST_NODE for node in nodes]))
         kept = [
             m
             for m in messages
@@ -273,6 +277,43 @@ def test_a_third_may_drop_in_any_step(step, small, make_store, population, one_t
     assert largest_difference(plain.groups, secure.groups) < 1e-5
     assert {(e.clients, e.failures) for e in secure.exchanges} == {(6, 3)}
     assert {kind for e in secure.exchanges for kind in e.failure_kinds} == {"silent"}
+
+
+def test_shares_come_with_the_opening_of_the_sum_before(small, make_store, population, one_thread):
+    grid, everybody = Faulty(make_store(9), {}), list(range(9))
+    train(grid, small, population, "tiprdc", protection=SECAGG, federation={"rounds": 3})
+    exchange = [("train", everybody), (OPEN, everybody)]
+    assert grid.asked == [(KEYS, everybody), (SHARES, everybody), *(exchange * 3)]
+
+
+def test_who_dropped_is_asked_for_shares_again(small, make_store, population, one_thread):
+    store, everybody = make_store(9), list(range(9))
+    grid, others = Faulty(store, {"train": {4}, OPEN: {6}}), [0, 1, 2, 3, 5, 6, 7, 8]
+    secure = train(grid, small, population, "tiprdc", protection=SECAGG, federation={"rounds": 2})
+    first, second = grid.asked[1:4], grid.asked[4:]
+    assert first == [(SHARES, everybody), ("train", everybody), (OPEN, others)]
+    assert second == [(SHARES, [4, 6]), ("train", everybody), (OPEN, others)]  # who didn't open gave no shares
+    plain = train(Faulty(store, {"train": {4}}), small, population, "tiprdc", federation={"rounds": 2})
+    assert largest_difference(plain.groups, secure.groups) < 1e-5
+
+
+def test_drawn_clients_give_no_shares_ahead(small, make_store, population, one_thread):
+    grid = Faulty(make_store(9), {})
+    drawn = {"rounds": 2, "clients_per_round": 6}
+    train(grid, small, population, "tiprdc", protection=SECAGG, federation=drawn)
+    assert [kind for kind, _ in grid.asked if kind not in (KEYS,)] == [SHARES, "train", OPEN] * 2
+
+
+def test_shares_ahead_of_a_wrong_form_are_asked_for_again(small, make_store, population, one_thread):
+    def spoil(reply):
+        if "next" in reply.content and reply.metadata.src_node_id == FIRST_NODE + 2:
+            record = dict(reply.content["next"]) | {"sealed": [b"short"] * 9}
+            reply.content["next"] = ConfigRecord(record)
+
+    grid = Faulty(make_store(9), {}, spoil)
+    secure = train(grid, small, population, "tiprdc", protection=SECAGG, federation={"rounds": 2})
+    assert (SHARES, [2]) in grid.asked
+    assert [e.failures for e in secure.exchanges] == [0, 0]
 
 
 def test_who_is_lost_in_the_last_step_is_in_the_sum(small, make_store, population, one_thread):

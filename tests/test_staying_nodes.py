@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
+from flwr.supercore.run import RunNotRunningException
 from flwr.supernode import start_client_internal
 from rich.console import Console
 
 from fl_tiprdc.command_line.flags import experiment_parser
-from fl_tiprdc.deploy import patched_waits
+from fl_tiprdc.deploy import patched_supernode
 from fl_tiprdc.deploy.loopback import methods_of
 from fl_tiprdc.deploy.node import run_node
 from fl_tiprdc.errors import InputError
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.alone  # it measures time
 def slept(monkeypatch):
     """What was waited, in seconds."""
     waits: list[float] = []
-    monkeypatch.setattr(patched_waits.time, "sleep", waits.append)
+    monkeypatch.setattr(patched_supernode.time, "sleep", waits.append)
     return waits
 
 
@@ -43,25 +44,45 @@ def test_the_patched_module_waits_where_the_patch_expects_it():
 
 def test_an_idle_node_waits_longer_and_longer_and_a_message_begins_anew(slept):
     told: list[None] = []
-    waits = patched_waits.ShorterWaits(lambda: told.append(None))
+    waits = patched_supernode.ShorterWaits(lambda: told.append(None))
     for _ in range(40):
         waits.sleep(3)
-    assert slept[0] == patched_waits.FIRST
+    assert slept[0] == patched_supernode.FIRST
     assert slept == sorted(slept)
     assert slept[-1] == 3
     assert not told
     waits.sleep(0.5)
     assert len(told) == 1
     waits.sleep(3)
-    assert slept[-2:] == [patched_waits.LOOK, patched_waits.FIRST]
+    assert slept[-2:] == [patched_supernode.LOOK, patched_supernode.FIRST]
 
 
 def test_another_version_of_flower_is_not_patched(monkeypatch):
     before = start_client_internal.time
     monkeypatch.setattr(flwr, "__version__", "1.43.0")
     with pytest.raises(InputError, match=r"flwr 1\.43\.0: .* start flower-supernode"):
-        patched_waits.shorten_waits(lambda: None)
+        patched_supernode.patch_supernode(lambda: None)
     assert start_client_internal.time is before
+
+
+@pytest.mark.parametrize("ended", ["pull_object", "confirm_message_received"])
+def test_a_message_whose_run_ends_while_it_is_pulled_fails_as_others_do(ended):
+    """Flower's own function tidies up after an Exception; the one for ended runs is none, and goes past that."""
+    assert not issubclass(RunNotRunningException, Exception)
+
+    def refuse(*words):
+        raise RunNotRunningException
+
+    def pull(*, pull_object, confirm_message_received, state):
+        try:
+            pull_object(1, "object")
+            confirm_message_received(1, "message")
+        except Exception as error:
+            return f"{state}: {error}"
+
+    asked = {"pull_object": len, "confirm_message_received": len} | {ended: refuse}
+    asked = {name: ask if ask is refuse else lambda *words: b"" for name, ask in asked.items()}
+    assert patched_supernode.tidied(pull)(**asked, state="tidied") == "tidied: its run has ended"
 
 
 @pytest.mark.parametrize("flag", ["--isolation", "--isolation=subprocess", "--superexec-auth-secret-file=x"])

@@ -13,7 +13,6 @@ import gc
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NoReturn
@@ -31,11 +30,10 @@ from flwr.supernode.runtime.run_clientapp import run_clientapp
 
 import fl_tiprdc.flower.client  # noqa: F401  (forked processes have it)
 from fl_tiprdc.command_line.guard import guard
-from fl_tiprdc.deploy.patched_waits import shorten_waits
+from fl_tiprdc.deploy.patched_supernode import patch_supernode
 from fl_tiprdc.errors import InputError
 
 OURS = ("--isolation", "--superexec-auth-secret-file")  # decided here
-LOOK_AGAIN = 1.0  # seconds between two looks for a message while one is answered
 
 
 def in_a_fork(work: Callable[[], None]) -> int:
@@ -63,9 +61,6 @@ def in_a_fork(work: Callable[[], None]) -> int:
 def answer_messages(address: str, authority: str | None, secure: bool, told: int, node: int) -> None:
     """Answer a node's messages, each in a forked process, until the node ends.
 
-    A node has one message at a time. A process that is still at work when the next one is there waits for a message
-    whose run has ended before all of it came, and would wait for ever.
-
     Args:
         address: of the node's Runtime API.
         authority: file of certificates by which the node's is known; None: the system's.
@@ -82,19 +77,11 @@ def answer_messages(address: str, authority: str | None, secure: bool, told: int
         interceptors=[RuntimeVersionHttpInterceptor(component_name="SuperExec")],
         retry_invoker=make_simple_http_retry_invoker(),
     )
-    child, looked = 0, 0.0
     while os.read(told, 4096):
-        if child and os.waitpid(child, os.WNOHANG)[0]:
-            child = 0
-        if child and time.monotonic() - looked < LOOK_AGAIN:
-            continue
-        looked = time.monotonic()
         found = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
         if found.HasField("task") and found.token:
-            if child:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-            child = in_a_fork(partial(run_clientapp, address, found.token, not secure, certificates, node))
+            answer = partial(run_clientapp, address, found.token, not secure, certificates, node)
+            os.waitpid(in_a_fork(answer), 0)
 
 
 def run_node(arguments: Sequence[str]) -> NoReturn:
@@ -128,7 +115,7 @@ def run_node(arguments: Sequence[str]) -> NoReturn:
             print("the client process has ended", file=sys.stderr, flush=True)
             signal.raise_signal(signal.SIGTERM)
 
-    shorten_waits(work)
+    patch_supernode(work)
     gc.freeze()  # forked processes share this memory
     in_a_fork(client)
     os.close(told)

@@ -130,9 +130,13 @@ def _check_known(step: HybridStep, question: Mapping[str, npt.NDArray[np.float32
 def publication_of(store: Store, partition: int, instruction: Instruction, groups: GroupArrays) -> Released:
     """Return what one client publishes of its records, made with the group "extractor" and, for codes, "codes".
 
+    Without that group it is made with the extractor that the client keeps and the instruction names.
+
     Its draws derive from the client's secret and the release, not from the query: whoever asks twice for the same
     release gets the same numbers, and can't average the noise away.
     """
+    if "extractor" not in groups:
+        groups = {**groups, "extractor": store.extractors.read(instruction.extractor)}
     records, tensors = store.records(partition), to_tensors(groups)
     step = _step(store.description, instruction.network, instruction.method)
     release = step.release(tensors, instruction.lam, instruction.sigma)  # the client has checked this sigma

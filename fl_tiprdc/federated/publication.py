@@ -6,8 +6,10 @@ read. `publication_card` puts a card beside it, and a codebook if there is one.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -16,10 +18,18 @@ from fl_tiprdc.data.publication_store import MANIFEST, clear, part_name, write_p
 from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.federated.publication_check import Copies, PartCheck
 from fl_tiprdc.release.arrays import GroupArrays
+from fl_tiprdc.release.codes import digest_of
 from fl_tiprdc.whole_file import write_whole
 from fl_tiprdc.wire.messages import CONFIG, PUBLISH, Instruction, pack_arrays
 from strategies.reply_check import sort_replies
 from strategies.roster import Roster
+
+
+class Traffic(NamedTuple):
+    """Bytes of the arrays that a publication sent to clients, and of those that came back."""
+
+    down: int
+    up: int
 
 
 def publish(
@@ -32,26 +42,39 @@ def publish(
     allowed_failures: float,
     timeout: float,
     on_part: Callable[[int], None] | None = None,
-) -> int:
+    kept: bool = False,
+) -> Traffic:
     """Ask every client for its representations, of `d` numbers each, and write those that pass the checks.
 
     The manifest, release.json, is written last: a folder without it holds no whole release. It names each part with
     its rows and SHA-256, and says why others are not there and how many nodes answered that are no clients.
 
-    Returns:
-        The number of bytes received.
+    With `kept`, clients have the extractor from the questions of a fit; it is sent to those who have lost it.
 
     Raises:
         TooManyFailuresError: more clients than allowed failed, or sent a part that was refused.
     """
     clear(folder)
     packed = {name: pack_arrays(arrays) for name, arrays in groups.items()}
-    content = RecordDict({**packed, CONFIG: instruction.pack()})
     codewords = groups["codes"]["codewords"] if "codes" in groups else None
-    replies = grid.send_and_receive(
-        [Message(content, dst_node_id=roster.node(p), message_type=PUBLISH) for p in roster.partitions],
-        timeout=timeout,
-    )
+    sent = 0
+
+    def ask(partitions: Sequence[int], names: Iterable[str], asked: Instruction) -> list[Message]:
+        nonlocal sent
+        records = {name: packed[name] for name in names}
+        sent += len(partitions) * sum(record.count_bytes() for record in records.values())
+        content = RecordDict({**records, CONFIG: asked.pack()})
+        messages = [Message(content, dst_node_id=roster.node(p), message_type=PUBLISH) for p in partitions]
+        return list(grid.send_and_receive(messages, timeout=timeout)) if messages else []
+
+    if kept:
+        named = replace(instruction, extractor=digest_of(groups["extractor"]))
+        replies = ask(roster.partitions, packed.keys() - {"extractor"}, named)
+        failed = {roster.partition_of.get(reply.metadata.src_node_id) for reply in replies if reply.has_error()}
+        replies = [reply for reply in replies if not reply.has_error()]
+        replies += ask([p for p in roster.partitions if p in failed], packed, instruction)
+    else:
+        replies = ask(roster.partitions, packed, instruction)
     channel = instruction.method_config().channel
     check = PartCheck(d, instruction.sigma, channel, codewords)
     checked = sort_replies(replies, roster.partitions, roster, check)
@@ -83,4 +106,4 @@ def publish(
         "strangers": checked.strangers,
     }
     write_whole(folder / MANIFEST, json.dumps(facts, indent=1).encode())
-    return received
+    return Traffic(sent, received)

@@ -255,18 +255,16 @@ def _collect(
     grid: Grid, roster: Roster, experiment: Experiment, description: Description, trained: Trained, publication: Path
 ) -> None:
     began, federation = time.perf_counter(), experiment.federation
-    groups = released_groups(trained.groups)
-    sent = sum(pack_arrays(arrays).count_bytes() for arrays in groups.values())
-    trained.release_bytes = sent * len(roster.partitions)
-    trained.published_bytes = publish(
+    trained.release_bytes, trained.published_bytes = publish(
         grid,
         roster,
-        groups,
+        released_groups(trained.groups),
         instruction_for(experiment, trained.point),
         representation_width(description, experiment.network),
         publication,
         federation.allowed_failures,
         federation.timeout,
+        kept=trained.counts is not None,  # who was counted keeps it
     )
     trained.seconds = (trained.seconds[0], time.perf_counter() - began)
 
@@ -325,7 +323,8 @@ def serve_coded(
     crowd = CodeQuestions(grid, roster, extractor, config, shared.seed, federation, done, note, protection)
     width = representation_width(description, experiment.network)
     lambdas = [point.lam for point in points]
-    fit = ask_all(fit_codes(method.coding, description, width, lambdas, shared.seed, bears), crowd.answer)
+    questions = fit_codes(method.coding, description, width, lambdas, shared.seed, bears, crowd.sampled)
+    fit = ask_all(questions, crowd.answer)
     spent = trained.seconds[0] + time.perf_counter() - began
     results: list[Trained] = []
     for i, (point, publication) in enumerate(zip(points, publications, strict=True)):

@@ -84,6 +84,7 @@ def fit_codes(
     lambdas: Sequence[float],
     seed: int,
     bears: Bears,
+    sampled: bool = False,
 ) -> Questions:
     """Ask for sums over the crowd until codes are fitted and counted.
 
@@ -94,6 +95,7 @@ def fit_codes(
         lambdas: values of λ, from 0 (no coupling) to 1 (all classes use codes alike); they share the codebook.
         seed: the experiment's seed.
         bears: returns how many codes a number of people can certify.
+        sampled: whether questions are answered for a sample of the crowd, unless they ask for everybody.
 
     Raises:
         InputError: there are too few people to fit codes on, or all of them but a few are of one private class, or of
@@ -103,8 +105,12 @@ def fit_codes(
     classes = np.array(description.classes, dtype=np.float32)
     joint, known = int(classes.prod()), known_columns(config.known, description.columns)
     arrays = {"classes": classes, **_known_arrays(known)}
-    sums = yield Request("class-counts", arrays, {"counts": (2, joint * count_levels(known))})
+    shape = {"counts": (2, joint * count_levels(known))}
+    sums = yield Request("class-counts", arrays, shape, everybody=True)
     in_levels, certifying = np.rint(np.asarray(sums["counts"])).astype(np.int64).reshape(2, joint, -1)
+    if sampled:
+        sums = yield Request("class-counts", arrays, shape)
+        in_levels = np.rint(np.asarray(sums["counts"])[0]).astype(np.int64).reshape(joint, -1)
     fitted = in_levels.sum(1)
     check_fitted(fitted, attributes)
     group, levels = group_levels(in_levels)
@@ -135,6 +141,7 @@ def fit_codes(
         "code-counts",
         {"classes": classes, **couplings_as_arrays(couplings)},
         {"counts": (len(couplings), joint, codes)},
+        everybody=True,
     )
     published = np.rint(np.asarray(sums["counts"])).astype(np.int64)
     apart = tuple(float((1 - lam) * _distance(across_levels(in_level, of_level))) for lam in lambdas)

@@ -23,17 +23,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Request:
-    """One question to all clients.
+    """One question to the crowd.
 
     Attributes:
         name: a key of `STATISTICS`.
         arrays: arguments of the statistic.
         shapes: shapes of the sums that come back, by name.
+        everybody: asks all clients, even where a fit asks a sample.
     """
 
     name: str
     arrays: Arrays
     shapes: Mapping[str, tuple[int, ...]]
+    everybody: bool = False
 
     def zeros(self) -> Arrays:
         """Return the answer of a client without records."""
