@@ -299,12 +299,13 @@ def wrong_clock(seconds: int, trial: Trial) -> Ending:
     Raises:
         InputError: there is nothing to make a clock wrong with.
     """
-    places = [os.environ.get("LIBFAKETIME", ""), *map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))]
-    found = next((place for place in places if place), None)
-    if found is None:
-        raise InputError("libfaketime isn't installed")
+    library, compiler = trial.root / "wrong_clock.so", shutil.which("cc")
+    if compiler is None:
+        raise InputError("a C compiler is needed for a wrong clock")
+    source = Path(__file__).with_name("wrong_clock.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
     end(trial.nodes[LAST])
-    own = {"LD_PRELOAD": found, "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    own = {"LD_PRELOAD": str(library), "CLOCK_OFF": str(seconds)}
     os.environ.update(own)
     try:
         node = trial.nodes[LAST] = trial.start(LAST, name="clock")
@@ -349,7 +350,7 @@ def full(folder: Path) -> Iterator[None]:
 
 def full_disk(trial: Trial) -> Ending:
     """Have no room in a client's folder for the extractors that a code fit asks about."""
-    with full(client_folder(trial.root, LAST) / "extractors"):
+    with full(client_folder(trial.root, LAST) / "kept"):
         return undisturbed(trial)
 
 

@@ -39,7 +39,7 @@ def test_a_publication_is_the_same_when_all_its_parts_are(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "ended"), [(InputError("no libfaketime"), "not tried"), (RunFailedError("ended early"), "failed")]
+    ("error", "ended"), [(InputError("no compiler"), "not tried"), (RunFailedError("ended early"), "failed")]
 )
 def test_what_can_not_be_tried_is_said_in_the_table(tmp_path, error, ended):
     def fault(trial):

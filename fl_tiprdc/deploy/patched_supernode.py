@@ -16,7 +16,8 @@ from flwr.supernode import start_client_internal
 
 from fl_tiprdc.errors import InputError
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 KNOWN = "1.42."  # beginning of the versions whose module is as it is taken to be here
 IDLE = 3.0  # seconds that Flower waits when there is no message
 FIRST, GROWTH, LOOK = 0.2, 1.2, 0.05  # ours: first of an idle node, each next one longer; for a reply

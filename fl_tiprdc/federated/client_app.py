@@ -13,7 +13,7 @@ from flwr.clientapp.typing import Mod
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
-from fl_tiprdc.federated.local_work import perform, publication_of
+from fl_tiprdc.federated.local_work import perform, publication_of, with_kept
 from fl_tiprdc.federated.masked_work import ledger_of, member_of, perform_masked
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.messages import (
@@ -101,9 +101,10 @@ def client_app_of(disk: Disk, mods: Sequence[Mod] = ()) -> ClientApp:
     @app.query("publish")
     def publish(message: Message, context: Context) -> Message:
         instruction = Instruction.unpack(message.content.config_records[CONFIG])
-        groups = unpack_groups(message.content)
+        store = disk(context, instruction.seed)
+        groups = with_kept(store, instruction, unpack_groups(message.content))
         require_noise(instruction, groups, float(context.node_config.get(LEAST_SIGMA, 0.0)))
-        z, codes = publication_of(disk(context, instruction.seed), _partition(context), instruction, groups)
+        z, codes = publication_of(store, _partition(context), instruction, groups)
         # the server has the codewords
         sent: dict[str, npt.NDArray[Any]] = {"z": z} if codes is None else {"code": codes.astype(np.uint16)}
         return Message(RecordDict({REPRESENTATIONS: pack_arrays(sent)}), reply_to=message)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fl_tiprdc.data.crowd import Description, Ints, Records
 from fl_tiprdc.data.crowd_files import read_description, write_description
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.kept_extractors import KeptExtractors
+from fl_tiprdc.federated.kept_arrays import KeptArrays
 from fl_tiprdc.seeding import derive, numpy_generator
 from fl_tiprdc.whole_file import new_array
 
@@ -31,8 +31,8 @@ class Store(Protocol):
         """Return the meaning of x and of the private labels."""
 
     @property
-    def extractors(self) -> KeptExtractors:
-        """Return the extractors that were kept from earlier questions."""
+    def kept(self) -> KeptArrays:
+        """Return the arrays that were kept from earlier questions."""
 
     def size(self, partition: int) -> int:
         """Return the number of records of one client."""
@@ -92,7 +92,7 @@ class ClientStore:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, self.extractors = root, KeptExtractors(root / "extractors")
+        self.root, self.kept = root, KeptArrays(root / "kept")
         self.description = read_description(root / "description.json")
         self._x = np.load(root / "x.npy", mmap_mode="r", allow_pickle=False)
         self._private = np.load(root / "private.npy", mmap_mode="r", allow_pickle=False)

@@ -23,7 +23,7 @@ from fl_tiprdc.release.components import COMPONENT_STATISTICS
 from fl_tiprdc.release.draws import Draws, KeyedNoise, draws_from
 from fl_tiprdc.release.known_levels import known_columns
 from fl_tiprdc.release.release import CodedRelease, Released
-from fl_tiprdc.release.statistics import Sums, answer
+from fl_tiprdc.release.statistics import COUNTED_LAST, Sums, answer, couplings_in
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction
 from fl_tiprdc.wire.phases import GRADIENTS, QUESTION, WEIGHTS
 
@@ -127,16 +127,23 @@ def _check_known(step: HybridStep, question: Mapping[str, npt.NDArray[np.float32
             raise InputError("a question is about levels of columns that the method doesn't name")
 
 
+def with_kept(store: Store, instruction: Instruction, groups: GroupArrays) -> GroupArrays:
+    """Return the groups of a message, and those that the client keeps and the instruction names.
+
+    Raises:
+        InputError: one isn't kept here.
+    """
+    named = {"extractor": instruction.extractor, "codes": instruction.codes}
+    kept = {name: store.kept.read(digest) for name, digest in named.items() if digest and name not in groups}
+    return {**groups, **kept}
+
+
 def publication_of(store: Store, partition: int, instruction: Instruction, groups: GroupArrays) -> Released:
     """Return what one client publishes of its records, made with the group "extractor" and, for codes, "codes".
-
-    Without that group it is made with the extractor that the client keeps and the instruction names.
 
     Its draws derive from the client's secret and the release, not from the query: whoever asks twice for the same
     release gets the same numbers, and can't average the noise away.
     """
-    if "extractor" not in groups:
-        groups = {**groups, "extractor": store.extractors.read(instruction.extractor)}
     records, tensors = store.records(partition), to_tensors(groups)
     step = _step(store.description, instruction.network, instruction.method)
     release = step.release(tensors, instruction.lam, instruction.sigma)  # the client has checked this sigma
@@ -170,10 +177,11 @@ def count(
         fitted = [fitting(table, _certifying(store, p, step)) for p, table in zip(partitions, tables, strict=True)]
         ask = COMPONENT_STATISTICS[question]
         return update([ask(step.inputs(records.x), groups["question"]) for records in fitted])
-    sent = "extractor" in groups
-    digest = store.extractors.keep(groups["extractor"]) if sent else instruction.extractor
-    extractor = groups["extractor"] if sent else store.extractors.read(digest)
-    tensors = to_tensors({"extractor": extractor})
+    digest = store.kept.keep(groups["extractor"]) if "extractor" in groups else instruction.extractor
+    tensors = to_tensors({"extractor": with_kept(store, instruction, groups)["extractor"]})
+    if question == COUNTED_LAST:
+        for codes in couplings_in(groups["question"]):
+            store.kept.keep(codes.arrays())
     answers = []
     for partition, records in zip(partitions, tables, strict=True):
 

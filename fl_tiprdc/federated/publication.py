@@ -49,7 +49,7 @@ def publish(
     The manifest, release.json, is written last: a folder without it holds no whole release. It names each part with
     its rows and SHA-256, and says why others are not there and how many nodes answered that are no clients.
 
-    With `kept`, clients have the extractor from the questions of a fit; it is sent to those who have lost it.
+    With `kept`, clients have all groups from the questions of a fit; they are sent to those who have lost them.
 
     Raises:
         TooManyFailuresError: more clients than allowed failed, or sent a part that was refused.
@@ -68,8 +68,9 @@ def publish(
         return list(grid.send_and_receive(messages, timeout=timeout)) if messages else []
 
     if kept:
-        named = replace(instruction, extractor=digest_of(groups["extractor"]))
-        replies = ask(roster.partitions, packed.keys() - {"extractor"}, named)
+        digests = {name: digest_of(arrays) for name, arrays in groups.items()}
+        named = replace(instruction, extractor=digests["extractor"], codes=digests.get("codes", ""))
+        replies = ask(roster.partitions, (), named)
         failed = {roster.partition_of.get(reply.metadata.src_node_id) for reply in replies if reply.has_error()}
         replies = [reply for reply in replies if not reply.has_error()]
         replies += ask([p for p in roster.partitions if p in failed], packed, instruction)

@@ -16,7 +16,7 @@ from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import certifying_people, person_of
-from fl_tiprdc.federated.kept_extractors import KeptExtractors
+from fl_tiprdc.federated.kept_arrays import KeptArrays
 from fl_tiprdc.flower.run_config import Value, read_run_config
 from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.seeding import derive
@@ -38,7 +38,7 @@ class SimulatedStore:
     ) -> None:
         self.description = description
         # a client's next message may go to another process: what it keeps is on disk, where its user alone can write
-        self.extractors = KeptExtractors(Path(tempfile.gettempdir()) / f"fl-tiprdc-{getpass.getuser()}")
+        self.kept = KeptArrays(Path(tempfile.gettempdir()) / f"fl-tiprdc-{getpass.getuser()}")
         self._records, self._parts, self._seed, self._participant = records, parts, seed, participant
 
     def size(self, partition: int) -> int:

@@ -36,7 +36,7 @@ from fl_tiprdc.release.known_levels import (
     known_columns,
     level_shares,
 )
-from fl_tiprdc.release.statistics import Arrays, Request, Sums, couplings_as_arrays
+from fl_tiprdc.release.statistics import COUNTED_LAST, Arrays, Request, Sums, couplings_as_arrays
 from fl_tiprdc.seeding import derive, numpy_generator
 
 Bears = Callable[[Sequence[int], Sequence[int]], int]  # from certifying and fitting people of classes to codes
@@ -138,7 +138,7 @@ def fit_codes(
         alike = np.tile(level_shares(in_level, of_level, codes), (groups // levels, 1))
         couplings = yield from _coupled(ask, start, uncoupled, alike, lambdas, cells, np.stack(shares), config)
     sums = yield Request(
-        "code-counts",
+        COUNTED_LAST,
         {"classes": classes, **couplings_as_arrays(couplings)},
         {"counts": (len(couplings), joint, codes)},
         everybody=True,

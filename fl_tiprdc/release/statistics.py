@@ -3,7 +3,7 @@
 Every request is answered by sums of fixed shape, so that clients' answers can be added up, by secure aggregation too.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -151,19 +151,41 @@ def couplings_in(arrays: Arrays) -> list[Codes]:
         number, _, field = name.partition("/")
         if field:
             packed.setdefault(int(number), {})[field] = value
-    return [Codes.of_arrays(packed[number]) for number in sorted(packed)]
+    shared: Arrays = {}
+    couplings: list[Codes] = []
+    for _, own in sorted(packed.items()):
+        shared = shared | own
+        if "codewords" in shared:
+            shared.setdefault("cells", shared["codewords"])
+        couplings.append(Codes.of_arrays(shared))
+    return couplings
 
 
-def couplings_as_arrays(couplings: list[Codes]) -> Arrays:
-    """Return the arrays of several couplings in one dictionary, as "0/codewords" and so on."""
-    return {f"{i}/{name}": value for i, codes in enumerate(couplings) for name, value in codes.arrays().items()}
+def couplings_as_arrays(couplings: Sequence[Codes]) -> Arrays:
+    """Return the arrays of a fit's couplings in one dictionary, as "0/codewords" and so on; what is there twice, once.
+
+    Left out are arrays that the coupling before has as well, and the first one's cells if they are its codewords; the
+    temperature is there for each, so that none is lost.
+    """
+    packed: Arrays = {}
+    before: Arrays = {"cells": couplings[0].codewords}
+    for i, codes in enumerate(couplings):
+        arrays = codes.arrays()
+        packed |= {
+            f"{i}/{name}": value
+            for name, value in arrays.items()
+            if name == "temperature" or name not in before or not np.array_equal(before[name], value)
+        }
+        before = arrays
+    return packed
 
 
+COUNTED_LAST = "code-counts"  # the question that a fit ends with: it names all codes that are published
 STATISTICS: Mapping[str, Callable[[Coded, Arrays], Sums]] = {
     "class-counts": count_classes,
     "cells": assign_cells,
     "shares": add_up_shares,
-    "code-counts": count_codes,
+    COUNTED_LAST: count_codes,
 }
 
 

@@ -136,8 +136,8 @@ class Instruction:
         batch_size: largest number of records in a batch.
         epochs: passes over the records in one exchange.
         records: number of records that are drawn for a gradient; 0: all.
-        extractor: for a question, the SHA-256 of the extractor that the client keeps from an earlier one; empty: it is
-            in the message.
+        extractor: SHA-256 of the extractor that the client keeps from an earlier question; empty: it is in the message.
+        codes: for a publication, that of the codes that it keeps from the last question; empty: as for the extractor.
         method: JSON of a MethodConfig.
         network: JSON of a NetworkConfig.
     """
@@ -155,6 +155,7 @@ class Instruction:
     method: str
     network: str
     extractor: str = ""
+    codes: str = ""
 
     def pack(self) -> ConfigRecord:
         """Return the instruction as Flower's record."""

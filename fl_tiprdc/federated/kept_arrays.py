@@ -1,4 +1,4 @@
-"""Extractors that clients keep on their disk while a server asks one question after the other about them."""
+"""Arrays that clients keep on their disk while a server asks about them: a fit's extractor, and its codes."""
 
 import contextlib
 import logging
@@ -13,11 +13,11 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.release.arrays import Arrays
 from fl_tiprdc.release.codes import digest_of
 
-MOST_EXTRACTORS = 16  # kept at a time
+MOST_KEPT = 64  # at a time: an extractor, and the codes of each λ
 
 
-class KeptExtractors:
-    """Keeps extractors in a folder, each under its SHA-256; clients of a simulation share it, as all are sent the same.
+class KeptArrays:
+    """Keeps groups of arrays in a folder, each under its SHA-256; clients of a simulation share it.
 
     Args:
         root: path of the folder, which is made when it is needed.
@@ -27,16 +27,14 @@ class KeptExtractors:
         self._root = root
 
     def keep(self, arrays: Arrays) -> str:
-        """Keep an extractor and return its SHA-256; a full disk is no failure, as the extractor can be sent again."""
+        """Keep a group and return its SHA-256; a full disk is no failure, as the group can be sent again."""
         digest = digest_of(arrays)
         path = self._root / f"{digest}.npz"
         partial = path.with_name(f".{digest}.{os.getpid()}")  # clients of several processes may keep the same
         try:
             if not path.exists():
                 self._root.mkdir(parents=True, exist_ok=True)
-                for old in sorted(self._root.glob("*.npz"), key=lambda file: file.stat().st_mtime)[
-                    : 1 - MOST_EXTRACTORS
-                ]:
+                for old in sorted(self._root.glob("*.npz"), key=lambda file: file.stat().st_mtime)[: 1 - MOST_KEPT]:
                     old.unlink(missing_ok=True)
                 with partial.open("wb") as file:
                     np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -44,22 +42,22 @@ class KeptExtractors:
         except OSError as error:
             with contextlib.suppress(OSError):
                 partial.unlink()
-            logging.getLogger(__name__).warning("an extractor can't be kept in '%s': %s", self._root, error.strerror)
+            logging.getLogger(__name__).warning("arrays can't be kept in '%s': %s", self._root, error.strerror)
         return digest
 
     def read(self, digest: str) -> Arrays:
-        """Return the extractor of that SHA-256.
+        """Return the group of that SHA-256.
 
         Raises:
-            InputError: the extractor isn't here, or is damaged.
+            InputError: it isn't here, or is damaged.
         """
         if not re.fullmatch("[0-9a-f]{64}", digest):
-            raise InputError("the server names an extractor by what is no SHA-256")
+            raise InputError("the server names what a client keeps by what is no SHA-256")
         try:
             with np.load(self._root / f"{digest}.npz", allow_pickle=False) as file:
                 arrays: Arrays = dict(file)
         except (OSError, ValueError, BadZipFile):
-            raise InputError("the extractor that the server asks about isn't kept here: send it again") from None
+            raise InputError("what the server asks about isn't kept here: send it again") from None
         if digest_of(arrays) != digest:
-            raise InputError("the extractor that is kept here is damaged: send it again")
+            raise InputError("what is kept here is damaged: send it again")
         return arrays

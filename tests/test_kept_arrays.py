@@ -1,4 +1,4 @@
-"""Clients keep the extractor of a question for the next ones: it crosses the wire once, unless somebody has lost it."""
+"""Clients keep the extractor and the codes that they are asked about: they are sent once, unless somebody lost them."""
 
 import shutil
 from dataclasses import replace
@@ -8,13 +8,14 @@ import pytest
 
 from fl_tiprdc.config import Point
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.kept_extractors import MOST_EXTRACTORS, KeptExtractors
+from fl_tiprdc.federated.kept_arrays import MOST_KEPT, KeptArrays
+from fl_tiprdc.federated.local_work import with_kept
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.arrays import released_groups
-from fl_tiprdc.release.codes import digest_of
-from fl_tiprdc.release.statistics import Request
+from fl_tiprdc.release.codes import Codes, digest_of
+from fl_tiprdc.release.statistics import Request, couplings_as_arrays, couplings_in
 from fl_tiprdc.wire.messages import LocalArrays
 from strategies.code_questions import CodeQuestions
 from strategies.hybrid_strategy import Exchange
@@ -26,15 +27,15 @@ COUNT = Request("class-counts", {"classes": np.array([2], dtype=np.float32)}, {"
 
 
 def test_what_is_kept_is_read_again(tmp_path):
-    kept = KeptExtractors(tmp_path / "extractors")
+    kept = KeptArrays(tmp_path / "kept")
     digest = kept.keep(EXTRACTOR)
     assert digest == kept.keep(EXTRACTOR) == digest_of(EXTRACTOR)
     assert np.array_equal(kept.read(digest)["weight"], EXTRACTOR["weight"])
-    assert [file.name for file in (tmp_path / "extractors").iterdir()] == [f"{digest}.npz"]
+    assert [file.name for file in (tmp_path / "kept").iterdir()] == [f"{digest}.npz"]
 
 
 def test_what_is_missing_damaged_or_no_digest_is_refused(tmp_path):
-    kept = KeptExtractors(tmp_path)
+    kept = KeptArrays(tmp_path)
     digest = kept.keep(EXTRACTOR)
     with pytest.raises(InputError, match="isn't kept here"):
         kept.read("0" * 64)
@@ -51,15 +52,15 @@ def test_what_is_missing_damaged_or_no_digest_is_refused(tmp_path):
 
 
 def test_a_disk_that_takes_nothing_is_no_failure(tmp_path, caplog):
-    (tmp_path / "extractors").touch()
-    assert KeptExtractors(tmp_path / "extractors").keep(EXTRACTOR) == digest_of(EXTRACTOR)
+    (tmp_path / "kept").touch()
+    assert KeptArrays(tmp_path / "kept").keep(EXTRACTOR) == digest_of(EXTRACTOR)
     assert "can't be kept" in caplog.text
 
 
 def test_old_extractors_make_room(tmp_path):
-    kept = KeptExtractors(tmp_path)
-    digests = [kept.keep({"weight": np.full(3, i, dtype=np.float32)}) for i in range(MOST_EXTRACTORS + 3)]
-    assert len(list(tmp_path.iterdir())) == MOST_EXTRACTORS
+    kept = KeptArrays(tmp_path)
+    digests = [kept.keep({"weight": np.full(3, i, dtype=np.float32)}) for i in range(MOST_KEPT + 3)]
+    assert len(list(tmp_path.iterdir())) == MOST_KEPT
     kept.read(digests[-1])
 
 
@@ -88,7 +89,7 @@ def test_the_extractor_is_sent_once_and_again_to_who_lost_it(crowd, store):
     exchanges = list[Exchange]()
     asked, extractor = questions(crowd, store, exchanges)
     first, second = (asked.answer(COUNT)["counts"] for _ in range(2))
-    shutil.rmtree(store.root / "extractors")
+    shutil.rmtree(store.root / "kept")
     third, fourth = (asked.answer(COUNT)["counts"] for _ in range(2))
     assert all(np.array_equal(first, other) for other in (second, third, fourth))
     assert first.sum() == 1400
@@ -122,12 +123,12 @@ def test_a_sampled_fit_is_certified_by_everybody(crowd, store, tmp_path):
     assert [one.counts.sum() for one in trained] == [certifying, certifying]
 
 
-def test_a_publication_needs_the_extractor_of_those_only_who_lost_it(crowd, store, tmp_path):
-    experiment = coded(lambdas=(1.0,))
-    (one,) = server_of(experiment, crowd, tmp_path)(grid_of(store))
-    groups, instruction = released_groups(one.groups), instruction_for(experiment, one.point)
-    codes, whole = (sum(LocalArrays(groups[name]).count_bytes() for name in names) for names in (["codes"], groups))
-    assert one.release_bytes == CLIENTS * codes
+def test_a_publication_is_sent_only_what_clients_have_lost(crowd, store, tmp_path):
+    experiment = coded(lambdas=(0.0, 1.0))
+    trained = server_of(experiment, crowd, tmp_path)(grid_of(store))
+    assert [one.release_bytes for one in trained] == [0, 0]
+    groups, instruction = released_groups(trained[1].groups), instruction_for(experiment, trained[1].point)
+    size = CLIENTS * sum(LocalArrays(arrays).count_bytes() for arrays in groups.values())
 
     def publish_again(folder, kept=True):
         grid = grid_of(store)
@@ -135,6 +136,38 @@ def test_a_publication_needs_the_extractor_of_those_only_who_lost_it(crowd, stor
         return traffic.down, [part.read_bytes() for part in sorted(folder.glob("part-*"))]
 
     first = [part.read_bytes() for part in sorted(publication_at(tmp_path, 1.0).glob("part-*"))]
-    assert publish_again(tmp_path / "sent", kept=False) == (CLIENTS * whole, first)
-    shutil.rmtree(store.root / "extractors")  # all of them have lost it
-    assert publish_again(tmp_path / "lost") == (CLIENTS * (codes + whole), first)
+    assert publish_again(tmp_path / "kept") == (0, first)
+    assert publish_again(tmp_path / "sent", kept=False) == (size, first)
+    shutil.rmtree(store.root / "kept")  # all of them have lost it
+    assert publish_again(tmp_path / "lost") == (size, first)
+
+
+def test_noise_is_asked_of_kept_releases_too(crowd, store):
+    """A server that names codes which nobody keeps gets no release without noise."""
+    experiment = coded()
+    asked = replace(instruction_for(experiment, Point("coded", 1.0, 0)), extractor="0" * 64, codes="1" * 64)
+    with pytest.raises(InputError, match="isn't kept here"):
+        with_kept(store, asked, {})
+
+
+@pytest.mark.parametrize("changed", [(), ("potentials",), ("codewords",), ("cells", "fill"), ("codewords", "cells")])
+@pytest.mark.parametrize("alike", [True, False])
+def test_couplings_are_packed_without_what_they_share(changed, alike):
+    draw = np.random.default_rng(0)
+    codewords, other = (draw.normal(size=(4, 3)).astype(np.float32) for _ in range(2))
+    plan = np.eye(4, dtype=np.float32)
+    keep, fill = np.ones((1, 4), np.float32), np.full((1, 4), 0.25, np.float32)
+    first = Codes(
+        codewords, codewords if alike else other, np.zeros((1, 4), np.float32), 1.0, plan, keep, fill, np.zeros(2, int)
+    )
+    new = {
+        "codewords": codewords + 1,
+        "cells": codewords + 1,
+        "potentials": first.potentials + 1,
+        "fill": np.eye(4, dtype=np.float32)[:1],
+    }
+    second = replace(first, **{name: new[name] for name in changed})
+    packed = couplings_as_arrays([first, second, second])
+    assert [codes.digest for codes in couplings_in(packed)] == [first.digest, second.digest, second.digest]
+    assert {name for name in packed if name[0] == "1"} == {f"1/{name}" for name in (*changed, "temperature")}
+    assert ("0/cells" in packed) is not alike
