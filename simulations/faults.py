@@ -312,7 +312,11 @@ def wrong_clock(seconds: int, trial: Trial) -> Ending:
     finally:
         for name in own:
             del os.environ[name]
-    return turned_away(trial, node, "clock", trial.submit())
+    try:
+        return turned_away(trial, node, "clock", trial.submit())
+    finally:
+        if node.poll() is None:  # the next trial's clocks are right
+            kill(node)
 
 
 def turned_away(trial: Trial, node: subprocess.Popen[bytes], name: str, run: subprocess.Popen[bytes]) -> Ending:
