@@ -31,8 +31,9 @@ from flwr.supernode.runtime.run_clientapp import run_clientapp
 import fl_tiprdc.flower.client  # noqa: F401  (forked processes have it)
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.deploy.patched_supernode import patch_supernode
-from fl_tiprdc.errors import InputError
+from fl_tiprdc.errors import InputError, RunFailedError
 
+REFUSED = "the server hasn't let this node in: is its clock right, to five minutes, and its key the one registered?"
 OURS = ("--isolation", "--superexec-auth-secret-file")  # decided here
 
 
@@ -89,6 +90,7 @@ def run_node(arguments: Sequence[str]) -> NoReturn:
 
     Raises:
         InputError: flags that are decided here, or an unknown version of Flower.
+        RunFailedError: the server doesn't let the node in.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name, default in (("host", UVICORN_DEFAULT_HOST), ("ssl-certfile", None), ("ssl-ca-certfile", None)):
@@ -115,13 +117,19 @@ def run_node(arguments: Sequence[str]) -> NoReturn:
             print("the client process has ended", file=sys.stderr, flush=True)
             signal.raise_signal(signal.SIGTERM)
 
-    patch_supernode(work)
+    waits = patch_supernode(work)
     gc.freeze()  # forked processes share this memory
     in_a_fork(client)
     os.close(told)
     os.set_blocking(tell, False)
     sys.argv = ["flower-supernode", *arguments, "--isolation", "process"]
-    flower_supernode()
+    try:
+        flower_supernode()
+    except SystemExit as end:
+        if end.code or waits.begun:
+            raise
+        # Flower says nothing and ends with 0 when the server answers "unauthorized"
+        raise RunFailedError(REFUSED) from None
     sys.exit()
 
 

@@ -31,13 +31,17 @@ class ShorterWaits:
 
     Args:
         work: called while a message waits for its reply.
+
+    Attributes:
+        begun: whether anybody has waited: the server has let the node in.
     """
 
     def __init__(self, work: Callable[[], None]) -> None:
-        self._work, self._idle = work, FIRST
+        self._work, self._idle, self.begun = work, FIRST, False
 
     def sleep(self, seconds: float) -> None:
         """Wait for less than `seconds`."""
+        self.begun = True
         if seconds >= IDLE:
             time.sleep(self._idle)
             self._idle = min(self._idle * GROWTH, seconds)
@@ -74,8 +78,8 @@ def tidied(pull: Callable[..., int | None]) -> Callable[..., int | None]:
     return pulled
 
 
-def patch_supernode(work: Callable[[], None]) -> None:
-    """Patch this process' SuperNode.
+def patch_supernode(work: Callable[[], None]) -> ShorterWaits:
+    """Patch this process' SuperNode, and return its waits.
 
     Args:
         work: called while a message waits for its reply.
@@ -88,5 +92,6 @@ def patch_supernode(work: Callable[[], None]) -> None:
             f"flwr {flwr.__version__}: the inside of its SuperNode is known of {KNOWN}* only; start flower-supernode, "
             "which is slower (docs/deployment.md)"
         )
-    start_client_internal.time = ShorterWaits(work)
+    start_client_internal.time = waits = ShorterWaits(work)
     start_client_internal._pull_and_store_message = tidied(start_client_internal._pull_and_store_message)
+    return waits
