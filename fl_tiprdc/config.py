@@ -266,8 +266,10 @@ class FederationConfig(_Frozen):
     gradient_records: int = Field(64, ge=0, description="gradients: records a client draws for one; 0 takes all")
     server_learning_rate: float = Field(2e-3, gt=0, description="gradients: the server's Adam step size")
     clients_per_round: int = Field(0, ge=0, description="largest number of clients asked at a time; 0: no limit")
-    question_clients: int = Field(
-        0, ge=0, description="codes: clients drawn to answer the questions of a fit; 0 asks all. Certifying asks all"
+    codebook_clients: int = Field(
+        0,
+        ge=0,
+        description="codes: clients of whose records a codebook is made; 0: all. Its coupling is fitted to all",
     )
     local_epochs: Positive = Field(1, description="weights: passes of a client over its records in a round")
     batch_size: Positive = Field(128, description="weights: largest number of records in a client's batch")
@@ -415,7 +417,7 @@ class Experiment(_Frozen):
             # as folder names and tables write them
             if len({f"{value:g}" if isinstance(value, float) else value for value in values}) != len(values):
                 raise ValueError(f"{field} has a value twice: {', '.join(map(str, values))}")
-        for field in ("clients_per_round", "question_clients"):
+        for field in ("clients_per_round", "codebook_clients"):
             if (asked := getattr(self.federation, field)) > self.clients:
                 raise ValueError(f"{field} is {asked} but there are {self.clients} clients")
         return self
@@ -437,7 +439,7 @@ class Experiment(_Frozen):
                 f"{self.federation.quorum:g} closes it before"
             )
         federation = self.federation
-        numbers = (self.clients, federation.clients_per_round, federation.gradient_clients, federation.question_clients)
+        numbers = (self.clients, federation.clients_per_round, federation.gradient_clients, federation.codebook_clients)
         if self.protection.secagg and min(filter(None, numbers)) < FEWEST_IN_SUM:
             raise ValueError(f"secagg needs at least {FEWEST_IN_SUM} clients in an exchange: fewer hide no one")
         return self

@@ -23,9 +23,9 @@ from strategies.update_protection import UpdateProtection
 class CodeQuestions:
     """Asks the crowd about its records, or about one extractor's output for them.
 
-    A fit may ask a sample of the clients, the same ones all the time. The extractor is sent with the first question,
-    and clients keep it for the others. It is sent again if a client didn't answer the last question, or if a question
-    without it fails: a client may have come late, or lost its disk.
+    A codebook may be made of a sample of the clients, the same ones all the time. The extractor and the codewords are sent
+    with the first question about them, and clients keep them for the others. They are sent again if a client didn't
+    answer the last question, or if a question without them fails: a client may have come late, or lost its disk.
 
     Args:
         grid: reaches the clients.
@@ -52,17 +52,19 @@ class CodeQuestions:
         protection: UpdateProtection | None,
     ) -> None:
         self._grid, self._extractor, self._config = grid, extractor, dict(config)
-        self._everybody, self._some, most = roster, roster, federation.question_clients
+        self._everybody, self._some, most = roster, roster, federation.codebook_clients
         if 0 < most < len(roster.partitions):
-            self._some = roster.of(roster.sample(most, numpy_generator(seed, "sample-question-clients")))
+            self._some = roster.of(roster.sample(most, numpy_generator(seed, "sample-codebook-clients")))
         self._seed, self._federation, self._done = seed, federation, done
         self._on_exchange, self._protection = on_exchange, protection
-        self._digest = digest_of(extractor) if extractor else ""
-        self._kept = dict.fromkeys((self._everybody, self._some), extractor is None)
+        self._kept: dict[Roster, set[str]] = {
+            roster: set(),
+            self._some: set(),
+        }  # SHA-256 of groups that all of them have
 
     @property
     def sampled(self) -> bool:
-        """Tell whether a sample of the clients is asked."""
+        """Tell whether codebooks are made of a sample of the clients."""
         return self._some is not self._everybody
 
     def answer(self, request: Request) -> Arrays:
@@ -72,32 +74,40 @@ class CodeQuestions:
             TooManyFailuresError: more clients failed than allowed, or they counted more people than there are.
         """
         roster = self._everybody if request.everybody else self._some
-        if self._kept[roster]:
-            try:
-                return self._ask(request, roster)
-            except TooManyFailuresError:
-                if self._extractor is None:
-                    raise
-                self._kept[roster] = False
-        return self._ask(request, roster)
+        try:
+            return self._ask(request, roster)
+        except TooManyFailuresError:
+            if not self._kept[roster]:
+                raise
+            self._kept[roster].clear()
+            return self._ask(request, roster)
 
     def _ask(self, request: Request, roster: Roster) -> Arrays:
-        federation, kept = self._federation, self._kept[roster]
+        federation, known = self._federation, self._kept[roster]
+        codebook = {name: array for name, array in request.arrays.items() if name == request.codebook}
+        question = {name: array for name, array in request.arrays.items() if name != request.codebook}
+        lasting = {"extractor": self._extractor or {}, "codebook": codebook}
+        digests = {name: digest_of(arrays) for name, arrays in lasting.items() if arrays}
+        named = {name: digest for name, digest in digests.items() if digest in known}
+        sends = (*(name for name in digests if name not in named), "question")
         self._done += 1  # even if it fails: no two exchanges may share masks
         plan = ExchangePlan(
-            question_exchange(request.name, self._done, federation.rounds + 1, kept),
-            self._config | ({"extractor": self._digest} if kept else {}),
+            question_exchange(request.name, self._done, federation.rounds + 1, sends),
+            self._config | named,
             self._seed,
             allowed_failures=federation.allowed_failures,
             quorum=federation.quorum,
         )
-        groups: GroupArrays = {"extractor": self._extractor or {}, "question": request.arrays, "sums": request.zeros()}
 
         def note(exchange: Exchange) -> None:
             for asked in (roster, self._some):  # whoever asks everybody asks them, too
-                self._kept[asked] = self._extractor is None or exchange.clients == len(roster.partitions)
+                if exchange.clients == len(roster.partitions):
+                    self._kept[asked] |= set(digests.values())
+                else:
+                    self._kept[asked].clear()
             self._on_exchange(exchange)
 
+        groups: GroupArrays = {**lasting, "question": question, "sums": request.zeros()}
         strategy = HybridStrategy(plan, groups, roster, note, protection=self._protection)
         settings, first = ConfigRecord({}), pack_arrays(self._extractor or {})
         strategy.start(self._grid, first, num_rounds=1, timeout=federation.timeout, train_config=settings)

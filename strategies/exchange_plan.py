@@ -159,14 +159,14 @@ EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], Exchanges]] =
 }
 
 
-def question_exchange(name: str, number: int, round_number: int, kept: bool = False) -> Exchanges:
+def question_exchange(name: str, number: int, round_number: int, sends: tuple[str, ...]) -> Exchanges:
     """Return the one exchange that asks all clients one question of a code fit.
 
     Args:
         name: a key of `release.statistics.STATISTICS` or `release.components.COMPONENT_STATISTICS`.
         number: number of the exchange.
         round_number: number of the round to which it belongs.
-        kept: leaves the extractor out, as clients have it from an earlier question.
+        sends: groups that clients need for the answer, and don't have from an earlier question.
     """
     phases: Mapping[str, Phase] = {
         "center": "codes.center",
@@ -176,6 +176,5 @@ def question_exchange(name: str, number: int, round_number: int, kept: bool = Fa
         "shares": "codes.shares",
         "code-counts": "codes.code-counts",
     }
-    sends = ("question",) if kept else ("extractor", "question")
     turn = Turn(phases[name], round_number, {"sums": "total"}, sends, sums=True)
     return Exchanges((turn,), {"total": Total()}, number)

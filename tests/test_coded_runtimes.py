@@ -94,7 +94,7 @@ def counted(crowd, store, groups: GroupArrays, secagg: bool) -> dict[str, np.nda
     codes = Codes.of_arrays(groups["codes"])
     cells = {"cells": codes.codewords[None], "group": np.zeros(2, np.float32)}
     shares = {
-        "cells": codes.codewords,
+        "codewords": codes.codewords,
         "potentials": codes.potentials[None],
         "temperature": np.array(codes.temperature, np.float32),
         "group": codes.group.astype(np.float32),

@@ -133,7 +133,7 @@ def with_kept(store: Store, instruction: Instruction, groups: GroupArrays) -> Gr
     Raises:
         InputError: one isn't kept here.
     """
-    named = {"extractor": instruction.extractor, "codes": instruction.codes}
+    named = {"extractor": instruction.extractor, "codebook": instruction.codebook, "codes": instruction.codes}
     kept = {name: store.kept.read(digest) for name, digest in named.items() if digest and name not in groups}
     return {**groups, **kept}
 
@@ -177,10 +177,13 @@ def count(
         fitted = [fitting(table, _certifying(store, p, step)) for p, table in zip(partitions, tables, strict=True)]
         ask = COMPONENT_STATISTICS[question]
         return update([ask(step.inputs(records.x), groups["question"]) for records in fitted])
-    digest = store.kept.keep(groups["extractor"]) if "extractor" in groups else instruction.extractor
-    tensors = to_tensors({"extractor": with_kept(store, instruction, groups)["extractor"]})
+    for name in {"extractor", "codebook"} & groups.keys():
+        store.kept.keep(groups[name])
+    groups = with_kept(store, instruction, groups)
+    asked = {**groups.get("codebook", {}), **groups["question"]}
+    digest, tensors = digest_of(groups["extractor"]), to_tensors({"extractor": groups["extractor"]})
     if question == COUNTED_LAST:
-        for codes in couplings_in(groups["question"]):
+        for codes in couplings_in(asked):
             store.kept.keep(codes.arrays())
     answers = []
     for partition, records in zip(partitions, tables, strict=True):
@@ -189,7 +192,7 @@ def count(
             return _draws(store, partition, digest + codes.digest, instruction.sigma)
 
         coded_records = coded(step, tensors["extractor"], records, _certifying(store, partition, step), draws)
-        answers.append(answer(question, coded_records, groups["question"]))
+        answers.append(answer(question, coded_records, asked))
     return update(answers)
 
 

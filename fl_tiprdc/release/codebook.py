@@ -95,7 +95,7 @@ def fit_codes(
         lambdas: values of λ, from 0 (no coupling) to 1 (all classes use codes alike); they share the codebook.
         seed: the experiment's seed.
         bears: returns how many codes a number of people can certify.
-        sampled: whether questions are answered for a sample of the crowd, unless they ask for everybody.
+        sampled: whether the codebook is made of a sample's records: of whom requests ask that aren't for everybody.
 
     Raises:
         InputError: there are too few people to fit codes on, or all of them but a few are of one private class, or of
@@ -108,9 +108,6 @@ def fit_codes(
     shape = {"counts": (2, joint * count_levels(known))}
     sums = yield Request("class-counts", arrays, shape, everybody=True)
     in_levels, certifying = np.rint(np.asarray(sums["counts"])).astype(np.int64).reshape(2, joint, -1)
-    if sampled:
-        sums = yield Request("class-counts", arrays, shape)
-        in_levels = np.rint(np.asarray(sums["counts"])[0]).astype(np.int64).reshape(joint, -1)
     fitted = in_levels.sum(1)
     check_fitted(fitted, attributes)
     group, levels = group_levels(in_levels)
@@ -118,6 +115,9 @@ def fit_codes(
     people = np.bincount(group, weights=in_levels.reshape(-1), minlength=groups)
     codes = choose_codes(config, fitted, certifying.sum(1), group_classes(fitted), bears)
     shared = not config.sees_private
+    if sampled:
+        sums = yield Request("class-counts", arrays, shape)
+        people = np.bincount(group, weights=np.asarray(sums["counts"])[0], minlength=groups)
     of_a_class = codes if shared else cells_for(codes, people)
     asked = _Asked(group, known)
     cells, counts = yield from _cells(1 if shared else groups, of_a_class, d, asked, seed, config.lloyd_rounds)
@@ -142,6 +142,7 @@ def fit_codes(
         {"classes": classes, **couplings_as_arrays(couplings)},
         {"counts": (len(couplings), joint, codes)},
         everybody=True,
+        codebook="codewords",
     )
     published = np.rint(np.asarray(sums["counts"])).astype(np.int64)
     apart = tuple(float((1 - lam) * _distance(across_levels(in_level, of_level))) for lam in lambdas)
@@ -253,12 +254,12 @@ class _Shares:
 
     def request(self, potentials: npt.NDArray[np.floating]) -> Request:
         arrays: Arrays = {
-            "cells": self.codewords,
+            "codewords": self.codewords,
             "potentials": potentials.astype(np.float32),
             "temperature": np.array(self.temperature, dtype=np.float32),
             **self.asked.arrays(),
         }
-        return Request("shares", arrays, {"shares": potentials.shape})
+        return Request("shares", arrays, {"shares": potentials.shape}, everybody=True, codebook="codewords")
 
 
 def _coupled(

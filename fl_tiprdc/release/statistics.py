@@ -29,13 +29,15 @@ class Request:
         name: a key of `STATISTICS`.
         arrays: arguments of the statistic.
         shapes: shapes of the sums that come back, by name.
-        everybody: asks all clients, even where a fit asks a sample.
+        everybody: asks all clients, even where a codebook is made of a sample's records.
+        codebook: name of the array that later requests have as well; it is sent once.
     """
 
     name: str
     arrays: Arrays
     shapes: Mapping[str, tuple[int, ...]]
     everybody: bool = False
+    codebook: str = ""
 
     def zeros(self) -> Arrays:
         """Return the answer of a client without records."""
@@ -115,10 +117,10 @@ def assign_cells(records: Coded, arrays: Arrays) -> Sums:
 def add_up_shares(records: Coded, arrays: Arrays) -> Sums:
     """Return sums of P(code | z, group) over the fitting records of each group, for several couplings at a time.
 
-    Arrays are cells [M, d], potentials [couplings, groups, M], temperature and group [joint classes * levels]. The
-    sums are shares [couplings, groups, M].
+    Arrays are codewords [K, d], potentials [couplings, groups, K], temperature and group [joint classes * levels]. The
+    sums are shares [couplings, groups, K].
     """
-    cells, potentials, fitting = arrays["cells"], arrays["potentials"].astype(np.float64), ~records.certifying
+    cells, potentials, fitting = arrays["codewords"], arrays["potentials"].astype(np.float64), ~records.certifying
     z, group = records.z[fitting], records.group(arrays)[fitting]
     shares = np.zeros(potentials.shape)
     for g in range(potentials.shape[1]):
@@ -151,24 +153,22 @@ def couplings_in(arrays: Arrays) -> list[Codes]:
         number, _, field = name.partition("/")
         if field:
             packed.setdefault(int(number), {})[field] = value
-    shared: Arrays = {}
+    shared: Arrays = {name: arrays["codewords"] for name in ("codewords", "cells") if "codewords" in arrays}
     couplings: list[Codes] = []
     for _, own in sorted(packed.items()):
         shared = shared | own
-        if "codewords" in shared:
-            shared.setdefault("cells", shared["codewords"])
         couplings.append(Codes.of_arrays(shared))
     return couplings
 
 
 def couplings_as_arrays(couplings: Sequence[Codes]) -> Arrays:
-    """Return the arrays of a fit's couplings in one dictionary, as "0/codewords" and so on; what is there twice, once.
+    """Return the arrays of a fit's couplings in one dictionary: their codewords, "0/potentials" and so on.
 
     Left out are arrays that the coupling before has as well, and the first one's cells if they are its codewords; the
     temperature is there for each, so that none is lost.
     """
-    packed: Arrays = {}
-    before: Arrays = {"cells": couplings[0].codewords}
+    packed: Arrays = {"codewords": couplings[0].codewords}
+    before: Arrays = {"codewords": couplings[0].codewords, "cells": couplings[0].codewords}
     for i, codes in enumerate(couplings):
         arrays = codes.arrays()
         packed |= {

@@ -137,6 +137,7 @@ class Instruction:
         epochs: passes over the records in one exchange.
         records: number of records that are drawn for a gradient; 0: all.
         extractor: SHA-256 of the extractor that the client keeps from an earlier question; empty: it is in the message.
+        codebook: that of the codewords, likewise.
         codes: for a publication, that of the codes that it keeps from the last question; empty: as for the extractor.
         method: JSON of a MethodConfig.
         network: JSON of a NetworkConfig.
@@ -155,6 +156,7 @@ class Instruction:
     method: str
     network: str
     extractor: str = ""
+    codebook: str = ""
     codes: str = ""
 
     def pack(self) -> ConfigRecord:
