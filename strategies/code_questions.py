@@ -23,9 +23,9 @@ from strategies.update_protection import UpdateProtection
 class CodeQuestions:
     """Asks the crowd about its records, or about one extractor's output for them.
 
-    A codebook may be made of a sample of the clients, the same ones all the time. The extractor and the codewords are sent
-    with the first question about them, and clients keep them for the others. They are sent again if a client didn't
-    answer the last question, or if a question without them fails: a client may have come late, or lost its disk.
+    A codebook may be made of a sample of the clients, the same ones all the time. The extractor and the codewords are
+    sent with the first question about them, and clients keep them for the others. They are sent again if a client
+    didn't answer the last question, or if a question without them fails: a client may have come late, or lost its disk.
 
     Args:
         grid: reaches the clients.
@@ -57,10 +57,8 @@ class CodeQuestions:
             self._some = roster.of(roster.sample(most, numpy_generator(seed, "sample-codebook-clients")))
         self._seed, self._federation, self._done = seed, federation, done
         self._on_exchange, self._protection = on_exchange, protection
-        self._kept: dict[Roster, set[str]] = {
-            roster: set(),
-            self._some: set(),
-        }  # SHA-256 of groups that all of them have
+        # SHA-256 of the groups that all of these clients keep
+        self._kept: dict[Roster, set[str]] = {roster: set(), self._some: set()}
 
     @property
     def sampled(self) -> bool:

@@ -241,7 +241,9 @@ def serve_point(
         TooManyFailuresError: more clients failed than the experiment allows.
         TimeoutError: clients are missing.
     """
-    roster = take_roster(grid, experiment.clients, seed=point.seed)
+    roster = take_roster(
+        grid, experiment.clients, seed=point.seed, allowed_failures=experiment.federation.allowed_failures
+    )
 
     def note(point: Point, exchange: Exchange) -> None:
         tell(exchange.exchange)
@@ -303,7 +305,7 @@ def serve_coded(
     first, federation = points[0], experiment.federation
     method = experiment.method_config(first.method)
     assert method.coding is not None
-    roster = take_roster(grid, experiment.clients, seed=first.seed)
+    roster = take_roster(grid, experiment.clients, seed=first.seed, allowed_failures=federation.allowed_failures)
     shared = Point(first.method, method.coding.adversarial, first.seed)
 
     def tell_of(point: Point, exchange: Exchange) -> None:

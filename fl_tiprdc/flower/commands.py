@@ -123,7 +123,14 @@ def submit(
 
 
 def run_status(number: str, connection: str = "", home: Path | None = None) -> tuple[str, str]:
-    """Return a run's status, and what Flower says to it."""
+    """Return a run's status, and what Flower says to it.
+
+    Raises:
+        RunFailedError: the SuperLink doesn't know the run.
+    """
     answer = ask_flower("ls", *([connection] if connection else []), "--run-id", number, "--format", "json", home=home)
-    run = json.loads(answer[answer.index("{") :])["runs"][0]
+    runs = json.loads(answer[answer.index("{") :]).get("runs")
+    if not runs:
+        raise RunFailedError(f"the SuperLink doesn't know run {number}: it was started anew; go on with --resume")
+    run = runs[0]
     return str(run["status"]), str(run["status-details"])
