@@ -256,6 +256,9 @@ def test_the_roster_asks_who_is_who_and_says_who_is_missing(make_store):
     assert roster.node(3) == FIRST_NODE + 3
     with pytest.raises(TimeoutError, match="only 2 of 4 clients are there after 0 s"):
         take_roster(Plain(2), 4, patience=0.1)
+    assert take_roster(Plain(3), 4, patience=0.1, allowed_failures=0.25).partitions == [0, 2, 3]
+    with pytest.raises(TimeoutError, match="only 3 of 4 clients are there"):
+        take_roster(Plain(3), 4, patience=0.1, allowed_failures=0.2)
 
     class Liar(Plain):
         """Client 1 says about itself what is given."""
@@ -275,5 +278,6 @@ def test_the_roster_asks_who_is_who_and_says_who_is_missing(make_store):
     for says in ({"num_examples": -1}, {"num_examples": 1e12}, {"partition_id": "1"}):
         with pytest.raises(TimeoutError, match="only 3 of 4 clients said who they are"):
             take_roster(Liar(**says), 4)
+        assert take_roster(Liar(**says), 4, allowed_failures=0.25).partitions == [0, 2, 3]
     with pytest.raises(InputError, match="more than one node says to be client 2"):
         take_roster(Liar(partition_id=2), 4)

@@ -118,6 +118,7 @@ def fit_codes(
     if sampled:
         sums = yield Request("class-counts", arrays, shape)
         people = np.bincount(group, weights=np.asarray(sums["counts"])[0], minlength=groups)
+        codes = _borne_by(people, codes, bool(config.codes))
     of_a_class = codes if shared else cells_for(codes, people)
     asked = _Asked(group, known)
     cells, counts = yield from _cells(1 if shared else groups, of_a_class, d, asked, seed, config.lloyd_rounds)
@@ -177,6 +178,21 @@ def choose_codes(config: CodesConfig, fitted: Ints, certifying: Ints, group: Int
     chosen = bears([int(n) for n in of_groups[1][large]], [int(n) for n in of_groups[0][large]])
     limit = MOST_CODES if config.sees_private else MOST_CLASS_FREE
     return max(FEWEST_CODES, min(max(chosen, config.fewest), most, limit))
+
+
+def _borne_by(people: Values, codes: int, asked: bool) -> int:
+    """Return the number of codes for which a sample's people [groups] make cells enough, at most `codes`.
+
+    Raises:
+        InputError: the settings asked for more.
+    """
+    most = max(FEWEST_CODES, int(people.min()) // FEWEST_IN_CELL)
+    if asked and codes > most:
+        raise InputError(
+            f"codes is {codes}: the clients of whose records the codebook is made have {int(people.min())} people of "
+            f"the smallest class, which bears {most} at most; ask more of them (federation.codebook_clients)"
+        )
+    return min(codes, most)
 
 
 def _distance(shares: Values) -> float:
