@@ -115,11 +115,12 @@ def fit_codes(
     people = np.bincount(group, weights=in_levels.reshape(-1), minlength=groups)
     codes = choose_codes(config, fitted, certifying.sum(1), group_classes(fitted), bears)
     shared = not config.sees_private
+    in_sample = people
     if sampled:
         sums = yield Request("class-counts", arrays, shape)
-        people = np.bincount(group, weights=np.asarray(sums["counts"])[0], minlength=groups)
-        codes = _borne_by(people, codes, bool(config.codes))
-    of_a_class = codes if shared else cells_for(codes, people)
+        in_sample = np.bincount(group, weights=np.asarray(sums["counts"])[0], minlength=groups)
+        codes = _borne_by(in_sample, codes, bool(config.codes))
+    of_a_class = codes if shared else cells_for(codes, in_sample)
     asked = _Asked(group, known)
     cells, counts = yield from _cells(1 if shared else groups, of_a_class, d, asked, seed, config.lloyd_rounds)
     spread = _spread(cells, counts, d) * (of_a_class / codes) ** (2 / DIMENSIONS)
@@ -180,7 +181,7 @@ def choose_codes(config: CodesConfig, fitted: Ints, certifying: Ints, group: Int
     return max(FEWEST_CODES, min(max(chosen, config.fewest), most, limit))
 
 
-def _borne_by(people: Values, codes: int, asked: bool) -> int:
+def _borne_by(people: npt.NDArray[np.number], codes: int, asked: bool) -> int:
     """Return the number of codes for which a sample's people [groups] make cells enough, at most `codes`.
 
     Raises:
