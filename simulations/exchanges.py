@@ -48,6 +48,20 @@ PLANS = {
     "coded-every-4-rounds": Plan("coded", _coded(4)),
     "coded-20-clients": Plan("coded", {"federation": {"clients_per_round": 20}}),
     "coded-by-private": Plan("coded", {"partition": "by-private"}),
+    "coded-small-networks": Plan(
+        "coded", {"network": {"representation": 16, "extractor_hidden": (64,), "critic_hidden": (64,)}}
+    ),
+    # three records each: components for an extractor, made like the codebook of a tenth of the clients; all fit couplings
+    "coded-10,000-clients": Plan(
+        "coded",
+        {
+            "clients": 10_000,
+            "lambdas": (1.0,),
+            "network": {"representation": 16},
+            "federation": {"codebook_clients": 1000},
+            "method": {"coded": {"coding": {"extractor": "components"}}},
+        },
+    ),
     "tiprdc": Plan("tiprdc"),
     "tiprdc+": Plan("tiprdc+"),
     "tiprdc+-4-rounds": Plan("tiprdc+", {"federation": {"rounds": 4}}),
