@@ -51,8 +51,8 @@ PLANS = {
     "coded-small-networks": Plan(
         "coded", {"network": {"representation": 16, "extractor_hidden": (64,), "critic_hidden": (64,)}}
     ),
-    # three records each: components for an extractor, made like the codebook of a tenth of the clients; all fit couplings
-    "coded-10,000-clients": Plan(
+    # three records each: components for an extractor, which like the codebook are made of a tenth of the clients
+    "coded-10000-clients": Plan(
         "coded",
         {
             "clients": 10_000,
