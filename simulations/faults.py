@@ -300,10 +300,10 @@ def wrong_clock(seconds: int, trial: Trial) -> Ending:
         InputError: there is nothing to make a clock wrong with.
     """
     library, compiler = trial.root / "wrong_clock.so", shutil.which("cc")
-    if compiler is None:
-        raise InputError("a C compiler is needed for a wrong clock")
     source = Path(__file__).with_name("wrong_clock.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+    command = [compiler or "", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
+    if sys.platform != "linux" or compiler is None or subprocess.run(command, check=False).returncode:
+        raise InputError("a wrong clock takes Linux and a C compiler")
     end(trial.nodes[LAST])
     own = {"LD_PRELOAD": str(library), "CLOCK_OFF": str(seconds)}
     os.environ.update(own)
@@ -353,7 +353,7 @@ def full(folder: Path) -> Iterator[None]:
 
 
 def full_disk(trial: Trial) -> Ending:
-    """Have no room in a client's folder for the extractors that a code fit asks about."""
+    """Have no room in a client's folder for the extractor and the codes that a fit asks about."""
     with full(client_folder(trial.root, LAST) / "kept"):
         return undisturbed(trial)
 

@@ -1,4 +1,4 @@
-"""Questions of a code fit, asked of all clients: each is one exchange of the hybrid strategy, answered by sums."""
+"""Questions of a code fit: each is one exchange of the hybrid strategy, answered by sums."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,8 +8,7 @@ from flwr.serverapp import Grid
 
 from fl_tiprdc.config import FederationConfig
 from fl_tiprdc.errors import TooManyFailuresError
-from fl_tiprdc.release.arrays import Arrays, GroupArrays
-from fl_tiprdc.release.codes import digest_of
+from fl_tiprdc.release.arrays import Arrays, GroupArrays, digest_of
 from fl_tiprdc.release.statistics import Request
 from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.wire.messages import pack_arrays

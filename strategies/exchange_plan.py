@@ -160,7 +160,7 @@ EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], Exchanges]] =
 
 
 def question_exchange(name: str, number: int, round_number: int, sends: tuple[str, ...]) -> Exchanges:
-    """Return the one exchange that asks all clients one question of a code fit.
+    """Return the one exchange that asks clients one question of a code fit.
 
     Args:
         name: a key of `release.statistics.STATISTICS` or `release.components.COMPONENT_STATISTICS`.

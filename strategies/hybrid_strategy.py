@@ -197,7 +197,7 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
         if protected:
             checked = Replies(checked.good, (*protected.refused, *checked.refused))
         good, failures = checked.good, checked.failures
-        if failures > plan.allowed_failures * len(opened.drawn.weights):
+        if failures > self._roster.may_fail(plan.allowed_failures, len(opened.drawn.weights)):
             raise TooManyFailuresError(
                 f"{failures} of {len(opened.drawn.weights)} clients failed in exchange {number} ({turn.phase}), "
                 f"allowed are {plan.allowed_failures:.0%}; the first: {checked.first_reason}"

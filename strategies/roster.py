@@ -35,10 +35,11 @@ class Roster:
     Args:
         nodes: node id -> partition id.
         sizes: partition id -> number of records; an array or a mapping.
+        absent: partition ids of clients of the experiment that aren't there.
     """
 
-    def __init__(self, nodes: Mapping[int, int], sizes: Mapping[int, int] | Ints) -> None:
-        self.partition_of = nodes
+    def __init__(self, nodes: Mapping[int, int], sizes: Mapping[int, int] | Ints, absent: Iterable[int] = ()) -> None:
+        self.partition_of, self.absent = nodes, sorted(absent)
         self._node_of = {partition: node for node, partition in nodes.items()}
         self.partitions = sorted(self._node_of)
         self._place_of = {partition: place for place, partition in enumerate(self.partitions)}
@@ -51,6 +52,11 @@ class Roster:
     def size(self, partition: int) -> int:
         """Return how many records a client said to hold."""
         return int(self._sizes[self._place_of[partition]])
+
+    def may_fail(self, share: float, asked: int) -> float:
+        """Return how many of the clients asked may fail, where a share of all may; those absent have failed already."""
+        here = len(self.partitions)
+        return max(0.0, share * (here + len(self.absent)) - len(self.absent)) * asked / max(1, here)
 
     def of(self, partitions: Iterable[int]) -> "Roster":
         """Return the roster of these clients alone."""
@@ -117,4 +123,5 @@ def take_roster(
     for partition, times in Counter(partition for partition, _ in identities.values()).items():
         if times > 1:  # nobody can tell which of them is the client
             raise InputError(f"more than one node says to be client {partition}")
-    return Roster({node: partition for node, (partition, _) in identities.items()}, dict(identities.values()))
+    nodes_of = {node: partition for node, (partition, _) in identities.items()}
+    return Roster(nodes_of, dict(identities.values()), set(range(clients)) - set(nodes_of.values()))

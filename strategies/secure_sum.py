@@ -198,9 +198,10 @@ class SecureSum:
         requests = {
             m: OpenRequest(present, flags, [begun.shares[p].sealed[places[m]] for p in present]) for m in stayed
         }
-        # whoever is a member now is one in the next exchange, unless clients are drawn
+        # whoever is a member now is one in the next exchange, unless clients are drawn; with a quorum, somebody who is
+        # late now would be waited for alone then
         following = replace(session, exchange=session.exchange + 1)
-        everybody = len(session.members) == len(self._roster.partitions)
+        everybody = len(session.members) == len(self._roster.partitions) and self._quorum == 1
         shared = {SESSION: session.pack(), **({NEXT: following.pack()} if everybody else {})}
         contents = {m: RecordDict({**shared, OPENING: request.pack()}) for m, request in requests.items()}
         replies = self._ask(grid, OPEN, contents, OpenedCheck(session.exchange, everybody))

@@ -9,12 +9,12 @@ import pytest
 from fl_tiprdc.config import Point
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.kept_arrays import MOST_KEPT, KeptArrays
-from fl_tiprdc.federated.local_work import with_kept
+from fl_tiprdc.federated.local_work import count, with_kept
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.release.arrays import released_groups
-from fl_tiprdc.release.codes import Codes, digest_of
+from fl_tiprdc.release.arrays import digest_of, released_groups
+from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.statistics import Request, couplings_as_arrays, couplings_in
 from fl_tiprdc.wire.messages import LocalArrays
 from strategies.code_questions import CodeQuestions
@@ -171,3 +171,36 @@ def test_couplings_are_packed_without_what_they_share(changed, alike):
     assert [codes.digest for codes in couplings_in(packed)] == [first.digest, second.digest, second.digest]
     assert {name for name in packed if name[0] == "1"} == {f"1/{name}" for name in (*changed, "temperature")}
     assert ("0/cells" in packed) is not alike
+
+
+def test_digests_tell_names_and_shapes_apart():
+    """A server that had two groups of one digest could have clients keep one and name the other."""
+    four, eight = np.arange(4, dtype=np.float32), np.arange(8, dtype=np.float32)
+    text = four[:2].tobytes().decode("latin-1")
+    groups = [
+        {"a": four, "b": four},
+        {"a": four, "c": four},
+        {"a": eight},
+        {"a": eight.reshape(2, 4)},
+        {"a": four.reshape(2, 2), "b": four},
+        {f"a{text}": four[2:], "b": four},
+        {"a": four[0]},
+        {"a": four[:1]},
+    ]
+    assert len({digest_of(group) for group in groups}) == len(groups)
+
+
+def test_a_kept_codebook_names_no_columns_that_the_method_does_not(crowd, store):
+    """Levels of known columns would tell of single columns: they are checked wherever they come from."""
+    asked = replace(instruction_for(coded(), Point("coded", 0.0, 0)), phase="codes.class-counts")
+    question = {"classes": np.array([2], dtype=np.float32)}
+    groups = {"extractor": EXTRACTOR, "codebook": {"known": np.zeros((1, 3), np.float32)}, "question": question}
+    with pytest.raises(InputError, match="columns that the method doesn't name"):
+        count(store, asked, groups, [0], 1)
+
+
+def test_a_sample_with_too_few_of_a_class_is_refused(crowd, store, tmp_path):
+    few = store_of(crowd, tmp_path / "by-private", spec="by-private")
+    experiment = coded(federation={"codebook_clients": 1})
+    with pytest.raises(InputError, match=r"bears \d codes; ask more of them \(federation.codebook_clients\)"):
+        server_of(experiment, crowd, tmp_path)(grid_of(few))

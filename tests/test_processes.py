@@ -54,11 +54,11 @@ def hosts(request):
     if not request.param:
         yield None
         return
-    try:
-        made = EmulatedHosts(3, read_link(request.param))
-    except InputError as error:
-        pytest.skip(str(error))
-    with made:
+    with contextlib.ExitStack() as stack:
+        try:
+            made = stack.enter_context(EmulatedHosts(3, read_link(request.param)))
+        except InputError as error:
+            pytest.skip(str(error))
         yield made
 
 

@@ -47,7 +47,7 @@ def members() -> list[SumMember]:
 
 def masked(member: SumMember, session: Session, request: MaskRequest, values: np.ndarray, transcript=b"sent"):
     words = encode(values)
-    member.mask(session, request, transcript, words, MaskStream(len(words)))
+    member.mask(session, request, transcript, words, MaskStream(len(words)), {})
     return words
 
 
@@ -151,7 +151,7 @@ def test_a_member_refuses_sessions_that_would_not_hide_it(members):
         with pytest.raises(ValueError, match=r"a sum must|the threshold|is no member"):
             members[0].share(session)
         with pytest.raises(ValueError, match=r"a sum must|the threshold|is no member"):
-            members[0].mask(session, request, b"", words, MaskStream(4))
+            members[0].mask(session, request, b"", words, MaskStream(4), {})
         with pytest.raises(ValueError, match=r"a sum must|the threshold|is no member"):
             members[0].open(session, stayed, ledger)
     assert not ledger
@@ -202,6 +202,24 @@ def test_a_member_refuses_to_open_what_is_no_sum(change, why, members):
     request = OpenRequest(list(range(9)), [True] * 9, [one.sealed[0] for one in shares])
     with pytest.raises(ValueError, match=why):
         members[0].open(session, replace(request, **change), {})
+
+
+def test_a_member_masks_one_update_in_a_session(members):
+    """Who had it mask two, with other members present, could open both by the seeds that open one."""
+    session = session_of(members)
+    request, _ = request_for(members, session)
+    fewer = MaskRequest(
+        request.present[:-1], request.keys[:-1], request.proofs[: -len(members)], request.weights[:-1], 0.0, False
+    )
+    ledger, words = {}, encode(np.zeros(4))
+
+    def mask(asked, transcript):
+        members[0].mask(session, asked, transcript, words, MaskStream(4), ledger)
+
+    mask(request, b"all of them")
+    mask(request, b"all of them")  # a process that died is asked again
+    with pytest.raises(ValueError, match="has masked another update in this session"):
+        mask(fewer, b"one fewer")
 
 
 def test_shares_of_others_are_sealed(members):

@@ -336,7 +336,7 @@ def mask_of(store: Store, client: int, **known) -> bytes:
     proofs = [proof for one in shares for proof in one.proofs]
     request = MaskRequest(session.members, [one.key for one in shares], proofs, [1.0] * 3, 0.0, False)
     words = np.zeros(50, np.uint64)
-    members[0].mask(session, request, b"sent", words, MaskStream(50))
+    members[0].mask(session, request, b"sent", words, MaskStream(50), {})
     return words.tobytes()
 
 

@@ -256,7 +256,11 @@ def test_the_roster_asks_who_is_who_and_says_who_is_missing(make_store):
     assert roster.node(3) == FIRST_NODE + 3
     with pytest.raises(TimeoutError, match="only 2 of 4 clients are there after 0 s"):
         take_roster(Plain(2), 4, patience=0.1)
-    assert take_roster(Plain(3), 4, patience=0.1, allowed_failures=0.25).partitions == [0, 2, 3]
+    some = take_roster(Plain(3), 4, patience=0.1, allowed_failures=0.25)
+    assert (some.partitions, some.absent) == ([0, 2, 3], [1])
+    assert some.may_fail(0.25, 3) == 0  # the share of all clients that may fail is missing already
+    assert some.may_fail(0.5, 3) == 1
+    assert roster.may_fail(0.25, 2) == 0.5
     with pytest.raises(TimeoutError, match="only 3 of 4 clients are there"):
         take_roster(Plain(3), 4, patience=0.1, allowed_failures=0.2)
 

@@ -7,6 +7,7 @@ and TUN devices.
 import fcntl
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from fl_tiprdc.deploy.link_relay import MTU, Link
-from fl_tiprdc.errors import InputError, RunFailedError
+from fl_tiprdc.errors import InputError
 
 NETWORK = IPv4Address("198.18.0.0")  # for tests of networks, RFC 2544; a deployment has 256 addresses of it
 MOST_HOSTS = 253
@@ -40,7 +41,7 @@ def read_link(text: str) -> Link:
 def _ip(*words: str) -> None:
     done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RunFailedError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+        raise InputError(f"--link needs a network namespace: ip {' '.join(words)}: {done.stderr.strip()}")
 
 
 class EmulatedHosts:
@@ -51,14 +52,15 @@ class EmulatedHosts:
         link: what each client's link is like.
 
     Raises:
-        InputError: this machine or this user can't have namespaces, or there are too many clients.
+        InputError: this machine or this user can't have namespaces, or there are too many clients; some of it shows
+            upon entering only.
     """
 
     def __init__(self, clients: int, link: Link) -> None:
         if clients > MOST_HOSTS:
             raise InputError(f"--link is for at most {MOST_HOSTS} clients, not {clients}")
-        if os.name != "posix" or os.geteuid() != 0 or not os.access(TUN, os.W_OK):
-            raise InputError(f"--link makes network namespaces, which takes root, Linux and {TUN}")
+        if sys.platform != "linux" or os.geteuid() != 0 or not os.access(TUN, os.W_OK) or not shutil.which("ip"):
+            raise InputError(f"--link makes network namespaces, which takes root, Linux, {TUN} and iproute2's ip")
         self._clients, self._link = clients, link
         # two deployments at a time have different addresses, most likely; if not, the second one fails
         self._number = os.getpid() % 256
@@ -93,7 +95,7 @@ class EmulatedHosts:
         try:
             fcntl.ioctl(device, SET_INTERFACE, struct.pack("16sH22x", name.encode(), PACKETS_ALONE))
         except OSError as error:
-            raise RunFailedError(f"network device {name} can't be made: {error.strerror}") from None
+            raise InputError(f"--link needs network devices, and {name} can't be made: {error.strerror}") from None
         return device
 
     def _set_up(self) -> None:
@@ -104,6 +106,8 @@ class EmulatedHosts:
         for client in range(self._clients):
             name, address = f"fl{self._number}-{client}", str(self._network + 2 + client)
             device = self._device(name)
+            # of a deployment that was killed: a living one would have the server's device
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
             _ip("netns", "add", name)
             self._names.append(name)
             _ip("link", "set", name, "netns", name)
@@ -116,9 +120,9 @@ class EmulatedHosts:
             hosts.append(f"{address}={device}")
         ours, its = os.pipe()
         self._ends.append(its)
-        command = [sys.executable, "-m", "fl_tiprdc.deploy.link_relay", str(ours), str(server)]
+        command = [sys.executable, "-m", "fl_tiprdc.deploy.link_relay", str(ours)]
         self._relay = subprocess.Popen(
-            [*command, *(f"{value:g}" for value in self._link), *hosts],
+            [*command, *(f"{value:g}" for value in self._link), f"{self.server}={server}", *hosts],
             pass_fds=[ours, *self._ends[:-1]],
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is its parent's

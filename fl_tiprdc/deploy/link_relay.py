@@ -54,17 +54,19 @@ class Way:
         return self._free + self._link.delay / 1e3
 
 
-def relay(server: int, clients: Mapping[bytes, int], link: Link, end: int) -> None:
+def relay(server: int, address: bytes, clients: Mapping[bytes, int], link: Link, end: int) -> None:
     """Carry packets between the server and each client, and none between clients, until `end` is closed.
 
     Args:
         server: TUN device of the server.
+        address: the server's IPv4 address.
         clients: IPv4 address of a client's host -> its TUN device.
         link: what each client's link is like.
         end: a pipe's end.
     """
     chance = random.Random(0)
-    up, down = ({address: Way(link, chance) for address in clients} for _ in range(2))
+    up, down = ({client: Way(link, chance) for client in clients} for _ in range(2))
+    of_device = {device: client for client, device in clients.items()}
     under_way: list[tuple[float, int, int, bytes]] = []
     count = 0
     devices = [server, *clients.values(), end]
@@ -81,7 +83,9 @@ def relay(server: int, clients: Mapping[bytes, int], link: Link, end: int) -> No
             packet = os.read(device, MTU + 100)
             if packet[0] >> 4 != 4:
                 continue
-            client = packet[DESTINATION if device == server else SOURCE]
+            client = packet[DESTINATION] if device == server else of_device[device]
+            if device != server and (packet[SOURCE], packet[DESTINATION]) != (client, address):
+                continue  # the server's kernel might send it on to another client
             ways = (down if device == server else up).get(client)
             arrival = ways.arrival(len(packet), monotonic()) if ways else None
             if arrival is not None:
@@ -90,11 +94,10 @@ def relay(server: int, clients: Mapping[bytes, int], link: Link, end: int) -> No
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Carry packets: end's and the server's descriptor, the link's three numbers, and ADDRESS=DESCRIPTOR a client."""
-    end, server = map(int, arguments[:2])
-    pairs = (pair.split("=") for pair in arguments[5:])
-    clients = {IPv4Address(address).packed: int(device) for address, device in pairs}
-    relay(server, clients, Link(*map(float, arguments[2:5])), end)
+    """Carry packets: the end's descriptor, the link's three numbers, and ADDRESS=DESCRIPTOR of server and clients."""
+    pairs = (pair.split("=") for pair in arguments[4:])
+    (address, server), *clients = ((IPv4Address(address).packed, int(device)) for address, device in pairs)
+    relay(server, address, dict(clients), Link(*map(float, arguments[1:4])), int(arguments[0]))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ fl-tiprdc deploy loopback --clients 10 --output results/deployed
 
 Takes the flags of fl-tiprdc run, but trains `coded` alone unless other methods are given: its 40 exchanges take
 minutes, the 2,000 of `tiprdc+` an hour. Every client is a node of its own with a folder of its own, and talks to the
-server over TLS with its own key, as on ten machines (docs/deployment.md), but all of them listen on 127.0.0.1 only.
-With --link 40ms,20mbit,1% each client is a host of its own, behind a link of 40 ms and 20 Mbit/s each way that loses
-1 % of the packets; that takes root and Linux.
+server over TLS with its own key, as on ten machines (docs/deployment.md), but all of them listen on 127.0.0.1 only,
+unless there is a link: with --link 40ms,20mbit,1% each client is a host of its own, 40 ms from the server each way,
+with 20 Mbit/s each way and 1 % of the packets lost; that takes root and Linux.
 """
 
 import argparse

@@ -33,7 +33,10 @@ from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.deploy.patched_supernode import patch_supernode
 from fl_tiprdc.errors import InputError, RunFailedError
 
-REFUSED = "the server hasn't let this node in: is its clock right, to five minutes, and its key the one registered?"
+REFUSED = (
+    "the node ended before the server had let it in; if nobody ended it: is its key the one registered, and its clock "
+    "right? It may be five minutes slow and five seconds fast"
+)
 OURS = ("--isolation", "--superexec-auth-secret-file")  # decided here
 
 

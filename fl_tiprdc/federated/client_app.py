@@ -65,7 +65,8 @@ def client_app_of(disk: Disk, mods: Sequence[Mod] = ()) -> ClientApp:
         configs = message.content.config_records
         instruction, secure = Instruction.unpack(configs[CONFIG]), SecureWork.found_in(configs)
         store = disk(context, instruction.seed)
-        update = train_together(store, instruction, unpack_groups(message.content), [_partition(context)], secure)[0]
+        groups, partitions = unpack_groups(message.content), [_partition(context)]
+        update = train_together(store, instruction, groups, partitions, secure, context)[0]
         return Message(update.pack(), reply_to=message)
 
     @app.query("who")
@@ -118,6 +119,7 @@ def train_together(
     groups: GroupArrays,
     partitions: Sequence[int],
     secure: SecureWork | None,
+    context: Context | None = None,
     device: torch.device | str = "cpu",
 ) -> CohortUpdate | MaskedCohort:
     """Carry out one instruction for clients that received the same message; return their updates, masked for a sum.
@@ -128,11 +130,12 @@ def train_together(
         groups: parameters in the message.
         partitions: partition ids of the clients.
         secure: sum that they are members of; None: updates aren't masked.
+        context: of the clients' node; None: they are a simulation's.
         device: device that computes.
     """
     if secure is None:
         return perform(store, instruction, groups, partitions, device)
-    return perform_masked(store, instruction, groups, partitions, secure, device)
+    return perform_masked(store, instruction, groups, partitions, secure, context, device)
 
 
 def _partition(context: Context) -> int:

@@ -45,7 +45,7 @@ class CohortActor:
         """
         store = open_store(self._store)
         try:
-            return train_together(store, instruction, groups, partitions, secure, self._device)
+            return train_together(store, instruction, groups, partitions, secure, device=self._device)
         except Exception:
             return [self._train_alone(store, instruction, groups, partition, secure) for partition in partitions]
 
@@ -58,7 +58,7 @@ class CohortActor:
         secure: SecureWork | None,
     ) -> CohortUpdate | MaskedCohort | str:
         try:
-            return train_together(store, instruction, groups, [partition], secure, self._device)
+            return train_together(store, instruction, groups, [partition], secure, device=self._device)
         except Exception as error:
             return f"{type(error).__name__}: {error}"
 

@@ -10,8 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.release.arrays import Arrays
-from fl_tiprdc.release.codes import digest_of
+from fl_tiprdc.release.arrays import Arrays, digest_of
 
 MOST_KEPT = 64  # at a time: an extractor, and the codes of each λ
 
@@ -58,6 +57,7 @@ class KeptArrays:
                 arrays: Arrays = dict(file)
         except (OSError, ValueError, BadZipFile):
             raise InputError("what the server asks about isn't kept here: send it again") from None
+            os.utime(self._root / f"{digest}.npz")  # what is in use isn't the oldest
         if digest_of(arrays) != digest:
             raise InputError("what is kept here is damaged: send it again")
         return arrays

@@ -17,8 +17,8 @@ from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohor
 from fl_tiprdc.hybrid.privacy import balance
 from fl_tiprdc.hybrid.schedule import schedule_for
 from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
-from fl_tiprdc.release.arrays import Arrays, GroupArrays
-from fl_tiprdc.release.codes import Codes, digest_of
+from fl_tiprdc.release.arrays import Arrays, GroupArrays, digest_of
+from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.components import COMPONENT_STATISTICS
 from fl_tiprdc.release.draws import Draws, KeyedNoise, draws_from
 from fl_tiprdc.release.known_levels import known_columns
@@ -148,11 +148,13 @@ def publication_of(store: Store, partition: int, instruction: Instruction, group
     step = _step(store.description, instruction.network, instruction.method)
     release = step.release(tensors, instruction.lam, instruction.sigma)  # the client has checked this sigma
     digest = digest_of(groups["extractor"]) + (release.codes.digest if isinstance(release, CodedRelease) else "")
-    return release.apply(records.x, records.private, _draws(store, partition, digest, instruction.sigma))
+    return release.apply(records.x, records.private, _draws(store, partition, digest, instruction))
 
 
-def _draws(store: Store, partition: int, release: str, sigma: float) -> Draws:
-    key = "\x1f".join([str(store.secret(partition)), "publication", release, str(sigma)])
+def _draws(store: Store, partition: int, release: str, instruction: Instruction) -> Draws:
+    # the network's precision changes a release's numbers: with the same noise their difference would tell of x alone
+    words = [str(store.secret(partition)), "publication", release, str(instruction.sigma), instruction.network]
+    key = "\x1f".join(words)
     return draws_from(KeyedNoise(key.encode()))
 
 
@@ -165,7 +167,11 @@ def count(
         Sums over each client's records, as the group "sums", in the order of `partitions`.
     """
     step = _step(store.description, instruction.network, instruction.method)
-    _check_known(step, groups["question"])
+    for name in {"extractor", "codebook"} & groups.keys():
+        store.kept.keep(groups[name])
+    groups = with_kept(store, instruction, groups)
+    asked = {**groups.get("codebook", {}), **groups["question"]}
+    _check_known(step, asked)
     question, tables = instruction.phase.removeprefix(QUESTION), [store.records(partition) for partition in partitions]
     losses = np.zeros((len(tables), 3), dtype=np.float32)
 
@@ -176,11 +182,7 @@ def count(
     if question in COMPONENT_STATISTICS:
         fitted = [fitting(table, _certifying(store, p, step)) for p, table in zip(partitions, tables, strict=True)]
         ask = COMPONENT_STATISTICS[question]
-        return update([ask(step.inputs(records.x), groups["question"]) for records in fitted])
-    for name in {"extractor", "codebook"} & groups.keys():
-        store.kept.keep(groups[name])
-    groups = with_kept(store, instruction, groups)
-    asked = {**groups.get("codebook", {}), **groups["question"]}
+        return update([ask(step.inputs(records.x), asked) for records in fitted])
     digest, tensors = digest_of(groups["extractor"]), to_tensors({"extractor": groups["extractor"]})
     if question == COUNTED_LAST:
         for codes in couplings_in(asked):
@@ -189,7 +191,7 @@ def count(
     for partition, records in zip(partitions, tables, strict=True):
 
         def draws(codes: Codes, partition: int = partition) -> Draws:
-            return _draws(store, partition, digest + codes.digest, instruction.sigma)
+            return _draws(store, partition, digest + codes.digest, instruction)
 
         coded_records = coded(step, tensors["extractor"], records, _certifying(store, partition, step), draws)
         answers.append(answer(question, coded_records, asked))

@@ -25,10 +25,17 @@ def member_of(store: Store, partition: int) -> SumMember:
     return SumMember(partition, store.secret(partition))
 
 
-def ledger_of(store: Store, partition: int, context: Context) -> Ledger:
-    """Return the ledger of what a client has opened: beside a simulation's records, or else in its node's state."""
+def ledger_of(store: Store, partition: int, context: Context | None) -> Ledger:
+    """Return the ledger of what a client has masked and opened: beside a simulation's records, or in its node's state.
+
+    Args:
+        store: store of the client's records.
+        partition: partition id of the client.
+        context: of its node; None: its records are a simulation's.
+    """
     if isinstance(store, ClientStore):
         return FileLedger(store.root / "opened" / str(partition))
+    assert context is not None
     ledger: Ledger = context.state.setdefault(LEDGER, ConfigRecord({}))
     return ledger
 
@@ -39,6 +46,7 @@ def perform_masked(
     groups: GroupArrays,
     partitions: Sequence[int],
     secure: SecureWork,
+    context: Context | None,
     device: torch.device | str = "cpu",
 ) -> MaskedCohort:
     """Carry out one instruction as `local_work.perform` does, and mask what each client adds to the sum.
@@ -49,6 +57,7 @@ def perform_masked(
         groups: parameters in the message.
         partitions: partition ids of the clients.
         secure: sum that they are members of.
+        context: of the clients' node, see `ledger_of`.
         device: device that computes.
 
     Raises:
@@ -64,5 +73,6 @@ def perform_masked(
     words, stream = encode(rows), MaskStream(rows.shape[1])
     transcript = secure.transcript(instruction, groups)
     for row, partition in zip(words, partitions, strict=True):
-        member_of(store, partition).mask(secure.session, masks, transcript, row, stream)
+        ledger = ledger_of(store, partition, context)
+        member_of(store, partition).mask(secure.session, masks, transcript, row, stream, ledger)
     return MaskedCohort(words, instruction.exchange)

@@ -17,8 +17,7 @@ from flwr.serverapp import Grid
 from fl_tiprdc.data.publication_store import MANIFEST, clear, part_name, write_part
 from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.federated.publication_check import Copies, PartCheck
-from fl_tiprdc.release.arrays import GroupArrays
-from fl_tiprdc.release.codes import digest_of
+from fl_tiprdc.release.arrays import GroupArrays, digest_of
 from fl_tiprdc.whole_file import write_whole
 from fl_tiprdc.wire.messages import CONFIG, PUBLISH, Instruction, pack_arrays
 from strategies.reply_check import sort_replies
@@ -71,9 +70,9 @@ def publish(
         digests = {name: digest_of(arrays) for name, arrays in groups.items()}
         named = replace(instruction, extractor=digests["extractor"], codes=digests.get("codes", ""))
         replies = ask(roster.partitions, (), named)
-        failed = {roster.partition_of.get(reply.metadata.src_node_id) for reply in replies if reply.has_error()}
-        replies = [reply for reply in replies if not reply.has_error()]
-        replies += ask([p for p in roster.partitions if p in failed], packed, instruction)
+        failed = {reply.metadata.src_node_id for reply in replies if reply.has_error()} & roster.partition_of.keys()
+        replies = [reply for reply in replies if reply.metadata.src_node_id not in failed]
+        replies += ask(sorted(roster.partition_of[node] for node in failed), packed, instruction)
     else:
         replies = ask(roster.partitions, packed, instruction)
     channel = instruction.method_config().channel
@@ -94,11 +93,12 @@ def publish(
         received += part.sent
         if on_part is not None:
             on_part(len(parts))
-    if len(refused) > allowed_failures * len(roster.partitions):
+    if len(refused) > roster.may_fail(allowed_failures, len(roster.partitions)):
         reasons = [reason for reason in refused.values() if reason != "no reply in time"] or list(refused.values())
         raise TooManyFailuresError(
             f"{len(refused)} of {len(roster.partitions)} clients published nothing usable: {reasons[0]}"
         )
+    refused |= dict.fromkeys(roster.absent, "isn't there")
     folder.mkdir(parents=True, exist_ok=True)
     facts: dict[str, object] = {"d": d, "sigma": instruction.sigma, "lam": instruction.lam, "clients": len(parts)}
     facts |= {

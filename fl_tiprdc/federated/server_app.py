@@ -41,7 +41,7 @@ class Trained:
         exchanges: exchanges that took place.
         seconds: time of the training, and of the publication.
         published_bytes: size of the representations received.
-        release_bytes: size of the arrays sent to clients, with which they make the release.
+        release_bytes: size of the arrays sent to clients, with which they make the release; of codes they keep them.
         passed: number of exchanges done -> arrays at that time, where they were to be kept.
         counts: for a release of codes, the number of certifying people [joint classes, K] by joint class and code.
         note: text on classes that are hidden only together; empty: all are hidden one by one.

@@ -119,7 +119,7 @@ def fit_codes(
     if sampled:
         sums = yield Request("class-counts", arrays, shape)
         in_sample = np.bincount(group, weights=np.asarray(sums["counts"])[0], minlength=groups)
-        codes = _borne_by(in_sample, codes, bool(config.codes))
+        codes = _borne_by(in_sample.sum(keepdims=True) if shared else in_sample, codes, bool(config.codes))
     of_a_class = codes if shared else cells_for(codes, in_sample)
     asked = _Asked(group, known)
     cells, counts = yield from _cells(1 if shared else groups, of_a_class, d, asked, seed, config.lloyd_rounds)
@@ -185,13 +185,13 @@ def _borne_by(people: npt.NDArray[np.number], codes: int, asked: bool) -> int:
     """Return the number of codes for which a sample's people [groups] make cells enough, at most `codes`.
 
     Raises:
-        InputError: the settings asked for more.
+        InputError: it is fewer than two, or than the settings asked for.
     """
-    most = max(FEWEST_CODES, int(people.min()) // FEWEST_IN_CELL)
-    if asked and codes > most:
+    most = int(people.min()) // FEWEST_IN_CELL
+    if most < (codes if asked else FEWEST_CODES):
         raise InputError(
-            f"codes is {codes}: the clients of whose records the codebook is made have {int(people.min())} people of "
-            f"the smallest class, which bears {most} at most; ask more of them (federation.codebook_clients)"
+            f"the clients of whose records the codebook is made have {int(people.min())} people of the smallest class, "
+            f"which bears {most} codes; ask more of them (federation.codebook_clients)"
         )
     return min(codes, most)
 

@@ -6,8 +6,6 @@ Potentials are those of optimal transport with an entropy term (Cuturi 2013), fi
 the codes in wanted shares; `keep` and `fill` correct what is left. `release.codebook` fits them.
 """
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 
@@ -17,6 +15,7 @@ from scipy.special import ndtr, softmax
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.release.arrays import digest_of
 
 Values = npt.NDArray[np.float64]
 
@@ -29,14 +28,6 @@ def joint_classes(private: Ints, classes: tuple[int, ...]) -> Ints:
     """Return the joint class [n] of private labels [n, attributes], the last attribute varying fastest."""
     joint: Ints = np.ravel_multi_index(tuple(private.T), classes).astype(np.int64)
     return joint
-
-
-def digest_of(arrays: Mapping[str, npt.NDArray[np.float32]]) -> str:
-    """Return the SHA-256 of named arrays; their order has no effect."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,11 @@ def couplings_in(arrays: Arrays) -> list[Codes]:
     return couplings
 
 
+def _same(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    """Tell whether arrays are the same bit by bit, as draws derive from bits: 0 isn't -0."""
+    return one.shape == other.shape and one.tobytes() == other.tobytes()
+
+
 def couplings_as_arrays(couplings: Sequence[Codes]) -> Arrays:
     """Return the arrays of a fit's couplings in one dictionary: their codewords, "0/potentials" and so on.
 
@@ -174,7 +179,7 @@ def couplings_as_arrays(couplings: Sequence[Codes]) -> Arrays:
         packed |= {
             f"{i}/{name}": value
             for name, value in arrays.items()
-            if name == "temperature" or name not in before or not np.array_equal(before[name], value)
+            if name == "temperature" or name not in before or not _same(before[name], value)
         }
         before = arrays
     return packed

@@ -13,8 +13,8 @@ dropped comes back with the same long-term key. Three things go beyond the paper
   the place;
 - masks derive from a hash of everything that members were sent, so that a server gets noise if it sends one of them
   another model to read its update off the sum (the attack of Pasquini et al. 2022);
-- a member takes no part in a session whose threshold is below `FEWEST_IN_SUM` or no more than half of its members, and
-  opens one sum of an exchange, whichever sessions it is asked for.
+- a member takes no part in a session whose threshold is below `FEWEST_IN_SUM` or no more than half of its members,
+  masks one update in a session, and opens one sum of an exchange, whichever sessions it is asked for.
 
 Everything random derives from the client's secret and the session, so that a simulation can be repeated, and a client
 whose process died gives the same answer when it is asked again. Real clients must draw the secret at random.
@@ -147,11 +147,28 @@ class SumMember:
             sealed[place] = seal(self._pair_secret(session, place, f"share of {self._me}"), shares[place])
         return Shares(session.exchange, key, seed_check(self._own_secret(session, "self")), proofs, sealed)
 
-    def mask(self, session: Session, request: MaskRequest, transcript: bytes, words: Words, stream: MaskStream) -> None:
+    def mask(
+        self,
+        session: Session,
+        request: MaskRequest,
+        transcript: bytes,
+        words: Words,
+        stream: MaskStream,
+        ledger: "Ledger",
+    ) -> None:
         """Take the second step: mask a row of words in place.
 
+        Args:
+            session: members of the sum.
+            request: tells who is present.
+            transcript: hash of everything that members were sent.
+            words: [numbers] the update.
+            stream: draws masks.
+            ledger: notes of what this client has masked; what opens a session's sum takes off every mask of it.
+
         Raises:
-            ValueError: the member takes no part in such a session, or a key isn't its owner's.
+            ValueError: the member takes no part in such a session, has masked something else in it, or a key isn't its
+                owner's.
         """
         self._check(session)
         present, size = request.present, len(session.members)
@@ -169,6 +186,11 @@ class SumMember:
                 words += mask
             else:
                 words -= mask
+        name = "mask-" + session.digest.hex()
+        if (earlier := ledger.get(name)) is None:
+            ledger[name] = transcript.hex()
+        elif earlier != transcript.hex():
+            raise ValueError("has masked another update in this session")
         words += stream.expand(self_mask_seed(self._own_secret(session, "self"), transcript))
 
     def open(self, session: Session, request: OpenRequest, ledger: Ledger) -> Opened:

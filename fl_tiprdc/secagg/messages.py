@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
-import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from fl_tiprdc.release.arrays import GroupArrays
+from fl_tiprdc.release.arrays import GroupArrays, digest_of
 from fl_tiprdc.secagg.fixed_point import Words
 from fl_tiprdc.wire.messages import EXCHANGE, METRICS, Instruction, pack_arrays
 
@@ -200,7 +199,5 @@ class SecureWork:
         text = json.dumps(asdict(instruction), sort_keys=True)
         transcript = hashlib.sha256(self._base + text.encode())
         for group, arrays in sorted(groups.items()):
-            for name, array in sorted(arrays.items()):
-                transcript.update(f"{group}/{name}{array.shape}".encode())
-                transcript.update(np.ascontiguousarray(array, dtype="<f4").data)
+            transcript.update(f"{len(group)}:{group}{digest_of(arrays)}".encode())
         return transcript.digest()
