@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from flwr.app import Context, Message, RecordDict
 
 from fl_tiprdc.config import Point
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.federated.client_app import client_app_of
 from fl_tiprdc.federated.kept_arrays import MOST_KEPT, KeptArrays
+from fl_tiprdc.federated.local_messages import FIRST_NODE, stamp
 from fl_tiprdc.federated.local_work import count, with_kept
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.server_app import instruction_for
@@ -16,7 +19,7 @@ from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.arrays import digest_of, released_groups
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.statistics import Request, couplings_as_arrays, couplings_in
-from fl_tiprdc.wire.messages import LocalArrays
+from fl_tiprdc.wire.messages import CONFIG, PUBLISH, LocalArrays
 from strategies.code_questions import CodeQuestions
 from strategies.hybrid_strategy import Exchange
 from strategies.roster import take_roster
@@ -142,12 +145,21 @@ def test_a_publication_is_sent_only_what_clients_have_lost(crowd, store, tmp_pat
     assert publish_again(tmp_path / "lost") == (size, first)
 
 
-def test_noise_is_asked_of_kept_releases_too(crowd, store):
-    """A server that names codes which nobody keeps gets no release without noise."""
-    experiment = coded()
-    asked = replace(instruction_for(experiment, Point("coded", 1.0, 0)), extractor="0" * 64, codes="1" * 64)
+def test_noise_is_asked_of_kept_releases_too(crowd, store, tmp_path):
+    """Codes that a client keeps are no way around the least noise that it asks for."""
+    experiment = coded(lambdas=(1.0,))
+    (one,) = server_of(experiment, crowd, tmp_path)(grid_of(store))
+    named = {name: digest_of(arrays) for name, arrays in released_groups(one.groups).items()}
+    asked = replace(instruction_for(experiment, one.point), **named)
+    assert with_kept(store, asked, {}).keys() == {"extractor", "codes"}
+    message = stamp(Message(RecordDict({CONFIG: asked.pack()}), FIRST_NODE, PUBLISH))
+    app = client_app_of(lambda context, seed: store)
+    app(message, Context(1, FIRST_NODE, {"partition-id": 0}, RecordDict(), {}))
+    strict = Context(1, FIRST_NODE, {"partition-id": 0, "least-sigma": 0.5}, RecordDict(), {})
+    with pytest.raises(InputError, match="this client's least is"):
+        app(message, strict)
     with pytest.raises(InputError, match="isn't kept here"):
-        with_kept(store, asked, {})
+        with_kept(store, replace(asked, codes="1" * 64), {})
 
 
 @pytest.mark.parametrize("changed", [(), ("potentials",), ("codewords",), ("cells", "fill"), ("codewords", "cells")])
