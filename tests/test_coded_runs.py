@@ -25,7 +25,7 @@ def run_on(population: Population, folder, **changes) -> tuple[Outcome, dict]:
 
 @pytest.fixture(scope="module")
 def people() -> Population:
-    return adult()
+    return adult(held_out=4000)  # so many, as what λ changes is little beside the noise of some hundred
 
 
 @pytest.fixture(scope="module")
