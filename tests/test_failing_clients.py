@@ -123,7 +123,8 @@ def test_a_training_among_failing_clients_is_that_of_the_others(
     for exchange in disturbed.exchanges:
         kinds.update(exchange.failure_kinds)
         assert exchange.failures == 3 + len(hanging)
-    assert kinds["error"] == 3 * len(disturbed.exchanges)
+    # one that raises may be in the processes that end twice, and is lost then; clients that don't raise never are
+    assert kinds["error"] + kinds["lost"] == 3 * len(disturbed.exchanges)
     assert kinds["silent"] == len(hanging) * len(disturbed.exchanges)
     assert 1 <= kinds["actor-died"] <= grid.killed
     # a cohort hung, then its client alone; from then on that one is asked alone
