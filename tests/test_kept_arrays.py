@@ -1,5 +1,6 @@
 """Clients keep the extractor and the codes that they are asked about: they are sent once, unless somebody lost them."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -35,6 +36,15 @@ def test_what_is_kept_is_read_again(tmp_path):
     assert digest == kept.keep(EXTRACTOR) == digest_of(EXTRACTOR)
     assert np.array_equal(kept.read(digest)["weight"], EXTRACTOR["weight"])
     assert [file.name for file in (tmp_path / "kept").iterdir()] == [f"{digest}.npz"]
+
+
+def test_what_was_read_makes_room_last(tmp_path):
+    kept = KeptArrays(tmp_path)
+    digest = kept.keep(EXTRACTOR)
+    path = tmp_path / f"{digest}.npz"
+    os.utime(path, (0, 0))
+    kept.read(digest)
+    assert path.stat().st_mtime > 0
 
 
 def test_what_is_missing_damaged_or_no_digest_is_refused(tmp_path):

@@ -57,7 +57,8 @@ class KeptArrays:
                 arrays: Arrays = dict(file)
         except (OSError, ValueError, BadZipFile):
             raise InputError("what the server asks about isn't kept here: send it again") from None
-            os.utime(self._root / f"{digest}.npz")  # what is in use isn't the oldest
         if digest_of(arrays) != digest:
             raise InputError("what is kept here is damaged: send it again")
+        with contextlib.suppress(OSError):
+            os.utime(self._root / f"{digest}.npz")  # what is in use isn't the oldest
         return arrays
