@@ -275,6 +275,9 @@ class FederationConfig(_Frozen):
     batch_size: Positive = Field(128, description="weights: largest number of records in a client's batch")
     learning_rate: float = Field(3e-3, gt=0, description="weights: the clients' Adam step size")
     weight_decay: float = Field(0.0, ge=0, description="weights: the clients' Adam L2 penalty")
+    server_momentum: float = Field(
+        0.0, ge=0, lt=1, description="weights: share of the server's last step that its next one takes again"
+    )
     allowed_failures: Share = Field(0.0, description="share of the clients asked that may fail in an exchange")
     quorum: float = Field(
         1.0, gt=0, le=1, description="share of the clients asked whose replies close an exchange; 1 waits for all"

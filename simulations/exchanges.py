@@ -46,6 +46,7 @@ PLANS = {
     "coded-200-exchanges": Plan("coded", _coded(1) | {"federation": {"rounds": 200}}),
     "coded-every-round": Plan("coded", _coded(1)),
     "coded-every-4-rounds": Plan("coded", _coded(4)),
+    "coded-server-momentum": Plan("coded", _coded(4) | {"federation": {"server_momentum": 0.5}}),
     "coded-20-clients": Plan("coded", {"federation": {"clients_per_round": 20}}),
     "coded-by-private": Plan("coded", {"partition": "by-private"}),
     "coded-small-networks": Plan(

@@ -39,29 +39,37 @@ class Rule(Protocol):
 
 
 class Average:
-    """Averages the clients' weights (McMahan et al. 2017).
+    """Averages the clients' weights (McMahan et al. 2017), with momentum on the server if told (Hsu et al. 2019).
 
     Args:
         aggregate: makes one update of the clients'; an update is what a client adds to the weights that it received.
+        momentum: share of the last step that is taken again; running statistics have none.
     """
 
-    def __init__(self, aggregate: Aggregate = weighted_mean) -> None:
-        self._aggregate = aggregate
+    def __init__(self, aggregate: Aggregate = weighted_mean, momentum: float = 0.0) -> None:
+        self._aggregate, self._momentum = aggregate, momentum
+        self._step: Arrays = {}
 
     def __call__(self, current: Arrays, replies: Sequence[Arrays], weights: Sequence[float]) -> Arrays:
         """Return the averaged arrays."""
-        if self._aggregate is weighted_mean:  # the mean of weights is that of updates, with one rounding less
-            return weighted_mean(replies, weights)
+        if self._aggregate is weighted_mean and not self._momentum:
+            return weighted_mean(replies, weights)  # the mean of weights is that of updates, with one rounding less
         updates = [{name: reply[name] - origin for name, origin in current.items()} for reply in replies]
         update = self._aggregate(updates, weights)
+        if self._momentum:
+            update |= {
+                name: (update[name] + self._momentum * step).astype(np.float32) for name, step in self._step.items()
+            }
+            self._step = {name: step for name, step in update.items() if not is_statistic(name)}
         return {name: (origin + update[name]).astype(np.float32) for name, origin in current.items()}
 
     def state(self) -> State:
-        """Return an empty state: the rule keeps nothing."""
-        return {}
+        """Return the last step, empty without momentum."""
+        return dict(self._step)
 
     def restore(self, state: State) -> None:
-        """Do nothing: there is nothing to restore."""
+        """Go on after that step."""
+        self._step = dict(state)
 
 
 class Total:

@@ -126,13 +126,8 @@ def _numbered(schedule: Schedule) -> list[tuple[int, tuple[str, ...]]]:
 
 def weight_exchanges(federation: FederationConfig, method: MethodConfig) -> Exchanges:
     """Plan the method's training on the clients, all three groups averaged, each by its own rule."""
-    aggregate = aggregate_for(federation)
-    rules: dict[str, Rule] = {
-        "extractor": Average(aggregate),
-        "critic": Average(aggregate),
-        # clients balance this update over private values before they send it: no message may tell who holds which
-        "adversary": Average(aggregate),
-    }
+    # clients balance the adversary's update over private values before they send it: it may not tell who holds which
+    rules: dict[str, Rule] = {group: Average(aggregate_for(federation), federation.server_momentum) for group in GROUPS}
     total, longest = federation.rounds, method.local_rounds
     pretraining = [
         Turn("local-pretraining", 1, {group: group for group in PRETRAINED}, PRETRAINED)

@@ -115,6 +115,23 @@ def test_the_order_of_arrival_changes_no_bit():
     assert np.array_equal(results[0], results[2])
 
 
+def test_server_momentum_repeats_a_share_of_the_last_step_and_goes_on_from_a_checkpoint():
+    def after(rule, current, moved):
+        return rule(current, [{k: v + moved for k, v in current.items()}], [1])
+
+    names = ("weight", "norm.running_mean")  # the second is no step of training: nothing of it is repeated
+    start = {name: np.zeros(2, np.float32) for name in names}
+    rule = Average(momentum=0.5)
+    first = after(rule, start, 1)
+    resumed = Average(momentum=0.5)
+    resumed.restore(rule.state())
+    for one in (rule, resumed):
+        second = after(one, first, 1)
+        third = after(one, second, 0)
+        assert [float(arrays["weight"][0]) for arrays in (first, second, third)] == [1, 2.5, 3.25]
+        assert [float(arrays["norm.running_mean"][0]) for arrays in (first, second, third)] == [1, 2, 2]
+
+
 def test_failures_within_the_allowed_share_are_left_out():
     clients = Clients(AVERAGING, allowed=0.34, sizes=[5, 5, 5])
     messages = clients.ask()
