@@ -32,14 +32,14 @@ from simulations.tables import show
 
 CLIENTS = {"adult": 100, "bank-marketing": 100, "oulad": 100, "german-credit": 20, "digits": 100, "names": 100}
 MEASURED = {"raw": "raw data: an attack of", "limit": "limit:"}
-COLUMNS = "| method | λ | codes | R | panel | exact | certified | s | MB |\n" + "| --- " * 9 + "|"
+COLUMNS = "| method | seeds | λ | codes | R | panel | exact | certified | s | MB |\n" + "| --- " * 10 + "|"
 HEAD = """# Every method over every data set
 
 Command: `python simulations/suite.py`. Federated; means over seeds, R with its range. Panel and exact: AUC of the
 best attack. Certified: with 95 % confidence no attacker exceeds it, for one release of people like these. Limit: the
 most that a task alone could keep at no leak. Seconds and MB (sent and received, all clients) are of one training."""
 WRITTEN = [
-    *("dataset", "private", "method", "raw", "codes", "limit", "seconds", "megabytes", "note", "lam"),
+    *("dataset", "private", "method", "seeds", "raw", "codes", "limit", "seconds", "megabytes", "note", "lam"),
     *("retention", "retention_low", "retention_high", "panel", "exact", "certified"),
 ]
 SHOWN = ["dataset", "method", "lam", "retention", "panel", "exact", "certified", "seconds"]  # fit 80 characters
@@ -66,6 +66,7 @@ def suite_rows(name: str, experiment: Experiment, folder: Path, points: pd.DataF
         "dataset": experiment.dataset,
         "private": "+".join(experiment.private),
         "method": experiment.methods[0],
+        "seeds": len(experiment.seeds),
         "raw": points.loc[points["setting"] == "raw", "attack"].mean(),
         "codes": certificates[0]["codes"] if certificates else math.nan,
         "limit": limits.get(MEAN, math.nan),
@@ -90,7 +91,7 @@ def page(table: pd.DataFrame) -> str:
         known = [f"{word} {rows[name].max():.2f}" for name, word in MEASURED.items() if rows[name].notna().any()]
         lines += [f"\n## {dataset}, hiding {private}\n", f"{'; '.join(known)}.\n" if known else "", COLUMNS]
         for _, row in rows.iterrows():
-            cells = [row["note"]] + [""] * 7 if row["note"] else _cells(row)
+            cells = [row["note"]] + [""] * 8 if row["note"] else _cells(row)
             lines.append(f"| {' | '.join([row['method'], *cells])} |")
     return "\n".join([*lines, ""])
 
@@ -101,7 +102,7 @@ def _cells(row: "pd.Series[float]") -> list[str]:
     kept = f"{row['retention']:.3f}" + (f" ({low:.3f} to {high:.3f})" if low < high else "")
     formats = {"codes": ".0f", "panel": ".3f", "exact": ".3f", "certified": ".3f"}
     codes, *attacks = ("" if math.isnan(row[name]) else format(row[name], how) for name, how in formats.items())
-    return [f"{row['lam']:g}", codes, kept, *attacks, f"{row['seconds']:.0f}", f"{row['megabytes']:,.0f}"]
+    return [f"{row['seeds']:.0f}", f"{row['lam']:g}", codes, kept, *attacks, f"{row['seconds']:.0f}", f"{row['megabytes']:,.0f}"]
 
 
 def suite_parser() -> Parser:

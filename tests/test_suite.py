@@ -35,6 +35,7 @@ def study(tmp_path_factory):
 def test_a_crowd_too_small_for_codes_has_a_row_that_says_so(study):
     table = pd.read_csv(study[0] / "suite.csv").set_index("method")
     assert 0 < table.loc["maxmi", "panel"] <= 1
+    assert table.loc["maxmi", "seeds"] == 1
     assert table.loc["maxmi", "megabytes"] > 0
     assert math.isnan(table.loc["coded", "retention"])
     assert "that is too few to fit a coupling on" in table.loc["coded", "note"]
@@ -74,7 +75,7 @@ def test_an_unknown_data_set_is_named(tmp_path):
 
 
 def test_the_page_and_the_figure_hold_every_data_set():
-    shared = {"note": "", "raw": 0.9, "limit": 0.8, "codes": np.nan, "exact": np.nan, "certified": np.nan}
+    shared = {"seeds": 3, "note": "", "raw": 0.9, "limit": 0.8, "codes": np.nan, "exact": np.nan, "certified": np.nan}
     numbers = {"lam": 1.0, "retention": 0.7, "retention_low": 0.6, "retention_high": 0.75, "panel": 0.6}
     numbers |= {"seconds": 3.0, "megabytes": 2000.0}
     table = pd.DataFrame(
@@ -82,6 +83,6 @@ def test_the_page_and_the_figure_hold_every_data_set():
     )
     text = page(table)
     assert "## one, hiding sex" in text
-    assert "| tiprdc+ | 1 |  | 0.700 (0.600 to 0.750) | 0.600 |  |  | 3 | 2,000 |" in text
+    assert "| tiprdc+ | 3 | 1 |  | 0.700 (0.600 to 0.750) | 0.600 |  |  | 3 | 2,000 |" in text
     drawn = [axes.get_title() for axes in suite_figure(table).axes]
     assert drawn == ["one, hiding sex", "two, hiding sex"]
