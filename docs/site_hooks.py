@@ -1,5 +1,6 @@
 """What MkDocs does beside: pages of the navigation that aren't there, links out of docs/, equations, settings."""
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from pydantic import BaseModel
 from fl_tiprdc.config import Experiment
 
 ROOT = Path(__file__).resolve().parent.parent
-FIGURE = "results/reference/coded/adult-sex-iid/frontier.png"
 PICTURE = re.compile(r"!\[[^\]]*\]\(\.\./(results/reference/[^)]+\.png)\)")
 LINK = re.compile(r"!?\[([^\]]*)\]\((\.\./[^)\s#]+)(#[^)]*)?\)")
 CODE = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)|^(?: {4}|\t).*?$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
@@ -37,9 +37,10 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """The first figure, and those of the gallery, from the reference results."""
-    files.append(File.generated(config, "frontier.png", abs_src_path=str(ROOT / FIGURE)))
-    for name in PICTURE.findall((Path(config["docs_dir"]) / "gallery.md").read_text(encoding="utf-8")):
+    """The figures that pages show of the reference results."""
+    pages = Path(config["docs_dir"]).rglob("*.md")
+    names = {name for page in pages for name in PICTURE.findall(page.read_text(encoding="utf-8"))}
+    for name in sorted(names):
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     return files
 
@@ -72,7 +73,13 @@ def _equations(text: str) -> str:
 def _settings(model: type[BaseModel], table: str = "") -> list[str]:
     """A section for each table of settings."""
     head = f"## [{table}]" if table else "## At the top of the file"
-    lines = [head, "", *([model.__doc__ or "", ""] if table else []), "| setting | default | |", "| --- | --- | --- |"]
+    lines = [
+        head,
+        "",
+        *([inspect.cleandoc(model.__doc__ or ""), ""] if table else []),
+        "| setting | default | |",
+        "| --- | --- | --- |",
+    ]
     below: list[str] = []
     for name, field in model.model_fields.items():
         if isinstance(field.default, BaseModel):

@@ -1,4 +1,4 @@
-"""Federated TIPRDC: train a crowd's anonymising feature extractor together, publish, audit.
+"""Federated TIPRDC: train a crowd's anonymizing feature extractor together, publish, audit.
 
 `Extractor` loads what a run released; `TiprdcTransformer` is the method for scikit-learn.
 """

@@ -17,7 +17,7 @@ def overview(group: str = "") -> str:
         [
             f"usage: {PROGRAM} {group or 'COMMAND'} ...",
             "",
-            "Federated TIPRDC: train a crowd's anonymising feature extractor, publish, audit.",
+            "Federated TIPRDC: train a crowd's anonymizing feature extractor, publish, audit.",
             "",
             *(f"  {name:<21}{summary}" for name, summary in shown.items()),
             "",

@@ -63,8 +63,9 @@ class DataConfig(_Frozen):
 class NetworkConfig(_Frozen):
     """Which networks, and the widths of their layers."""
 
-    architecture: Literal["auto", "perceptron", "convolutional", "vgg16", "lstm"] = Field(
-        "auto", description="auto: what fits the data; vgg16 and lstm are the paper's"
+    architecture: str = Field(
+        "auto",
+        description="perceptron, convolutional, linear, or the paper's vgg16 and lstm; auto: what fits the data",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="what networks compute in; bfloat16 pays on a GPU, and weights stay float32"
@@ -102,7 +103,7 @@ class CodesConfig(_Frozen):
     )
     component_rounds: Positive = Field(8, description="exchanges in which principal components are found")
     fewest: int = Field(32, ge=2, description="codes that are made even where the crowd can't certify so many")
-    target: float = Field(0.57, gt=0.5, lt=1, description="certified attack for which the number of codes is chosen")
+    target: float = Field(0.575, gt=0.5, lt=1, description="certified attack for which the number of codes is chosen")
     certifying: float = Field(
         0.25, gt=0, lt=1, description="share of the people who have no part in any fit and certify what was fitted"
     )
@@ -122,7 +123,7 @@ class CodesConfig(_Frozen):
 
 
 class MethodConfig(_Frozen):
-    """What is optimised. A method is a named set of these; see METHODS."""
+    """What is optimized. A method is a named set of these; see METHODS."""
 
     privacy: Literal["negated-cross-entropy", "maximum-entropy"] = Field(
         "negated-cross-entropy", description="the extractor's objective against the adversary"
@@ -131,7 +132,7 @@ class MethodConfig(_Frozen):
         "reconstruction", description="the critic's bound on I(x; z | u)"
     )
     terms: Literal["both", "privacy", "information"] = Field(
-        "both", description="what the extractor minimises: both terms weighed by lambda, or one of them alone"
+        "both", description="what the extractor minimizes: both terms weighed by lambda, or one of them alone"
     )
     channel: bool = Field(True, description="release through the noisy, power-constrained channel")
     sigma_low: float = Field(0.15, ge=0, description="the channel's noise at lambda 0")
@@ -210,7 +211,7 @@ class Method:
     """A named method.
 
     Attributes:
-        settings: what is optimised.
+        settings: what is optimized.
         description: a line, for the catalogue.
     """
 
@@ -222,7 +223,7 @@ METHODS: Mapping[str, Method] = {
     "tiprdc": Method(
         _PAPER, "the paper's: negated cross-entropy and a Jensen-Shannon bound, weights exchanged, no noise"
     ),
-    "tiprdc+": Method(MethodConfig(), "the default: a noisy, power-constrained release channel, gradients exchanged"),
+    "tiprdc+": Method(MethodConfig(), "a noisy, power-constrained release channel, gradients exchanged"),
     # information alone, with so much noise that only what parts of a record have in common gets through; codes hide
     "coded": Method(_CODED, "one of K codes a record, coupled so that all private classes use them alike; certified"),
     # for people whose private value nobody knows; who has the record learns nothing from its code
@@ -398,6 +399,11 @@ class Experiment(_Frozen):
     )
     track: tuple[str, ...] = Field(
         ("tensorboard",), description="where a run can be followed: tensorboard, mlflow, wandb; or none"
+    )
+    license: str = Field(
+        "unknown",
+        pattern=r"^[a-z0-9][a-z0-9.\-]*$",
+        description="license that a publication's card names, as Hugging Face writes it: cc-by-4.0, cc0-1.0, ...",
     )
     network: NetworkConfig = NetworkConfig()
     method: dict[str, MethodConfig] = Field({}, description="changes to methods, or methods of one's own")

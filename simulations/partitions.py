@@ -3,7 +3,7 @@
 python simulations/partitions.py --seeds 0,1,2
 
 Takes the flags of run.py. Each partition is a run of its own, in a folder under the output; runs that are there
-already, with the same settings, are taken as they are. Centralised training and the baselines are done once.
+already, with the same settings, are taken as they are. Centralized training and the baselines are done once.
 """
 
 import argparse
@@ -29,7 +29,7 @@ LEVEL = 0.6  # the attack at which settings are compared
 
 
 def compare_partitions(points: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a curve: retention at an attack of `LEVEL`, its distance from centralised, the dial, the area.
+    """Return one row a curve: retention at an attack of `LEVEL`, its distance from centralized, the dial, the area.
 
     `retention_outside` is the retention where the best attacker *without* the released extractor has that AUC.
     """

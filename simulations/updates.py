@@ -3,11 +3,10 @@
 python simulations/updates.py                                  # Adult, 100 clients, three partitions
 python simulations/updates.py --partitions by-private --quick  # a small one
 
-The crowd is trained by the real strategy, once for each partition and kind of exchange ("gradients": hybrid-gradient
-and adversary-gradient; "weights": local-training). At the start, in the middle and at the end the parameters are taken,
-and every client answers the same message at them. The attacker makes shadow clients of held-out people, dealt like the
-crowd, lets them answer too, and learns from their answers; see fl_tiprdc/evaluation/attacks/update_attack.py. Tried
-without defence, with clipping and noise on each client, and with sums of several clients (secure aggregation).
+The crowd is trained by the real strategy, once for each partition and kind of exchange. At the start, in the middle and
+at the end every client answers the same message. The attacker makes shadow clients of held-out people, dealt like the
+crowd, lets them answer too, and learns from their answers: without defense, with clipping and noise on each client, and
+with sums of several clients (secure aggregation).
 """
 
 import argparse

@@ -6,7 +6,7 @@ unless secure aggregation hides them too; whoever sees the model afterwards is n
 
 The ε of `fl_tiprdc.evaluation.privacy_budget` rests on this:
 
-- Neighbours are two crowds that differ in *all records of one client*, which are there in one and contribute nothing in
+- Neighbors are two crowds that differ in *all records of one client*, which are there in one and contribute nothing in
   the other. It is public who is a client and how many records it holds, and so are weights and the mean's denominator.
 - A client's part in an exchange, all groups in one vector and *with its weight*, has a norm of at most the clipping
   norm. This is the sensitivity, also where a large client counts more than once.

@@ -84,7 +84,7 @@ class ExchangePlan:
 def gradient_exchanges(federation: FederationConfig, method: MethodConfig) -> Exchanges:
     """Plan averaged gradients of the hybrid step, each with an Adam step on the server; adversary steps in between.
 
-    The crowd takes the steps that a centralised trainer would take, whoever holds which records; local training would
+    The crowd takes the steps that a centralized trainer would take, whoever holds which records; local training would
     pull clients with few private values apart. A few clients are enough for a gradient. An adversary's gradient costs
     less, as no critic is sent for it.
     """

@@ -64,7 +64,7 @@ def _squared_distances(replies: Sequence[Arrays]) -> npt.NDArray[np.float64]:
 
 
 def multi_krum(replies: Sequence[Arrays], weights: Sequence[float], share: float) -> Arrays:
-    """Return the mean of the replies that are nearest to their neighbours (Blanchard et al. 2017, arXiv 1703.02757).
+    """Return the mean of the replies that are nearest to their neighbors (Blanchard et al. 2017, arXiv 1703.02757).
 
     f of n replies are taken to be hostile. Each reply is scored by the sum of its squared distances to its n - f - 2
     nearest, and the n - f with the smallest scores are averaged. The guarantee asks for n > 2 f + 2: see

@@ -1,7 +1,7 @@
 """A plain loop over clients, written again with autograd and torch.optim: what every runtime must equal.
 
 Shares with the library the formulas of the losses (tested on their own), the dealing of records and the seeds; not
-the hybrid step, the mapping over clients, the padding, the optimiser, the messages or the aggregation.
+the hybrid step, the mapping over clients, the padding, the optimizer, the messages or the aggregation.
 """
 
 from collections.abc import Mapping
@@ -79,7 +79,7 @@ class Reference:
                 shuffled_batches(len(records), federation.gradient_records or len(records), 1, order)[0], names
             )
             return {name: dict(zip(self.arrays[name], (g.numpy() for g in found[name]), strict=True)) for name in names}
-        optimisers = {
+        optimizers = {
             name: torch.optim.Adam(
                 networks[name].parameters(),
                 lr=federation.learning_rate,
@@ -97,7 +97,7 @@ class Reference:
             for name in learning:
                 for parameter, gradient in zip(networks[name].parameters(), found[name], strict=True):
                     parameter.grad = gradient
-                optimisers[name].step()
+                optimizers[name].step()
         after = {name: {k: v.detach().numpy() for k, v in networks[name].state_dict().items()} for name in names}
         weight = balance(records.private, self.description)
         for key, start in self.arrays["adversary"].items():

@@ -154,9 +154,9 @@ def test_leace_leaves_no_covariance_and_no_linear_classifier(population):
     crowd = population.contributors
     u = crowd.private[:, 0]
     released, *_ = BASELINES["leace"].release(crowd, population.held_out, 1.0, 0)
-    centred = released.astype(np.float64) - released.mean(0, dtype=np.float64)
+    centered = released.astype(np.float64) - released.mean(0, dtype=np.float64)
     assert np.abs((crowd.x - crowd.x.mean(0)).T @ (u - u.mean()) / len(u)).max() > 0.1
-    assert np.abs(centred.T @ (u - u.mean()) / len(u)).max() < 1e-6
+    assert np.abs(centered.T @ (u - u.mean()) / len(u)).max() < 1e-6
     answers = LogisticRegression(max_iter=5000, tol=1e-9).fit(released, u).predict_proba(released)[:, 1]
     np.testing.assert_allclose(answers, u.mean(), atol=1e-3)  # says the same of everybody
 

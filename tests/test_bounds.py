@@ -24,7 +24,7 @@ ENTROPY = 1.5 * math.log(2)  # of SHARES, in nats: ½·1 + ¼·2 + ¼·2 bits
 DESCRIPTION = Description.of_table(
     (
         Column("a", "numeric", 0),
-        Column("colour", "categorical", 1, ("red", "green", "blue"), ENTROPY),
+        Column("color", "categorical", 1, ("red", "green", "blue"), ENTROPY),
         Column("b", "numeric", 4),
     ),
     (Attribute("u", ("p", "q")), Attribute("v", ("x", "y", "z"))),
@@ -98,9 +98,9 @@ def test_capacity(d, sigma, bits):
 
 def population_of_shares():
     """Four records in which every column has exactly the statistics that the description states."""
-    colours = functional.one_hot(torch.tensor([0, 0, 1, 2]), 3).float()  # shares ½, ¼, ¼
+    colors = functional.one_hot(torch.tensor([0, 0, 1, 2]), 3).float()  # shares ½, ¼, ¼
     a, b = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]]), torch.tensor([[1.0], [1.0], [-1.0], [-1.0]])  # mean 0, var 1
-    return torch.cat([a, colours, b], dim=1)
+    return torch.cat([a, colors, b], dim=1)
 
 
 def test_reconstruction_is_zero_for_the_best_constant():
@@ -123,7 +123,7 @@ def test_reconstruction_goes_to_one_for_a_perfect_decoder():
 
 def test_reconstruction_by_hand():
     x = population_of_shares()
-    # numbers are known, of the colour nothing: log 3 nats stay of a total of ½ + ½ + H(colour)
+    # numbers are known, of the color nothing: log 3 nats stay of a total of ½ + ½ + H(color)
     blind = torch.cat([x[:, :1], torch.zeros(4, 3), x[:, 4:]], dim=1)
     wanted = 1 - math.log(3) / (1 + ENTROPY)
     assert float(reconstruction(blind, x, None, torch.ones(4), DESCRIPTION)) == pytest.approx(wanted, abs=1e-6)

@@ -128,7 +128,7 @@ def test_a_code_says_no_more_than_it_may(share, strength):
 
 
 def test_all_codes_together_by_enumeration():
-    """E exp(-evidence) <= (1 - ν θ)^m, over every table of m labelled people."""
+    """E exp(-evidence) <= (1 - ν θ)^m, over every table of m labeled people."""
     rng = generator("enumeration")
     for codes, people in ((2, 7), (3, 4)):
         cells = 2 * codes

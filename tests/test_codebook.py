@@ -26,9 +26,9 @@ def crowd(sizes: dict[int, int], seed: int = 0, certifying: float = 0.25, leak: 
     generator = np.random.default_rng(seed)
     joint = np.concatenate([np.full(n, j) for j, n in sizes.items()])
     joint = joint[generator.permutation(len(joint))].astype(np.int64)
-    centres = generator.standard_normal((6, D)) * 1.5
+    centers = generator.standard_normal((6, D)) * 1.5
     cluster = np.array([generator.choice(6, p=_shares(j)) for j in joint])
-    z = centres[cluster] + generator.standard_normal((len(joint), D)) * 0.7
+    z = centers[cluster] + generator.standard_normal((len(joint), D)) * 0.7
     z[:, 0] += leak * (joint % 2)
     z = (np.sqrt(D) * z / np.linalg.norm(z, axis=1, keepdims=True)).astype(np.float32)
     normal = generator.standard_normal((len(joint), 1)).astype(np.float32)
@@ -203,9 +203,9 @@ def test_certifying_people_have_no_part_in_the_fit(people, fitted):
     assert not np.array_equal(again.counts, fitted.counts)
     # nor do their private classes
     joint = np.where(people.certifying, 1 - people.joint, people.joint)
-    relabelled = replace(other, joint=joint)
+    relabeled = replace(other, joint=joint)
     for request in asked[1:-1]:
-        with_these, with_those = (answer(request.name, one, request.arrays) for one in (other, relabelled))
+        with_these, with_those = (answer(request.name, one, request.arrays) for one in (other, relabeled))
         assert all(np.array_equal(with_these[name], with_those[name]) for name in request.shapes)
 
 

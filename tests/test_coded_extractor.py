@@ -1,5 +1,7 @@
 """An extractor of codes in use: what it needs, what it gives, and the scikit-learn transformer that fits one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -205,6 +207,16 @@ def test_what_it_counts_can_be_certified():
     assert 0.5 < certificate.pairs[0].hindsight < 0.75  # of x itself .94
     transformer.set_params(method="tiprdc+").fit(x, private)
     assert not hasattr(transformer, "code_counts_")
+
+
+def test_the_target_of_the_certificate_decides_how_many_codes_there_are(monkeypatch):
+    x, private = crowd()
+    sizes = []
+    for target in (0.66, 0.7):
+        settings = METHODS["coded"].settings.model_copy(update={"coding": CodesConfig(target=target, fewest=2)})
+        monkeypatch.setitem(METHODS, "coded", replace(METHODS["coded"], settings=settings))
+        sizes.append(len(coding().fit(x, private).extractor_.codes))
+    assert 2 <= sizes[0] < sizes[1]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from fl_tiprdc.evaluation.certified import KIND
 from fl_tiprdc.experiment.carry_out import carry_out
 from fl_tiprdc.experiment.outcome import Outcome, release_folder
 from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.results import extractor_card
 from fl_tiprdc.experiment.resume import Kept
+from fl_tiprdc.extractor.card import write_extractor
+from fl_tiprdc.extractor.released import Extractor
 from tests.coded_crowd import CODES, adult, coded
 
 
@@ -46,7 +49,7 @@ def test_images_and_texts(dataset, settings, tmp_path):
         pytest.importorskip("gender_guesser")
     population = load_population(dataset, (), 0.2, DataConfig(records=900))
     name = population.contributors.description.attributes[0].name
-    outcome, _ = run_on(
+    outcome, experiment = run_on(
         population,
         tmp_path,
         private=(name,),
@@ -61,6 +64,11 @@ def test_images_and_texts(dataset, settings, tmp_path):
     codes = read_published_codes(release_folder(tmp_path / "publication", "federated", Point("coded", 1.0, 0)))
     assert len(codes) == len(population.contributors)
     assert set(np.unique(codes)) == set(range(CODES))
+    point = Point("coded", 1.0, 0)
+    card = extractor_card(experiment, outcome, "federated", point)
+    write_extractor(tmp_path / "extractor", card, outcome.extractors["federated", point])
+    loaded = Extractor.load(tmp_path / "extractor")  # principal components of pictures too
+    assert len(loaded.codes) == CODES
     tasks = outcome.metrics[(outcome.metrics["kind"] == "task") & (outcome.metrics["setting"] == "federated")]
     assert set(tasks["target"]) == set(population.contributors.tasks)
 

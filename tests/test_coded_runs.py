@@ -38,7 +38,7 @@ def found(people, tmp_path_factory):
     return outcome, experiment, folder
 
 
-def test_centralised_and_federated_runs_are_certified(found):
+def test_centralized_and_federated_runs_are_certified(found):
     outcome, _, folder = found
     assert {(one.setting, one.lam) for one in outcome.certified} == {
         (setting, lam) for setting in ("centralized", "federated") for lam in LAMBDAS
@@ -86,7 +86,7 @@ def test_the_panel_does_not_beat_the_exact_attack(found):
             assert panel["value"] < exact["high"] + 0.01
 
 
-def test_certifying_people_are_those_from_whom_the_table_is_learnt(found, people):
+def test_certifying_people_are_those_from_whom_the_table_is_learned(found, people):
     outcome, _, _ = found
     exact = outcome.metrics[(outcome.metrics["kind"] == "exact") & (outcome.metrics["metric"] == "auc")]
     assert set(exact["model"]) == {"table", "majority"}
@@ -95,7 +95,7 @@ def test_certifying_people_are_those_from_whom_the_table_is_learnt(found, people
 
 
 def test_a_run_resumed_after_its_trainings_finds_the_same(people, found, tmp_path):
-    """The centralised codes that were kept are used as they are: certificate and all."""
+    """The centralized codes that were kept are used as they are: certificate and all."""
     outcome, experiment, folder = found
     with Stages(Console(quiet=True)) as stages:
         again = carry_out(experiment, tmp_path / "publication", stages, Kept(folder / "kept"), population=people)

@@ -1,4 +1,4 @@
-"""Batches side by side: no record twice or dropped, padding without effect, and centralised training."""
+"""Batches side by side: no record twice or dropped, padding without effect, and centralized training."""
 
 from dataclasses import replace
 
@@ -140,7 +140,7 @@ def test_lambda_zero_ignores_the_adversary_and_lambda_one_the_critic(small, popu
     torch.testing.assert_close(extractor(1.0, "critic"), reference["0.weight"])
 
 
-def test_the_centralised_trainer_trains_each_lambda_as_if_alone(small, population, one_thread):
+def test_the_centralized_trainer_trains_each_lambda_as_if_alone(small, population, one_thread):
     experiment = small()
     step = HybridStep(population.contributors.description, experiment.network, experiment.method_config("tiprdc+"))
     config = CentralizedConfig(steps=8, batch_size=64)

@@ -90,7 +90,7 @@ BAD_FLAGS = [
     (["--dataset", "table", "--private", "sex", "--data", "none.csv"], "'none.csv'", "No such file"),
     (["--dataset", "table", "--private", "sex", "--data", "none.xls"], "'none.xls'", ".csv or .parquet"),
     (["--dataset", "avatars", "--private", "nose"], "'nose'", "choose one of shape, hat"),
-    (["--dataset", "avatars", "--tasks", "shape"], "'shape'", "choose from hat, colour"),
+    (["--dataset", "avatars", "--tasks", "shape"], "'shape'", "choose from hat, color"),
     (["--dataset", "avatars", "--size", "8"], "8x8", "at least 16x16"),
     (["--dataset", "avatars", "--records", "90000000"], "90000000 avatars", "at most 4 GiB"),
     (["--partition", "random"], "'random'", "iid, dirichlet:ALPHA (ALPHA > 0), by-private"),

@@ -241,7 +241,7 @@ def test_releases_that_share_a_certificates_error_are_counted():
     def certified(**changes: object) -> int:
         return build_experiment({"methods": ("tiprdc+", "coded"), "lambdas": (0.5, 0.9), **changes}).certificates()
 
-    assert certified() == 4  # two values of lambda, centralised and federated
+    assert certified() == 4  # two values of lambda, centralized and federated
     assert certified(settings=("federated",), seeds=(0, 1, 2)) == 6
     assert certified(methods=("coded", "coded-x")) == 8
     assert certified(methods=("tiprdc+",)) == 0

@@ -39,7 +39,7 @@ def test_people_depend_on_the_seed_and_their_name_alone():
     assert not np.array_equal(first.draw(7, "people")[0], Generated(4).draw(7, "people")[0])
 
 
-def test_columns_are_standardised_and_a_leakless_release_keeps_most():
+def test_columns_are_standardized_and_a_leakless_release_keeps_most():
     crowd = Generated(0).crowd(50_000, "test")
     np.testing.assert_allclose(crowd.x.std(0), 1, atol=0.02)
     assert 0.8 < Generated(0).limit(50_000) < 0.99

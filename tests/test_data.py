@@ -164,7 +164,7 @@ def a_table(n=40, **changes) -> Table:
     features = pd.DataFrame(
         {
             "height": generator.normal(170, 10, n),
-            "colour": generator.choice(["red", "green", "blue"], n),
+            "color": generator.choice(["red", "green", "blue"], n),
             "constant": np.ones(n),
         }
     )
@@ -179,15 +179,15 @@ def test_scaling_and_categories_come_from_contributors_only():
     before = encode(table, 0.25).contributors
     changed = table.features.copy()
     changed.loc[out, "height"] = 1e6
-    changed.loc[out, "colour"] = "ultraviolet"
+    changed.loc[out, "color"] = "ultraviolet"
     changed.loc[out, "constant"] = 7.0  # still constant among those who contribute
     population = encode(a_table(features=changed), 0.25)
     assert np.array_equal(population.contributors.x, before.x)
     assert population.contributors.description == before.description
-    assert [column.name for column in before.description.columns] == ["height", "colour"]
+    assert [column.name for column in before.description.columns] == ["height", "color"]
     assert before.x[:, 0].mean() == pytest.approx(0, abs=1e-6)
     assert before.x[:, 0].std() == pytest.approx(1, abs=1e-6)
-    # a giant is clipped; a colour that no contributor has is none of the known ones
+    # a giant is clipped; a color that no contributor has is none of the known ones
     assert (population.held_out.x == [CLIP, 0, 0, 0]).all()
 
 
@@ -239,16 +239,16 @@ def test_missing_values_are_filled_from_contributors_and_said():
     features = a_table().features
     mine = np.flatnonzero(~out)
     features.loc[[mine[0], np.flatnonzero(out)[0]], "height"] = np.nan
-    features.loc[mine[1:4], "colour"] = None
+    features.loc[mine[1:4], "color"] = None
     features.loc[out, "height"] += 1e6  # must not move the median
     population = encode(a_table(features=features), 0.25)
-    height, missing, colour = population.contributors.description.columns
+    height, missing, color = population.contributors.description.columns
     assert (height.name, missing.name, missing.categories) == ("height", "height missing", ("no", "yes"))
-    assert colour.categories == ("(missing)", "blue", "green", "red")
+    assert color.categories == ("(missing)", "blue", "green", "red")
     x = population.contributors.x
     assert x[0, 0] == pytest.approx(np.median(x[1:, 0]), abs=1e-6)
     assert np.flatnonzero(x[:, missing.start + 1]).tolist() == [0]
-    assert np.flatnonzero(x[:, colour.start]).tolist() == [1, 2, 3]
+    assert np.flatnonzero(x[:, color.start]).tolist() == [1, 2, 3]
     filled = population.held_out.x[0]
     assert filled[0] == x[0, 0]
     assert filled[missing.span].tolist() == [0, 1]

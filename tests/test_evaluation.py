@@ -241,7 +241,7 @@ def test_the_perceptron_keeps_its_best_epoch():
     best = next(epochs for epochs in range(1, 60) if np.array_equal(answer(epochs, 60), long))
     assert best < 30  # what came after was worse, and is not in the answer
     assert np.array_equal(answer(60, 3), long)  # it waits for three epochs without a better one, then stops
-    assert loss(long) < 1.0  # a network that has learnt noise by heart is sure and wrong
+    assert loss(long) < 1.0  # a network that has learned noise by heart is sure and wrong
 
 
 def test_the_perceptron_stops_when_patience_is_over(monkeypatch):
@@ -505,7 +505,7 @@ def test_a_perfect_release_has_area_one():
     assert frontier_area(perfect) == pytest.approx(1)
 
 
-def test_compare_is_federated_less_centralised(points):
+def test_compare_is_federated_less_centralized(points):
     table = compare(points)
     assert table["lam"].tolist() == [0.2, 0.8]
     assert table["attack_difference"].tolist() == pytest.approx([0.05, 0.10])

@@ -12,7 +12,7 @@ from simulations.exchanges import LEVEL, PLANS, exchange_rows, main, traffic_of
 
 
 def finished(folder, exchanges, **sent):
-    """What a run leaves: a row for each exchange, one of centralised training, and the bytes."""
+    """What a run leaves: a row for each exchange, one of centralized training, and the bytes."""
     rows = [{"setting": "federated", "exchange": i} for i in range(exchanges)] + [{"setting": "centralized"}]
     pd.DataFrame(rows).to_csv(folder / "rounds.csv", index=False)
     (folder / "summary.json").write_text(json.dumps({"bytes": sent}))

@@ -93,7 +93,7 @@ def test_it_releases_what_a_client_would(architecture, tmp_path):
     assert loaded.d == wanted.shape[1]
 
 
-def test_batch_normalisation_releases_a_record_alike_alone_and_in_company():
+def test_batch_normalization_releases_a_record_alike_alone_and_in_company():
     description, information, draw = CROWDS["vgg16"]
     extractor, step = built(description, "vgg16", information=information)
     x = draw(np.random.default_rng(0))[:4]

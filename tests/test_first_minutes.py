@@ -93,8 +93,8 @@ def test_one_kind_can_be_listed_alone(capsys):
     shown = capsys.readouterr().out
     assert "adult" in shown
     assert "multi-krum" not in shown
-    with pytest.raises(InputError, match="unknown kind 'colours'"):
-        list_contents(["colours"])
+    with pytest.raises(InputError, match="unknown kind 'colors'"):
+        list_contents(["colors"])
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_the_command_finds_its_subcommand(words, name, own):
         (["rum"], "unknown command 'rum': did you mean run?"),
         (["deploy", "slpit", "-x"], "unknown command 'deploy slpit': did you mean deploy split?"),
         (
-            ["colours"],
-            "unknown command 'colours': choose one of run, audit, compare, catalogue, flwr-run, completion, deploy",
+            ["colors"],
+            "unknown command 'colors': choose one of run, audit, compare, catalogue, flwr-run, completion, deploy",
         ),
     ],
 )
@@ -174,7 +174,7 @@ def test_topics_name_flags_that_there_are():
     ("flags", "message"),
     [
         (["--rouns", "3"], "unrecognized arguments: --rouns 3; did you mean --rounds? (--help lists the flags)"),
-        (["--help", "colours"], "no help on 'colours': choose from data, methods, federation"),
+        (["--help", "colors"], "no help on 'colors': choose from data, methods, federation"),
         (["--clients"], "argument --clients: expected one argument (--help lists the flags)"),
     ],
 )

@@ -77,7 +77,7 @@ def test_a_handful_of_people_is_not_attacked():
     assert FURTHER["leaks"].case(few) is None
 
 
-def test_federated_releases_stand_for_centralised_ones():
+def test_federated_releases_stand_for_centralized_ones():
     def job(setting):
         return Job(Release(setting, "m", 0.5, 0, np.empty((0, 1)), np.empty((0, 1))))
 
@@ -168,7 +168,7 @@ def test_a_run_with_all_attacks(attacked, population):
     assert "further = [" in (folder / "config.toml").read_text()
 
 
-def test_without_federated_releases_centralised_ones_are_attacked_and_a_seed_gives_the_same(attacked):
+def test_without_federated_releases_centralized_ones_are_attacked_and_a_seed_gives_the_same(attacked):
     changes = {"settings": ("centralized",), "methods": ("tiprdc+",), "seeds": (2,)}
     metrics = [attacked(name, **changes)[1] for name in ("one", "two")]
     assert set(metrics[0][metrics[0]["kind"] == "membership"]["setting"]) == {"centralized"}

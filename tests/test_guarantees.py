@@ -76,16 +76,16 @@ def avatars_law(correlation, seen):
     """Exact law of (first task, first private attribute, z), z being two attributes together."""
     law = joint_distribution(("shape",), DataConfig(correlation=correlation))
     names = list(VALUES)
-    kept = ["colour", "shape", *seen]
+    kept = ["color", "shape", *seen]
     law = np.einsum(law, range(5), [names.index(name) for name in dict.fromkeys(kept)])
-    if seen[0] == "colour":  # t is a part of z
+    if seen[0] == "color":  # t is a part of z
         law = np.stack([law[0], np.zeros_like(law[0])], 1), np.stack([np.zeros_like(law[1]), law[1]], 1)
         law = np.stack(law)
     return law.reshape(2, 2, 4)
 
 
 LAWS = [some_law(seed) for seed in range(20)]
-LAWS += [avatars_law(r, seen) for r in (0, 0.6, 1) for seen in (("colour", "hat"), ("background", "position"))]
+LAWS += [avatars_law(r, seen) for r in (0, 0.6, 1) for seen in (("color", "hat"), ("background", "position"))]
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -111,7 +111,7 @@ def test_no_deterministic_classifier_escapes_a_bound(law):
 
 
 def test_the_law_of_avatars_has_the_information_that_it_says():
-    law = avatars_law(0.6, ("colour", "hat")).sum(0)
+    law = avatars_law(0.6, ("color", "hat")).sum(0)
     information = entropy_bits(*law.sum(1)) + entropy_bits(*law.sum(0)) - entropy_bits(*law.reshape(-1))
     assert information == pytest.approx(information_bits(DataConfig(correlation=0.6)))
     # all that can be said of u: 1 - error = (1 + .6) / 2

@@ -186,7 +186,7 @@ def test_the_release_and_its_export_look_at_the_known_columns():
 
 @pytest.mark.parametrize("secagg", [False, True])
 def test_clients_fit_codes_within_levels(secagg, tmp_path):
-    """A federated run, its extractor and its publication; centralised it hides as well."""
+    """A federated run, its extractor and its publication; centralized it hides as well."""
     population = adult()
     known = ["relationship", "age"]
     settings = ("federated",) if secagg else ("centralized", "federated")

@@ -203,7 +203,7 @@ def test_sizes_that_few_people_have_are_left_out():
 
 
 def test_pooling_by_hand():
-    """p(c)·Π p(c | z)/p(c), normalised: for shares of ½, ¼, ¼ and twice the answer ¼, ½, ¼."""
+    """p(c)·Π p(c | z)/p(c), normalized: for shares of ½, ¼, ¼ and twice the answer ¼, ½, ¼."""
     answers = np.array([[[0.25, 0.5, 0.25]] * 2], dtype=np.float32)
     together = pool(answers, np.array([0.5, 0.25, 0.25]))
     weights = np.array([0.5 * 0.5**2, 0.25 * 2**2, 0.25])

@@ -189,7 +189,7 @@ def test_classes_of_all_attributes_together():
 
 
 def test_nobody_is_scored_by_a_model_that_has_learned_from_the_person():
-    """Labels by lot and people with ten equal records each: whoever was seen would be recognised."""
+    """Labels by lot and people with ten equal records each: whoever was seen would be recognized."""
     generator = np.random.default_rng(7)
     people = np.repeat(np.arange(200), 10)
     x = np.repeat(generator.normal(size=(200, 4)), 10, axis=0).astype(np.float32)

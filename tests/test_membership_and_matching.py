@@ -171,7 +171,7 @@ def test_a_release_that_knows_no_members_is_not(seed):
     assert row["low"] <= 0.5 <= row["high"]
 
 
-def test_nobody_is_both_learnt_from_and_tested():
+def test_nobody_is_both_learned_from_and_tested():
     """Each person has a fingerprint in all 5 records: known people would be told at once, new ones can't be."""
     prints = normal(3, 400, 6)
     people = np.repeat(np.arange(200), 5)
@@ -183,7 +183,7 @@ def test_nobody_is_both_learnt_from_and_tested():
 
 @pytest.fixture(scope="module")
 def task():
-    """A crowd whose private value is a coin toss: what an adversary knows of it, it has learnt by heart."""
+    """A crowd whose private value is a coin toss: what an adversary knows of it, it has learned by heart."""
     columns = tuple(Column(f"x{i}", "numeric", i) for i in range(20))
     description = Description.of_table(columns, (Attribute("u", ("a", "b")),), ((0.5, 0.5),))
     sides = [
@@ -200,16 +200,16 @@ def losses_after(task, small, epochs):
     step = HybridStep(description, experiment.network, experiment.method_config("tiprdc+"))
     groups = step.initial(0)
     trained = {name: {k: v.clone().requires_grad_() for k, v in groups[name].items()} for name in groups}
-    optimiser = torch.optim.Adam([v for name in ("extractor", "adversary") for v in trained[name].values()], lr=3e-3)
+    optimizer = torch.optim.Adam([v for name in ("extractor", "adversary") for v in trained[name].values()], lr=3e-3)
     from torch.func import functional_call
 
     x, u = torch.tensor(members.x), torch.tensor(members.private)
     for _ in range(epochs):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         z = step.represent(trained["extractor"], x, torch.zeros(len(x), step.d), 0.0)
         logits = functional_call(step._modules["adversary"], trained["adversary"], (z,))
         functional.cross_entropy(logits, u[:, 0]).backward()
-        optimiser.step()
+        optimizer.step()
     final = {name: {k: v.detach() for k, v in group.items()} for name, group in trained.items()}
     return step, final, record_losses(step, final, members, others, 0.0, 0)
 

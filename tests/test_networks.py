@@ -1,4 +1,4 @@
-"""The architectures: shapes, stacking, the paper's networks, batch normalisation whose statistics travel."""
+"""The architectures: shapes, stacking, the paper's networks, batch normalization whose statistics travel."""
 
 import numpy as np
 import pytest
@@ -134,7 +134,7 @@ def test_the_joint_critic_compares_the_own_record_with_the_next():
     torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_batch_normalisation_equals_torchs():
+def test_batch_normalization_equals_torchs():
     ours, torchs = BatchNorm2d(3), nn.BatchNorm2d(3)
     x = torch.randn(8, 3, 5, 4) * 2 + 1
     torch.testing.assert_close(ours(x), torchs(x), atol=1e-5, rtol=1e-5)
@@ -148,7 +148,7 @@ def test_batch_normalisation_equals_torchs():
     torch.testing.assert_close(ours(x), torchs(x), atol=1e-5, rtol=1e-5)
 
 
-def test_running_statistics_are_averaged_not_optimised():
+def test_running_statistics_are_averaged_not_optimized():
     rule = ServerAdam(0.1, 0.9)
     current = {"0.running_mean": np.zeros(2, np.float32), "0.weight": np.ones(2, np.float32)}
     replies = [{key: np.full(2, value, np.float32) for key in current} for value in (1.0, 3.0)]

@@ -37,19 +37,19 @@ IMAGES = 12  # of each data set
 BITS = np.random.default_rng(0).integers(2, size=(IMAGES, len(CELEBA)))
 
 
-def colour(row: int) -> tuple[int, int, int]:
+def color(row: int) -> tuple[int, int, int]:
     """Tells an image apart, also after JPEG."""
     return (20 * row, 255 - 20 * row, 128)
 
 
 def shown(crowd: Crowd) -> list[int]:
-    """The number of each image, from its colour."""
+    """The number of each image, from its color."""
     return np.rint(crowd.x[:][:, 0].mean((1, 2)) / 20).astype(int).tolist()
 
 
 def paint(path: Path, row: int, size: tuple[int, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour(row)).save(path, quality=95)
+    Image.new("RGB", size, color(row)).save(path, quality=95)
 
 
 def bit(row: int, column: int) -> int:
@@ -533,7 +533,7 @@ def paths(tmp_path):
 
 def test_lazy_images_read_like_an_array(paths):
     images = LazyImages(paths, (6, 8))
-    whole = np.stack([np.broadcast_to(np.array(colour(row), np.uint8)[:, None, None], (3, 6, 8)) for row in range(6)])
+    whole = np.stack([np.broadcast_to(np.array(color(row), np.uint8)[:, None, None], (3, 6, 8)) for row in range(6)])
     assert images.shape == whole.shape
     assert len(images) == 6
     mask = np.array([True, False, False, True, False, True])
@@ -597,14 +597,14 @@ def test_what_is_read_can_be_written_to_without_changing_what_comes_next(paths):
     assert images[1:2][0, 0, 0, 0] == 20
 
 
-def test_images_become_grey_or_coloured(tmp_path):
+def test_images_become_gray_or_colored(tmp_path):
     Image.new("RGB", (4, 4), (255, 0, 0)).save(tmp_path / "red.png")
-    Image.new("L", (4, 4), 77).save(tmp_path / "grey.png")
+    Image.new("L", (4, 4), 77).save(tmp_path / "gray.png")
     Image.new("RGBA", (4, 4), (10, 20, 30, 0)).save(tmp_path / "clear.png")
-    grey = LazyImages([tmp_path / "red.png", tmp_path / "grey.png"], (4, 4), channels=1)
-    assert grey.shape == (2, 1, 4, 4)
-    assert grey[:][:, 0, 0, 0].tolist() == [76, 77]  # red counts 0.299 of 255
-    assert read_image(tmp_path / "grey.png", (4, 4))[:, 0, 0].tolist() == [77, 77, 77]
+    gray = LazyImages([tmp_path / "red.png", tmp_path / "gray.png"], (4, 4), channels=1)
+    assert gray.shape == (2, 1, 4, 4)
+    assert gray[:][:, 0, 0, 0].tolist() == [76, 77]  # red counts 0.299 of 255
+    assert read_image(tmp_path / "gray.png", (4, 4))[:, 0, 0].tolist() == [77, 77, 77]
     assert read_image(tmp_path / "clear.png", (4, 4))[:, 0, 0].tolist() == [10, 20, 30]
 
 

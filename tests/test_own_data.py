@@ -54,7 +54,7 @@ def test_digits_are_5000_of_mnist_500_of_each(digits):
     assert (x.min(), x.max()) == (0, 255)
     assert digits.contributors.description.modality == "image"
     assert len(digits.held_out) == 1000
-    # MNIST puts the centre of mass into the middle, give or take a pixel, and leaves a rim of four pixels
+    # MNIST puts the center of mass into the middle, give or take a pixel, and leaves a rim of four pixels
     ink = x[:, 0].astype(float)
     assert abs((ink.sum(1) @ np.arange(28) / ink.sum((1, 2))) - 14).max() < 1
     assert (x[:, 0, :4] == 0).mean() > 0.99
@@ -270,7 +270,7 @@ def test_avatars_follow_their_exact_law():
         config = DataConfig(correlation=correlation)
         law = joint_distribution(("shape",), config)
         assert law.sum() == pytest.approx(1)
-        _, frame = draw_avatars(8000, (16, 16), ("shape", "colour"), correlation)
+        _, frame = draw_avatars(8000, (16, 16), ("shape", "color"), correlation)
         bits = np.stack([frame[name] == values[1] for name, values in VALUES.items()], axis=1).astype(int)
         found = np.bincount(bits @ (2 ** np.arange(5)[::-1]), minlength=32) / 8000
         error = np.sqrt(law * (1 - law) / 8000).ravel()
@@ -288,25 +288,25 @@ def test_avatars_follow_their_exact_law():
 
 def test_avatars_correlate_the_first_private_attribute_with_the_first_task():
     config = DataConfig(records=4000, size=(16, 16), tasks=("position", "shape"), correlation=-0.8)
-    crowd = load_population("avatars", ("hat", "colour"), 0.2, config).contributors
+    crowd = load_population("avatars", ("hat", "color"), 0.2, config).contributors
     assert list(crowd.tasks) == ["position", "shape"]
     found = np.corrcoef([*crowd.private.T, *crowd.tasks.values()])
     assert found[0, 2] == pytest.approx(-0.8, abs=0.05)
     assert abs(found[np.triu_indices(4, 1)]) == pytest.approx([0, 0.8, 0, 0, 0, 0], abs=0.07)
-    law = joint_distribution(("hat", "colour"), config)
+    law = joint_distribution(("hat", "color"), config)
     assert law.sum((0, 2, 3)) == pytest.approx(np.array([[0.05, 0.45], [0.45, 0.05]]))  # hat, position
 
 
 def test_avatars_show_their_attributes():
-    images, frame = draw_avatars(600, (64, 64), ("shape", "colour"), 0.0)
+    images, frame = draw_avatars(600, (64, 64), ("shape", "color"), 0.0)
     red, green, blue = images.astype(int).transpose(1, 0, 2, 3)
-    head = (abs(red - blue) > 60) & (green < 100)  # the background is grey, the hat yellow
+    head = (abs(red - blue) > 60) & (green < 100)  # the background is gray, the hat yellow
     hat = (abs(red - blue) > 60) & (green > 150)
     assert np.array_equal(hat.any((1, 2)), frame["hat"] == "hat")
-    assert np.array_equal(((red - blue) * head).sum((1, 2)) > 0, frame["colour"] == "red")
+    assert np.array_equal(((red - blue) * head).sum((1, 2)) > 0, frame["color"] == "red")
     assert np.array_equal(images[:, :, -2:].mean((1, 2, 3)) > 125, frame["background"] == "light")
-    centre = head.sum(1) @ np.arange(64) / head.sum((1, 2))
-    assert np.array_equal(centre > 31.5, frame["position"] == "right")
+    center = head.sum(1) @ np.arange(64) / head.sum((1, 2))
+    assert np.array_equal(center > 31.5, frame["position"] == "right")
     # of the lower half, which no hat covers: a square fills its box, a half disc pi/4 of it
     for picture, shape in zip(head, frame["shape"], strict=True):
         rows, columns = np.flatnonzero(picture.any(1)), np.flatnonzero(picture.any(0))
@@ -322,7 +322,7 @@ def test_avatars_defaults_and_determinism():
     assert same(once, again)
     crowd = once.contributors
     assert (crowd.x.shape, crowd.x.dtype) == ((4000, 3, 32, 32), np.uint8)
-    assert list(crowd.tasks) == ["colour", "background", "position"]
+    assert list(crowd.tasks) == ["color", "background", "position"]
     assert crowd.description.attributes[0].classes == ("round", "square")
     few = everybody(load_population("avatars", (), 0.2, DataConfig(records=700)), lambda crowd: crowd.x)
     assert np.array_equal(few, everybody(once, lambda crowd: crowd.x)[:700])  # more begin with the same ones
@@ -335,7 +335,7 @@ def test_avatars_defaults_and_determinism():
     ("dataset", "private", "settings", "why"),
     [
         ("digits", ("writer",), {}, "unknown private attribute 'writer': choose one of slant, digit, parity"),
-        ("digits", (), {"tasks": ("colour",)}, "unknown task 'colour': choose one of slant, digit"),
+        ("digits", (), {"tasks": ("color",)}, "unknown task 'color': choose one of slant, digit"),
         ("digits", ("parity",), {"tasks": ("loop", "digit")}, "'digit' is tied to what is hidden: choose from slant"),
         ("digits", ("digit", "thickness"), {}, "leaves no task"),
         ("digits", (), {"records": 1}, "fewer than two people"),
@@ -345,7 +345,7 @@ def test_avatars_defaults_and_determinism():
         ("names", ("gender", "region", "frequency"), {"tasks": ("region",)}, "none is left"),
         ("avatars", ("nose",), {}, "unknown private attribute 'nose': choose one of shape, hat"),
         ("avatars", (), {"tasks": ("hat", "shape")}, "'shape' is tied to what is hidden"),
-        ("avatars", ("colour", "background", "position"), {}, "leaves no task"),
+        ("avatars", ("color", "background", "position"), {}, "leaves no task"),
         ("avatars", (), {"size": (8, 40)}, "size is 8x40: avatars need at least 16x16"),
         ("avatars", (), {"records": 10**7}, "10000000 avatars of 32x32 need 28.6 GiB"),
     ],

@@ -79,7 +79,7 @@ def test_a_task_that_the_hidden_column_tells_is_refused():
 
 
 @pytest.mark.parametrize("dataset", ["adult", *FACTS])
-def test_each_table_comes_with_its_origin_and_licence(dataset):
+def test_each_table_comes_with_its_origin_and_license(dataset):
     folder = resources.files("fl_tiprdc.data")
     assert "CC BY 4.0" in (folder / f"{dataset}.md").read_text()
     assert len((folder / f"{dataset}.parquet").read_bytes()) < 1.5e6

@@ -75,7 +75,7 @@ def some_points() -> pd.DataFrame:
     return frame.assign(attack_low=frame["attack"] - 0.01, attack_high=frame["attack"] + 0.01, attack_outside=outside)
 
 
-def test_the_table_says_how_far_below_centralised_a_partition_is():
+def test_the_table_says_how_far_below_centralized_a_partition_is():
     table = compare_partitions(some_points()).set_index("partition")
     assert table.loc["centralized", "retention"] == pytest.approx(0.7)  # a third of the way from 0.5 to 0.8
     assert table.loc["centralized", "retention_outside"] == pytest.approx(0.75)  # at 0.65 with the extractor

@@ -172,6 +172,9 @@ def test_its_front_matter_is_a_dataset_cards(tmp_path):
     write_card(tmp_path, coded_facts())
     data = hub.DatasetCard.load(tmp_path / "README.md").data
     assert data.license == "unknown"
+    write_card(tmp_path, coded_facts(license="cc-by-4.0"))
+    assert hub.DatasetCard.load(tmp_path / "README.md").data.license == "cc-by-4.0"
+    assert "put it in place" not in read_card(tmp_path)[1]
     assert data.size_categories == ["n<1K"]
 
 

@@ -41,7 +41,7 @@ def _one_thread(one_thread):
 
 @pytest.fixture(scope="module")
 def truth() -> pd.DataFrame:
-    """Labels of all records: sex and club are hidden, rich is a task, colour has three values."""
+    """Labels of all records: sex and club are hidden, rich is a task, color has three values."""
     generator = np.random.default_rng(0)
     return pd.DataFrame(
         {
@@ -49,7 +49,7 @@ def truth() -> pd.DataFrame:
             "record": np.tile(np.arange(EACH), CLIENTS),
             "sex": generator.choice(["f", "m"], N),
             "rich": generator.integers(0, 2, N),
-            "colour": generator.choice(["red", "green", "blue"], N),
+            "color": generator.choice(["red", "green", "blue"], N),
             "person": [f"p{i // 4}" for i in range(N)],
         }
     )
@@ -172,32 +172,34 @@ def test_a_wrong_join_would_be_noticed(ours, truth):
 
 
 def test_an_audit_finds_what_the_publication_tells(ours, truth):
-    audit = audited(ours, truth, private=["sex", "colour"], tasks=["rich"])
+    audit = audited(ours, truth, private=["sex", "color"], tasks=["rich"])
     ticks = []
     metrics = audit_published(audit, PANEL, lambda: ticks.append(1))
     assert list(metrics.columns) == COLUMNS
     assert set(metrics["setting"]) == {"publication"}
     assert set(metrics["lam"]) == {0.7}
     assert len(ticks) == len(panel(PANEL)) == 1
-    # targets: models (with the majority) by scores and private groups (two sexes, three colours), and a validation;
-    # attacks by two false positive rates, and by three pairs of colours
+    # targets: models (with the majority) by scores and private groups (two sexes, three colors), and a validation;
+    # attacks by two false positive rates, and by three pairs of colors
     assert len(metrics) == 3 * (2 * (5 + 5) + 1) + 2 * 2 * 2 + 2 * 3
     found = {row["target"]: row for row in summarize_published(metrics).to_dict("records")}
-    assert [found[name]["kind"] for name in ("sex", "colour", "rich")] == ["attack", "attack", "task"]
+    assert [found[name]["kind"] for name in ("sex", "color", "rich")] == ["attack", "attack", "task"]
     # two normal distributions 3 and 2 apart: AUC Φ(3/√2) = .983 and Φ(2/√2) = .921; 80 records are tested
     assert found["sex"]["auc"] == pytest.approx(0.983, abs=0.03)
     assert found["rich"]["auc"] == pytest.approx(0.921, abs=0.07)
-    assert found["colour"]["low"] <= 0.5 <= found["colour"]["high"]
+    assert found["color"]["low"] <= 0.5 <= found["color"]["high"]
     # at 1 % of false alarms: Φ(3 - 2.33) = .75 for two normal distributions 3 apart, of 40 women or men
     assert 0.4 < found["sex"]["tpr-at-1%-fpr"] <= found["sex"]["tpr-at-5%-fpr"] <= 1
-    worst = found["colour"]["worst_pair"], found["colour"]["worst_pair_against"]
+    worst = found["color"]["worst_pair"], found["color"]["worst_pair_against"]
     assert worst in {("blue", "green"), ("blue", "red"), ("green", "red")}
     assert pd.isna(found["rich"]["tpr-at-1%-fpr"])
     assert pd.isna(found["sex"]["worst_pair"])
     for row in found.values():
         assert row["low"] <= row["auc"] <= row["high"]
         assert row["chance"] == 0.5
-    assert audit.attributes["colour"].classes == ("blue", "green", "red")
+    assert audit.attributes["color"].classes == ("blue", "green", "red")
+    groups = metrics[metrics["attribute"] == "color"]["group"]
+    assert set(groups) == {"blue", "green", "red"}  # by name, not by number
 
 
 def test_one_panel_or_one_model_after_the_other_is_the_same(ours, truth):
@@ -217,8 +219,8 @@ def test_without_tasks_there_is_no_task_and_without_names_all_columns_are_attack
     audit = audited(ours, truth.drop(columns="person"))
     metrics = audit_published(audit, PANEL)
     assert set(metrics["kind"]) == {"attack"}
-    assert set(metrics["target"]) == {"sex", "rich", "colour"}
-    assert set(audited(ours, truth, tasks=["rich"], participant="person").known.attacks) == {"sex", "colour"}
+    assert set(metrics["target"]) == {"sex", "rich", "color"}
+    assert set(audited(ours, truth, tasks=["rich"], participant="person").known.attacks) == {"sex", "color"}
 
 
 def test_held_out_people_are_in_nobodys_training(ours, truth):
@@ -234,11 +236,11 @@ def test_held_out_people_are_in_nobodys_training(ours, truth):
 
 def test_raw_features_give_retention(ours, truth, z):
     raw = truth[["client", "record", "sex"]].assign(  # labels among them are no features
-        amount=5 * truth["rich"] + np.random.default_rng(2).normal(size=N), colour=truth["colour"]
+        amount=5 * truth["rich"] + np.random.default_rng(2).normal(size=N), color=truth["color"]
     )
     audit = audited(ours, truth, private=["sex"], tasks=["rich"], raw=raw.sample(frac=1, random_state=1))
     assert [release.setting for release in audit.releases] == ["raw", "publication"]
-    assert audit.releases[0].contributors.shape == (320, 4)  # a number and three colours
+    assert audit.releases[0].contributors.shape == (320, 4)  # a number and three colors
     found = best(audit)
     assert found["rich"]["raw_auc"] > 0.99
     assert found["rich"]["retention"] == pytest.approx((found["rich"]["auc"] - 0.5) / (found["rich"]["raw_auc"] - 0.5))
@@ -250,10 +252,10 @@ def test_raw_features_give_retention(ours, truth, z):
 def test_a_rare_class_that_only_held_out_people_have(ours, truth):
     """It merges into "(other)", a class that attackers have never seen: no crash, no gain."""
     some = audited(ours, truth, private=["sex"]).unknown.participant[:1]
-    labels = truth.assign(colour=truth["colour"].where(~truth.index.isin(some), "pink"))
-    audit = audited(ours, labels, private=["sex"], tasks=["colour"])
-    assert audit.attributes["colour"].classes[-1] == "(other)"
-    assert 0.3 < best(audit)["colour"]["auc"] < 0.7
+    labels = truth.assign(color=truth["color"].where(~truth.index.isin(some), "pink"))
+    audit = audited(ours, labels, private=["sex"], tasks=["color"])
+    assert audit.attributes["color"].classes[-1] == "(other)"
+    assert 0.3 < best(audit)["color"]["auc"] < 0.7
 
 
 # ---- the command
@@ -277,7 +279,7 @@ def call(monkeypatch, capsys, tmp_path):
 def test_the_command_writes_and_prints_what_it_found(call, ours, truth, tmp_path):
     truth.to_csv(tmp_path / "labels.csv", index=False)
     truth.assign(amount=truth["rich"] + np.random.default_rng(2).normal(size=N)).to_csv("raw.csv", index=False)
-    flags = (ours, "--labels", "labels.csv", "--private", "sex,colour", "--tasks", "rich", "--participant", "person")
+    flags = (ours, "--labels", "labels.csv", "--private", "sex,color", "--tasks", "rich", "--participant", "person")
     status, out, err = call(*flags, "--held-out", "0.25", "--raw", "raw.csv", "--output", "found")
     assert (status, err) == (0, [])
     assert "400 records of 6 numbers, labels joined by client and record" in out
@@ -484,8 +486,8 @@ WRONG = [
     ([*STORE, "--attacks", "leaks,reidentification"], "'reidentification' needs raw features: --raw FILE"),
     # --known
     ([*STORE, "--known", "rich"], "are for the attack known-record, which isn't asked for: name it in --attacks"),
-    ([*KNOWN, "--known", "shoe"], "unknown column 'shoe': choose one of colour, person"),
-    ([*KNOWN, "--known", "colour,colour"], "colour, colour: has a column twice"),
+    ([*KNOWN, "--known", "shoe"], "unknown column 'shoe': choose one of color, person"),
+    ([*KNOWN, "--known", "color,color"], "color, color: has a column twice"),
     ([*KNOWN, "--known", ","], "--known ',': name at least one"),
     # --output
     ([*STORE, "--output", "taken"], "exists and is no earlier run"),

@@ -172,7 +172,7 @@ def test_the_order_of_publication_makes_no_difference_and_the_seed_does(leaked):
     rows = np.random.default_rng(2).permutation(400)
     published = np.concatenate([codes[:400][rows], codes[400:]])
     again = reconstruct(release(published), contributors, held_out, CONFIG, rows)
-    # the same people in the same batches; only sums for standardising z may round differently
+    # the same people in the same batches; only sums for standardizing z may round differently
     np.testing.assert_allclose(again.metrics["value"], found.metrics["value"], rtol=1e-3)
     few = CONFIG.model_copy(update={"reconstruction_steps": 5})
     first, second, other = (

@@ -18,7 +18,7 @@ from fl_tiprdc.report.figures import (
     tasks_figure,
     training_figure,
 )
-from fl_tiprdc.report.style import colours
+from fl_tiprdc.report.style import colors
 from tests.invented_metrics import metrics_of
 
 FIGURES = ["frontier", "comparison", "tasks", "training"]
@@ -129,7 +129,7 @@ def test_axes_have_labels_and_figures_a_title():
 
 
 def drawn(axes):
-    """Data of each labelled error-bar series: label -> (x, y)."""
+    """Data of each labeled error-bar series: label -> (x, y)."""
     return {bars.get_label(): np.array(bars.lines[0].get_data(), dtype=float) for bars in axes.containers}
 
 
@@ -216,21 +216,21 @@ def test_a_run_without_baselines_can_be_drawn():
     assert "gaussian-noise, baseline" not in drawn(frontier_figure(points).axes[0])
 
 
-def test_a_method_has_one_colour_in_every_figure():
+def test_a_method_has_one_color_in_every_figure():
     points = some_points(methods=("tiprdc+", "mine"))
 
-    def colour(axes, label):
+    def color(axes, label):
         return next(bars.lines[0].get_color() for bars in axes.containers if bars.get_label() == label)
 
     for label in ("mine, federated", "tiprdc+, centralized"):
         frontier, comparison = (figure(points).axes[0] for figure in (frontier_figure, comparison_figure))
         tasks = tasks_figure(points, some_tasks(methods=("tiprdc+", "mine"))).axes[0]
-        assert colour(frontier, label) == colour(comparison, label) == colour(tasks, label)
+        assert color(frontier, label) == color(comparison, label) == color(tasks, label)
 
 
-def test_colours_do_not_depend_on_the_order():
-    assert colours(["raw", "tiprdc", "tiprdc+"]) == colours(["tiprdc+", "raw", "tiprdc", "raw"])
-    assert len(set(colours(["tiprdc", "tiprdc+", "a", "b", "c", "d"]).values())) == 6
+def test_colors_do_not_depend_on_the_order():
+    assert colors(["raw", "tiprdc", "tiprdc+"]) == colors(["tiprdc+", "raw", "tiprdc", "raw"])
+    assert len(set(colors(["tiprdc", "tiprdc+", "a", "b", "c", "d"]).values())) == 6
 
 
 def test_matplotlib_is_left_as_it_was(tmp_path):

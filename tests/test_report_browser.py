@@ -249,7 +249,7 @@ def test_a_finger_gets_the_details_at_once(visit):
     assert page.locator("#details h3").first.is_visible()
 
 
-def test_figures_follow_the_width_and_the_colour_scheme(visit):
+def test_figures_follow_the_width_and_the_color_scheme(visit):
     page = visit()
     wide = page.locator("#frontier-figure").get_attribute("viewBox")
     stroke = "document.querySelector('#curves-panels svg path[stroke-width=\"1.8\"]').getAttribute('stroke')"

@@ -64,7 +64,7 @@ def test_the_page_escapes_what_it_is_given(page):
 def test_the_page_has_tables_facts_pictures_and_configuration(page):
     for wanted in ("Points", "Attackers", "Unknown tasks", "What clients published", "Where the time went"):
         assert f">{wanted}</h3>" in page
-    assert "AUC of the best attacker by number of labelled records that leaked" in page
+    assert "AUC of the best attacker by number of labeled records that leaked" in page
     assert '<td data-value="781">781</td>' in page  # records published
     assert '<td data-value="10000">10,000</td>' in page  # their bytes
     assert '<td data-value="47.02">47.020</td>' in page  # bits

@@ -99,7 +99,7 @@ def test_a_run_killed_three_times_ends_like_one_that_was_not(tmp_path, monkeypat
     assert undisturbed.exitcode == 0, log.read_text()
 
     generator = np.random.default_rng()
-    # how many finished parts there are when it is killed: of 2 centralised, 4 federated, 13 audits and some attacks
+    # how many finished parts there are when it is killed: of 2 centralized, 4 federated, 13 audits and some attacks
     killed_at = np.sort(generator.choice(np.arange(1, 18), 3, replace=False))
     for parts in killed_at:
         process = begun(tmp_path, "killed", "--resume")

@@ -18,6 +18,7 @@ from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.evaluation.frontier import VALIDATION
 from fl_tiprdc.evaluation.metric_rows import COLUMNS
 from fl_tiprdc.experiment.closing_table import closing_table
+from fl_tiprdc.experiment.closing_words import closing_words, next_steps
 from fl_tiprdc.experiment.run import run_experiment
 
 
@@ -188,7 +189,7 @@ def test_a_run_in_which_clients_fail_ends_with_status_1_and_one_line(slice_of_ad
     assert error.startswith("failed: 6 of 6 clients failed in exchange 1")
     assert "disk is gone" in error
     assert error.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == [".run.partial"]  # the centralised part, for --resume
+    assert [path.name for path in tmp_path.iterdir()] == [".run.partial"]  # the centralized part, for --resume
 
 
 def test_several_private_attributes_and_seeds(small, tmp_path):
@@ -222,3 +223,33 @@ def test_the_closing_table_fits_a_terminal_of_80_characters():
     assert "gaussian-noise" in text
     assert text.count("0.575") == 2
     assert "0.933 at λ = 0.98" in " ".join(text.split())
+
+
+def some_points(**columns) -> pd.DataFrame:
+    rows = [("raw", "raw", 0.0, 0.93), ("federated", "coded", 0.5, 0.7), ("federated", "coded", 1.0, 0.53)]
+    frame = pd.DataFrame(rows, columns=["setting", "method", "lam", "attack"]).assign(seed=0, retention=0.825)
+    return frame.assign(**columns)
+
+
+def test_closing_words_tell_attack_tasks_and_bound_of_the_strictest_release():
+    (line,) = closing_words(some_points(exact=[None, 0.7, 0.52], certified=[None, 0.75, 0.581]), ["sex"])
+    assert line.startswith(
+        "federated coded, λ = 1: the exact attack, the best there can be, tells sex with an AUC of 0.520 "
+    )
+    assert "(0.5 is chance, raw data give 0.930); unknown tasks keep 82 % of raw data's advantage" in line
+    assert line.endswith("certified: no attacker gets more than 0.581.")
+    (line,) = closing_words(some_points(), ["sex", "race"])
+    assert "the best attacker of the panel tells sex and race with an AUC of 0.530" in line
+    assert line.endswith("no bound covers attackers that nobody has tried.")
+    assert closing_words(some_points(attack=float("nan")), ["sex"]) == []
+    assert closing_words(pd.DataFrame(), ["sex"]) == []
+
+
+def test_next_steps_name_the_report_and_the_strictest_publication(tmp_path):
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    assert next_steps(folder, some_points()) == []
+    (folder / "report.html").write_text("")
+    first, second = next_steps(folder, some_points(certified=[None, 0.75, 0.581]))
+    assert first == f"next: open {folder / 'report.html'}"
+    assert second.endswith(f"fl-tiprdc audit '{folder / 'publication' / 'federated' / 'coded' / 'lam-1' / 'seed-0'}'")

@@ -53,7 +53,7 @@ def expected(experiment, store, population, method):
     start = initial_arrays(population, experiment, method)
     reference = Reference(experiment, population.contributors.description, method, 0.5, 0, start)
     arrays = reference.train([store.records(i) for i in range(len(store))])
-    assert largest_difference(arrays, start) > 1e-3  # something was learnt
+    assert largest_difference(arrays, start) > 1e-3  # something was learned
     return arrays
 
 
@@ -108,7 +108,7 @@ def test_flower_equals_the_others_and_publishes_the_same(small, make_store, popu
         other = read_store(tmp_path / "inline" / name / "0.5" / "0")
         assert np.array_equal(one[0], other[0])
         assert np.array_equal(one[1], other[1])
-        if experiment.method_config(name).channel:  # the same noise; without a channel z isn't normalised
+        if experiment.method_config(name).channel:  # the same noise; without a channel z isn't normalized
             np.testing.assert_allclose(one[2], other[2], atol=1e-4)
 
 

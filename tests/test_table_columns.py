@@ -1,4 +1,4 @@
-"""What the columns of anybody's table are taken for: numbers with strays, classes as spelt, identifiers, copies."""
+"""What the columns of anybody's table are taken for: numbers with strays, classes as spelled, identifiers, copies."""
 
 import warnings
 
@@ -169,14 +169,14 @@ def test_a_column_that_must_be_numbers_names_the_remedy(load):
 # ---- classes
 
 
-def spelt(values) -> list[str]:
+def spelled(values) -> list[str]:
     """Return the values in three spellings each."""
     ways = (str, str.upper, lambda value: f" {value}. ")
     return [ways[i % 3](value) for i, value in enumerate(values)]
 
 
 def test_spellings_of_a_class_are_named_and_united_if_asked(load):
-    frame = FRAME.assign(sex=spelt(SEX))
+    frame = FRAME.assign(sex=spelled(SEX))
     population, said = load(frame)
     assert len(classes(population)) == 6
     (notice,) = said
@@ -184,7 +184,7 @@ def test_spellings_of_a_class_are_named_and_united_if_asked(load):
     assert all(f"'{value}'" in notice for value in ("female", "FEMALE", "female.", "male", "MALE", "male."))
     assert notice.endswith("to unite them, set data.unite_spellings = true")
     population, said = load(
-        frame.assign(income=spelt(FRAME["income"]), town=spelt(FRAME["town"])), unite_spellings=True
+        frame.assign(income=spelled(FRAME["income"]), town=spelled(FRAME["town"])), unite_spellings=True
     )
     assert said == []
     assert len(classes(population)) == 2
@@ -196,7 +196,7 @@ def test_spellings_of_a_class_are_named_and_united_if_asked(load):
 
 def test_one_class_in_several_spellings_is_refused_when_they_are_united(load):
     with pytest.raises(InputError, match=r"'sex' has a single value, .*in several spellings"):
-        load(FRAME.assign(sex=spelt(["male"] * N)), unite_spellings=True)
+        load(FRAME.assign(sex=spelled(["male"] * N)), unite_spellings=True)
 
 
 @pytest.mark.parametrize("word", ["None", "NA", "null", "N/A", "NULL"])

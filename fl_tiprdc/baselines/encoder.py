@@ -12,7 +12,7 @@ from fl_tiprdc.seeding import numpy_generator
 
 
 def encoder(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
-    """Release standardised codes + dial · ε, ε ~ N(0, I): [n, 32] and [m, 32].
+    """Release standardized codes + dial · ε, ε ~ N(0, I): [n, 32] and [m, 32].
 
     Training knows no private attribute: at 0 this is the TIPRDC paper's "features without protection". `dial` is
     in standard deviations of each number of the code among contributors.

@@ -25,14 +25,14 @@ def build_perceptrons(seed: int, *widths: Sequence[int]) -> list[nn.Sequential]:
         return [perceptron(layers) for layers in widths]
 
 
-def minimise(loss: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], n: int, seed: int) -> None:
-    """Minimise `loss`, a function of a batch's positions [b], by Adam over shuffled passes through n records."""
+def minimize(loss: Callable[[Tensor], Tensor], networks: Iterable[nn.Module], n: int, seed: int) -> None:
+    """Minimize `loss`, a function of a batch's positions [b], by Adam over shuffled passes through n records."""
     together = nn.ModuleList(networks)
-    optimiser = torch.optim.Adam(together.parameters(), LEARNING_RATE, fused=True)
+    optimizer = torch.optim.Adam(together.parameters(), LEARNING_RATE, fused=True)
     batches = shuffled_batches(
         n, BATCH_SIZE, batches_in(n, BATCH_SIZE, EPOCHS), numpy_generator(seed, "baseline-batches")
     )
-    train_network(together, optimiser, map(torch.from_numpy, batches), loss)
+    train_network(together, optimizer, map(torch.from_numpy, batches), loss)
 
 
 def extract(network: nn.Module, x: Floats) -> Floats:
@@ -51,5 +51,5 @@ def train_autoencoder(x: Floats, seed: int) -> nn.Module:
     def loss(rows: Tensor) -> Tensor:
         return functional.mse_loss(decoder(encoder(inputs[rows])), inputs[rows])
 
-    minimise(loss, (encoder, decoder), len(x), seed)
+    minimize(loss, (encoder, decoder), len(x), seed)
     return encoder

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fl_tiprdc.baselines.extractor import FEATURES, HIDDEN, build_perceptrons, extract, minimise
+from fl_tiprdc.baselines.extractor import FEATURES, HIDDEN, build_perceptrons, extract, minimize
 from fl_tiprdc.baselines.released import Released
 from fl_tiprdc.config import METHODS
 from fl_tiprdc.data.crowd import Crowd
@@ -63,7 +63,7 @@ def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[flo
             mask = torch.ones(len(rows))
             return functional.cross_entropy(answer, t[rows]) + balanced_cross_entropy(guess, u[rows], mask, description)
 
-        minimise(loss, (network, task, adversary), len(x), seed)
+        minimize(loss, (network, task, adversary), len(x), seed)
         codes = [torch.from_numpy(extract(network, values)) for values in (known, unknown)]
         clean = channel.release(codes[0], torch.zeros(()), 0.0).numpy()
         return Released(released(codes[0]).numpy(), released(codes[1]).numpy(), clean, sigma)

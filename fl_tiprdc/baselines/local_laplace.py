@@ -10,7 +10,7 @@ from fl_tiprdc.data.crowd import Crowd, Description, Floats
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.seeding import numpy_generator
 
-CLIP = 2.0  # standardised numbers are clipped to ± this
+CLIP = 2.0  # standardized numbers are clipped to ± this
 
 
 def sensitivity(description: Description) -> float:

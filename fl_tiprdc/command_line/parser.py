@@ -4,12 +4,16 @@ import argparse
 import csv
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from fl_tiprdc.command_line.guard import WRONG_INPUT, one_line
 from fl_tiprdc.command_line.help_topics import ALL, has_topics, meant, screen_of, topics_of
 from fl_tiprdc.errors import InputError
+
+WIDTH = 79  # of a description
+COMMANDS = ("fl-tiprdc ", "python ")  # lines of a description that begin so are shown as they are
 
 
 def joined(arguments: Sequence[str]) -> list[str]:
@@ -43,6 +47,15 @@ class ShowHelp(argparse.Action):
         parser.exit()
 
 
+def _filled(text: str) -> str:
+    """Return a description with its paragraphs filled to `WIDTH`; commands, and lines that are indented, stay."""
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(
+        paragraph if paragraph.startswith((*COMMANDS, " ")) else textwrap.fill(paragraph, WIDTH)
+        for paragraph in paragraphs
+    )
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that answers a wrong flag with one line, and --help with a screen.
 
@@ -59,7 +72,7 @@ class Parser(argparse.ArgumentParser):
         self._settings = settings
         self._added: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}  # what was added, by name
         formatter = argparse.RawDescriptionHelpFormatter
-        super().__init__(description=description, formatter_class=formatter, add_help=False)
+        super().__init__(description=_filled(description), formatter_class=formatter, add_help=False)
         text = "show this help, or that on a topic, and exit"
         self.add_argument(
             "-h", "--help", action=ShowHelp, nargs="?", metavar="TOPIC", default=argparse.SUPPRESS, help=text

@@ -1,12 +1,10 @@
-"""Audit published representations, this project's or anybody's: what they tell about a private attribute.
+"""Audit published representations, anybody's: what they tell about a private attribute.
 
-fl-tiprdc audit results/RUN/publication/federated/tiprdc+/lam-0.5/seed-0 --labels labels.csv --private sex
-fl-tiprdc audit results/RUN/publication/federated/coded/lam-1/seed-0
+fl-tiprdc audit PUBLICATION --labels labels.csv --private sex --tasks income
 
-Parts are Parquet files (columns client, record or id name a record, all other numbers are its representation) or .npz
-files (arrays z or code and, if you like, client, record, id). Labels are joined by client and record, else by id, else
-by the order of rows. Attackers learn from some people's representations and are tested on the others'. Without labels
-the certificate that came with a publication is computed again from its counts.
+PUBLICATION is a folder of Parquet files or an .npz: numbers, or the arrays z or code, and client, record or id, by which
+labels are joined, else by the order of rows. Attackers learn from some people and are tested on others. Without labels
+the certificate that came with a publication is computed again.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The main job: train centralised and federated, publish, audit, plot curves.
+"""The main job: train centralized and federated, publish, audit, plot curves.
 
 fl-tiprdc run --clients 100
 """

@@ -17,11 +17,11 @@ from fl_tiprdc.seeding import numpy_generator
 VALUES = {
     "shape": ("round", "square"),
     "hat": ("bare", "hat"),
-    "colour": ("blue", "red"),
+    "color": ("blue", "red"),
     "background": ("dark", "light"),
     "position": ("left", "right"),
 }
-TASKS = ("colour", "background", "position")  # unless one of them is hidden
+TASKS = ("color", "background", "position")  # unless one of them is hidden
 
 RECORDS, SIZE = 5000, (32, 32)
 LEAST = 16  # pixels a side, below which attributes can't be seen
@@ -57,7 +57,7 @@ def _block(number: int, size: tuple[int, int], pair: tuple[str, str], correlatio
     agree = generator.random(BLOCK) < (1 + correlation) / 2
     first, second = (names.index(name) for name in pair)
     bits[:, second] = np.where(agree, bits[:, first], 1 - bits[:, first])
-    shape, hat, colour, background, position = bits.astype(bool).T
+    shape, hat, color, background, position = bits.astype(bool).T
 
     def spread(least: float, most: float) -> Reals:
         return generator.uniform(least, most, (BLOCK, 1, 1))
@@ -79,7 +79,7 @@ def _block(number: int, size: tuple[int, int], pair: tuple[str, str], correlatio
 
     ground = each(background, 50, 190) + spread(-20, 20)
     main, rest = 205 + spread(-30, 30), 40 + spread(-25, 25)
-    paint = {0: np.where(each(colour, 0, 1) > 0, main, rest), 1: rest, 2: np.where(each(colour, 0, 1) > 0, rest, main)}
+    paint = {0: np.where(each(color, 0, 1) > 0, main, rest), 1: rest, 2: np.where(each(color, 0, 1) > 0, rest, main)}
     image = np.empty((BLOCK, 3, height, width), dtype=np.uint8)
     for channel in range(3):
         plane = np.where(with_hat, (230, 200, 40)[channel], np.where(head, paint[channel], ground))
@@ -118,11 +118,11 @@ def load_avatars(config: DataConfig, private: Sequence[str], held_out: float) ->
     Attributes, private or tasks, see `VALUES`; each is a fair coin, and all but one pair are independent.
         shape: of the head. Private unless others are named.
         hat: with one or without.
-        colour: of the head.
+        color: of the head.
         background: its brightness.
         position: of the head.
 
-    Colours, sizes and places vary a little, and every pixel has noise, so that no two avatars are the same.
+    Colors, sizes and places vary a little, and every pixel has noise, so that no two avatars are the same.
 
     Args:
         config: `records` (default 5,000), `size` (default 32 x 32), `tasks` (default: `TASKS` less what is hidden)

@@ -1,4 +1,4 @@
-"""Classes that were spelt in several ways."""
+"""Classes that were spelled in several ways."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ def spelling_key(text: str) -> str:
     return "".join(unicodedata.normalize("NFKC", text).casefold().split()).removesuffix(".")
 
 
-def spelt_alike(text: pd.Series, known: np.ndarray) -> Mapping[str, list[str]]:
+def spelled_alike(text: pd.Series, known: np.ndarray) -> Mapping[str, list[str]]:
     """Return the texts that have several spellings: the most frequent one -> all of them, it first.
 
     Args:
@@ -29,5 +29,5 @@ def spelt_alike(text: pd.Series, known: np.ndarray) -> Mapping[str, list[str]]:
 
 def unite_spellings(text: pd.Series, known: np.ndarray) -> pd.Series:
     """Return texts with the most frequent of each one's spellings."""
-    usual = {value: first for first, group in spelt_alike(text, known).items() for value in group}
+    usual = {value: first for first, group in spelled_alike(text, known).items() for value in group}
     return text.map(lambda value: usual.get(value, value), na_action="ignore")

@@ -27,12 +27,12 @@ class Column:
 
     Attributes:
         name: name in the source.
-        kind: "numeric" takes one column of x (standardised), "categorical" one per category (one-hot).
+        kind: "numeric" takes one column of x (standardized), "categorical" one per category (one-hot).
         start: first column of x.
         categories: the values of a categorical column, in the order of its columns of x.
         uncertainty: what the best constant prediction leaves unexplained, on contributors: the entropy in nats
-            (categorical) or half the mean squared error (numeric; ½ for a standardised column).
-        mean, deviation: numeric: of the contributors' values, by which x is standardised.
+            (categorical) or half the mean squared error (numeric; ½ for a standardized column).
+        mean, deviation: numeric: of the contributors' values, by which x is standardized.
         middle: numeric: the contributors' median, which stands for a missing value.
         missing_in: the column whose missing values this one tells; empty: it has values of its own.
     """
@@ -77,7 +77,7 @@ class Description:
         shape: of one record in x: (columns,), (channels, height, width) or (tokens,).
         modality: table (scaled numbers), image (pixels 0 to 255) or text (token ids, `PADDING` at the end).
         uncertainty: what the best constant prediction leaves unexplained of a whole record, on contributors: in
-            nats, or half the squared error (of pixels from 0 to 1; of standardised numbers).
+            nats, or half the squared error (of pixels from 0 to 1; of standardized numbers).
         columns: tables: the columns of x, in order.
         vocabulary: texts: number of token ids.
     """

@@ -70,7 +70,7 @@ class LazyImages:
     Args:
         paths: image files, one a row.
         size: (height, width) to which they are scaled.
-        channels: 3 (colour) or 1 (grey).
+        channels: 3 (color) or 1 (gray).
         cache_bytes: decoded images to keep in memory.
     """
 

@@ -179,7 +179,7 @@ def image_population(
     held_out: float,
     config: DataConfig,
 ) -> Population:
-    """Return a population of colour images that stay in their files.
+    """Return a population of color images that stay in their files.
 
     Args:
         paths: [n] image files.

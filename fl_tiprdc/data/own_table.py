@@ -11,7 +11,7 @@ import pandas as pd
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.attributes import drawn_rows
-from fl_tiprdc.data.class_spellings import spelt_alike, unite_spellings
+from fl_tiprdc.data.class_spellings import spelled_alike, unite_spellings
 from fl_tiprdc.data.column_encoding import require_columns
 from fl_tiprdc.data.column_values import WORDS_FOR_NOTHING, as_number, as_text, is_number, without_words
 from fl_tiprdc.data.crowd import Ints, Population
@@ -231,7 +231,7 @@ def label_values(
     """Return a private attribute or a task, without missing values: text for classes, numbers to split at the median.
 
     A word that means nothing elsewhere, such as None, is a class here, and nobody who has it is left out; a notice
-    says so, and names classes that are spelt in several ways.
+    says so, and names classes that are spelled in several ways.
 
     Args:
         name: of the column.
@@ -274,7 +274,7 @@ def label_values(
 
 def _class_names(what: str, text: pd.Series, known: np.ndarray, unite: bool, strays: str) -> pd.Series:
     """Return the class of each row, with notices of classes that may be meant otherwise."""
-    alike = spelt_alike(text, known)
+    alike = spelled_alike(text, known)
     text = unite_spellings(text, known) if unite else text
     count = text[known].nunique()
     if count > MANY:
@@ -321,7 +321,7 @@ def _check_roles(frame: pd.DataFrame, config: DataConfig, private: Sequence[str]
 def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> Population:
     """Load a table: x [n, columns] float32 of all columns that are neither private, nor tasks, nor the participant.
 
-    Columns of numbers are standardised, all others are categories, one-hot. What a column is, its values tell;
+    Columns of numbers are standardized, all others are categories, one-hot. What a column is, its values tell;
     docs/data.md has the rules with their thresholds, and `config.columns` overrides them, column by column.
     Whatever is left out or read in another way is named by a `DataNotice`.
 

@@ -17,7 +17,7 @@ class Table:
     """Raw columns, before any scaling.
 
     Attributes:
-        features: the columns that become x; numbers are standardised, everything else is one-hot encoded. Missing
+        features: the columns that become x; numbers are standardized, everything else is one-hot encoded. Missing
             numbers become the contributors' median, beside a column "NAME missing"; missing texts are a category.
         private: the private columns; numeric ones are split at the contributors' median.
         tasks: name -> [n] integer labels.

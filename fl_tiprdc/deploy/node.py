@@ -37,6 +37,7 @@ REFUSED = (
     "the node ended before the server had let it in; if nobody ended it: is its key the one registered, and its clock "
     "right? It may be five minutes slow and five seconds fast"
 )
+TOLD = ("--help", "-h", "--version", "-V")  # Flower answers these, and no node is started
 OURS = ("--isolation", "--superexec-auth-secret-file")  # decided here
 
 
@@ -95,6 +96,10 @@ def run_node(arguments: Sequence[str]) -> NoReturn:
         InputError: flags that are decided here, or an unknown version of Flower.
         RunFailedError: the server doesn't let the node in.
     """
+    if any(argument in TOLD for argument in arguments):
+        sys.argv = ["flower-supernode", *arguments]
+        flower_supernode()
+        sys.exit()
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name, default in (("host", UVICORN_DEFAULT_HOST), ("ssl-certfile", None), ("ssl-ca-certfile", None)):
         parser.add_argument(f"--{name}", default=default)

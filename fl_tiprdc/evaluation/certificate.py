@@ -203,7 +203,7 @@ class Plan:
         return self.strength / self.variance
 
     @property
-    def centre(self) -> float:
+    def center(self) -> float:
         """Return the weight ℓ of a difference itself, as a binomial's variance grows towards ½."""
         return (1 - 2 * self.share) / (1 + 2 * self.strength)
 
@@ -214,7 +214,7 @@ class Plan:
 
     @property
     def slope(self) -> float:
-        """Return the place of the mixture λ p1 + (1 - λ) p0 for distances, κ = (λ - π) / (π (1 - π))."""
+        """Return the place of the mixture γ p1 + (1 - γ) p0 for distances, κ = (γ - π) / (π (1 - π))."""
         weight = self.strength / (1 + 2 * self.strength)
         return (1 - 2 * self.share) * 2 * weight * (1 - 2 / 3 * weight) / self.variance
 
@@ -283,7 +283,7 @@ def offset(plan: Plan, number: int, most: int) -> float:
     k = np.arange(number + 1)
     x = k - plan.share * number
     terms = gammaln(number + 1) - gammaln(k + 1) - gammaln(number - k + 1)
-    terms -= plan.tilt * (x**2 - plan.centre * x) / (number - 1)
+    terms -= plan.tilt * (x**2 - plan.center * x) / (number - 1)
     falls = -np.diff(terms)  # grows with k, as the terms are concave: the largest of terms + η k is where it passes η
     reach = min(number, math.ceil(REACH * math.sqrt(number + 2)) + 1)
     tolerance = TOLERANCE * max(1.0, number / 1000)  # few codes can have very many people
@@ -306,7 +306,7 @@ def offset(plan: Plan, number: int, most: int) -> float:
         return ratios
 
     def cell_bounds(logits: Values, ratios: Values) -> Values:
-        """Bound the ratio on the cells between neighbouring logits [cells, 2]."""
+        """Bound the ratio on the cells between neighboring logits [cells, 2]."""
         shares = 1 / (1 + np.exp(-logits))
         spread = np.where((shares[:, 0] < 0.5) & (shares[:, 1] > 0.5), 0.25, (shares * (1 - shares)).max(1))
         differences = shares - plan.share
@@ -362,7 +362,7 @@ def evidence(plan: Plan, first: Counts, second: Counts) -> Values:
     part = used / np.maximum(number, 1)
     x = part * (second - plan.share * number)
     square = x**2 + part * first * second * (number - used) / np.maximum(number * (number - 1), 1)
-    score = plan.tilt * (square - plan.centre * x) / np.maximum(used - 1, 1) + offsets[index]
+    score = plan.tilt * (square - plan.center * x) / np.maximum(used - 1, 1) + offsets[index]
     alone = -np.log1p(-plan.rate * plan.excess(np.array([-plan.share, 1 - plan.share])))
     score = np.where(number == 1, np.where(second == 1, alone[1], alone[0]), score)
     total: Values = np.where(number == 0, 0.0, score).sum(-1)

@@ -47,7 +47,7 @@ def _fit_predict(model: Any, x: Floats, labels: Ints, classes: int, test: Floats
 
 
 def logistic(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
-    """Logistic regression on standardised inputs."""
+    """Logistic regression on standardized inputs."""
     scaler = StandardScaler().fit(x)
     inputs, tested = scaler.transform(x), scaler.transform(test)
     answers = []
@@ -84,18 +84,18 @@ def mlp(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int
     return Perceptron(seed).fit_predict(x, labels, classes, test)
 
 
-NEIGHBOURS = (20, 60, 200, 600)  # of which one number is chosen
-TRIED_ON = 1000  # records, kept from the neighbours, on which it is chosen
+NEIGHBORS = (20, 60, 200, 600)  # of which one number is chosen
+TRIED_ON = 1000  # records, kept from the neighbors, on which it is chosen
 
 
 def nearest(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
-    """Shares of the classes among the nearest records, standardised; as many as do best on records kept apart."""
+    """Shares of the classes among the nearest records, standardized; as many as do best on records kept apart."""
     scaler = StandardScaler().fit(x)
     inputs = scaler.transform(x)
     shuffled = numpy_generator(seed, "nearest").permutation(len(x))
     cut = min(TRIED_ON, len(x) // 5)
     tried, kept = shuffled[:cut], shuffled[cut:]
-    counts = [k for k in NEIGHBOURS if k <= len(kept)] or [len(kept)]
+    counts = [k for k in NEIGHBORS if k <= len(kept)] or [len(kept)]
     model = NearestNeighbors(n_neighbors=counts[-1], algorithm="brute").fit(inputs[kept])
     hot = [np.eye(k, dtype=np.float32)[labels[kept, i]] for i, k in enumerate(classes)]
 

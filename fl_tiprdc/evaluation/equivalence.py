@@ -1,4 +1,4 @@
-"""Is federated training as good as centralised training, within a margin? Two one-sided tests over seeds."""
+"""Is federated training as good as centralized training, within a margin? Two one-sided tests over seeds."""
 
 import math
 
@@ -41,7 +41,7 @@ def two_one_sided_tests(differences: Values, margin: float) -> tuple[float, floa
 
 
 def equivalence(points: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
-    """Compare federated with centralised releases, paired by method, λ and seed.
+    """Compare federated with centralized releases, paired by method, λ and seed.
 
     Seeds are what is independent: different λ of a seed share their random numbers. So each λ has a test over seeds,
     and the one over all λ takes a seed's mean. Of many tests at single λ some succeed by chance; the one over all λ is

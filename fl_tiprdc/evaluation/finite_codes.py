@@ -1,4 +1,4 @@
-"""Recognising a release that takes few values, whoever made it: one that a table attacks better than any model."""
+"""Recognizing a release that takes few values, whoever made it: one that a table attacks better than any model."""
 
 import numpy as np
 import numpy.typing as npt

@@ -154,7 +154,7 @@ def over_seeds(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(points: pd.DataFrame) -> pd.DataFrame:
-    """Return federated beside centralised at each λ of each method: attack, retention and their differences.
+    """Return federated beside centralized at each λ of each method: attack, retention and their differences.
 
     NaN for a setting that the run doesn't have.
     """

@@ -11,7 +11,7 @@ from fl_tiprdc.evaluation.frontier import CURVE, POINT
 
 # kind in metrics.csv -> heading of its table, whose columns are levels or, without any, targets
 HEADINGS: Mapping[str, str] = {
-    leaks.KIND: "AUC of the best attacker by number of labelled records that leaked",
+    leaks.KIND: "AUC of the best attacker by number of labeled records that leaked",
     linkage.KIND: "AUC of the best attacker by number of records of one person that it sees",
     membership.KIND: "Membership: AUC of telling contributors from others",
     reidentification.KIND: "Re-identification: share of people whose raw record x is the first match",

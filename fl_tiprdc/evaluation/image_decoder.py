@@ -37,7 +37,7 @@ class ImageDecoder(nn.Module):
         ]
         for before, after in pairwise(widths):
             layers += [
-                nn.GroupNorm(8, before),  # batches of large images are too small for batch normalisation
+                nn.GroupNorm(8, before),  # batches of large images are too small for batch normalization
                 nn.ReLU(),
                 nn.ConvTranspose2d(before, after, 3, padding=1),
                 nn.Upsample(scale_factor=2),  # after the convolution, which costs a quarter before it

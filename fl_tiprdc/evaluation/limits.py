@@ -196,7 +196,7 @@ class RankWithinClass:
         A new score has as many places as there are equal ones, and one more; it gets one of these by lot. The rank in
         the middle would be the same for all of them, and would tell the class wherever classes have ties of different
         sizes. Drawn by lot it is even and independent of the class exactly, for a new person and any number n (a
-        randomised conformal p-value: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005).
+        randomized conformal p-value: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005).
 
         Args:
             scores: [m].

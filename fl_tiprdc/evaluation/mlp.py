@@ -25,14 +25,14 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class Perceptron:
-    """One network with a softmax for each label. Inputs are standardised; 15 % of the records validate.
+    """One network with a softmax for each label. Inputs are standardized; 15 % of the records validate.
 
     Args:
         seed: for weights, split, batches and noise.
         hidden: layer widths.
         epochs: at most.
         patience: epochs without a better validation loss before it stops; not with noise.
-        sigma: standard deviation of noise that each record gets anew whenever it is looked at. Nothing is learnt by
+        sigma: standard deviation of noise that each record gets anew whenever it is looked at. Nothing is learned by
             heart then: all epochs are made, with a step size that falls to 0.
         build: from the number of outputs to a network of another kind, [b, d] -> [b, outputs], or to several that learn
             each on its own and answer together, [b, networks, outputs]; `hidden` has no effect.
@@ -66,12 +66,12 @@ class Perceptron:
                 network = self._build(sum(classes))
             else:
                 network = perceptron([x.shape[1], *self._hidden, sum(classes)])
-        optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-3, fused=True)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-3, fused=True)
         generator = torch.Generator().manual_seed(derive(self._seed, "probe-batches"))
         size = BATCH_SIZE if self._sigma else min(BATCH_SIZE, max(SMALLEST_BATCH, len(training) // 16))
         in_epoch = -(-len(training) // size)
         steps = self._epochs * in_epoch
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, max(2, steps)) if self._sigma else None
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, max(2, steps)) if self._sigma else None
 
         def seen(rows: Tensor) -> Tensor:
             if not self._sigma:
@@ -96,7 +96,7 @@ class Perceptron:
         after = range(in_epoch, steps + 1, in_epoch)
         stopping = Validation(validation_loss, after, 1e-4, None if self._sigma else self._patience)
         self.loss = train_network(
-            network, optimiser, batches(), lambda rows: loss(seen(rows), rows), schedule, stopping
+            network, optimizer, batches(), lambda rows: loss(seen(rows), rows), schedule, stopping
         )
         with torch.no_grad():
             new = torch.from_numpy(((test - mean) / std).astype(np.float32))

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -124,6 +124,7 @@ def prepare_audit(
             {name: codes[name][rows] for name in tasks},
             {name: len(attribute.classes) for name, attribute in attributes.items()},
             people[rows],
+            {name: attribute.classes for name, attribute in attributes.items()},
         )
 
     columns: tuple[Column, ...] = ()
@@ -141,8 +142,7 @@ def prepare_audit(
         columns = population.contributors.description.columns
         releases.insert(0, Release("raw", "raw", 0.0, 0, *sides))
     known, unknown = truth(~tested), truth(tested)
-    class_names = {name: attribute.classes for name, attribute in attributes.items()}
-    check_measurable(replace(known, class_names=class_names), unknown)
+    check_measurable(known, unknown)
     return Audited(tuple(releases), known, unknown, attributes, how, columns, finite)
 
 
@@ -190,8 +190,7 @@ def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[]
                 "attackers": tuple(n for n in config.attackers if n == name),
                 "probes": tuple(n for n in config.probes if n == name),
             }
-            known = replace(audited.known, class_names=audited.class_names)
-            table = audit(release, known, audited.unknown, config.model_copy(update=chosen), detailed=True)
+            table = audit(release, audited.known, audited.unknown, config.model_copy(update=chosen), detailed=True)
             tables.append(table if number == 0 else table[table["model"] != MAJORITY])
             if on_model is not None:
                 on_model()
@@ -203,8 +202,8 @@ def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[]
 def _exact(release: Release, audited: Audited, config: AuditConfig) -> pd.DataFrame:
     """Return rows of the best possible attacker on a release of codes, learned on the contributors."""
     assert release.codes is not None
-    known, unknown = (replace(truth, class_names=audited.class_names) for truth in (audited.known, audited.unknown))
-    return exact_attack(release, *release.codes, known, unknown, resample(unknown.participant, config.bootstrap, 0))
+    weights = resample(audited.unknown.participant, config.bootstrap, 0)
+    return exact_attack(release, *release.codes, audited.known, audited.unknown, weights)
 
 
 def panel(config: AuditConfig) -> list[str]:

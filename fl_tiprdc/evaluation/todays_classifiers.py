@@ -103,7 +103,7 @@ def _tabm_network(width: int, outputs: int) -> nn.Module:
         k=TABM_NETWORKS,
         n_blocks=TABM_BLOCKS,
         d_block=TABM_WIDTH,
-        dropout=0.0,  # early stopping is the only regulariser here, as of the perceptrons
+        dropout=0.0,  # early stopping is the only regularizer here, as of the perceptrons
         start_scaling_init="random-signs",
     )
     return network

@@ -1,6 +1,6 @@
 """Attackers with the released extractor in hand: they know what it makes of a record, and how much noise is added.
 
-Whoever takes part in the training has the extractor. With labelled records of their own they can release these as
+Whoever takes part in the training has the extractor. With labeled records of their own they can release these as
 often as they like, where an attacker without it sees one noisy release of each.
 """
 
@@ -19,8 +19,8 @@ WhiteBox = Callable[[Floats, float, Ints, Sequence[int], Floats, int], list[Floa
 STEPS = 1400  # of the perceptron, also with few records: their noise is new each time
 MOST_EPOCHS = 200  # passes over fewer than 7,000 records; with 4,000, twice as many found .001 more
 BANDWIDTHS = (1.0, 1.3, 1.7, 2.2)  # in units of σ
-TRIED_ON = 1000  # records, kept from the centres, on which the bandwidth is chosen
-PIECE = 64  # records whose distances to all centres fit a cache
+TRIED_ON = 1000  # records, kept from the centers, on which the bandwidth is chosen
+PIECE = 64  # records whose distances to all centers fit a cache
 
 
 def white_box_mlp(
@@ -46,7 +46,7 @@ def white_box_mlp(
 def white_box_kernel(
     clean: Floats, sigma: float, labels: Ints, classes: Sequence[int], test: Floats, seed: int
 ) -> list[Floats]:
-    """The posterior if the attacker's records were all there are: Σ_i 1[u_i = k] N(z̃; clean_i, (hσ)²), normalised.
+    """The posterior if the attacker's records were all there are: Σ_i 1[u_i = k] N(z̃; clean_i, (hσ)²), normalized.
 
     With h = 1 and the crowd itself as the attacker's records this is the Bayes classifier. People who are not among
     the records are met better with a larger bandwidth h, chosen of `BANDWIDTHS` on records kept apart. Arguments and
@@ -64,8 +64,8 @@ def white_box_kernel(
     return _posterior(clean, BANDWIDTHS[int(np.argmin(losses))] * sigma, labels, classes, test)
 
 
-def _posterior(centres: Floats, spread: float, labels: Ints, classes: Sequence[int], test: Floats) -> list[Floats]:
-    points = torch.from_numpy(np.array(centres, dtype=np.float32))
+def _posterior(centers: Floats, spread: float, labels: Ints, classes: Sequence[int], test: Floats) -> list[Floats]:
+    points = torch.from_numpy(np.array(centers, dtype=np.float32))
     new = torch.from_numpy(np.array(test, dtype=np.float32))
     hot = torch.cat([torch.nn.functional.one_hot(torch.tensor(labels[:, i]), k) for i, k in enumerate(classes)], 1)
     scale = 1 / spread**2

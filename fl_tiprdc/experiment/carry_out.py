@@ -1,4 +1,4 @@
-"""One run, from configuration to result tables: train centralised and federated, publish, audit."""
+"""One run, from configuration to result tables: train centralized and federated, publish, audit."""
 
 import tempfile
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def carry_out(
     population: Population,
     grid: Grid | None = None,
 ) -> Outcome:
-    """Do a run's work: train centralised and federated, publish, audit.
+    """Do a run's work: train centralized and federated, publish, audit.
 
     Args:
         experiment: what to do.

@@ -59,7 +59,7 @@ def train_at_one_place(
     )
     records = population.contributors.records()
     description = population.contributors.description
-    with stages.stage("train centralised", len(trainings) * steps) as ticker:
+    with stages.stage("train centralized", len(trainings) * steps) as ticker:
         ticker.tick(steps * (len(trainings) - len(longest_first)))
         shared = (experiment, description, records, population.contributors.participant)
         work = {name: partial(_train, *shared, *trainings[name]) for name in longest_first}
@@ -139,7 +139,8 @@ def _train(
             which = (seed, "release", "centralized", "contributors", method, codes.digest)
             return draws_from(torch_generator(*which))
 
-        fit = fit_at_one_place(step, extractor, records, aside, lambdas, seed, codes_for, draws)
+        bears = partial(codes_for, target=config.coding.target)
+        fit = fit_at_one_place(step, extractor, records, aside, lambdas, seed, bears, draws)
         each = [codes.arrays() for codes in fit.couplings]
         arrays |= {f"codes/{name}": np.stack([one[name] for one in each]) for name in each[0]}
         arrays["counts"] = fit.counts.astype(np.float32)
@@ -148,7 +149,7 @@ def _train(
 
 
 def _flat(result: CohortResult, curve: Curve) -> Arrays:
-    """A centralised training as named arrays: its groups, and its curve."""
+    """A centralized training as named arrays: its groups, and its curve."""
     arrays = {f"{name}/{key}": v.numpy() for name, group in result.groups.items() for key, v in group.items()}
     arrays["updates"] = np.array([update for update, _ in curve], dtype=np.int64)
     losses = [losses.numpy() for _, losses in curve]

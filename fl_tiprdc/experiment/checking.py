@@ -22,7 +22,7 @@ from strategies.robust import check_aggregation
 
 
 def check_settings(experiment: Experiment) -> Experiment:
-    """Return the experiment with its lists of names spelt out ("all"), if its settings go together.
+    """Return the experiment with its lists of names spelled out ("all"), if its settings go together.
 
     Raises:
         InputError: a name that is in no registry, or settings that contradict each other.

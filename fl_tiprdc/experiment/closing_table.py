@@ -8,14 +8,14 @@ from fl_tiprdc.evaluation.frontier import compare, over_seeds
 
 
 def closing_table(points: pd.DataFrame) -> Table:
-    """Tabulate how federated compares with centralised at each λ, between what raw data gives and what noise gives."""
+    """Tabulate how federated compares with centralized at each λ, between what raw data gives and what noise gives."""
     table = Table(
         title="A: worst attack AUC (0.5 = chance), of codes the exact one; C: certified, no attacker has more (95 %)\n"
-        "R: mean utility retention (raw = 1); cen: centralised; fed: federated; Δ: federated - centralised"
+        "R: mean utility retention (raw = 1); cen: centralized; fed: federated; Δ: federated - centralized"
         + _limits(points)
         if "certified" in points
         else "A: worst attack AUC (0.5 = chance); R: mean utility retention (raw = 1)\n"
-        "cen: centralised; fed: federated; Δ: federated - centralised",
+        "cen: centralized; fed: federated; Δ: federated - centralized",
         title_justify="left",
         box=box.SIMPLE_HEAD,  # ten columns fit into 80 characters without lines between them
         pad_edge=False,

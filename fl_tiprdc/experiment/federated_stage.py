@@ -49,7 +49,7 @@ def servers_for(
     servers: list[Callable[[Grid, Tell], list[Trained]]] = []
     for _, group in itertools.groupby(points, key=lambda point: (point.method, point.seed)):
         own = list(group)
-        if experiment.method_config(own[0].method).coding:
+        if coding := experiment.method_config(own[0].method).coding:
             servers.append(
                 partial(
                     serve_coded,
@@ -57,7 +57,7 @@ def servers_for(
                     description=description,
                     points=own,
                     publications=[release_folder(publication, "federated", point) for point in own],
-                    bears=codes_for,
+                    bears=partial(codes_for, target=coding.target),
                     checkpoint=kept.root / "federated" / own[0].method / f"seed-{own[0].seed}" / "training.safetensors",
                 )
             )
@@ -191,6 +191,7 @@ def describe(
         certificate=[sentence(name, each) for name, each in certificates.items()],
         conditions=next(iter(certificates.values())).note if certificates else "",
         note=own.note if own else "",
+        license=experiment.license,
         known=coding.known if (coding := experiment.method_config(one.point.method).coding) else (),
     )
     write_card(folder, facts)

@@ -43,7 +43,7 @@ def audit_name(release: Release) -> str:
 def attacked_jobs(jobs: Sequence[Job]) -> list[Job]:
     """Return what would be published, and the raw data it is compared with.
 
-    Published are baselines, and federated releases where there are any, else centralised ones.
+    Published are baselines, and federated releases where there are any, else centralized ones.
     """
     settings = {job.release.setting for job in jobs}
     left_out = {"centralized"} if "federated" in settings else set()

@@ -18,6 +18,7 @@ from fl_tiprdc.evaluation.privacy_budget import budget_lines
 from fl_tiprdc.experiment.carry_out import carry_out
 from fl_tiprdc.experiment.checking import check_against, check_settings, load_checked
 from fl_tiprdc.experiment.closing_table import closing_table
+from fl_tiprdc.experiment.closing_words import closing_words, next_steps
 from fl_tiprdc.experiment.fingerprint import check_unchanged, fingerprint, write_fingerprint
 from fl_tiprdc.experiment.outcome import Outcome
 from fl_tiprdc.experiment.progress import Stages
@@ -105,6 +106,7 @@ def record_run(
     if len(points):
         show_table(console, closing_table(points))
     lines = [
+        *closing_words(points, experiment.private),
         *unmeasured_lines(unmeasured(outcome.metrics)),
         *closing_lines(outcome.certified),
         *budget_lines(summary.get("privacy", {})),
@@ -113,6 +115,8 @@ def record_run(
     for line in filter(None, lines):
         say(console, line)
     say(console, f"results: {output}")
+    for line in next_steps(output, points):
+        say(console, line)
     return points
 
 

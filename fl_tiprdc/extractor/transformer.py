@@ -2,6 +2,7 @@
 
 import secrets
 import warnings
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -164,8 +165,9 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         groups = {"extractor": {name: value.numpy() for name, value in extractor.items()}}
         self.__dict__.pop("code_counts_", None)  # of an earlier fit
         if step.method.coding:
+            bears = partial(codes_for, target=step.method.coding.target)
             fit = fit_at_one_place(
-                step, extractor, records, aside, [self.lam], seed, codes_for, lambda codes: self._draws(seed)
+                step, extractor, records, aside, [self.lam], seed, bears, lambda codes: self._draws(seed)
             )
             groups["codes"] = fit.couplings[0].arrays()
             self.code_counts_ = fit.counts[0]

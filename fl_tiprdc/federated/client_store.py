@@ -95,6 +95,7 @@ class ClientStore:
         self.root, self.kept = root, KeptArrays(root / "kept")
         self.description = read_description(root / "description.json")
         self._x = np.load(root / "x.npy", mmap_mode="r", allow_pickle=False)
+        self._finite: set[int] = set()  # clients whose values were looked at
         self._private = np.load(root / "private.npy", mmap_mode="r", allow_pickle=False)
 
     @cached_property
@@ -123,10 +124,12 @@ class ClientStore:
         if not 0 <= partition < len(self):
             raise InputError(f"no client {partition}: there are {len(self)}")
         rows = slice(self.offsets[partition], self.offsets[partition + 1])
-        x, private = np.array(self._x[rows]), np.array(self._private[rows])
-        if x.dtype.kind == "f" and not np.isfinite(x).all():
-            raise InputError(f"client {partition}: x has values that are not finite")
-        return Records(x, private)
+        x = self._x[rows]  # on the disk: a batch reads its own records
+        if partition not in self._finite:
+            if x.dtype.kind == "f" and not np.isfinite(x).all():
+                raise InputError(f"client {partition}: x has values that are not finite")
+            self._finite.add(partition)
+        return Records(x, np.array(self._private[rows]))
 
     def certifying(self, partition: int, share: float) -> npt.NDArray[np.bool_]:
         """Return which of a client's records [n] certify codes: all or none of a person's, where people are known.

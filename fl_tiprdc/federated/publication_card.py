@@ -69,6 +69,7 @@ class PublicationFacts:
         conditions: text on what the certificate covers and what it doesn't.
         note: text on private classes that are hidden only together with others.
         known: columns that attackers are taken to know, within whose levels codes hide as well.
+        license: what people may do with the publication, as Hugging Face writes it.
     """
 
     dataset: str
@@ -80,6 +81,7 @@ class PublicationFacts:
     conditions: str = ""
     note: str = ""
     known: tuple[str, ...] = ()
+    license: str = "unknown"
 
 
 def write_card(folder: Path, facts: PublicationFacts) -> None:
@@ -103,7 +105,7 @@ def write_card(folder: Path, facts: PublicationFacts) -> None:
         _attackers(facts, manifest["d"], manifest["sigma"]),
         _reading(facts),
         _asking_twice(facts, manifest["sigma"]),
-        "## Licence\n\nThe publisher's to choose: put it in place of `unknown` at the top of this card.",
+        _license(facts.license),
     ]
     write_whole(folder / DATASET_CARD, ("\n\n".join(sections) + "\n").encode())
 
@@ -134,7 +136,7 @@ def _front_matter(facts: PublicationFacts, records: int) -> str:
         [
             "---",
             f"pretty_name: {json.dumps(_title(facts), ensure_ascii=False)}",
-            "license: unknown",
+            f"license: {facts.license}",
             "tags:",
             *(f"- {tag}" for tag in ("privacy", "federated-learning", "fl-tiprdc", kind)),
             "size_categories:",
@@ -144,6 +146,12 @@ def _front_matter(facts: PublicationFacts, records: int) -> str:
             "---",
         ]
     )
+
+
+def _license(name: str) -> str:
+    if name == "unknown":
+        return "## License\n\nThe publisher's to choose: put it in place of `unknown` at the top of this card."
+    return f"## License\n\n`{name}`."
 
 
 def _title(facts: PublicationFacts) -> str:

@@ -1,1 +1,1 @@
-"""Hybrid training of extractor, adversary and critic: one step, for centralised, client and cohort."""
+"""Hybrid training of extractor, adversary and critic: one step, for centralized, client and cohort."""

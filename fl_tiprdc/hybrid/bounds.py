@@ -1,6 +1,6 @@
 """Lower bounds on the information that z keeps about x, given the private attributes u.
 
-Each bound takes the critic's output and returns a scalar that training maximises. `mask` [b] is 1 for a record and 0
+Each bound takes the critic's output and returns a scalar that training maximizes. `mask` [b] is 1 for a record and 0
 for padding. All are scaled so that a record's whole content counts as 1: λ then weighs alike with every bound.
 """
 

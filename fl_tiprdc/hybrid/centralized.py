@@ -1,4 +1,4 @@
-"""The centralised trainer: all records in one place, all λ of a method side by side as one stacked computation."""
+"""The centralized trainer: all records in one place, all λ of a method side by side as one stacked computation."""
 
 from collections.abc import Callable, Sequence
 

@@ -31,7 +31,7 @@ LARGE_BATCH = 256  # records, from which on convolutions with several weights ar
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """How a client trains in one round, or the centralised trainer in a whole run.
+    """How a client trains in one round, or the centralized trainer in a whole run.
 
     Attributes:
         schedule: groups that learn from each batch in turn; the others are held still.
@@ -230,10 +230,10 @@ def train_cohort(
             else:
                 groups[name][key] = value[torch.tensor(batches.order, device=device)].clone()
 
-    def fresh_optimisers() -> dict[str, _Adam]:
+    def fresh_optimizers() -> dict[str, _Adam]:
         return {name: _Adam(groups[name], step.method.beta1, training.weight_decay) for name in learning}
 
-    optimisers = fresh_optimisers()
+    optimizers = fresh_optimizers()
     sums = torch.zeros(len(members), 3, device=device)
     weights = torch.zeros(len(members), 3, device=device)
     total = len(batches)
@@ -242,7 +242,7 @@ def train_cohort(
         done = number - training.pretraining
         names = training.schedule[done % len(training.schedule)] if done >= 0 else PRETRAINED
         if done == 0 and training.pretraining:
-            optimisers = fresh_optimisers()
+            optimizers = fresh_optimizers()
         work = _work(batches, number)
         active = len(work.lam)
         gradients, losses = _mapped_gradients(
@@ -255,7 +255,7 @@ def train_cohort(
         for name in names:
             decays = training.decays and done >= 0
             scale = step_size(step.method, name, updates, all_updates) if decays else 1.0
-            optimisers[name].update(gradients[name], active, training.learning_rate * scale)
+            optimizers[name].update(gradients[name], active, training.learning_rate * scale)
         updates += done >= 0 and moves_extractor(names)
         seen = work.batch.mask.sum(1)
         rows = torch.stack(losses, dim=1)

@@ -1,4 +1,4 @@
-"""Batch normalisation whose running statistics are parameters: they travel, and are averaged, like all others."""
+"""Batch normalization whose running statistics are parameters: they travel, and are averaged, like all others."""
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,9 @@ def is_statistic(name: str) -> bool:
 class BatchNorm2d(nn.Module):
     """As torch.nn.BatchNorm2d (Ioffe & Szegedy 2015), as a pure function of its parameters.
 
-    In training it normalises by the batch and notes in `lag` half the squared distance of the running statistics to
+    In training it normalizes by the batch and notes in `lag` half the squared distance of the running statistics to
     the batch's. Added to the loss, that has the step towards the batch as its gradient: whoever updates
-    parameters takes it times `MOMENTUM`, in place of an optimiser's step; averaged over clients it is the
+    parameters takes it times `MOMENTUM`, in place of an optimizer's step; averaged over clients it is the
     step towards the crowd's statistics.
     """
 
@@ -30,16 +30,16 @@ class BatchNorm2d(nn.Module):
         self.lag: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x [b, C, H, W] normalised by channel."""
+        """Return x [b, C, H, W] normalized by channel."""
         if not self.training:
             statistics = self.running_mean.detach(), self.running_var.detach()
             return functional.batch_norm(x, *statistics, self.weight, self.bias, False, 0.0, self._epsilon)
-        normalised: Tensor
-        normalised, mean, inverse = torch.native_batch_norm(
+        normalized: Tensor
+        normalized, mean, inverse = torch.native_batch_norm(
             x, self.weight, self.bias, None, None, True, 0.0, self._epsilon
         )
         mean, variance = mean.detach(), inverse.detach() ** -2 - self._epsilon
         count = x.numel() // x.shape[1]
         unbiased = variance * (count / max(count - 1, 1))
         self.lag = 0.5 * ((self.running_mean - mean).square().sum() + (self.running_var - unbiased).square().sum())
-        return normalised
+        return normalized

@@ -32,7 +32,7 @@ def maps(description: Description, config: NetworkConfig) -> list[tuple[int, int
 def image_trunk(description: Description, config: NetworkConfig, hidden: Sequence[int]) -> tuple[list[nn.Module], int]:
     """Return layers from x [b, C, H, W] uint8 to features, and their number. `hidden` has no effect."""
     sizes = maps(description, config)
-    layers: list[nn.Module] = [Pixels()]  # no bias before a normalisation, which takes it out again
+    layers: list[nn.Module] = [Pixels()]  # no bias before a normalization, which takes it out again
     for (before, _, _), (after, _, _) in pairwise(sizes):
         layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.GroupNorm(min(4, after), after), nn.ReLU()]
     channels, height, width = sizes[-1]

@@ -31,17 +31,17 @@ class Validation:
 
 def train_network(
     network: nn.Module,
-    optimiser: Optimizer,
+    optimizer: Optimizer,
     batches: Iterable[Rows],
     loss: Callable[[Rows], Tensor],
     schedule: LRScheduler | None = None,
     validation: Validation | None = None,
 ) -> float:
-    """Take one step of the optimiser a batch, and leave the network with the weights that validated best.
+    """Take one step of the optimizer a batch, and leave the network with the weights that validated best.
 
     Args:
         network: all that learns.
-        optimiser: of the network's parameters.
+        optimizer: of the network's parameters.
         batches: each is taken when its turn comes, so that batches and losses may draw from one generator.
         loss: of a batch, a scalar.
         schedule: of the step size, moved on after each batch.
@@ -68,9 +68,9 @@ def train_network(
 
     is_over(0)
     for batch, rows in enumerate(batches, 1):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss(rows).backward()
-        optimiser.step()
+        optimizer.step()
         if schedule is not None:
             schedule.step()
         if is_over(batch):

@@ -1,4 +1,4 @@
-"""TIPRDC's networks for images (KDD 2020, section 4, and the authors' code): VGG16, batch-normalised, cut in two."""
+"""TIPRDC's networks for images (KDD 2020, section 4, and the authors' code): VGG16, batch-normalized, cut in two."""
 
 import math
 from collections.abc import Sequence

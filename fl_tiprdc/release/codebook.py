@@ -5,7 +5,7 @@ yields each `Request` and receives the sums over all records. Its steps:
 
 1. count the private classes; merge rare ones; choose the number of codes;
 2. k-means in the representation space, a codebook for each class (splitting as Linde, Buzo & Gray 1980, then Lloyd);
-3. codewords that all classes can share: a barycentre (`coupling.common_codewords`);
+3. codewords that all classes can share: a barycenter (`coupling.common_codewords`);
 4. potentials by which each class uses the codes in the shares that λ allows, fitted on records by Sinkhorn's updates;
 5. counts of the codes of people who had no part in any of this, from which the certificate is computed.
 """
@@ -42,7 +42,7 @@ from fl_tiprdc.seeding import derive, numpy_generator
 Bears = Callable[[Sequence[int], Sequence[int]], int]  # from certifying and fitting people of classes to codes
 
 MOST_CODES, FEWEST_CODES = 1024, 2
-MOST_CLASS_FREE = 128  # codes of a release that doesn't see the private class: its linear programme grows with K²
+MOST_CLASS_FREE = 128  # codes of a release that doesn't see the private class: its linear program grows with K²
 LARGE = 0.1  # share of all people below which a class has no say in the number of codes: it would allow none
 CELLS = 4  # cells of a class for each code: the finer they are, the better potentials fit records
 FEWEST_IN_CELL = 8  # people of the smallest class in a cell on average, so that no sum is about a few of them

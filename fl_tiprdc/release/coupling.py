@@ -10,7 +10,7 @@ from fl_tiprdc.data.crowd import Floats
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.release.codes import Values
 
-UPDATES = 20  # moves of the barycentre's codewords
+UPDATES = 20  # moves of the barycenter's codewords
 SINKHORN = 10  # iterations of each transport while codewords move
 SETTLING = 300  # iterations of the last transport
 DAMPING = 0.1  # of Newton's steps, as a share of the Hessian's diagonal
@@ -29,9 +29,9 @@ def squared_distances(points: npt.NDArray[np.floating], others: npt.NDArray[np.f
 def common_codewords(
     cells: list[Values], shares: list[Values], codes: int, temperature: float, seed: int
 ) -> tuple[Floats, Values]:
-    """Find codewords that all classes can use in equal shares at little distortion: a Wasserstein barycentre.
+    """Find codewords that all classes can use in equal shares at little distortion: a Wasserstein barycenter.
 
-    The barycentre has equal weights and a free support (Cuturi & Doucet 2014, algorithm 2): every class's cells are
+    The barycenter has equal weights and a free support (Cuturi & Doucet 2014, algorithm 2): every class's cells are
     transported onto the codewords, and each codeword moves to the mean of what it received. The transports have an
     entropy term that falls to `temperature`, so that codewords can at first move far.
 
@@ -124,7 +124,7 @@ def leftovers(shares: Values, wanted: Values) -> tuple[Values, Values]:
 
 
 def class_free_plan(shares: Values, distances: Values, weights: Values, allowed: Values) -> Values:
-    """Find the change of codes that makes classes use them alike at the least distortion, by a linear programme.
+    """Find the change of codes that makes classes use them alike at the least distortion, by a linear program.
 
         min Σ_m w_m Q_mc D_mc    subject to   Σ_c Q_mc = 1,   ½ Σ_c |Σ_m (p_gm - p̄_m) Q_mc| <= t_g for every group g
 
@@ -162,5 +162,5 @@ def class_free_plan(shares: Values, distances: Values, weights: Values, allowed:
     if solved.x is None:
         raise InputError(f"no coupling was found for codes of x alone: {solved.message}")
     plan = np.maximum(solved.x[: cells * codes].reshape(cells, codes), 0)
-    normalised: Values = plan / plan.sum(1, keepdims=True)
-    return normalised
+    normalized: Values = plan / plan.sum(1, keepdims=True)
+    return normalized

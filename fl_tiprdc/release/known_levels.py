@@ -24,7 +24,7 @@ from fl_tiprdc.release.groups import group_classes
 FEWEST_OF_LEVEL = 500  # fitting people of a class in a level below whom the level is joined with others
 SHARE_OF_LEVEL = 0.1  # or this share of a class, of a class that is small itself
 MOST_LEVELS = 1000  # of all known columns together
-SECONDS = 60.0  # for the linear programme
+SECONDS = 60.0  # for the linear program
 NOTHING_KNOWN: Floats = np.zeros((0, 3), dtype=np.float32)
 
 
@@ -132,7 +132,7 @@ def joined_note(names: Sequence[str], there_are: int, left: int) -> str:
 
 
 def level_shares(uncoupled: Values, people: npt.NDArray[np.number], codes: int) -> Values:
-    """Choose how often the people of each level use each code, by a linear programme.
+    """Choose how often the people of each level use each code, by a linear program.
 
         min Σ_s P(s) Σ_c |q_s(c) - r_s(c)|   subject to   Σ_c q_s(c) = 1,   Σ_s P(s | u) q_s(c) = 1 / K for every u
 
@@ -144,7 +144,7 @@ def level_shares(uncoupled: Values, people: npt.NDArray[np.number], codes: int) 
         codes: K.
 
     Returns:
-        K q [levels, K], 1 where a level uses a code as often as everybody; ones, if the programme takes too long.
+        K q [levels, K], 1 where a level uses a code as often as everybody; ones, if the program takes too long.
     """
     from scipy.optimize import linprog  # slow to import, and clients of a federation don't need it
     from scipy.sparse import csr_array, hstack, identity, kron, vstack

@@ -6,14 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.guarantees import most_group_mean
-from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, styled
+from fl_tiprdc.report.style import GRAY, SETTING_LINES, SETTING_MARKERS, colors, styled
 
 MARGIN = 0.03  # around what is drawn
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, left: float) -> None:
     """One task: curves, raw data, chance, and the area beyond the bound."""
-    palette = colours(list(rows["method"]))
+    palette = colors(list(rows["method"]))
     mean = rows.groupby(["setting", "method", "lam"], sort=False, as_index=False)[["attack", "group_mean"]].mean()
     for (setting, method), curve in mean[mean["setting"] != "raw"].groupby(["setting", "method"], sort=False):
         curve = curve.sort_values("lam")
@@ -37,8 +37,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, left: float) -> None:
     bound = [most_group_mean(gap, attack) for attack in attacks]
     top = 1 + MARGIN
     axes.plot(attacks, bound, color="black", linewidth=1.3, label="bound for this attack")
-    axes.fill_between(attacks, bound, top, color=GREY, alpha=0.18, linewidth=0)
-    axes.axhline(chance, color=GREY, linewidth=1, linestyle="-.", label="most frequent answer")
+    axes.fill_between(attacks, bound, top, color=GRAY, alpha=0.18, linewidth=0)
+    axes.axhline(chance, color=GRAY, linewidth=1, linestyle="-.", label="most frequent answer")
     axes.set_xlim(left, 1 + MARGIN)
     axes.set_ylim(min(chance, float(mean["group_mean"].min())) - MARGIN, top)
 

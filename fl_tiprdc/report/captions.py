@@ -4,7 +4,7 @@ CAPTIONS = {
     "frontier": "Mean utility retention of the unknown tasks over the AUC of the worst attack; bars are "
     "95 % bootstrap intervals of the attack. Of codes it is the exact attack (a dot in the "
     "mark), and a tick to the right is what no attacker exceeds with 95 % confidence.",
-    "comparison": "Centralised beside federated at each λ.",
+    "comparison": "Centralized beside federated at each λ.",
     "tasks": "The same curves, task by task.",
     "training": "Federated training curves by round.",
     "methods": "Methods beside each other: worst attack and mean retention, a dot a λ.",
@@ -12,7 +12,7 @@ CAPTIONS = {
     "attacker. Where a task is Δ more frequent in one group than in the other, an attack of b leaves at most "
     "1 - max(0, Δ - (2b - 1)) / 2 to any probe on the same release. An estimate, as the best possible attacker is not "
     "known: a probe in the shaded area shows that the panel has missed one.",
-    "leaks": "AUC of the best attacker over the number of labelled records that it has to learn from. Lines "
+    "leaks": "AUC of the best attacker over the number of labeled records that it has to learn from. Lines "
     "are values of λ; bars reach over the draws of who leaked and their 95 % intervals. The rightmost point is the "
     "audit's own attack.",
     "linkage": "AUC of the best attacker over the number of records of one person that it sees and pools. Where each "

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fl_tiprdc.report.style import BLUE, GREY, RED, styled
+from fl_tiprdc.report.style import BLUE, GRAY, RED, styled
 
 
 @styled
@@ -21,12 +21,12 @@ def crowd_figure(table: pd.DataFrame) -> Figure:
         left.annotate(
             f"{row.codes:.0f}", (row.people, row.retention), (0, 6), textcoords="offset points", ha="center", fontsize=7
         )
-    left.plot(table["people"], table["limit"], "--", color=GREY, label="best scores without any leak")
+    left.plot(table["people"], table["limit"], "--", color=GRAY, label="best scores without any leak")
     left.set_ylabel("retention R of unknown tasks")
     left.set_ylim(0, 1.05)
     right.plot(table["people"], table["certified"], "v-", color=RED, label="certified: no attacker exceeds it")
     right.plot(table["people"], table["exact"], "o-", color=BLUE, label="exact attack on held-out people")
-    right.axhline(0.5, linestyle=":", color=GREY)
+    right.axhline(0.5, linestyle=":", color=GRAY)
     right.set_ylabel("AUC (0.5 is chance)")
     right.set_ylim(0.45, 0.8)
     for axes in (left, right):

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
 from fl_tiprdc.report.file_names import file_name
-from fl_tiprdc.report.style import BLUE, GREY, ORANGE, styled
+from fl_tiprdc.report.style import BLUE, GRAY, ORANGE, styled
 
 PANEL_COLUMNS = 2
 SEPARATE = 150  # codes, up to which the boxes have edges
@@ -66,7 +66,7 @@ def _class_panel(axes: Axes, codes: pd.DataFrame, label: str) -> None:
         linewidth=0.6 if len(codes) <= SEPARATE else 0.0,
     )
     axes.stairs(posterior, edges, baseline=None, color="black", linewidth=1.2)
-    axes.axhline(prior, color=GREY, linewidth=1.2, linestyle="--")
+    axes.axhline(prior, color=GRAY, linewidth=1.2, linestyle="--")
     axes.set_xlim(0, 1)
     margin = 0.05 * (high.max() - low.min())
     axes.set_ylim(max(0.0, low.min() - margin), min(1.0, high.max() + margin))
@@ -77,7 +77,7 @@ def _class_panel(axes: Axes, codes: pd.DataFrame, label: str) -> None:
 def _legend(figure: Figure) -> None:
     handles = [
         Line2D([], [], color="black", linewidth=1.2),
-        Line2D([], [], color=GREY, linewidth=1.2, linestyle="--"),
+        Line2D([], [], color=GRAY, linewidth=1.2, linestyle="--"),
         Patch(color=BLUE, alpha=0.45, linewidth=0),
         Patch(color=ORANGE, alpha=0.45, linewidth=0),
     ]
@@ -93,7 +93,7 @@ def _legend(figure: Figure) -> None:
 def exact_figures(risk: pd.DataFrame) -> dict[str, Figure]:
     """Return a figure for each private attribute and point of what is published, by name, of the first seed.
 
-    Centralised releases are left out where there are federated ones.
+    Centralized releases are left out where there are federated ones.
 
     Args:
         risk: rows of risk.csv: columns of a point, "attribute" and `RISK_COLUMNS`; may be empty.

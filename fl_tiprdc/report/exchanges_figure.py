@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fl_tiprdc.report.style import colours, styled
+from fl_tiprdc.report.style import colors, styled
 
 MARKERS = ("o", "s", "D", "v", "^", "P", "X", "*", "<")
 
@@ -19,15 +19,15 @@ def exchanges_figure(table: pd.DataFrame, level: float) -> Figure:
     plans = table.drop_duplicates("plan")
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    colour = colours(list(plans["method"]))
+    color = colors(list(plans["method"]))
     for i, (_, plan) in enumerate(plans.iterrows()):
         reached = pd.notna(plan["retention_at"])
         axes.plot(
             plan["megabytes"],
             max(0.0, plan["retention_at"]) if reached else 0.0,
             MARKERS[i % len(MARKERS)],
-            color=colour[plan["method"]],
-            markerfacecolor=colour[plan["method"]] if reached else "none",
+            color=color[plan["method"]],
+            markerfacecolor=color[plan["method"]] if reached else "none",
             clip_on=False,
             label=f"{plan['plan']}: {plan['exchanges']:,.0f} exchanges" + ("" if reached else ", never so safe"),
         )

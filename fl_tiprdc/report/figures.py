@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.frontier import POINT, over_seeds
 from fl_tiprdc.evaluation.limits import MEAN
-from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, draw_each, styled
+from fl_tiprdc.report.style import GRAY, SETTING_LINES, SETTING_MARKERS, colors, draw_each, styled
 from fl_tiprdc.report.training_curves import CURVES, training_curves
 
 ATTACK = "worst attack AUC (0.5 = chance)"
@@ -26,7 +26,7 @@ def interval(curve: pd.DataFrame, value: str) -> list[pd.Series]:
 
 def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
     """One line for each setting and method, with intervals of the attack and ranges of the retention."""
-    palette = colours(list(mean["method"]))
+    palette = colors(list(mean["method"]))
     for (setting, method), curve in mean[mean["setting"] != "raw"].groupby(["setting", "method"], sort=False):
         curve = curve.sort_values("lam")
         axes.errorbar(
@@ -52,15 +52,17 @@ def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
                     textcoords="offset points",
                     fontsize=7,
                     color=palette[str(method)],
+                    bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
+                    zorder=6,
                 )
     raw = mean[mean["setting"] == "raw"]
     axes.plot(raw["attack"], raw["retention"], marker="*", markersize=11, color="black", linestyle="", label="raw data")
     missing = [f"{row.method} {row.setting} {row.lam:g}" for row in mean[mean["attack"].isna()].itertuples()]
     if missing:
         text = textwrap.fill(f"not measured, not drawn: {', '.join(missing)}", 44)
-        axes.text(0.98, 0.98, text, fontsize=7, color=GREY, ha="right", va="top", transform=axes.transAxes)
-    axes.axvline(0.5, color=GREY, linewidth=1)
-    axes.text(0.502, 0.02, "chance", rotation=90, color=GREY, fontsize=7, transform=axes.get_xaxis_transform())
+        axes.text(0.98, 0.98, text, fontsize=7, color=GRAY, ha="right", va="top", transform=axes.transAxes)
+    axes.axvline(0.5, color=GRAY, linewidth=1)
+    axes.text(0.502, 0.02, "chance", rotation=90, color=GRAY, fontsize=7, transform=axes.get_xaxis_transform())
     axes.set_xlabel(ATTACK)
 
 
@@ -74,7 +76,7 @@ def _finite(axes: Axes, points: pd.DataFrame) -> None:
     """
     if "exact" not in points:
         return
-    palette = colours(list(points["method"]))
+    palette = colors(list(points["method"]))
     finite = points[points["exact"].notna()]
     marks = finite.groupby(["setting", "method", "lam"], sort=False, as_index=False).agg(
         exact=("exact", "mean"),
@@ -93,15 +95,15 @@ def _finite(axes: Axes, points: pd.DataFrame) -> None:
     )
     label = CERTIFIED
     for method, rows in marks.dropna(subset=["certified"]).groupby("method", sort=False):
-        colour = palette[str(method)]
-        axes.hlines(rows["retention"], rows["exact"], rows["certified"], color=colour, linewidth=0.6, linestyle=":")
+        color = palette[str(method)]
+        axes.hlines(rows["retention"], rows["exact"], rows["certified"], color=color, linewidth=0.6, linestyle=":")
         axes.plot(
             rows["certified"],
             rows["retention"],
             marker="|",
             markersize=11,
             markeredgewidth=1.4,
-            color=colour,
+            color=color,
             linestyle="",
             label=label,
         )
@@ -112,7 +114,7 @@ def _limit(axes: Axes, limit: float | None, text: str) -> None:
     """Draw the most that can be kept at no leak, as a line with its label on it."""
     if limit is None or pd.isna(limit):
         return
-    axes.axhline(limit, color=GREY, linewidth=1, linestyle="--")
+    axes.axhline(limit, color=GRAY, linewidth=1, linestyle="--")
     axes.annotate(
         text,
         (0.06, limit),
@@ -122,7 +124,7 @@ def _limit(axes: Axes, limit: float | None, text: str) -> None:
         ha="left",
         va="bottom",
         fontsize=7,
-        color=GREY,
+        color=GRAY,
     )
 
 
@@ -190,9 +192,9 @@ def training_figure(rounds: pd.DataFrame) -> Figure:
             mine = curves[(curves["method"] == method) & (curves["loss"] == loss)]
             for i, lam in enumerate(lambdas):
                 curve = mine[mine["lam"] == lam]
-                colour = shades(0.9 * i / max(1, len(lambdas) - 1))
-                axes.plot(curve["round"], curve["value"], color=colour, linewidth=1.3, label=f"λ = {lam:g}")
-                axes.fill_between(curve["round"], curve["low"], curve["high"], color=colour, alpha=0.2, linewidth=0)
+                color = shades(0.9 * i / max(1, len(lambdas) - 1))
+                axes.plot(curve["round"], curve["value"], color=color, linewidth=1.3, label=f"λ = {lam:g}")
+                axes.fill_between(curve["round"], curve["low"], curve["high"], color=color, alpha=0.2, linewidth=0)
             axes.set_ylabel(label, fontsize=7)
             axes.set_title(method if loss == "adversary" else "", loc="left")
             if row == len(methods) - 1:
@@ -204,13 +206,13 @@ def training_figure(rounds: pd.DataFrame) -> Figure:
 
 @styled
 def comparison_figure(points: pd.DataFrame) -> Figure:
-    """Draw centralised beside federated at each λ: worst attack and mean retention."""
+    """Draw centralized beside federated at each λ: worst attack and mean retention."""
     mean = over_seeds(points)
     raw = mean[mean["setting"] == "raw"]
-    palette = colours(list(mean["method"]))
+    palette = colors(list(mean["method"]))
     mean = mean[mean["setting"].isin(["centralized", "federated"])]
     figure = Figure(figsize=(7.6, 3.5), layout="constrained")
-    figure.suptitle("Centralised beside federated")
+    figure.suptitle("Centralized beside federated")
     left, right = figure.subplots(1, 2)
     for axes, value, label in ((left, "attack", ATTACK), (right, "retention", f"mean {RETENTION}")):
         for (setting, method), curve in mean.groupby(["setting", "method"], sort=False):
@@ -232,7 +234,7 @@ def comparison_figure(points: pd.DataFrame) -> Figure:
         if len(raw):
             axes.axhline(float(raw[value].iloc[0]), color="black", linewidth=0.8, linestyle="-.", label="raw data")
         if value == "attack":
-            axes.axhline(0.5, color=GREY, linewidth=1, label="chance")
+            axes.axhline(0.5, color=GRAY, linewidth=1, label="chance")
         axes.set_xlim(-0.05, 1.05)
         axes.set_xlabel("λ (weight of privacy)")
         axes.set_ylabel(label)
@@ -253,13 +255,13 @@ def methods_figure(points: pd.DataFrame) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, value, label in ((left, "attack", ATTACK), (right, "retention", f"mean {RETENTION}")):
         for (setting, lam), rows in mean.groupby(["setting", "lam"], sort=False):
-            colour = shades(0.9 * lambdas.index(lam) / max(1, len(lambdas) - 1))
+            color = shades(0.9 * lambdas.index(lam) / max(1, len(lambdas) - 1))
             shift = 0.12 if setting == "federated" else -0.12
             axes.errorbar(
                 rows[value],
                 [methods.index(method) + shift for method in rows["method"]],
                 xerr=interval(rows, value),
-                color=colour,
+                color=color,
                 marker=SETTING_MARKERS[str(setting)],
                 linestyle="",
                 markersize=5,
@@ -267,7 +269,7 @@ def methods_figure(points: pd.DataFrame) -> Figure:
                 label=f"λ = {lam:g}, {setting}",
             )
         axes.set_xlabel(label)
-    left.axvline(0.5, color=GREY, linewidth=1, label="chance")
+    left.axvline(0.5, color=GRAY, linewidth=1, label="chance")
     left.set_yticks(range(len(methods)), methods)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
@@ -295,7 +297,7 @@ def draw_all(
         "comparison": lambda: comparison_figure(points),
         "tasks": lambda: tasks_figure(points, tasks, most),
     }
-    if len(rounds):  # principal components centralised have none
+    if len(rounds):  # principal components centralized have none
         figures["training"] = lambda: training_figure(rounds)
     if points["method"].nunique() - points.loc[points["setting"].isin(["raw", "baseline"]), "method"].nunique() > 2:
         figures["methods"] = lambda: methods_figure(points)

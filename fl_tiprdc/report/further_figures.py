@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from fl_tiprdc.evaluation.attacks import averaging, leaks, linkage, membership, reidentification
 from fl_tiprdc.evaluation.further_summary import mean_further
 from fl_tiprdc.report.figures import interval
-from fl_tiprdc.report.style import GREY, SETTING_LINES, SETTING_MARKERS, colours, styled
+from fl_tiprdc.report.style import GRAY, SETTING_LINES, SETTING_MARKERS, colors, styled
 
 TITLES = {
     leaks.KIND: "What an attacker gets out of few leaks",
@@ -95,20 +95,20 @@ def _levels(axes: Axes, panel: pd.DataFrame, raw: pd.DataFrame) -> None:
         _bars(axes, panel[panel["lam"] == lam], "level", f"{dial} = {lam:g}", shade, _MARKERS[i % len(_MARKERS)], "-")
     if len(raw):
         _bars(axes, raw, "level", RAW, "black", "*", "-.")
-    axes.axhline(0.5, color=GREY, linewidth=1, label=CHANCE)
+    axes.axhline(0.5, color=GRAY, linewidth=1, label=CHANCE)
     axes.set_xscale("log")
     levels = sorted({*panel["level"], *raw["level"]})
     axes.set_xticks(levels, [f"{level:,.0f}" for level in levels], rotation=30 if max(levels) >= 1000 else 0)
     axes.set_xticks([], minor=True)
 
 
-def _bars(axes: Axes, rows: pd.DataFrame, by: str, label: str, colour: Any, marker: str, line: Any) -> None:
+def _bars(axes: Axes, rows: pd.DataFrame, by: str, label: str, color: Any, marker: str, line: Any) -> None:
     rows = rows.sort_values(by)
     axes.errorbar(
         rows[by],
         rows["value"],
         yerr=interval(rows, "value"),
-        color=colour,
+        color=color,
         marker=marker,
         linestyle=line,
         markersize=4.5,
@@ -133,7 +133,7 @@ def people_figure(mean: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(0.6 + 3.3 * len(panels), 3.7), layout="constrained")
     figure.suptitle("Attacks on people rather than attributes")
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
-    palette = colours(list(mean["method"]))
+    palette = colors(list(mean["method"]))
     methods = [m for m in palette if m in set(mean.loc[mean["setting"].isin(TRAINED), "method"])]
     for axes, (kind, target) in zip(grid, panels, strict=True):
         rows = mean[(mean["kind"] == kind) & (mean["target"] == target)]
@@ -146,7 +146,7 @@ def people_figure(mean: pd.DataFrame) -> Figure:
             _bars(axes, curve, "lam", label, palette[str(method)], marker, line)
         for value in rows.loc[rows["setting"] == "raw", "value"]:
             axes.axhline(value, color="black", linewidth=0.8, linestyle="-.", label=RAW)
-        axes.axhline(float(rows["chance"].mean()), color=GREY, linewidth=1, label=CHANCE)
+        axes.axhline(float(rows["chance"].mean()), color=GRAY, linewidth=1, label=CHANCE)
         axes.set_xlabel("λ (weight of privacy)")
         axes.set_xlim(-0.05, 1.05)
         if kind == membership.KIND:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.further_summary import mean_known
-from fl_tiprdc.report.style import GREY, shown, styled
+from fl_tiprdc.report.style import GRAY, shown, styled
 
 NAME = "known-record"
 PANEL_COLUMNS = 3
@@ -82,7 +82,7 @@ def _panel(axes: Axes, panel: pd.DataFrame, rungs: Sequence[str]) -> None:
     alone = panel.groupby("knows")["alone"].mean()
     furthest = panel.groupby("knows")["with_release"].max()
     rows = alone.index.map(heights).to_numpy()
-    axes.hlines(rows, alone, furthest, color=GREY, linewidth=0.8, alpha=0.5)
+    axes.hlines(rows, alone, furthest, color=GRAY, linewidth=0.8, alpha=0.5)
     axes.vlines(alone, rows - 0.4, rows + 0.4, color="black", linewidth=1.8, label="without the release")
     for i, lam in enumerate(lambdas):
         mine = panel[panel["lam"] == lam]
@@ -101,5 +101,5 @@ def _panel(axes: Axes, panel: pd.DataFrame, rungs: Sequence[str]) -> None:
             elinewidth=0.8,
             label=f"with the release, {dial} = {lam:g}",
         )
-    axes.axvline(0.5, color=GREY, linewidth=1, label="chance")
+    axes.axvline(0.5, color=GRAY, linewidth=1, label="chance")
     axes.set_ylim(len(rungs) - 0.4, -0.6)

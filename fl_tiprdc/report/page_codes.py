@@ -81,7 +81,7 @@ def gauges(run: RunTables) -> list[Gauge]:
 
 
 def published_risk(run: RunTables) -> pd.DataFrame:
-    """Return the rows of risk.csv of what is published, of the first seed; centralised ones where nothing else is."""
+    """Return the rows of risk.csv of what is published, of the first seed; centralized ones where nothing else is."""
     risk = run.risk
     published = risk[risk["setting"] == "federated"]
     published = published if len(published) else risk

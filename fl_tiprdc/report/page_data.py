@@ -13,7 +13,7 @@ from fl_tiprdc.evaluation.limits import MEAN, limit_table
 from fl_tiprdc.report.page_codes import placed_codes, told_classes
 from fl_tiprdc.report.page_tables import LINE, attacker_rows, mean_of_tasks, task_rows
 from fl_tiprdc.report.run_tables import RunTables
-from fl_tiprdc.report.style import PARTITION_LOOKS, colours
+from fl_tiprdc.report.style import PARTITION_LOOKS, colors
 from fl_tiprdc.report.training_curves import CURVES, training_curves
 
 
@@ -101,15 +101,15 @@ def _shades(low: float, high: float, count: int) -> list[str]:
 def page_data(runs: Sequence[RunTables]) -> dict[str, Any]:
     """Return everything that the scripts need.
 
-    A curve's colour tells methods apart on the page of one run, and runs on the page of several.
+    A curve's color tells methods apart on the page of one run, and runs on the page of several.
     """
-    methods = colours([method for run in runs for method in run.points["method"].unique()])
+    methods = colors([method for run in runs for method in run.points["method"].unique()])
     lambdas = max([run.rounds["lam"].nunique() for run in runs if len(run.rounds)], default=0)
-    looks = [colour for colour, *_ in PARTITION_LOOKS]
+    looks = [color for color, *_ in PARTITION_LOOKS]
     return {
         "runs": [_run(run) for run in runs],
         "methods": methods,
-        "run_colours": [looks[i % len(looks)] for i in range(len(runs))],
+        "run_colors": [looks[i % len(looks)] for i in range(len(runs))],
         "shades": {"light": _shades(0.0, 0.85, lambdas), "dark": _shades(0.3, 1.0, lambdas)},  # of λ
         "losses": {name: label.replace("\n", " ") for name, label in CURVES.items()},
     }

@@ -150,8 +150,8 @@ def page_tables(run: RunTables) -> list[PageTable]:
             "tables",
         ),
         PageTable("Points", "Means over seeds; attack: AUC of the worst attack.", _points(run), "tables"),
-        PageTable("Federated and centralised", "", noted("comparison"), "tables"),
-        PageTable("Federated equals centralised, within a margin", "", noted("equivalence"), "tables"),
+        PageTable("Federated and centralized", "", noted("comparison"), "tables"),
+        PageTable("Federated equals centralized, within a margin", "", noted("equivalence"), "tables"),
         PageTable("Frontier area", "1 is perfect.", areas, "tables"),
         PageTable(
             "Attackers",

@@ -5,12 +5,12 @@ from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.frontier import over_seeds
 from fl_tiprdc.report.figures import ATTACK, RETENTION, interval
-from fl_tiprdc.report.style import GREY, PARTITION_LOOKS, styled
+from fl_tiprdc.report.style import GRAY, PARTITION_LOOKS, styled
 
 
 @styled
 def partition_figure(points: pd.DataFrame) -> Figure:
-    """Draw a panel a method: one curve a partition beside centralised, raw data and the baselines.
+    """Draw a panel a method: one curve a partition beside centralized, raw data and the baselines.
 
     `points` as `summarize_points` gives them, with a column "partition" (for other settings the setting's name).
     """
@@ -26,13 +26,13 @@ def partition_figure(points: pd.DataFrame) -> Figure:
             if partition == "raw":
                 axes.plot(curve["attack"], curve["retention"], "*", color="black", markersize=11, label=label)
                 continue
-            colour, marker, line = (GREY, "^", ":") if partition == "baseline" else next(looks)
+            color, marker, line = (GRAY, "^", ":") if partition == "baseline" else next(looks)
             axes.errorbar(
                 curve["attack"],
                 curve["retention"],
                 xerr=interval(curve, "attack"),
                 yerr=interval(curve, "retention"),
-                color=colour,
+                color=color,
                 marker=marker,
                 linestyle=line,
                 markersize=4.5,
@@ -40,8 +40,8 @@ def partition_figure(points: pd.DataFrame) -> Figure:
                 elinewidth=0.8,
                 label=label if partition in ("centralized", "baseline") else f"federated, {label}",
             )
-        axes.axvline(0.5, color=GREY, linewidth=1)
-        axes.text(0.502, 0.02, "chance", rotation=90, color=GREY, fontsize=7, transform=axes.get_xaxis_transform())
+        axes.axvline(0.5, color=GRAY, linewidth=1)
+        axes.text(0.502, 0.02, "chance", rotation=90, color=GRAY, fontsize=7, transform=axes.get_xaxis_transform())
         axes.set_xlabel(ATTACK)
         axes.set_title(method)
     grid[0].set_ylabel(f"mean {RETENTION}")

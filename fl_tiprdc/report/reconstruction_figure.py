@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from fl_tiprdc.data.lazy_images import Pixels
 from fl_tiprdc.evaluation.attacks.reconstruction import Examples
-from fl_tiprdc.report.style import colours, styled
+from fl_tiprdc.report.style import colors, styled
 
 Curve = tuple[str, str, float, int]  # setting, method, λ or a baseline's dial, seed
 
@@ -24,7 +24,7 @@ def drawn_curves(examples: Mapping[Curve, Examples]) -> dict[str, list[Curve]]:
     setting = min((curve[0] for curve in examples), key=SETTINGS.index)
     seed = min(curve[3] for curve in examples)
     mine = [curve for curve in examples if curve[0] == setting and curve[3] == seed]
-    methods = list(colours([curve[1] for curve in mine]))[:METHODS]
+    methods = list(colors([curve[1] for curve in mine]))[:METHODS]
     return {method: sorted(curve for curve in mine if curve[1] == method) for method in methods}
 
 
@@ -58,7 +58,7 @@ def reconstruction_figure(examples: Mapping[Curve, Examples]) -> Figure:
     head = 1.05  # inches above the images
     size = (TILE * wide * sum(ratios) + 0.2, TILE * tall * people + head)
     figure = Figure(figsize=(max(size[0], 4.6), size[1]))
-    side = (1 - (size[0] - 0.2) / figure.get_figwidth()) / 2  # few columns are centred, not stretched
+    side = (1 - (size[0] - 0.2) / figure.get_figwidth()) / 2  # few columns are centered, not stretched
     grid = figure.subplots(
         people,
         len(columns),

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from fl_tiprdc.report.style import BLUE, GREEN, ORANGE, RED, SKY, styled
 
-_COLOURS = {"ray-cohort": BLUE, "flower": RED, "inline": ORANGE}
+_COLORS = {"ray-cohort": BLUE, "flower": RED, "inline": ORANGE}
 
 
 @styled
@@ -22,7 +22,7 @@ def runtimes_figure(frame: pd.DataFrame) -> Figure:
             places,
             mine["seconds"],
             xerr=[mine["seconds"] - mine["low"], mine["high"] - mine["seconds"]],
-            color=[_COLOURS.get(name, SKY) for name in mine["runtime"]],
+            color=[_COLORS.get(name, SKY) for name in mine["runtime"]],
             ecolor="black",
             height=0.6,
         )

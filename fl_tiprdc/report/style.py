@@ -1,4 +1,4 @@
-"""Looks shared by all figures: Okabe-Ito colours (safe for colour-blind readers), markers, file formats."""
+"""Looks shared by all figures: Okabe-Ito colors (safe for color-blind readers), markers, file formats."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from fl_tiprdc.whole_file import write_whole
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
-ORANGE, SKY, GREEN, BLUE, RED, PURPLE, GREY = (
+ORANGE, SKY, GREEN, BLUE, RED, PURPLE, GRAY = (
     "#E69F00",
     "#56B4E9",
     "#009E73",
@@ -29,7 +29,7 @@ ORANGE, SKY, GREEN, BLUE, RED, PURPLE, GREY = (
 )
 SETTING_MARKERS = {"centralized": "o", "federated": "s", "baseline": "^", "raw": "*"}
 SETTING_LINES = {"centralized": "-", "federated": "--", "baseline": ":"}
-# of partitions beside each other: colour, marker, line
+# of partitions beside each other: color, marker, line
 PARTITION_LOOKS = (
     (BLUE, "o", "-"),
     (ORANGE, "s", "--"),
@@ -38,7 +38,7 @@ PARTITION_LOOKS = (
     (RED, "P", (0, (5, 1))),
     (SKY, "X", (0, (3, 1, 1, 1))),
 )
-_METHOD_COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
+_METHOD_COLORS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 
 LONGEST_LINE = 100  # letters of a line of text in a figure
 
@@ -70,10 +70,10 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     return drawn
 
 
-def colours(methods: list[str]) -> dict[str, str]:
-    """Return a colour for each method, the same in every figure of a run."""
+def colors(methods: list[str]) -> dict[str, str]:
+    """Return a color for each method, the same in every figure of a run."""
     ranked = sorted(set(methods), key=lambda m: (m != "tiprdc+", m != "tiprdc", m))
-    return {method: _METHOD_COLOURS[i % len(_METHOD_COLOURS)] for i, method in enumerate(ranked)}
+    return {method: _METHOD_COLORS[i % len(_METHOD_COLORS)] for i, method in enumerate(ranked)}
 
 
 def shown(text: str, longest: int = LONGEST_LINE) -> str:

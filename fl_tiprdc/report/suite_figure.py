@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fl_tiprdc.report.figures import ATTACK, RETENTION
-from fl_tiprdc.report.style import GREY, colours, styled
+from fl_tiprdc.report.style import GRAY, colors, styled
 
 ACROSS = 3  # panels in a row
 
@@ -16,7 +16,7 @@ def suite_figure(table: pd.DataFrame) -> Figure:
     Args:
         table: as suite.csv; methods that were refused have no point.
     """
-    colour = colours(list(table["method"].unique()))
+    color = colors(list(table["method"].unique()))
     kinds = list(table.groupby(["dataset", "private"], sort=False))
     rows = -(-len(kinds) // ACROSS)
     figure = Figure(figsize=(3.4 * min(ACROSS, len(kinds)), 3.0 * rows + 0.6), layout="constrained")
@@ -29,7 +29,7 @@ def suite_figure(table: pd.DataFrame) -> Figure:
                 curve["retention"],
                 xerr=[0 * attack, (curve["certified"] - attack).clip(lower=0).fillna(0)],
                 yerr=[curve["retention"] - curve["retention_low"], curve["retention_high"] - curve["retention"]],
-                color=colour[str(method)],
+                color=color[str(method)],
                 marker="o" if curve["exact"].notna().any() else "s",
                 linestyle="-",
                 markersize=4.5,
@@ -37,8 +37,8 @@ def suite_figure(table: pd.DataFrame) -> Figure:
                 label=str(method),
             )
         if of_data["limit"].notna().any():
-            axes.axhline(of_data["limit"].max(), color=GREY, linestyle=":", linewidth=1)
-        axes.axvline(0.5, color=GREY, linewidth=1)
+            axes.axhline(of_data["limit"].max(), color=GRAY, linestyle=":", linewidth=1)
+        axes.axvline(0.5, color=GRAY, linewidth=1)
         axes.set_title(f"{dataset}, hiding {private}", fontsize=9)
         axes.set_ylim(0, 1.05)
     for axes in list(grid.flat)[len(kinds) :]:

@@ -18,7 +18,7 @@ def training_curves(rounds: pd.DataFrame) -> pd.DataFrame:
         rounds: as rounds.csv.
 
     Returns:
-        Columns setting, method, lam, loss, round, value, low, high. Of a curve with many rounds (centralised training
+        Columns setting, method, lam, loss, round, value, low, high. Of a curve with many rounds (centralized training
         counts updates) every so many are united to their mean.
     """
     where = ["setting", "method", "lam"]

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fl_tiprdc.report.style import BLUE, GREEN, GREY, ORANGE, PURPLE, styled
+from fl_tiprdc.report.style import BLUE, GRAY, GREEN, ORANGE, PURPLE, styled
 
-# phase -> colour, marker, line
+# phase -> color, marker, line
 LOOKS: dict[str, tuple[str, str, Any]] = {
     "hybrid-gradient": (BLUE, "o", "-"),
     "adversary-gradient": (ORANGE, "s", "--"),
@@ -25,13 +25,13 @@ def _over_moments(rows: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def _draw(axes: Any, places: Any, rows: pd.DataFrame, phase: str, joined: bool) -> None:
-    colour, marker, line = LOOKS.get(phase, (GREY, "x", ":"))
+    color, marker, line = LOOKS.get(phase, (GRAY, "x", ":"))
     spread = [(rows["value"] - rows["low"]).clip(lower=0), (rows["high"] - rows["value"]).clip(lower=0)]
     axes.errorbar(
         places,
         rows["value"],
         yerr=spread,
-        color=colour,
+        color=color,
         marker=marker,
         linestyle=line if joined else "none",
         markersize=4.5,
@@ -75,7 +75,7 @@ def update_figure(table: pd.DataFrame) -> Figure:
         if len(exact):
             rows = _over_moments(exact[exact["phase"] == exact["phase"].iloc[0]], "defence_level")
             grid[2][column].plot(
-                rows["defence_level"], rows["value"], "x:", color=GREY, linewidth=1.3, label="sum's share known exactly"
+                rows["defence_level"], rows["value"], "x:", color=GRAY, linewidth=1.3, label="sum's share known exactly"
             )
         levels = sorted(mine.loc[mine["defence"] == "noise", "defence_level"].unique())
         above = [level for level in levels if level > 0]
@@ -94,9 +94,9 @@ def update_figure(table: pd.DataFrame) -> Figure:
     for row in grid:
         row[0].set_ylabel("AUC of the private value")
         for axes in row:
-            axes.axhline(0.5, color=GREY, linewidth=1)
+            axes.axhline(0.5, color=GRAY, linewidth=1)
             axes.text(
-                0.99, 0.5, "chance", color=GREY, fontsize=7, ha="right", va="top", transform=axes.get_yaxis_transform()
+                0.99, 0.5, "chance", color=GRAY, fontsize=7, ha="right", va="top", transform=axes.get_yaxis_transform()
             )
     known: dict[str, Any] = {}
     for row in grid:

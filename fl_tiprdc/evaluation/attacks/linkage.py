@@ -22,7 +22,7 @@ from fl_tiprdc.seeding import derive, numpy_generator
 KIND = "linkage"  # in metrics.csv; the target is the private attribute
 OWN, POOLED = "records", "pooled records"  # units of a level: of one person, or of several with the same value
 OWN_SIZES, POOLED_SIZES = (1, 2, 4, 8), (1, 4, 16)
-# of the panel: votes of few trees or neighbours are too coarse to be multiplied
+# of the panel: votes of few trees or neighbors are too coarse to be multiplied
 ATTACKERS = ("logistic", "boosting", "mlp", "white-box-mlp", "white-box-kernel")
 LEAST = 20  # people of a size, or it is left out
 MOST = 10_000  # contributors' records that attackers learn from
@@ -87,12 +87,12 @@ def _grouped(owner: Ints, labels: Ints, sizes: Sequence[int], times: int, seed: 
 def pool(probabilities: Floats, shares: Values) -> Floats:
     """Return the classes' probabilities given several records, which are independent given the class.
 
-    log p(c) + Σ (log p(c | z) - log p(c)), normalised. For two classes and the same k everywhere its order is that of
+    log p(c) + Σ (log p(c | z) - log p(c)), normalized. For two classes and the same k everywhere its order is that of
     the mean of the records' log-odds.
 
     Args:
         probabilities: [g, k, classes] of each record on its own.
-        shares: [classes] p(c) among those that the probabilities were learnt from.
+        shares: [classes] p(c) among those that the probabilities were learned from.
     """
     prior = np.log(np.maximum(shares, LEAST_PROBABILITY))
     log_probabilities = np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))

@@ -81,7 +81,7 @@ class _Attack:
     """What the attacker has and what it is tested on.
 
     Attributes:
-        z: [n, d] float32, standardised.
+        z: [n, d] float32, standardized.
         x: raw records that the rows below point into.
         rows: [n] int64.
         tested_z: [m, d].
@@ -235,8 +235,8 @@ def _train(network: nn.Module, loss: Loss, attack: _Attack, batch: int, rate: fl
     validation, training = shuffled[: min(cut, VALIDATED)], shuffled[cut:]
     if not len(training):
         return
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, attack.steps)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, attack.steps)
 
     def validation_loss() -> float:
         losses = [float(loss(network(attack.z[part]), part)) * len(part) for part in _parts(validation, batch)]
@@ -249,7 +249,7 @@ def _train(network: nn.Module, loss: Loss, attack: _Attack, batch: int, rate: fl
     after = {*range(0, attack.steps, max(1, attack.steps // 10)), attack.steps}
     train_network(
         network,
-        optimiser,
+        optimizer,
         islice(batches(), attack.steps),
         lambda rows: loss(network(attack.z[rows]), rows),
         schedule,

@@ -168,7 +168,7 @@ def _averaging(case: Case) -> pd.DataFrame:
 
 
 def _leaks(case: Case) -> pd.DataFrame:
-    """Measure how much an attacker gets out of few labelled records."""
+    """Measure how much an attacker gets out of few labeled records."""
     return leaks(case.release, case.known, case.unknown, case.config, case.audited)
 
 

@@ -93,14 +93,14 @@ def reidentify(
         rows: [n] which of the records in x are those of z; None: all in order.
     """
     generator = numpy_generator(seed, "reidentification")
-    learnt = np.sort(generator.permutation(len(z))[:MOST])
-    known_x = x[learnt if rows is None else rows[learnt]]
+    learned = np.sort(generator.permutation(len(z))[:MOST])
+    known_x = x[learned if rows is None else rows[learned]]
     shuffled = generator.permutation(len(tested_x))
     firsts = shuffled[np.unique(participant[shuffled], return_index=True)[1]]  # one record of each person
     tested = np.sort(generator.permutation(firsts)[:people])
     components = fit_components(known_x, COMPONENTS, seed)
     known_x, looked_x = components.transform(known_x), components.transform(tested_x[tested])
-    known_z, looked_z = z[learnt].astype(np.float64), tested_z[tested].astype(np.float64)
+    known_z, looked_z = z[learned].astype(np.float64), tested_z[tested].astype(np.float64)
     from_z, whiten_z = _regress(known_z, known_x)
     from_x, whiten_x = _regress(known_x, known_z)
     credits = {

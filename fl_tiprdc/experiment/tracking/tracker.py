@@ -73,7 +73,7 @@ def point_name(point: Mapping[Any, Any]) -> str:
 
 
 def curves(rounds: pd.DataFrame) -> Iterator[Curve]:
-    """Yield the trainings in rows of rounds.csv; steps are exchanges, or updates of the centralised trainer."""
+    """Yield the trainings in rows of rounds.csv; steps are exchanges, or updates of the centralized trainer."""
     if rounds.empty:
         return
     for values, rows in rounds.groupby(POINT, sort=False):

@@ -8,9 +8,9 @@ const PICTURE = 26; /* pixels */
 
 const codes = { tables: [], table: null, lam: 0, marked: null };
 
-/* A code's colour: the further its share of the class is from the crowd's, the more of blue or orange; grey where the
+/* A code's color: the further its share of the class is from the crowd's, the more of blue or orange; gray where the
    crowd's is within the interval. */
-function codeColour(code) {
+function codeColor(code) {
   const { prior } = codes.table;
   if (code.low <= prior && prior <= code.high) return `rgb(${EVEN.join(",")})`;
   const apart = code.posterior - prior;
@@ -76,7 +76,7 @@ function drawCodesTable() {
     const [left, top] = [x(begin), y(code.high)];
     begin += code.share;
     const size = { width: Math.max(0.5, x(begin) - left - 0.5), height: Math.max(1, y(code.low) - top) };
-    draw(svg, "rect", { x: left, y: top, ...size, fill: codeColour(code), "data-code": code.code });
+    draw(svg, "rect", { x: left, y: top, ...size, fill: codeColor(code), "data-code": code.code });
     const line = { x1: left, x2: x(begin), y1: y(code.posterior), y2: y(code.posterior) };
     draw(svg, "line", { ...line, class: "axis", "pointer-events": "none" });
   }
@@ -99,7 +99,7 @@ function drawMap(svg, place) {
   for (const code of codesAt(place)) {
     const at = table.places[code.code];
     const [left, top] = [x(at.x), y(at.y)];
-    const about = { fill: codeColour(code), "data-code": code.code };
+    const about = { fill: codeColor(code), "data-code": code.code };
     const side = PICTURE + 6;
     if (at.picture) {
       draw(svg, "rect", { ...about, x: left - side / 2, y: top - side / 2, width: side, height: side });
@@ -110,7 +110,7 @@ function drawMap(svg, place) {
       draw(svg, "circle", { ...about, cx: left, cy: top, r, "fill-opacity": 0.85 });
     }
   }
-  svg.setAttribute("aria-label", `Map of ${table.places.length} codes at λ = ${table.lambdas[place].lam}, coloured by their share of ${table.class}`);
+  svg.setAttribute("aria-label", `Map of ${table.places.length} codes at λ = ${table.lambdas[place].lam}, colored by their share of ${table.class}`);
 }
 
 function drawCodes() {

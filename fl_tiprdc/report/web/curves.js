@@ -1,6 +1,6 @@
 /* Training curves: a panel a loss, a line a λ, to be read by pointer and by keyboard. */
 
-const LINES = [null, "7 3", "2 3", "8 3 2 3", "12 4", "4 2"]; /* dashes, so that colour isn't all that tells λ apart */
+const LINES = [null, "7 3", "2 3", "8 3 2 3", "12 4", "4 2"]; /* dashes, so that color isn't all that tells λ apart */
 
 const HEIGHT = 230; /* pixels of a panel */
 

@@ -53,9 +53,9 @@ function pointName(point) {
   return [curveName(point), dialName(point)].filter(Boolean).join(", ");
 }
 
-function colourOf(point) {
+function colorOf(point) {
   if (point.setting === "raw" && !several()) return "currentColor";
-  return several() ? DATA.run_colours[point.runNumber] : DATA.methods[point.method];
+  return several() ? DATA.run_colors[point.runNumber] : DATA.methods[point.method];
 }
 
 /* Round numbers between low and high, about `count` of them. */
@@ -88,24 +88,24 @@ function axes(svg, box, x, y, xTicks, yTicks, xLabel, yLabel) {
   draw(svg, "text", { class: "name", x: 2, y: FONT }, yLabel);
 }
 
-/* A mark: a circle is centralised, a square federated, a triangle a baseline, a star raw data. */
-function mark(parent, setting, x, y, colour, size = 5) {
+/* A mark: a circle is centralized, a square federated, a triangle a baseline, a star raw data. */
+function mark(parent, setting, x, y, color, size = 5) {
   if (setting === "raw") {
     const tips = Array.from({ length: 10 }, (_, i) => {
       const [angle, far] = [(Math.PI * i) / 5 - Math.PI / 2, i % 2 ? size * 0.7 : size * 1.7];
       return `${x + far * Math.cos(angle)},${y + far * Math.sin(angle)}`;
     });
-    return draw(parent, "polygon", { points: tips.join(" "), fill: colour });
+    return draw(parent, "polygon", { points: tips.join(" "), fill: color });
   }
   if (setting === "baseline") {
     const corners = `${x},${y - size * 1.2} ${x + size * 1.15},${y + size * 0.8} ${x - size * 1.15},${y + size * 0.8}`;
-    return draw(parent, "polygon", { points: corners, fill: colour });
+    return draw(parent, "polygon", { points: corners, fill: color });
   }
   if (setting === "federated") {
     const side = { x: x - size, y: y - size, width: 2 * size, height: 2 * size };
-    return draw(parent, "rect", { ...side, class: "hollow", stroke: colour, "stroke-width": 2 });
+    return draw(parent, "rect", { ...side, class: "hollow", stroke: color, "stroke-width": 2 });
   }
-  return draw(parent, "circle", { cx: x, cy: y, r: size, fill: colour });
+  return draw(parent, "circle", { cx: x, cy: y, r: size, fill: color });
 }
 
 /* Draw again when the place for a figure, or light and dark, change. */

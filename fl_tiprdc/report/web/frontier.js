@@ -100,13 +100,13 @@ function drawSeries(series, x, y) {
   if (series.length < 2) return;
   const path = series.map((point) => `${x(point.attack)},${y(upwards(point))}`).join("L");
   const [{ setting, method }] = series;
-  const thin = several() && method !== "tiprdc+" ? 1 : 1.8; /* colours tell runs apart then */
+  const thin = several() && method !== "tiprdc+" ? 1 : 1.8; /* colors tell runs apart then */
   const line = { d: `M${path}`, fill: "none", "stroke-width": thin, "stroke-dasharray": DASHES[setting] };
-  draw(frontier.svg, "path", { ...line, stroke: colourOf(series[0]) });
+  draw(frontier.svg, "path", { ...line, stroke: colorOf(series[0]) });
 }
 
 function drawPoint(point, x, y) {
-  const colour = colourOf(point);
+  const color = colorOf(point);
   const [left, top] = [x(point.attack), y(upwards(point))];
   const isCurrent = point === frontier.current;
   const about = { role: "button", tabindex: isCurrent ? 0 : -1, "aria-label": label(point), "data-point": pointName(point) };
@@ -114,15 +114,15 @@ function drawPoint(point, x, y) {
   const bars = [];
   if (point.attack_low !== null) bars.push(`M${x(point.attack_low)},${top}H${x(point.attack_high)}`);
   if (frontier.value === "" && point.seeds > 1) bars.push(`M${left},${y(point.retention_low)}V${y(point.retention_high)}`);
-  draw(node, "path", { d: bars.join(""), stroke: colour, "stroke-width": 1, fill: "none" });
+  draw(node, "path", { d: bars.join(""), stroke: color, "stroke-width": 1, fill: "none" });
   if (point.certified) { /* a tick at what no attacker exceeds */
     const [end, reach] = [x(point.certified), `M${left},${top}H${x(point.certified)}`];
-    draw(node, "path", { d: reach, stroke: colour, "stroke-width": 1, "stroke-dasharray": "1 3", fill: "none" });
-    draw(node, "path", { d: `M${end},${top - 6}v12`, stroke: colour, "stroke-width": 2, fill: "none" });
+    draw(node, "path", { d: reach, stroke: color, "stroke-width": 1, "stroke-dasharray": "1 3", fill: "none" });
+    draw(node, "path", { d: `M${end},${top - 6}v12`, stroke: color, "stroke-width": 2, fill: "none" });
   }
   draw(node, "circle", { class: "ring", cx: left, cy: top, r: 11 });
   draw(node, "circle", { cx: left, cy: top, r: 11, fill: "transparent" });
-  mark(node, point.setting, left, top, colour);
+  mark(node, point.setting, left, top, color);
   const named = !several() && point.setting === "federated" && point.method === "tiprdc+";
   if (named) draw(node, "text", { x: left + 9, y: top + 16 }, dialName(point));
   Object.assign(point, { node, left, top });
@@ -183,7 +183,7 @@ function nearest(event) {
 }
 
 /* The point that a key leads to from the current one: along its curve, or to the next curve at about the same dial. */
-function neighbour(key) {
+function neighbor(key) {
   const points = visiblePoints();
   const { current } = frontier;
   const curves = Array.from(new Set(points.map(curveName)));
@@ -204,7 +204,7 @@ function onFrontierKey(event) {
   if (!frontier.current || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.key === "Enter" || event.key === " ") choose(frontier.current);
   else if (event.key === "Escape") hideTip();
-  else if (/^(Arrow|Home|End)/.test(event.key)) neighbour(event.key)?.node.focus();
+  else if (/^(Arrow|Home|End)/.test(event.key)) neighbor(event.key)?.node.focus();
   else return;
   event.preventDefault();
 }
@@ -213,9 +213,9 @@ function drawLegend() {
   const buttons = Array.from(frontier.series, ([name, [first]]) => {
     const button = element("button", { type: "button", "aria-pressed": !frontier.hidden.has(name) });
     const swatch = draw(button, "svg", { viewBox: "0 0 30 14", "aria-hidden": true });
-    const line = { x1: 0, x2: 30, y1: 7, y2: 7, stroke: colourOf(first), "stroke-width": 1.8 };
+    const line = { x1: 0, x2: 30, y1: 7, y2: 7, stroke: colorOf(first), "stroke-width": 1.8 };
     if (first.setting !== "raw") draw(swatch, "line", { ...line, "stroke-dasharray": DASHES[first.setting] });
-    mark(swatch, first.setting, 15, 7, colourOf(first), 4);
+    mark(swatch, first.setting, 15, 7, colorOf(first), 4);
     button.append(name);
     button.addEventListener("click", () => {
       if (!frontier.hidden.delete(name)) frontier.hidden.add(name);
