@@ -2,9 +2,9 @@
 
 fl-tiprdc audit PUBLICATION --labels labels.csv --private sex --tasks income
 
-PUBLICATION is a folder of Parquet files or an .npz: numbers, or the arrays z or code, and client, record or id, by which
-labels are joined, else by the order of rows. Attackers learn from some people and are tested on others. Without labels
-the certificate that came with a publication is computed again.
+PUBLICATION is a folder of Parquet files or an .npz. Labels are joined by client and record, by id, or by the order of
+rows. Attackers learn from some people and are tested on others. Without labels, the certificate that came with a
+publication is computed again.
 """
 
 import argparse
