@@ -3,8 +3,7 @@
 fl-tiprdc audit PUBLICATION --labels labels.csv --private sex --tasks income
 
 PUBLICATION is a folder of Parquet files or an .npz. Labels are joined by client and record, by id, or by the order of
-rows. Attackers learn from some people and are tested on others. Without labels, the certificate that came with a
-publication is computed again.
+rows. Without labels, the certificate that came with a publication is computed again.
 """
 
 import argparse
