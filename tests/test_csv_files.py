@@ -177,3 +177,27 @@ def test_a_column_beside_an_index_without_a_name_is_no_title(tmp_path):
     path = tmp_path / "z.csv"
     path.write_text(",z\n0,1.5\n1,2.5\n")
     assert read_csv(path)["z"].tolist() == [1.5, 2.5]
+
+
+@pytest.mark.parametrize("last", [20, 29])
+def test_a_quote_that_another_one_ends_far_below_is_named_and_no_row_is_swallowed(read, last):
+    rows = ['"' + row if i in (4, last) else row for i, row in enumerate(ROWS)]
+    with pytest.raises(InputError, match="a quote in line 6 has no end"):
+        read("\n".join(["sex,age,town", *rows]) + "\n")
+
+
+def test_quoted_values_may_have_lines_and_quotes(read):
+    rows = [*ROWS, 'm,30,"two\nlines"', 'f,31,"5"" pipe"', 'm,32,Robert "Bob" Smith']
+    frame, notices = read("\n".join(["sex,age,town", *rows]) + "\n")
+    assert len(frame) == 33
+    assert frame["town"].tolist()[-3:] == ["two\nlines", '5" pipe', 'Robert "Bob" Smith']
+    assert notices == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "count"), [(["250.0", "250.00"], 2), (["+4900001", "4900001"], 2), (["12E3", "13E3"], 2)]
+)
+def test_a_category_keeps_the_spelling_of_its_numbers(read, texts, count):
+    rows = [f"{'mf'[i % 2]},{texts[i % 2]}" for i in range(30)]
+    frame, _ = read("\n".join(["sex,code", *rows]), categories=["code"])
+    assert set(frame["code"]) == set(texts)

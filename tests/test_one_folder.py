@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fl_tiprdc.config import Experiment, build_experiment, merge
-from fl_tiprdc.errors import InputError
-from fl_tiprdc.experiment.run_folder import default_output, held
+from fl_tiprdc.errors import InputError, RunFailedError
+from fl_tiprdc.experiment.run_folder import default_output, finish, held, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 HOLD = """
@@ -81,3 +81,17 @@ def test_usual_folders_tell_apart_whatever_differs():
     here = build_experiment(merge(base, {"runtime": "inline", "actors": 1, "track": []}))
     assert default_output(here) == folders[0]  # where it takes place is no difference
     assert default_output(Experiment(private=("sex",))) == Path.cwd() / "results" / "adult-sex-iid-100"
+
+
+def test_a_mount_point_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "is_mount", lambda self: self == tmp_path)
+    with pytest.raises(InputError, match="is a mount point, which can't be replaced: name a folder in it"):
+        prepare(tmp_path)
+
+
+def test_results_that_cannot_be_put_in_place_stay_where_they_are(tmp_path):
+    (tmp_path / "partial").mkdir()
+    (tmp_path / "partial" / "metrics.csv").write_text("whole")
+    with pytest.raises(RunFailedError, match=f"they are in '{tmp_path / 'partial'}'"):
+        finish(tmp_path / "partial", tmp_path / "partial" / "below")
+    assert (tmp_path / "partial" / "metrics.csv").read_text() == "whole"

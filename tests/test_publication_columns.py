@@ -174,3 +174,33 @@ def test_a_participant_is_a_text_too(tmp_path):
     labels = read_table(tmp_path / "l.csv", categories=(*KEYS, "who"))
     audited = prepare_audit(read_publication(tmp_path / "z.npz"), labels, participant="who")
     assert len(set(audited.known.participant)) + len(set(audited.unknown.participant)) == len(set(people))
+
+
+def test_large_numbers_close_together_are_told_apart(tmp_path):
+    seconds = 1_700_000_000 + np.arange(N) % 2 * 10
+    publication = read_publication(written(tmp_path, t=seconds))
+    values = publication.z[:, -1]
+    assert len(np.unique(values)) == 2
+    assert len(np.unique(values[::2])) == 1
+    assert publication.z[:, 0].tolist() == list(range(N))  # others stay as they are
+
+
+@pytest.mark.parametrize("texts", [["0,123", "-0,456"], ["0,5;0,25", "1,5;2,25"]])
+def test_a_comma_that_may_be_decimal_is_refused(texts, tmp_path):
+    column = [f"{texts[i % 2]}{i}" for i in range(N)]
+    with pytest.raises(InputError, match=r"column 't' has texts like .*, which may be a number with a decimal comma"):
+        read_publication(written(tmp_path, t=column))
+
+
+@pytest.mark.parametrize("index", [np.random.default_rng(0).permutation(N), [f"F{i}" for i in range(N)]])
+def test_an_index_that_does_not_count_the_rows_is_refused(index, tmp_path):
+    pd.DataFrame({"length": np.arange(N, dtype=float)}, index=index).to_parquet(tmp_path / "z.parquet")
+    with pytest.raises(InputError, match="is an index without a name, and doesn't count the rows in their order"):
+        read_publication(tmp_path / "z.parquet")
+
+
+def test_parts_in_which_columns_change_their_kind_are_refused(tmp_path):
+    for part, columns in enumerate(({"a": [1.0, 2], "b": ["x", "y"]}, {"a": ["x", "y"], "b": [1.0, 2]})):
+        pd.DataFrame(columns).to_parquet(tmp_path / f"{part}.parquet")
+    with pytest.raises(InputError, match="column 'a' is numbers in one of them and text in the other"):
+        read_publication(tmp_path)

@@ -128,3 +128,20 @@ def test_two_columns_of_one_name_are_refused():
     frame = people().rename(columns={"weight": "age"})
     with pytest.raises(InputError, match="has a column twice"):
         TiprdcTransformer(**TINY).fit(frame, private=frame["sex"])
+
+
+def test_a_copy_of_the_private_column_in_other_words_is_no_feature():
+    frame = people()
+    copied = frame.assign(gender=np.where(frame["sex"] == frame["sex"].iloc[0], "A", "B"))
+    with pytest.warns(DataNotice, match="copies of what is hidden: 'gender'"):
+        transformer = TiprdcTransformer(**TINY).fit(copied.drop(columns="sex"), private=copied["sex"])
+    assert "gender" not in {column.name for column in transformer.extractor_.description.columns}
+
+
+def test_marks_among_numbers_are_missing_in_the_fit_and_later():
+    frame = people()
+    marked = frame.assign(age=frame["age"].astype(str).mask(np.arange(len(frame)) % 10 == 0, "?")).drop(columns="sex")
+    with pytest.warns(DataNotice):
+        transformer = TiprdcTransformer(**TINY).fit(marked, private=frame["sex"])
+    with pytest.warns(DataNotice, match="column 'age' is numbers, and '\\?' in 1 row is missing"):
+        assert np.isfinite(transformer.transform(marked.iloc[[0]])).all()

@@ -1,5 +1,6 @@
 """What the columns of anybody's table are taken for: numbers with strays, classes as spelled, identifiers, copies."""
 
+import decimal
 import warnings
 
 import numpy as np
@@ -7,8 +8,9 @@ import pandas as pd
 import pytest
 
 from fl_tiprdc.config import DataConfig
+from fl_tiprdc.data.column_encoding import encode_frame
 from fl_tiprdc.data.datasets import load_population
-from fl_tiprdc.data.described_table import records_of
+from fl_tiprdc.data.described_table import private_positions, records_of
 from fl_tiprdc.data.number_texts import read_numbers
 from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.data.telling_columns import is_copy, share_told
@@ -315,3 +317,51 @@ def test_a_clients_own_table_is_read_as_the_coordinators(load):
         records = records_of(frame, description)
     mine = {row.tobytes() for row in records.x}
     assert {row.tobytes() for crowd in (population.contributors, population.held_out) for row in crowd.x} == mine
+
+
+@pytest.mark.parametrize("scale", [(1 / 3, 0.0), (1.0, 1.7e9), (7.0, 4_000_000.0)])
+def test_a_number_split_at_its_median_is_split_alike_when_it_comes_again(scale, load):
+    grade = np.round(RANDOM.integers(0, 40, N) * 1.0) * scale[0] + scale[1]
+    frame = FRAME.assign(grade=grade)
+    population, _ = load(frame, "parquet", private=("grade",))
+    description = population.contributors.description
+    (one,) = description.attributes
+    again = private_positions(frame[["grade"]], description.attributes)[:, 0]
+    middle = float(one.classes[0].removeprefix("<= "))
+    assert again.tolist() == (grade > middle).astype(int).tolist()
+    everybody = np.concatenate([population.contributors.private[:, 0], population.held_out.private[:, 0]])
+    assert sorted(everybody.tolist()) == sorted(again.tolist())
+
+
+def test_columns_of_single_classes_of_what_is_hidden_are_left_out(load):
+    race = RANDOM.choice(["a", "b", "c"], N)
+    dummies = {f"race_{name}": (race == name).astype(int) for name in "abc"}
+    population, notices = load(FRAME.assign(race=race, **dummies, tall=FRAME["height"] > 170), private=("race",))
+    assert not kinds(population).keys() & dummies.keys()
+    assert "tall" in kinds(population)
+    assert any("copies of what is hidden: 'race_a' (of 'race'), 'race_b'" in notice for notice in notices)
+
+
+def test_a_task_that_is_what_is_hidden_is_named(load):
+    _, notices = load(FRAME.assign(gender=np.where(SEX == "male", "M", "F")), tasks=("gender", "income"))
+    assert [notice for notice in notices if notice.startswith("task")] == [
+        "task 'gender' says what 'sex' says, which is hidden: no release can keep it"
+    ]
+
+
+def test_a_decimal_comma_means_the_same_in_one_row_as_in_many(load):
+    weight = [f"{value:.3f}".replace(".", ",") for value in RANDOM.uniform(1, 3, N)]
+    population, _ = load(FRAME.assign(weight=weight), "parquet")
+    columns = population.contributors.description.columns
+    whole = encode_frame(FRAME.assign(weight=weight), columns)
+    alone = np.concatenate([encode_frame(FRAME.assign(weight=weight).iloc[[i]], columns) for i in range(20)])
+    np.testing.assert_array_equal(alone, whole[:20])
+
+
+def test_decimals_are_numbers_or_if_long_identifiers(load):
+    price = [decimal.Decimal(f"{value:.2f}") for value in RANDOM.uniform(1, 3, N)]
+    long = [decimal.Decimal(10**20 + i) for i in range(N)]
+    population, notices = load(FRAME.assign(price=price, customer=long), "parquet")
+    assert kinds(population)["price"] == "numeric"
+    assert "customer" not in kinds(population)
+    assert any("left out, as identifiers" in notice and "'customer'" in notice for notice in notices)

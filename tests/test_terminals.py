@@ -72,3 +72,26 @@ def test_a_window_of_any_width_loses_no_number(width):
         assert f"{row.attack:.3f}" in shown
         assert f"{row.retention:.3f}" in shown
     assert screen.width == width
+
+
+CHILDREN = """
+import sys
+from pathlib import Path
+from fl_tiprdc.command_line.guard import guard
+
+def main(arguments):
+    from joblib import Parallel, delayed
+    done = Parallel(n_jobs=2)(delayed(abs)(i) for i in range(4))
+    Path(sys.argv[1]).write_text(str(done))
+
+guard(main)
+"""
+
+
+@pytest.mark.parametrize("closed", [">&- 2>&-", "<&- >&- 2>&-", ">&- <&-", "2>&-"])
+def test_processes_of_a_run_start_whatever_stream_is_closed(closed, tmp_path):
+    command = [sys.executable, "-c", CHILDREN, str(tmp_path / "result")]
+    script = ["bash", "-c", f'"$@" {closed}', "bash", *command]
+    done = subprocess.run(script, cwd=ROOT, check=False, timeout=120)
+    assert done.returncode == 0
+    assert (tmp_path / "result").read_text() == "[0, 1, 2, 3]"

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from fl_tiprdc.command_line.parser import Parser, some_words, words
+from fl_tiprdc.command_line.parser import Parser, one_name, require_text, some_words, words
 from fl_tiprdc.command_line.presets import config_file
 from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge, read_toml
 from fl_tiprdc.data.crowd import Population
@@ -98,7 +98,7 @@ FLAGS: dict[str, Flag] = {
     "tasks": Flag("data.tasks", lambda text: some_words(text, "tasks")),
     "data": Flag("data.file", lambda text: _file(text, "data"), value="FILE"),
     "data_root": Flag("data.root", lambda text: _file(text, "data-root"), value="FOLDER"),
-    "participant": Flag("data.participant"),
+    "participant": Flag("data.participant", lambda text: one_name(text, "participant")),
     "records": Flag("data.records"),
     "size": Flag("data.size", _height_width, value="HxW"),
     "missing": Flag("data.missing", lambda text: some_words(text, "missing")),
@@ -120,14 +120,6 @@ FLAGS: dict[str, Flag] = {
     "dp_noise": Flag("protection.noise"),
     "secagg": Flag("protection.secagg", switch=True),
 }
-
-
-def _require_text(text: str, flag: str) -> None:
-    """Check that a value can be written to a file again: bytes that are no UTF-8 can't."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"--{flag.replace('_', '-')} {text!a}: give text in UTF-8") from None
 
 
 def experiment_parser(description: str) -> Parser:
@@ -156,7 +148,7 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
         values = merge(values, read_toml(config_file(arguments.config)))
     for name, flag in FLAGS.items():
         if (text := getattr(arguments, name)) is not None:
-            _require_text(text, name)
+            require_text(text, name)
             values = merge(values, flag.nested(text))
     return check_settings(build_experiment(values))
 

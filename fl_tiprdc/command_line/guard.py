@@ -14,8 +14,8 @@ from fl_tiprdc.experiment.screen import never_fail
 from fl_tiprdc.notices import DataNotice
 
 WRONG_INPUT, FAILED = 2, 1
-# what a disk has against being written to
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+# what a disk has against being written to, or a name against being looked up
+DISK = {errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 def one_line(text: object) -> str:
@@ -42,12 +42,12 @@ class _Unbreakable(io.FileIO):
 
 def _secure_streams() -> None:
     """Let nothing that is shown end the work: not a closed stream, nor a pipe that closes, nor an encoding."""
-    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+    if None in (sys.stdout, sys.stderr):  # else the next file that is opened becomes what other processes write to
+        for descriptor in range(3):
+            _open_if_closed(descriptor)
+    for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # it was closed before the start
-            if name == "stdout":  # else the next file that is opened becomes what other processes' output goes to
-                _open_if_closed(0)
-            _open_if_closed(descriptor)
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         elif stream is getattr(sys, f"__{name}__"):  # not one that a test or a notebook has put there
             stream.flush()
@@ -61,7 +61,11 @@ def _open_if_closed(descriptor: int) -> None:
     try:
         os.fstat(descriptor)
     except OSError:
-        os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        opened = os.open(os.devnull, os.O_RDWR)
+        if opened != descriptor:
+            os.dup2(opened, descriptor)
+            os.close(opened)
+        os.set_inheritable(descriptor, True)
 
 
 def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
@@ -97,7 +101,8 @@ def guard(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         where = f" '{error.filename}'" if error.filename else ""
         # of a temporary file, or of shared memory
         which = " (TMPDIR or /dev/shm)" if error.errno == errno.ENOSPC and not where else ""
-        print(f"failed: cannot write{where}: {one_line(error.strerror)}{which}", file=sys.stderr)
+        what = "take" if error.errno == errno.ENAMETOOLONG else "write"
+        print(f"failed: cannot {what}{where}: {one_line(error.strerror)}{which}", file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -118,6 +118,28 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
+def require_text(text: str, flag: str) -> None:
+    """Check that a value can be written to a file again: bytes that are no UTF-8 can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"--{flag.replace('_', '-')} {text!a}: give text in UTF-8") from None
+
+
+def one_name(text: str, flag: str) -> str:
+    """Return a column's name, in quotes or not: a comma in it needs none.
+
+    Raises:
+        InputError: there is none.
+    """
+    given = text.strip()
+    if len(given) > 1 and given[0] == given[-1] == '"':
+        given = given[1:-1].replace('""', '"')
+    if not given:
+        raise InputError(f"--{flag} '{text}': name a column, or leave the flag out")
+    return given
+
+
 def some_words(text: str | None, flag: str) -> tuple[str, ...]:
     """Return comma-separated words, one at least; none of a flag that isn't given.
 

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import tomli_w
 
-from fl_tiprdc.command_line.parser import Parser, some_words
+from fl_tiprdc.command_line.parser import Parser, one_name, require_text, some_words
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.own_table import read_table
 from fl_tiprdc.errors import InputError
@@ -49,6 +49,7 @@ from fl_tiprdc.experiment.screen import Screen, say, show_table
 from fl_tiprdc.report.exact_figure import exact_figure
 from fl_tiprdc.report.file_names import digest, file_name
 from fl_tiprdc.report.style import draw_each
+from fl_tiprdc.whole_file import write_whole
 
 # a publication comes without the networks that made it
 POSSIBLE = tuple(name for name, attack in FURTHER.items() if "networks" not in attack.needs)
@@ -166,10 +167,8 @@ def read_audit(parsed: argparse.Namespace, config: AuditConfig, stages: Stages) 
     """
     private, tasks = some_words(parsed.private, "private"), some_words(parsed.tasks, "tasks")
     share = _share(parsed.held_out)
-    if parsed.participant is not None and not parsed.participant.strip():
-        raise InputError(f"--participant '{parsed.participant}': name a column, or leave the flag out")
     with stages.stage("read", 1) as ticker:
-        participant = (parsed.participant or "").strip()
+        participant = "" if parsed.participant is None else one_name(parsed.participant, "participant")
         keys = (*KEYS, *([participant] if participant else []))  # "007" stays "007"
         used = (*keys, *private, *tasks) if private else None
         labels = read_table(parsed.labels, wanted=used, categories=keys)
@@ -271,8 +270,8 @@ def _write(
     tables = [panel_rows, *([further_rows] if len(further_rows) else []), *([certified.rows()] if certified else [])]
     metrics = pd.concat(tables, ignore_index=True)
     flags = {name: str(value) for name, value in vars(parsed).items() if value not in (None, False)}
-    (folder / "config.toml").write_text(tomli_w.dumps(flags))
-    metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
+    write_whole(folder / "config.toml", tomli_w.dumps(flags).encode())
+    write_whole(folder / "metrics.csv", metrics.to_csv(index=False, float_format="%.6f").encode())
     facts = {
         "command": called(),
         "commit": git_commit(),
@@ -291,10 +290,10 @@ def _write(
         **({"codes": len(audited.finite.names)} if audited.finite else {}),
         **({"certificate": certified.as_record()} if certified else {}),
     }
-    (folder / "summary.json").write_text(json.dumps(facts, indent=1))
+    write_whole(folder / "summary.json", json.dumps(facts, indent=1).encode())
     if audited.finite is not None:
         risk = published_risk(audited.finite, audited.known, audited.unknown, audited.class_names)
-        risk.to_csv(folder / "risk.csv", index=False, float_format="%.6f")
+        write_whole(folder / "risk.csv", risk.to_csv(index=False, float_format="%.6f").encode())
         for attribute, rows in risk.groupby(ATTRIBUTE, sort=False):
             draw_each(
                 folder / "figures",
@@ -355,6 +354,8 @@ def _audit(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, audit, print, write."""
     parsed = audit_parser().parse_args(arguments)
+    for name, value in vars(parsed).items():
+        require_text(str(value), name)
     attackers = (*BUILT_IN, *some_words(parsed.attackers, "attackers"))
     console, config = Screen(), AuditConfig(attackers=tuple(dict.fromkeys(attackers)))
     check_panel(config)

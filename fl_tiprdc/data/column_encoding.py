@@ -6,11 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fl_tiprdc.data.column_values import as_number, as_text, without_words
+from fl_tiprdc.data.column_values import WORDS_FOR_NOTHING, as_number, as_text, without_words
 from fl_tiprdc.data.crowd import Column, Floats
+from fl_tiprdc.data.number_texts import read_numbers
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.notices import count_rows, give_notice
 
 CLIP = 5.0  # standard deviations; keeps one millionaire from ruling a batch
+MARK = r"[^\w\s]+"  # neither a letter nor a digit: what stands for no value among numbers
 MISSING = "(missing)"  # the category of missing texts
 NO, YES = "no", "yes"  # of a column that tells missing values
 
@@ -77,9 +80,12 @@ def encode_frame(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
     require_columns(frame, [column.missing_in or column.name for column in columns], "column of x")
     x = np.zeros((len(frame), sum(column.width for column in columns)), dtype=np.float32)
     for column in columns:
-        values = frame[column.missing_in or column.name]
+        source = column.missing_in or column.name
+        values = frame[source]
+        if column.kind == "numeric" or column.missing_in:
+            values = _without_marks(source, values)
         if column.kind == "numeric":
-            number = as_number(column.name, values).to_numpy()
+            number = _like_contributors(column, values)
             filled = np.where(np.isnan(number), column.middle, number)
             x[:, column.start] = np.clip((filled - column.mean) / column.deviation, -CLIP, CLIP)
         else:
@@ -90,6 +96,36 @@ def encode_frame(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
                 text = _texts(values)
             x[:, column.span] = text[:, None] == np.array(column.categories)[None, :]
     return x
+
+
+def _is_text(values: pd.Series) -> bool:
+    return pd.api.types.is_object_dtype(values) or isinstance(values.dtype, pd.StringDtype)
+
+
+def _without_marks(name: str, values: pd.Series) -> pd.Series:
+    """Return values of a column of numbers with marks such as "?" as missing, which a notice counts."""
+    if not _is_text(values):
+        return values
+    text = as_text(values)
+    marks = text.isin(WORDS_FOR_NOTHING) | text.str.fullmatch(MARK).fillna(False).astype(bool)
+    if not marks.any():
+        return values
+    give_notice(f"column '{name}' is numbers, and '{text[marks].iloc[0]}' in {count_rows(int(marks.sum()))} is missing")
+    return values.mask(marks, None)
+
+
+def _like_contributors(column: Column, values: pd.Series) -> npt.NDArray[np.float64]:
+    """Return the values of a column of numbers [n], a comma in texts being what brings them nearer to contributors'.
+
+    Of few rows, as of a single one, "1,234" alone doesn't tell whether it is a thousand.
+    """
+    number = as_number(column.name, values).to_numpy()
+    if not (_is_text(values) and values.dropna().astype(str).str.contains(",").any()):
+        return number
+    decimal = read_numbers(as_text(values), decimal_commas=True).values.to_numpy()
+    both = np.isfinite(number) & np.isfinite(decimal)
+    away = [np.median(np.abs(one[both] - column.mean)) if both.any() else 0.0 for one in (number, decimal)]
+    return decimal if away[1] < away[0] else number
 
 
 def require_columns(frame: pd.DataFrame, names: Sequence[str], what: str) -> None:

@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -71,6 +71,8 @@ def read_csv(
         said = ~present & written[i].isin(words)
         if not pd.api.types.is_numeric_dtype(values):
             values = values.astype(object).mask(said, written[i]) if said.any() else values
+        elif name in categories and _says_more(written[i][present], values[present]):
+            values = written[i].where(present | said)
         elif not pd.api.types.is_bool_dtype(values) and _holds_codes(written[i][present], values):
             values = written[i].where(present)
             codes.append(name)
@@ -113,9 +115,14 @@ def unrepeated(path: Path, names: Sequence[str], wanted: Collection[str] | None)
     return [i for i, name in enumerate(names) if name not in repeated]
 
 
+def _says_more(texts: pd.Series, numbers: pd.Series) -> bool:
+    """Return whether texts tell more apart than the numbers they stand for, or have a sign or exponent of a name."""
+    return texts.nunique() > numbers.nunique() or bool(texts.str.contains("[+eE]").any())
+
+
 def _holds_codes(texts: pd.Series, numbers: pd.Series) -> bool:
     """Return whether numbers that were written as `texts` would lose zeros or digits."""
-    pattern = CODE if pd.api.types.is_float_dtype(numbers) else r"0\d+"
+    pattern = CODE if pd.api.types.is_float_dtype(numbers) else r"[+]?0\d+|[+]\d+"
     return bool(texts.str.fullmatch(pattern).any())
 
 
@@ -238,7 +245,7 @@ def _split(path: Path, text: str, separator: str) -> tuple[list[str], str]:
             if len(cells) < named:
                 short.append(line)
             writer.writerow(cells[: len(header)])
-    _check_quotes(path, text, separator, line)
+    _check_quotes(path, text, separator)
     for what, lines in left_out.items():
         if lines:
             rows = count_rows(len(lines))
@@ -251,15 +258,19 @@ def _split(path: Path, text: str, separator: str) -> tuple[list[str], str]:
     return header, body.getvalue()
 
 
-def _check_quotes(path: Path, text: str, separator: str, line: int) -> None:
-    """Check the last record, which begins in `line`: a quote without its end takes everything that follows.
+def _check_quotes(path: Path, text: str, separator: str) -> None:
+    """Check that no quote takes following lines for its value: one without an end, or one that another's begin ends.
 
     Raises:
-        InputError: it is such a record.
+        InputError: a quote does; it names the line.
     """
-    rest = islice(io.StringIO(text, newline=""), line - 1, None)
-    try:
-        deque(csv.reader(rest, delimiter=separator, skipinitialspace=True, strict=True), maxlen=0)
-    except csv.Error as error:
-        if "end of data" in str(error):
-            raise InputError(f"cannot read table '{path}': a quote in line {line} has no end") from None
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    while True:
+        first = records.line_num + 1
+        try:
+            next(records)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if records.line_num > first or "end of data" in str(error):
+                raise InputError(f"cannot read table '{path}': a quote in line {first} has no end") from None

@@ -53,14 +53,15 @@ class Numbers:
         return share >= MOSTLY or (share >= HALF and words)
 
 
-def read_numbers(text: pd.Series) -> Numbers:
+def read_numbers(text: pd.Series, decimal_commas: bool = False) -> Numbers:
     """Return the numbers, or else the dates (as days since 1970), among texts; None and NaN are missing.
 
     Currency signs, percent signs (12 % is 0.12), thousands separators and decimal commas are understood. A comma
-    separates thousands if it does in all values that have one, such as 1,234; else it is decimal.
+    separates thousands if it does in all values that have one, such as 1,234; else, or with `decimal_commas`, it is
+    decimal.
     """
     written = text.dropna().astype(str).str.strip()
-    numbers, forms = _numbers(written)
+    numbers, forms = _numbers(written, decimal_commas)
     dates = written.str.fullmatch(ISO_DATE)
     if dates.sum() > numbers.notna().sum():
         days = pd.to_datetime(written[dates], format="ISO8601", utc=True, errors="coerce")
@@ -106,7 +107,7 @@ def has_codes(text: pd.Series) -> bool:
     return bool(text.dropna().astype(str).str.fullmatch(CODE).any())
 
 
-def _numbers(written: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
+def _numbers(written: pd.Series, decimal_commas: bool) -> tuple[pd.Series, tuple[str, ...]]:
     """Return the numbers, NaN where there is none, and which signs were understood."""
     forms: dict[str, pd.Series] = {}
     plain = written.str.replace("\u2212", "-")
@@ -117,7 +118,7 @@ def _numbers(written: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     grouped = plain.str.fullmatch(GROUPED)
     plain = plain.mask(grouped, plain.str.replace(r"[ \u00a0\u202f'’]", "", regex=True))
     thousands, decimal = plain.str.fullmatch(THOUSANDS), plain.str.fullmatch(DECIMAL_COMMA)
-    if (decimal & ~thousands).any():
+    if decimal_commas or (decimal & ~thousands).any():
         dotted = plain.str.fullmatch(DOTTED)
         plain = plain.mask(decimal | dotted, plain.str.replace(".", "", regex=False))
         plain = plain.mask(decimal, plain.str.replace(",", ".", regex=False))

@@ -1,6 +1,7 @@
 """Anybody's table: a CSV or Parquet file, with some columns to hide and some to predict."""
 
 import csv
+import itertools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -19,11 +20,12 @@ from fl_tiprdc.data.csv_file import NAMELESS, read_csv, unrepeated
 from fl_tiprdc.data.number_texts import has_codes, number_columns, read_numbers
 from fl_tiprdc.data.population import encode_private, hold_out
 from fl_tiprdc.data.table import Table, encode
-from fl_tiprdc.data.telling_columns import leave_out_copies
+from fl_tiprdc.data.telling_columns import is_copy, leave_out_copies
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.notices import count_rows, give_notice
 
 MANY = 100  # values of a category that takes part without being asked for
+DIGITS = 15  # of a number that float64 holds as it is written
 MOST = 1000  # values of any category: each takes a column of x
 FEW = 10  # numbers with at most that many values are classes as labels; others are split at the median
 # whole numbers may be identifiers if all of that many are different, or that share of that many
@@ -51,6 +53,7 @@ CALLED_IDENTIFIER = {
 def _read_parquet(
     path: Path, missing: Collection[str], wanted: Collection[str] | None, categories: Collection[str]
 ) -> pd.DataFrame:
+    import pyarrow as pa
     import pyarrow.parquet as parquet
 
     names = [str(name) for name in parquet.read_schema(path).names]
@@ -62,6 +65,10 @@ def _read_parquet(
         frame = frame.reset_index()  # a named index is a column like others
     frame.columns = frame.columns.map(str)
     frame = frame.reset_index(drop=True)
+    for field in parquet.ParquetFile(path).schema_arrow:
+        if pa.types.is_decimal(field.type) and field.name in frame:  # Python's decimals, which nothing computes with
+            long = field.type.precision > DIGITS
+            frame[field.name] = as_text(frame[field.name]) if long else as_number(field.name, frame[field.name])
     for name in frame.columns if missing else ():
         frame[name] = _without_words(frame[name], missing, as_numbers=name not in categories)
     return frame
@@ -360,6 +367,9 @@ def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> P
     }
     hidden = pd.DataFrame({name: labels[name] for name in private})
     predicted = pd.DataFrame({name: labels[name] for name in config.tasks})
+    for task, name in itertools.product(config.tasks, private):
+        if is_copy(predicted[task][known], hidden[name][known]):
+            give_notice(f"task '{task}' says what '{name}' says, which is hidden: no release can keep it")
     codes, _ = encode_private(predicted, known)
     features = feature_columns(
         frame.drop(columns=needed), config.columns, known, participant, unite=config.unite_spellings

@@ -204,7 +204,9 @@ def encode_private(private: pd.DataFrame, known: np.ndarray) -> tuple[Ints, tupl
         values = private[name]
         if pd.api.types.is_numeric_dtype(values) and values[known].nunique() > 2:
             middle = values[known].median()
-            text = np.where(values.to_numpy() > middle, f"> {middle:g}", f"<= {middle:g}")
+            # with all of its digits: labels that come later are compared with the number in the class's name
+            told = f"{middle:g}" if float(f"{middle:g}") == middle else repr(float(middle))
+            text = np.where(values.to_numpy() > middle, f"> {told}", f"<= {told}")
         else:
             text = values.astype(str).to_numpy()
         names, counts = np.unique(text[known], return_counts=True)

@@ -19,8 +19,12 @@ def leave_out_copies(
     tasks: pd.DataFrame,
     known: npt.NDArray[np.bool_],
     asked_for: Collection[str],
+    keep: str = 'set data.columns.NAME to "category" or "number"',
+    ignore: str = 'data.columns.NAME = "ignore" leaves a column out',
 ) -> pd.DataFrame:
-    """Return the features without copies of a private column; a notice names them, and columns that tell a label.
+    """Return the features without copies of a private column, or of one class of three or more; a notice names them.
+
+    Columns that tell a label in another way stay, and are named too.
 
     Args:
         features: [n] columns of x.
@@ -28,6 +32,8 @@ def leave_out_copies(
         tasks: [n] tasks, likewise.
         known: [n] bool, true for contributors, whose values alone count.
         asked_for: columns that stay.
+        keep: how to keep a copy, in the words of the notice.
+        ignore: how to leave a column out that tells a label, in the words of the notice.
     """
     copies: dict[str, str] = {}
     telling: list[str] = []
@@ -36,21 +42,17 @@ def leave_out_copies(
             values = labels[label][known]
             classes = _classes(values)
             for name in features.columns.difference(list(copies), sort=False):
-                share = share_told(features[name][known], classes)
-                if share < TELLS:
-                    continue
-                if what == "private attribute" and name not in asked_for and is_copy(features[name][known], values):
+                column = features[name][known]
+                hidden = what == "private attribute" and name not in asked_for
+                if hidden and (is_copy(column, values) or is_indicator(column, classes)):
                     copies[name] = label
-                else:
+                elif (share := share_told(column, classes)) >= TELLS:
                     telling.append(f"'{name}' tells the {what} '{label}' ({share:.0%})")
     if copies:
         told = ", ".join(f"'{name}' (of '{label}')" for name, label in copies.items())
-        give_notice(
-            f"left out, as copies of what is hidden: {told}; "
-            'to keep one, set data.columns.NAME to "category" or "number"'
-        )
+        give_notice(f"left out, as copies of what is hidden: {told}; to keep one, {keep}")
     if telling:
-        give_notice(f'{"; ".join(telling)}: data.columns.NAME = "ignore" leaves a column out')
+        give_notice(f"{'; '.join(telling)}: {ignore}")
     return features.drop(columns=list(copies))
 
 
@@ -104,6 +106,15 @@ def _errors_by_category(values: pd.Series, classes: Ints, usual: int) -> int:
             right = count - 1 > others or (count == 1 and not others and present[place] == usual)
             errors += 0 if right else int(count)
     return errors
+
+
+def is_indicator(values: pd.Series, classes: Ints) -> bool:
+    """Return whether a column of two values has one of them for a single class, of three or more, and for no other."""
+    if values.isna().any() or values.nunique() != 2 or len(np.unique(classes)) < 3:
+        return False
+    mine = pd.factorize(values)[0]
+    sides = [set(classes[mine == k].tolist()) for k in (0, 1)]
+    return min(map(len, sides)) == 1 and sides[0].isdisjoint(sides[1])
 
 
 def is_copy(values: pd.Series, label: pd.Series) -> bool:

@@ -1,5 +1,6 @@
 """UTKFace (Zhang et al. 2017): over 20,000 faces whose file names tell age, gender and race."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,11 +69,12 @@ def load_utkface(config: DataConfig, private: Sequence[str], held_out: float) ->
 
 
 def _image_files(folder: OfficialFolder) -> list[Path]:
-    """Return the files in the first of the places that has a well-formed name; if none has, those in all of them."""
+    """Return the files of the first of the places that has a well-formed name; if none has, those of all of them."""
     groups = [[path for path in map(folder.path, names) if path.is_dir()] for names in IMAGES]
     everything: list[Path] = []
     for places in [*groups, [folder.root]]:
-        found = (path for place in places for path in place.iterdir())
+        below = (place.iterdir() if place == folder.root else place.rglob("*") for place in places)
+        found = itertools.chain.from_iterable(below)
         files = sorted(path for path in found if not path.name.startswith(".") and path.is_file())
         if any(NAME.fullmatch(path.name) for path in files):
             return files

@@ -26,6 +26,7 @@ from fl_tiprdc.data.publication_store import CODEBOOK, MANIFEST, whole_parts
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.finite_codes import MOST_CODES, RECORDS_PER_INTEGER
 from fl_tiprdc.evaluation.record_keys import KEYS, check_keys
+from fl_tiprdc.evaluation.scores import Values
 from fl_tiprdc.evaluation.spread_columns import is_index, spread, text_numbers
 from fl_tiprdc.notices import DataNotice
 
@@ -71,7 +72,7 @@ class _Part:
     """What a part holds.
 
     Attributes:
-        numbers: [n, d].
+        numbers: [n, d] float64.
         names: of the numbers.
         texts: columns of text.
         keys: columns that name a record.
@@ -79,7 +80,7 @@ class _Part:
         indices: columns left out, which number the rows.
     """
 
-    numbers: Floats
+    numbers: Values
     names: list[str]
     texts: pd.DataFrame
     keys: pd.DataFrame
@@ -109,13 +110,18 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
         content = read(part)
         if content is not None:
             indices |= dict.fromkeys(content.indices)
-            before = kept[0].columns if kept else content.columns
-            if before != content.columns:
+            before = kept[0] if kept else content
+            if before.columns != content.columns:
                 raise InputError(
                     f"'{part}' does not fit the parts before it: it has {_listed(content.columns)}, they have "
-                    f"{_listed(before)}"
+                    f"{_listed(before.columns)}"
                 )
-            if not np.isfinite(content.numbers).all():
+            if changed := sorted(set(before.names) ^ set(content.names)):
+                raise InputError(
+                    f"'{part}' does not fit the parts before it: column '{changed[0]}' is numbers in one of them and "
+                    "text in the other"
+                )
+            if not np.isfinite(content.numbers.astype(np.float32)).all():
                 raise InputError(f"'{part}' has numbers that are missing, infinite or too large for float32")
             kept.append(content)
         if on_part is not None:
@@ -124,7 +130,7 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
         raise InputError(f"'{path}' has no published record")
     keys = pd.concat([part.keys for part in kept], ignore_index=True)
     check_keys(keys, "publication")
-    z = np.concatenate([part.numbers for part in kept])
+    z = _as_floats(np.concatenate([part.numbers for part in kept]))
     texts = pd.concat([part.texts for part in kept], ignore_index=True)
     coded = _number_texts(texts, path)
     left_out = [*coded.constant, *(f"{name} (numbers the rows)" for name in indices)]
@@ -175,7 +181,7 @@ def _number_texts(texts: pd.DataFrame, path: Path) -> _Texts:
         elif len(present) <= most:
             texts_read.values[name] = number.reshape(-1).astype(np.float32), tuple(present.tolist())
         elif (numbers := text_numbers(name, texts[name])) is not None:
-            texts_read.numbers.update({part: _as_floats(values) for part, values in numbers.items()})
+            texts_read.numbers.update({part: _as_floats(values[:, None])[:, 0] for part, values in numbers.items()})
         else:
             unreadable[name] = len(present)
     if unreadable:
@@ -249,7 +255,7 @@ def _part(frame: pd.DataFrame, part: Path) -> _Part:
     indices = [name for name in others.columns if is_index(str(name), others[name])]
     others = others.drop(columns=indices)
     numeric = [name for name in others.columns if pd.api.types.is_numeric_dtype(others[name])]
-    numbers = _as_floats(others[numeric].to_numpy(np.float64, na_value=np.nan))
+    numbers = others[numeric].to_numpy(np.float64, na_value=np.nan)
     texts = others.drop(columns=numeric)
     return _Part(numbers, numeric, texts, keys, [name for name in frame.columns if name not in indices], indices)
 
@@ -321,9 +327,17 @@ def _load_npz(part: Path) -> dict[str, npt.NDArray[np.generic]]:
     return arrays
 
 
-def _as_floats(z: npt.NDArray[np.generic]) -> Floats:
-    with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
-        return np.ascontiguousarray(z, dtype=np.float32)
+def _as_floats(z: Values) -> Floats:
+    """Return numbers [n, d] as float32; a column whose values would fall together, as seconds do, from its median on.
+
+    Attackers standardize what they see, so that nothing else changes for them.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is infinite, and refused as such
+        small = np.ascontiguousarray(z, dtype=np.float32)
+        for i, column in enumerate(z.T):
+            if len(np.unique(small[:, i])) < len(np.unique(column)):
+                small[:, i] = column - np.median(column)
+    return small
 
 
 def _stated_lam(path: Path) -> float:

@@ -18,6 +18,7 @@ MOST_NUMBERS = 100_000  # in a list
 _ARROW_INDEX = re.compile(r"__index_level_\d+__")
 _INDEX = re.compile(rf"Unnamed: ?\d+.*|level_\d+|index|{re.escape(NAMELESS)} \d+\)|\s*")
 _BRACKETS, _BETWEEN = re.compile(r"[\[\]()]"), re.compile(r"[\s,;]+")  # of a list that is written as text
+_COMMA = re.compile(r"\d,\d")
 _NUMBERS = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)
 _TIMES_AND_DECIMALS = (pa.types.is_timestamp, pa.types.is_date, pa.types.is_duration, pa.types.is_decimal)
 _TEXTS = (pa.types.is_string, pa.types.is_large_string)
@@ -25,12 +26,24 @@ _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
 def is_index(name: str, values: pd.Series) -> bool:
-    """Return whether a column is an index that nobody named: it counts rows, and is nothing of a record."""
-    if _ARROW_INDEX.fullmatch(name):
-        return True
-    if not _INDEX.fullmatch(name) or not pd.api.types.is_numeric_dtype(values) or values.hasnans:
+    """Return whether a column is an index that nobody named: it counts rows, and is nothing of a record.
+
+    Raises:
+        InputError: an index without a name that doesn't count the rows from the first to the last: it may name the
+            records, or tell something of them.
+    """
+    arrow = _ARROW_INDEX.fullmatch(name)
+    if not (arrow or _INDEX.fullmatch(name)):
         return False
-    return bool(values.is_unique and (values % 1 == 0).all())
+    whole = pd.api.types.is_numeric_dtype(values) and not values.hasnans and bool((values % 1 == 0).all())
+    if whole and values.is_unique and values.is_monotonic_increasing:
+        return True
+    if arrow or (whole and values.is_unique):
+        raise InputError(
+            f"column '{name}' is an index without a name, and doesn't count the rows in their order: call it id if it "
+            "names the records, in labels too, or leave it out of the file"
+        )
+    return False
 
 
 def spread(table: pa.Table, what: str) -> pd.DataFrame:
@@ -112,12 +125,21 @@ def text_numbers(name: str, texts: pd.Series) -> dict[str, Values] | None:
     Args:
         name: of the column.
         texts: [n].
+
+    Raises:
+        InputError: a comma may be a decimal one, or stand between two numbers.
     """
     if texts.isna().any():
         return None
     if is_number(texts):
         return {name: as_number(name, texts).to_numpy(np.float64)}
-    words = [_BETWEEN.split(_BRACKETS.sub(" ", text).strip(" \t\r\n,;")) for text in texts.astype(str)]
+    written = texts.astype(str)
+    if written.str.contains(_COMMA).any() and not written.str.contains(".", regex=False).any():
+        raise InputError(
+            f"column '{name}' has texts like '{written[written.str.contains(_COMMA)].iloc[0]}', which may be a number "
+            "with a decimal comma, or two: write numbers with a point, and lists with a blank after each comma"
+        )
+    words = [_BETWEEN.split(_BRACKETS.sub(" ", text).strip(" \t\r\n,;")) for text in written]
     if not words or len({len(row) for row in words}) > 1 or len(words[0]) > MOST_NUMBERS:
         return None
     try:

@@ -149,6 +149,6 @@ def _record(
             trackers.failed()
         if kept.root.exists():
             say(console, "unfinished: the same command with --resume goes on from here")
-        else:
+        elif not whole:
             shutil.rmtree(partial, ignore_errors=True)
     return outcome, summary, points, stages

@@ -16,7 +16,7 @@ import tomli_w
 from filelock import FileLock, Timeout
 
 from fl_tiprdc.config import Experiment
-from fl_tiprdc.errors import InputError
+from fl_tiprdc.errors import InputError, RunFailedError
 from fl_tiprdc.report.file_names import LONGEST, digest
 
 ROOT = Path(__file__).resolve().parent.parent.parent  # from which the library is imported
@@ -108,6 +108,8 @@ def prepare(output: Path, resume: bool = False) -> Path:
         earlier = all((output / name).is_file() for name in MARKS)
         if output.exists() and not earlier and (not output.is_dir() or any(output.iterdir())):
             raise InputError(f"output '{output}' exists and is no earlier run: name another folder")
+        if output.is_mount():
+            raise InputError(f"output '{output}' is a mount point, which can't be replaced: name a folder in it")
         partial = unfinished(output)
         if partial.exists() and not resume:
             shutil.rmtree(partial)
@@ -118,13 +120,21 @@ def prepare(output: Path, resume: bool = False) -> Path:
 
 
 def finish(partial: Path, output: Path) -> None:
-    """Put the whole run in its place, and an earlier one away."""
+    """Put the whole run in its place, and an earlier one away.
+
+    Raises:
+        RunFailedError: it can't be moved; it names where everything is.
+    """
     output = output.resolve()
     earlier = output.with_name(f".{output.name}.earlier")
     shutil.rmtree(earlier, ignore_errors=True)
-    if output.exists():
-        output.rename(earlier)
-    partial.rename(output)
+    try:
+        if output.exists():
+            output.rename(earlier)
+        partial.rename(output)
+    except OSError as error:
+        why = f"cannot put the results at '{output}': {error.strerror}; they are in '{partial}'"
+        raise RunFailedError(why) from None
     shutil.rmtree(earlier, ignore_errors=True)
 
 

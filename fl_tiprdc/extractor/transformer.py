@@ -18,6 +18,7 @@ from fl_tiprdc.data.column_encoding import encode_frame, fit_columns
 from fl_tiprdc.data.crowd import Description, Floats, Records
 from fl_tiprdc.data.own_table import feature_columns
 from fl_tiprdc.data.population import encode_private
+from fl_tiprdc.data.telling_columns import leave_out_copies
 from fl_tiprdc.errors import InputError, require_known, require_once
 from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.extractor.card import Card
@@ -29,6 +30,7 @@ from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.release.draws import Draws, fresh_noise, key_of, record_noise
 
+LEAVE_OUT = "leave such a column out of X"
 ROUTING = "sklearn.set_config(enable_metadata_routing=True)"
 
 
@@ -257,7 +259,10 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         kinds |= {str(name): "number" for name in table if pd.api.types.is_float_dtype(table[name].dtype)}
         everyone = np.ones(len(table), dtype=bool)
         keep = 'give it the dtype "category" or float'
-        return feature_columns(without_private(table, private), kinds, everyone, keep=keep)
+        features = feature_columns(without_private(table, private), kinds, everyone, keep=keep)
+        labels, none = as_classes(private), pd.DataFrame(index=table.index)
+        asked_for = [name for name, kind in kinds.items() if kind == "category"]
+        return leave_out_copies(features, labels, none, everyone, asked_for, 'give it the dtype "category"', LEAVE_OUT)
 
     def _seed(self) -> int:
         if self.random_state is None:
