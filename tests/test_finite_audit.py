@@ -174,7 +174,7 @@ def test_the_command_on_codes(call, people, tmp_path):
     status, out, err = call("theirs.parquet")
     assert (status, err) == (0, [])
     assert "exact: sex" in out
-    assert "best possible attacker, by the table of 4 codes: AUC 0." in out
+    assert "exact attack, by the table of 4 codes: AUC 0." in out
     assert "say so with --certify" in out
     assert "certified for" not in out
     names = {str(p.relative_to(tmp_path / "found")) for p in (tmp_path / "found").rglob("*") if p.is_file()}

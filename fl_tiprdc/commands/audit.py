@@ -396,7 +396,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         best = exact.sort_values("auc").iloc[-1]
         say(
             console,
-            f"best possible attacker, by the table of {len(audited.finite.names):,} codes: AUC {best['auc']:.3f} on"
+            f"exact attack, by the table of {len(audited.finite.names):,} codes: AUC {best['auc']:.3f} on"
             f" {best['target']} ({best['low']:.3f} to {best['high']:.3f})",
         )
     for line in [*unmeasured_lines(found.unmeasured), *own_lines, *certificate_lines, f"results: {output}"]:

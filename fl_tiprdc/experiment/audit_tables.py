@@ -16,7 +16,7 @@ def best_table(summary: pd.DataFrame) -> Table:
     Args:
         summary: as `summarize_published` returns it.
     """
-    exact = "; exact: the best possible attacker" if EXACT in set(summary["kind"]) else ""
+    exact = "; exact: the exact attack, the best there is" if EXACT in set(summary["kind"]) else ""
     compared = "raw_auc" in summary
     numbers = ("AUC", "95 %", "chance", *(("raw", "retained") if compared else ()))
     table = _table(f"best of the panel on held-out people, AUC{exact}", ("", "model"), numbers)

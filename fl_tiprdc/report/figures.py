@@ -16,7 +16,7 @@ from fl_tiprdc.report.training_curves import CURVES, training_curves
 
 ATTACK = "worst attack AUC (0.5 = chance)"
 RETENTION = "utility retention (raw = 1)"
-EXACT, CERTIFIED = "exact: the best possible attacker", "certified (95 %)"  # in legends
+EXACT, CERTIFIED = "exact attack: the best there is", "certified (95 %)"  # in legends
 
 
 def interval(curve: pd.DataFrame, value: str) -> list[pd.Series]:
