@@ -1,6 +1,7 @@
 """Whatever reads what is shown, and however: the work ends as it ended."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fl_tiprdc.experiment.closing_table import closing_table
-from fl_tiprdc.experiment.screen import Screen, show_table
+from fl_tiprdc.experiment.screen import Screen, logged, say, show_table
 from tests.test_report import some_points
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,3 +96,13 @@ def test_processes_of_a_run_start_whatever_stream_is_closed(closed, tmp_path):
     done = subprocess.run(script, cwd=ROOT, check=False, timeout=120)
     assert done.returncode == 0
     assert (tmp_path / "result").read_text() == "[0, 1, 2, 3]"
+
+
+def test_lines_go_to_a_logger_where_a_program_wants_that(caplog):
+    screen = logged(logging.getLogger("somebody"))
+    with caplog.at_level(logging.INFO, logger="somebody"):
+        say(screen, "λ: [red] is a name; " + "long " * 40)
+        show_table(screen, closing_table(some_points()))
+    assert {record.name for record in caplog.records} == {"somebody"}
+    assert caplog.messages[0] == ("λ: [red] is a name; " + "long " * 40).rstrip()
+    assert any("tiprdc" in line for line in caplog.messages)

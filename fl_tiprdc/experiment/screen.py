@@ -1,6 +1,8 @@
 """What is shown on a terminal: names as they are written, in any width and any encoding."""
 
 import codecs
+import io
+import logging
 import os
 import sys
 from typing import Any
@@ -46,6 +48,25 @@ class Screen(Console):
         self.quiet = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, (sys.stderr if self.stderr else sys.stdout).fileno())
+
+
+class _LogLines(io.TextIOBase):
+    """A stream whose lines go to a logger, at the level of information."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger, self._begun = logger, ""
+
+    def write(self, text: str) -> int:
+        """Log the lines that are whole; empty ones say nothing."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in filter(str.strip, lines):
+            self._logger.info(line.rstrip())
+        return len(text)
+
+
+def logged(logger: logging.Logger) -> Screen:
+    """Return a screen for `run_experiment` and the like whose lines go to a logger, in place of the terminal."""
+    return Screen(file=_LogLines(logger), width=10 * NARROWEST, color_system=None)
 
 
 def say(console: Console, line: str) -> None:

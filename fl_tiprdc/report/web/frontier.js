@@ -88,7 +88,7 @@ function drawFrontier() {
   for (const limit of most) {
     draw(svg, "line", { class: "axis", "stroke-dasharray": "1 4", x1: box.left, x2: box.right, y1: y(limit), y2: y(limit) });
   }
-  const above = { x: box.right - 4, y: y(Math.max(...most)) - 5, "text-anchor": "end" };
+  const above = { x: x(0.5) + 4, y: y(Math.max(...most)) - 5 };
   if (most.length) draw(svg, "text", above, most.length > 1 ? "limits at no leak" : "limit at no leak");
   for (const series of frontier.series.values()) drawSeries(series.filter((point) => points.includes(point)), x, y);
   if (!points.includes(frontier.current)) frontier.current = points[0] ?? null;
