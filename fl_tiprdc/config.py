@@ -25,7 +25,7 @@ class _Frozen(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, values: Any) -> Any:
-        """`true` is no 1: nobody asks for `true` clients."""
+        """Refuse a truth value where a number, text or list is expected."""
         for name, value in values.items() if isinstance(values, Mapping) else ():
             field = cls.model_fields.get(name) if isinstance(name, str) else None
             among = value if isinstance(value, (list, tuple)) else [value]
@@ -170,12 +170,12 @@ class MethodConfig(_Frozen):
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The networks that learn in an update of the extractor."""
+        """Return the networks that learn in an update of the extractor."""
         alone = self.coding is not None and self.terms == "information"
         return ("extractor", "critic") if alone else ("extractor", "adversary", "critic")
 
     def sigma(self, lam: float) -> float:
-        """The channel's noise at one setting of the dial."""
+        """Return the channel's noise at one setting of the dial."""
         if not self.channel:
             return 0.0
         if self.sigma_low == 0:
@@ -316,7 +316,7 @@ class ProtectionConfig(_Frozen):
     )
 
     def needed(self, clients: int) -> int:
-        """How many of an exchange's clients must stay for its sum to be opened."""
+        """Return how many of an exchange's clients must stay for its sum to be opened."""
         return math.ceil(round(self.threshold * clients, 9))
 
 
@@ -472,7 +472,7 @@ class Experiment(_Frozen):
         return {name: coding for name in self.methods if (coding := self.method_config(name).coding) is not None}
 
     def certificates(self) -> int:
-        """How many releases of this run are certified: what its error probability is shared among."""
+        """Return how many releases of this run are certified; they share its error probability."""
         trained = sum(setting != "baseline" for setting in self.settings)
         return len(self.codings) * trained * len(self.lambdas) * len(self.seeds)
 
@@ -502,7 +502,7 @@ QUICK: Mapping[str, Any] = {
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries united; `over` wins."""
+    """Return nested dictionaries united; `over` wins."""
     united = dict(base)
     for key, value in over.items():
         old = united.get(key)
@@ -591,7 +591,7 @@ def _first_line(error: ValidationError) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a nested dictionary.
+    """Return a TOML file as a nested dictionary.
 
     Raises:
         InputError: the file is missing, unreadable or no TOML.

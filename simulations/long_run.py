@@ -1,4 +1,4 @@
-"""Does a long training stay flat? Memory of driver and actors, open files and logs, over hundreds of rounds.
+"""Memory of driver and actors, open files and logs over hundreds of rounds: whether a long training stays flat.
 
 python simulations/long_run.py                       # 500 rounds of coded, 100 clients, ray-cohort
 python simulations/long_run.py --rounds 100 --method tiprdc+ --runtime inline

@@ -149,7 +149,7 @@ def _share(text: str) -> float:
 
 
 def _experiment(parsed: argparse.Namespace, rules: Sequence[str], share: float) -> Experiment:
-    """The settings; rules take that share to be hostile."""
+    """Return the settings; rules take that share to be hostile."""
     settings: dict[str, object] = dict.fromkeys(FLAGS) | {name: getattr(parsed, name) for name in (*TAKEN, "config")}
     settings |= {"methods": parsed.method, "lambdas": parsed.lam, "seeds": parsed.seeds, "quick": False}
     asked = read_experiment(argparse.Namespace(**settings))

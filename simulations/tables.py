@@ -17,7 +17,7 @@ def show(frame: pd.DataFrame, title: str) -> Table:
 
 
 def _cell(value: object) -> str:
-    """A number or word as it is shown; what is missing is left empty."""
+    """Return a number or word as it is shown; what is missing is left empty."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -6,12 +6,17 @@ from typing import Any
 
 import numpy as np
 from flwr.serverapp import Grid
+from rich.console import Console
 
 from fl_tiprdc.config import METHODS, Experiment, Point, build_experiment, merge
 from fl_tiprdc.data.crowd import Crowd, Population
 from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.evaluation.certificate import codes_for
+from fl_tiprdc.experiment.carry_out import carry_out
+from fl_tiprdc.experiment.outcome import Outcome
+from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.local_grid import InlineGrid
@@ -72,3 +77,11 @@ def publication_at(folder: Path, lam: float) -> Path:
 def grid_of(store: ClientStore) -> InlineGrid:
     """All clients of a store in this process."""
     return InlineGrid(build_client_app(str(store.root)), store)
+
+
+def run_on(population: Population, folder: Path, **changes: Any) -> tuple[Outcome, Experiment]:
+    """What a run finds on a population, and the experiment."""
+    experiment = coded(**changes)
+    with Stages(Console(quiet=True)) as stages:
+        kept = Kept(folder / "kept")
+        return carry_out(experiment, folder / "publication", stages, kept, population=population), experiment

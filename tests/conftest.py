@@ -11,6 +11,7 @@ import pytest
 import torch
 from flwr.serverapp import Grid
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.config import Experiment, Point, build_experiment, merge
 from fl_tiprdc.data.crowd import Description, Population
@@ -115,6 +116,13 @@ def one_thread() -> Any:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread_each(one_thread: None) -> Any:
+    """One thread for torch and for the libraries of scikit-learn."""
+    with threadpool_limits(1):
+        yield
 
 
 def initial_arrays(population: Population, experiment: Experiment, method: str, seed: int = 0) -> GroupArrays:

@@ -2,29 +2,16 @@
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from fl_tiprdc.config import DataConfig, Point
-from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.publication_store import read_published_codes
 from fl_tiprdc.evaluation.certified import KIND
-from fl_tiprdc.experiment.carry_out import carry_out
-from fl_tiprdc.experiment.outcome import Outcome, release_folder
-from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.outcome import release_folder
 from fl_tiprdc.experiment.results import extractor_card
-from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.extractor.card import write_extractor
 from fl_tiprdc.extractor.released import Extractor
-from tests.coded_crowd import CODES, adult, coded
-
-
-def run_on(population: Population, folder, **changes) -> tuple[Outcome, dict]:
-    """What a run finds on a population, and the experiment."""
-    experiment = coded(**changes)
-    with Stages(Console(quiet=True)) as stages:
-        kept = Kept(folder / "kept")
-        return carry_out(experiment, folder / "publication", stages, kept, population=population), experiment
+from tests.coded_crowd import CODES, adult, run_on
 
 
 def test_two_attributes_are_coupled_together_and_certified_each(tmp_path):

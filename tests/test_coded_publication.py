@@ -6,21 +6,18 @@ import re
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from flwr.app import MetricRecord
 
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.publication_store import read_published_codes, read_store, whole_parts
 from fl_tiprdc.errors import InputError, TooManyFailuresError
 from fl_tiprdc.evaluation.publication_files import read_publication
-from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_work import publication_of
 from fl_tiprdc.federated.publication import publish
 from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.release.arrays import released_groups
 from fl_tiprdc.release.codes import Codes
-from fl_tiprdc.wire.messages import pack_arrays
 from strategies.roster import take_roster
+from tests.cheating import Cheat, add_labels, sends
 from tests.coded_crowd import CLIENTS, CODES, adult, coded, grid_of, publication_at, server_of, store_of
 
 WIDTH = 8  # numbers in a representation
@@ -142,29 +139,6 @@ def test_clients_have_draws_of_their_own(served, people):
 
 
 # ---- what is refused
-
-
-class Cheat(InlineGrid):
-    """Client 1 publishes something else than asked."""
-
-    def __init__(self, store, spoil) -> None:
-        super().__init__(build_client_app(str(store.root)), store)
-        self.spoil = spoil
-
-    def answer_all(self, messages, timeout):
-        replies = super().answer_all(messages, timeout)
-        return replies + list(self.spoil(replies[1]) or ())
-
-
-def sends(**arrays):
-    def spoil(reply) -> None:
-        reply.content["representations"] = pack_arrays(arrays)
-
-    return spoil
-
-
-def add_labels(reply) -> None:
-    reply.content["labels"] = MetricRecord({"sex": [1, 0]})
 
 
 FEW = np.zeros(3, np.uint16)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.datasets import load_population
@@ -21,11 +20,7 @@ from fl_tiprdc.report.exact_figure import exact_figures
 from fl_tiprdc.report.figures import CERTIFIED, EXACT, frontier_figure, tasks_figure
 from tests.invented_metrics import metrics_of
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread):
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread_each")
 
 
 # ---- in a run

@@ -9,18 +9,10 @@ from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.evaluation.certified import KIND
 from fl_tiprdc.evaluation.frontier import best_models, summarize_points
 from fl_tiprdc.experiment.carry_out import carry_out
-from fl_tiprdc.experiment.outcome import Outcome, release_folder
+from fl_tiprdc.experiment.outcome import release_folder
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
-from tests.coded_crowd import CODES, LAMBDAS, adult, coded
-
-
-def run_on(population: Population, folder, **changes) -> tuple[Outcome, dict]:
-    """What a run finds on a population, and the experiment."""
-    experiment = coded(**changes)
-    with Stages(Console(quiet=True)) as stages:
-        kept = Kept(folder / "kept")
-        return carry_out(experiment, folder / "publication", stages, kept, population=population), experiment
+from tests.coded_crowd import CODES, LAMBDAS, adult, run_on
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.commands import audit as command
@@ -21,10 +20,7 @@ N = 4000
 PLACES = np.array(["north", "east", "south", "west"])  # in this order of codes; by name: east is 0, north 1, ...
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread):
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread_each")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
@@ -32,10 +31,7 @@ from tests.invented_metrics import metrics_of
 PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=20)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread):
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread_each")
 
 
 def test_names_of_attacks():

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
-from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.evaluation.attacks import leaks as leaks_module
@@ -18,10 +17,7 @@ PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bo
 ONE = PANEL.model_copy(update={"attackers": ("logistic",)})
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread):
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread_each")
 
 
 def truth(u, participant=None):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from threadpoolctl import threadpool_limits
 from torch.nn import functional
 
 from fl_tiprdc.config import AuditConfig, CentralizedConfig
@@ -36,10 +35,7 @@ def normal(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread):
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread_each")
 
 
 # ---- re-identification

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from flwr.app import Array, ArrayRecord, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, Message
 
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.publication_store import read_store, write_part
@@ -26,6 +26,7 @@ from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.release.arrays import released_groups
 from fl_tiprdc.wire.messages import pack_arrays
 from strategies.roster import take_roster
+from tests.cheating import Cheat, add_labels, sends
 from tests.conftest import initial_arrays, noise_left
 
 
@@ -186,27 +187,6 @@ def test_parts_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert (tmp_path / "part-000003.parquet").read_bytes() == before
 
 
-class Cheat(InlineGrid):
-    """Client 1 publishes something else than asked: `spoil` changes its reply; what that returns is sent as well."""
-
-    def __init__(self, store, spoil) -> None:
-        super().__init__(build_client_app(str(store.root)), store)
-        self.spoil = spoil
-
-    def answer_all(self, messages, timeout):
-        replies = super().answer_all(messages, timeout)
-        return replies + list(self.spoil(replies[1]) or ())
-
-
-def sends(**arrays):
-    """What makes client 1 send these arrays."""
-
-    def spoil(reply) -> None:
-        reply.content["representations"] = pack_arrays(arrays)
-
-    return spoil
-
-
 def shape_says(rows: int):
     """What makes client 1 say that its array has so many rows, whatever its bytes are."""
 
@@ -215,10 +195,6 @@ def shape_says(rows: int):
         reply.content["representations"] = ArrayRecord({"z": Array(z.dtype, (rows, 8), z.stype, z.data)})
 
     return spoil
-
-
-def add_labels(reply) -> None:
-    reply.content["labels"] = MetricRecord({"sex": [1, 0]})
 
 
 def leave_out(reply) -> None:

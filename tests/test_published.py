@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.commands import audit as command
@@ -33,10 +32,7 @@ CLIENTS, EACH = 20, 20
 N = CLIENTS * EACH
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(one_thread):
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread_each")
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def has_topics(actions: Sequence[argparse.Action]) -> bool:
 
 
 def _shown(actions: Sequence[argparse.Action], topic: str) -> list[argparse.Action]:
-    """Of one topic; without one the main flags, and those in no topic: a program's own."""
+    """Return the flags of one topic; without one the main flags, and those in no topic: a program's own."""
     if topic == ALL:
         return list(actions)
     if topic:

@@ -107,7 +107,7 @@ def _share(text: str) -> float:
 
 
 def _attacks(text: str | None, config: AuditConfig, raw: bool) -> tuple[str, ...]:
-    """Names of further attacks; those that aren't possible here are left out unless they were asked for by name."""
+    """Return the names of further attacks, of those that weren't asked for by name only what is possible here."""
     asked = config.further if text is None else some_words(text, "attacks")
     names = named_attacks(asked)
     for name in names if text is not None and asked == names else ():
@@ -122,7 +122,7 @@ def _attacks(text: str | None, config: AuditConfig, raw: bool) -> tuple[str, ...
 
 
 def _cases(audited: Audited, config: AuditConfig, metrics: pd.DataFrame) -> Iterator[Case]:
-    """The publication, preceded by raw features where there are some."""
+    """Yield the publication, preceded by raw features where there are some."""
     first, *rest = audited.releases
     raw = (first.contributors, first.held_out) if rest else None
     for release in audited.releases:

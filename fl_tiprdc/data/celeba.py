@@ -65,7 +65,7 @@ def load_celeba(config: DataConfig, private: Sequence[str], held_out: float) -> 
 
 
 def _numbers(folder: OfficialFolder, file: str, names: Sequence[str]) -> list[int]:
-    """The number that a file of lines `image number` gives each of the images `names`.
+    """Return the number that a file of lines `image number` gives each of the images `names`.
 
     Raises:
         InputError: a line has another form, or the file lists other images.

@@ -65,7 +65,7 @@ def load_dial(config: DataConfig, private: Sequence[str], held_out: float) -> Po
 
 
 def _tweets(folder: OfficialFolder, name: str, words: int) -> list[list[int]]:
-    """The tokens of each tweet of a file, numbered from 1.
+    """Return the tokens of each tweet of a file, numbered from 1.
 
     Raises:
         InputError: the file is missing, or a line is not made of numbers of words.

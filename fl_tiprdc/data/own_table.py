@@ -307,7 +307,7 @@ def _class_names(what: str, text: pd.Series, known: np.ndarray, unite: bool, str
 
 
 def _check_roles(frame: pd.DataFrame, config: DataConfig, private: Sequence[str]) -> None:
-    """Whether each column that is named exists and is named for one thing only."""
+    """Check that each column that is named exists and is named for one thing only."""
     if not private:
         raise InputError("name what to hide: --private COLUMN")
     if not config.tasks:
@@ -380,7 +380,7 @@ def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> P
 
 
 def _complete(frame: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
-    """The rows that have a value in all columns `needed`, numbered anew."""
+    """Return the rows that have a value in all columns `needed`, numbered anew."""
     missing = frame[list(needed)].isna()
     rows = missing.any(axis=1)
     if rows.all():

@@ -82,7 +82,7 @@ def _with_all_classes(order: Ints, count: int, members: Ints, keep_single: bool)
         outside = np.where(total == 1, 1, outside)
 
     def lack(counts: Ints) -> Ints:
-        """How many people each side lacks, for counts [..., classes] of those who are drawn."""
+        """Return how many people each side lacks, for counts [..., classes] of those who are drawn."""
         return np.asarray((np.maximum(least - counts, 0) + np.maximum(outside - (total - counts), 0)).sum(-1))
 
     while lack(inside) > 0:

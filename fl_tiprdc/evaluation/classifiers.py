@@ -27,7 +27,7 @@ MAJORITY = "majority"  # the level of chance: in every audit, and never the wors
 
 
 def majority(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
-    """The classes' shares for everybody, whatever x says."""
+    """Answer the classes' shares for everybody, whatever x says."""
     shares = [np.bincount(labels[:, i], minlength=k) / len(labels) for i, k in enumerate(classes)]
     return [np.tile(share, (len(test), 1)).astype(np.float32) for share in shares]
 
@@ -47,7 +47,7 @@ def _fit_predict(model: Any, x: Floats, labels: Ints, classes: int, test: Floats
 
 
 def logistic(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
-    """Logistic regression on standardized inputs."""
+    """Fit a logistic regression on standardized inputs."""
     scaler = StandardScaler().fit(x)
     inputs, tested = scaler.transform(x), scaler.transform(test)
     answers = []
@@ -59,7 +59,7 @@ def logistic(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed
 
 
 def boosting(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
-    """Histogram gradient boosting."""
+    """Fit histogram gradient boosting."""
     answers = []
     for i, k in enumerate(classes):
         model = HistGradientBoostingClassifier(
@@ -70,7 +70,7 @@ def boosting(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed
 
 
 def forest(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
-    """A random forest; one forest for all targets."""
+    """Fit a random forest, one for all targets."""
     model = RandomForestClassifier(n_estimators=20, min_samples_leaf=10, max_samples=0.25, random_state=seed % 2**32)
     targets = labels if len(classes) > 1 else labels[:, 0]
     answers = model.fit(x, targets).predict_proba(test)
@@ -80,7 +80,7 @@ def forest(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: 
 
 
 def mlp(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
-    """A multilayer perceptron, stopped early on a validation split."""
+    """Train a multilayer perceptron, stopped early on a validation split."""
     return Perceptron(seed).fit_predict(x, labels, classes, test)
 
 

@@ -1,4 +1,4 @@
-"""Whom an attacker finds who accuses few, and which two classes he tells apart best: what a mean AUC doesn't say."""
+"""Detection at few accusations, and the pair of classes that an attacker tells apart best; a mean AUC hides both."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations

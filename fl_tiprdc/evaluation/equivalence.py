@@ -1,4 +1,4 @@
-"""Is federated training as good as centralized training, within a margin? Two one-sided tests over seeds."""
+"""Two one-sided tests over seeds of whether federated training is as good as centralized training, within a margin."""
 
 import math
 

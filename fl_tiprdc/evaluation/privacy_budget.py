@@ -57,7 +57,7 @@ def _samplings(rounds: pd.DataFrame) -> list[tuple[float, int]]:
 
 
 def _told(value: float) -> float | None:
-    """Return a number as JSON can say it; None: no bound at all."""
+    """Return a number rounded for JSON; None: infinite."""
     return round(value, 4) if math.isfinite(value) else None
 
 

@@ -26,7 +26,7 @@ PIECE = 64  # records whose distances to all centers fit a cache
 def white_box_mlp(
     clean: Floats, sigma: float, labels: Ints, classes: Sequence[int], test: Floats, seed: int
 ) -> list[Floats]:
-    """A multilayer perceptron that sees fresh noise in every pass.
+    """Train a multilayer perceptron that sees fresh noise in every pass.
 
     Args:
         clean: [n, d] what the extractor gives for the attacker's records, before the noise.
@@ -46,7 +46,7 @@ def white_box_mlp(
 def white_box_kernel(
     clean: Floats, sigma: float, labels: Ints, classes: Sequence[int], test: Floats, seed: int
 ) -> list[Floats]:
-    """The posterior if the attacker's records were all there are: Σ_i 1[u_i = k] N(z̃; clean_i, (hσ)²), normalized.
+    """Compute the posterior if the attacker's records were all: Σ_i 1[u_i = k] N(z̃; clean_i, (hσ)²), normalized.
 
     With h = 1 and the crowd itself as the attacker's records this is the Bayes classifier. People who are not among
     the records are met better with a larger bandwidth h, chosen of `BANDWIDTHS` on records kept apart. Arguments and

@@ -231,7 +231,7 @@ def _limit_one(
 def _reconstruct(
     experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages, outcome: Outcome
 ) -> None:
-    """The reconstruction attack on what would be published: baselines, and federated releases where there are any.
+    """Reconstruct x from what would be published: from baselines, and federated releases where there are any.
 
     In threads, which share the raw records; the processes of earlier stages give their memory back first.
     """

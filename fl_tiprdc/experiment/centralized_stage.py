@@ -149,7 +149,7 @@ def _train(
 
 
 def _flat(result: CohortResult, curve: Curve) -> Arrays:
-    """A centralized training as named arrays: its groups, and its curve."""
+    """Return a centralized training as named arrays: its groups, and its curve."""
     arrays = {f"{name}/{key}": v.numpy() for name, group in result.groups.items() for key, v in group.items()}
     arrays["updates"] = np.array([update for update, _ in curve], dtype=np.int64)
     losses = [losses.numpy() for _, losses in curve]
@@ -158,7 +158,7 @@ def _flat(result: CohortResult, curve: Curve) -> Arrays:
 
 
 def _one_of(flat: Arrays, i: int) -> tuple[GroupArrays, list[tuple[int, list[float]]], Ints | None, str]:
-    """Groups, curve, counts of codes and note of the `i`th λ of a training that `_train` made."""
+    """Return groups, curve, counts of codes and note of the `i`th λ of a training that `_train` made."""
     groups: GroupArrays = {}
     for place, stacked in flat.items():
         name, _, key = place.partition("/")

@@ -134,7 +134,7 @@ def train_federated(
 
 
 def _job(experiment: Experiment, population: Population, parts: list[Ints], publication: Path, one: Trained) -> Job:
-    """The audit of what was published: the store joined with the truth by client and record."""
+    """Return the job that audits what was published: the store joined with the truth by client and record."""
     point, crowd = one.point, population.contributors
     folder = release_folder(publication, "federated", point)
     client, record, z = read_store(folder)

@@ -170,7 +170,7 @@ CODED = {
 
 
 def _graph(extractor: Extractor, draws: bool) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
-    """What is exported, an example of its inputs, and the names of its outputs."""
+    """Return what is exported, an example of its inputs, and the names of its outputs."""
     description, d = extractor.description, extractor.d
     inputs = {X: torch.zeros((2, *description.shape), dtype=_dtype(TYPES[description.modality]))}
     codes = extractor.codes

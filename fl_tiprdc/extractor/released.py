@@ -286,7 +286,7 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 
 def _as_type(x: npt.NDArray[Any], description: Description) -> npt.NDArray[Any]:
-    """The type that the networks take, where no value changes."""
+    """Return x in the type that the networks take, where no value changes."""
     if description.modality == "table":
         if x.dtype.kind not in "fiub" or not np.isfinite(x).all():
             raise InputError("x has values that are no finite numbers")

@@ -136,7 +136,7 @@ DEPRECATED = "DEPRECATED FEATURE"  # run_simulation: what would replace it leave
 
 @contextmanager
 def _unless(words: str) -> Iterator[None]:
-    """Flower's log without the lines that have these words."""
+    """Leave lines that have these words out of Flower's log."""
     logger = logging.getLogger("flwr")
 
     def keep(record: logging.LogRecord) -> bool:

@@ -182,7 +182,7 @@ def coordinate(
 
 
 def _job(experiment: Experiment, people: Population, one: Trained) -> Job:
-    """The released extractor on people of whom the server has records."""
+    """Return the job that audits the released extractor on people of whom the server has records."""
     step = HybridStep(people.contributors.description, experiment.network, experiment.method_config(one.point.method))
     crowds = people.contributors, people.held_out
     release = audited_release(experiment, "federated", one.point, released_groups(one.groups), *crowds)

@@ -12,7 +12,7 @@ MARGIN = 0.03  # around what is drawn
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, left: float) -> None:
-    """One task: curves, raw data, chance, and the area beyond the bound."""
+    """Draw one task: curves, raw data, chance, and the area beyond the bound."""
     palette = colors(list(rows["method"]))
     mean = rows.groupby(["setting", "method", "lam"], sort=False, as_index=False)[["attack", "group_mean"]].mean()
     for (setting, method), curve in mean[mean["setting"] != "raw"].groupby(["setting", "method"], sort=False):

@@ -25,7 +25,7 @@ def interval(curve: pd.DataFrame, value: str) -> list[pd.Series]:
 
 
 def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
-    """One line for each setting and method, with intervals of the attack and ranges of the retention."""
+    """Draw one line for each setting and method, with intervals of the attack and ranges of the retention."""
     palette = colors(list(mean["method"]))
     for (setting, method), curve in mean[mean["setting"] != "raw"].groupby(["setting", "method"], sort=False):
         curve = curve.sort_values("lam")

@@ -34,7 +34,7 @@ _MARKERS = "osD^vPX"
 
 
 def further_figures(summary: pd.DataFrame) -> dict[str, Figure]:
-    """Name -> figure, of each attack that there is."""
+    """Return a figure, by name, for each attack that there is."""
     mean = mean_further(summary)
     kinds = set(mean["kind"])
     figures = {kind: level_figure(mean, kind) for kind in TITLES if kind in kinds}
@@ -77,7 +77,7 @@ def level_figure(mean: pd.DataFrame, kind: str) -> Figure:
 
 
 def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """One for all panels, lines of chance and raw data at its end."""
+    """Draw one legend for all panels, lines of chance and raw data at its end."""
     known: dict[str, Any] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
@@ -87,7 +87,7 @@ def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
 
 
 def _levels(axes: Axes, panel: pd.DataFrame, raw: pd.DataFrame) -> None:
-    """One method's lines, and the line of raw data."""
+    """Draw one method's lines, and the line of raw data."""
     dial = "dial" if (panel["setting"] == "baseline").all() else "λ"
     lambdas = sorted(panel["lam"].unique())
     for i, lam in enumerate(lambdas):

@@ -30,7 +30,7 @@ def _header(name: object) -> str:
 
 
 def _cell(value: Any, column: object) -> tuple[str, str]:
-    """How a value is shown, and what it is sorted by; for text that is the same."""
+    """Return how a value is shown, and what it is sorted by; for text that is the same."""
     if pd.isna(value):
         return "", ""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -53,7 +53,7 @@ def _rows(frame: pd.DataFrame) -> list[list[tuple[str, str]]]:
 
 
 def _percent(above_chance: float) -> str:
-    """Where an AUC lies on a gauge from chance to certainty, in percent of its width."""
+    """Return where an AUC lies on a gauge from chance to certainty, in percent of its width."""
     return f"{200 * min(max(above_chance, 0.0), 0.5):.1f}%"
 
 
@@ -67,7 +67,7 @@ def _web(name: str) -> str:
 
 
 def _facts(run: RunTables) -> dict[str, str]:
-    """What a reader wants to know first, then what it takes to do the same again."""
+    """Return what a reader wants to know first, then what it takes to do the same again."""
     found = run.settings
     wanted = {"data set": "dataset", "clients": "clients", "who holds what": "partition", "runtime": "runtime"}
     facts = {label: str(found[name]) for label, name in wanted.items() if name in found}

@@ -35,7 +35,7 @@ def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:
 
 
 def _points(run: RunTables) -> list[dict[str, Any]]:
-    """One entry a setting, method and λ: means over seeds, who attacks worst, retention of each task, capacity.
+    """Return one entry a setting, method and λ: means over seeds, who attacks worst, retention of each task, capacity.
 
     Those whose attack couldn't be measured have none.
     """
@@ -56,7 +56,7 @@ def _points(run: RunTables) -> list[dict[str, Any]]:
 
 
 def _code_tables(run: RunTables) -> list[dict[str, Any]]:
-    """One entry a method and private class: the share of people and P(class | code) of every code, at each λ.
+    """Return one entry a method and private class: the share of people and P(class | code) of every code, at each λ.
 
     Of two classes the rarer is told, since the other mirrors it.
     """

@@ -99,7 +99,7 @@ def traffic_rows(rounds: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_capacity(run: RunTables) -> pd.DataFrame:
-    """The publications, with the channel's capacity in bits; without them the capacities alone."""
+    """Return the publications, with the channel's capacity in bits; without them the capacities alone."""
     bits = [
         {"method": method, "lam": float(lam), "capacity_bits": value}
         for method, values in run.summary.get("capacity_bits", {}).items()
@@ -121,7 +121,7 @@ def _points(run: RunTables) -> pd.DataFrame:
 
 
 def _worst_group(rows: pd.DataFrame) -> pd.DataFrame:
-    """The task of each point on which a group is furthest below everybody."""
+    """Return the task of each point on which a group is furthest below everybody."""
     return rows.loc[rows.groupby(POINT, sort=False)["shortfall"].idxmax()] if len(rows) else rows
 
 

@@ -93,7 +93,7 @@ def _read_risk(path: Path) -> pd.DataFrame:
 
 
 def _releases(folder: Path) -> pd.DataFrame:
-    """What publication/ holds, from its manifests: publication/SETTING/METHOD/lam-LAM/seed-SEED/release.json."""
+    """Return what publication/ holds, from its manifests: publication/SETTING/METHOD/lam-LAM/seed-SEED/release.json."""
     rows: list[dict[str, Any]] = []
     for path in sorted((folder / "publication").rglob(MANIFEST)):
         setting, method, lam, seed = path.parent.relative_to(folder / "publication").parts

@@ -12,7 +12,7 @@ MOST = 60  # points of a curve
 
 
 def training_curves(rounds: pd.DataFrame) -> pd.DataFrame:
-    """Mean and range over seeds of each loss by round.
+    """Return mean and range over seeds of each loss by round.
 
     Args:
         rounds: as rounds.csv.

@@ -18,7 +18,7 @@ GROUPS = ("extractor", "adversary", "critic", "all", "losses", "records")
 
 
 def _over_moments(rows: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Mean over moments; intervals from the lowest to the highest end."""
+    """Return the mean over moments; intervals from the lowest to the highest end."""
     return rows.groupby(by, as_index=False, sort=False).agg(
         value=("value", "mean"), low=("low", "min"), high=("high", "max")
     )

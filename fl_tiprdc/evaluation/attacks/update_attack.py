@@ -221,7 +221,7 @@ def rank_correlation(score: Values, share: Values, weights: Weights) -> Values:
 
 
 def _ranks(x: Values) -> Values:
-    """Ranks, ties at their mean: [n]."""
+    """Return ranks, ties at their mean: [n]."""
     _, place, count = np.unique(x, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(count) - (count - 1) / 2)[place.reshape(-1)], dtype=np.float64)
 

@@ -54,7 +54,7 @@ class MLflow(Tracker):
             self._client.log_batch(self._run, params=part)
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Share of the stage that is done."""
+        """Log the share of the stage that is done."""
         self._client.log_metric(self._run, plain(f"progress/{stage}"), done / max(1, total), step=done)
 
     def stage_ended(self, stage: str, seconds: float) -> None:
@@ -62,7 +62,7 @@ class MLflow(Tracker):
         self._client.log_metric(self._run, plain(f"seconds/{stage}"), seconds)
 
     def _of_point(self, point: Mapping[Any, Any]) -> str:
-        """The run below ours for a point."""
+        """Return the run below ours for a point."""
         name = point_name(point)
         if name not in self._below:
             tags = {"mlflow.parentRunId": self._run}

@@ -30,7 +30,7 @@ class TensorBoard(Tracker):
         return self._open(str(self._place.folder / FOLDER / series))
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Share of the stage that is done."""
+        """Log the share of the stage that is done."""
         self._run.add_scalar(f"progress/{stage}", done / max(1, total), done)
         self._run.flush()
 

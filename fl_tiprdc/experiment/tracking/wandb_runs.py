@@ -38,7 +38,7 @@ class WeightsAndBiases(Tracker):
         )
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Share of the stage that is done."""
+        """Log the share of the stage that is done."""
         self._run.log({f"progress/{plain(stage)}": done / max(1, total)})
 
     def stage_ended(self, stage: str, seconds: float) -> None:
