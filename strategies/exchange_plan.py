@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 from fl_tiprdc.config import FederationConfig, MethodConfig
 from fl_tiprdc.hybrid.schedule import Schedule, moves_extractor, pretraining_in, schedule_for, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
-from fl_tiprdc.wire.phases import Phase
+from fl_tiprdc.wire.phases import QUESTION, Phase
 from strategies.aggregation import Average, Rule, ServerAdam, Total
 from strategies.robust import aggregate_for
 
@@ -163,13 +163,5 @@ def question_exchange(name: str, number: int, round_number: int, sends: tuple[st
         round_number: number of the round to which it belongs.
         sends: groups that clients need for the answer, and don't have from an earlier question.
     """
-    phases: Mapping[str, Phase] = {
-        "center": "codes.center",
-        "scatter": "codes.scatter",
-        "class-counts": "codes.class-counts",
-        "cells": "codes.cells",
-        "shares": "codes.shares",
-        "code-counts": "codes.code-counts",
-    }
-    turn = Turn(phases[name], round_number, {"sums": "total"}, sends, sums=True)
+    turn = Turn(cast(Phase, QUESTION + name), round_number, {"sums": "total"}, sends, sums=True)
     return Exchanges((turn,), {"total": Total()}, number)

@@ -43,12 +43,12 @@ def _partitioners() -> Any:
     return import_module("flwr_datasets.partitioner")
 
 
-def _iid(clients: int, alpha: float, seed: int, codes: Ints) -> object:
+def _iid(clients: int, alpha: float, seed: int) -> object:
     """Deal records at random, as many to each client."""
     return _partitioners().IidPartitioner(num_partitions=clients)
 
 
-def _dirichlet(clients: int, alpha: float, seed: int, codes: Ints) -> object:
+def _dirichlet(clients: int, alpha: float, seed: int) -> object:
     """Give clients skewed shares of the private values, unequal sizes; dirichlet:ALPHA, the smaller the more skewed."""
     # Small alphas leave some clients without a record; such a client simply has nothing to say.
     return _partitioners().DirichletPartitioner(
@@ -56,7 +56,7 @@ def _dirichlet(clients: int, alpha: float, seed: int, codes: Ints) -> object:
     )
 
 
-def _by_private(clients: int, alpha: float, seed: int, codes: Ints) -> object:
+def _by_private(clients: int, alpha: float, seed: int) -> object:
     """Give each client records of one private value."""
     return _partitioners().PathologicalPartitioner(
         num_partitions=clients,
@@ -67,7 +67,7 @@ def _by_private(clients: int, alpha: float, seed: int, codes: Ints) -> object:
     )
 
 
-PARTITIONERS: Mapping[str, Callable[[int, float, int, Ints], object]] = {
+PARTITIONERS: Mapping[str, Callable[[int, float, int], object]] = {
     "iid": _iid,
     "dirichlet": _dirichlet,
     "by-private": _by_private,
@@ -136,7 +136,7 @@ def partition(private: Ints, clients: int, spec: str, seed: int, participant: In
     disable_progress_bars()
     order = numpy_generator(seed, "partition-order").permutation(len(private))
     codes = joint_codes(private)[order]
-    partitioner = PARTITIONERS[name](clients, alpha, derive(seed, "partition") % 2**32, codes)
+    partitioner = PARTITIONERS[name](clients, alpha, derive(seed, "partition") % 2**32)
     partitioner.dataset = Dataset.from_dict({"record": order, "private": codes})  # type: ignore[attr-defined]
     return [
         np.asarray(partitioner.load_partition(i).with_format("numpy")["record"][:], dtype=np.int64)  # type: ignore[attr-defined]

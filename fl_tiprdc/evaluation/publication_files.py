@@ -245,10 +245,10 @@ def _read_parquet(part: Path) -> _Part | None:
         raise InputError(f"cannot read table '{part}': {str(error).strip().splitlines()[0]}") from None
     if not table.num_rows:
         return None
-    return _part(spread(table, f"'{part}'"), part)
+    return _part(spread(table, f"'{part}'"))
 
 
-def _part(frame: pd.DataFrame, part: Path) -> _Part:
+def _part(frame: pd.DataFrame) -> _Part:
     """Sort columns of numbers and text into what a part has."""
     keys = frame[[name for name in KEYS if name in frame.columns]]
     others = frame.drop(columns=keys.columns)
@@ -296,7 +296,7 @@ def _read_npz(part: Path) -> _Part | None:
             columns[name] = values
         else:
             columns |= {f"{name}[{i}]": column for i, column in enumerate(rows.T)}
-    return _part(pd.DataFrame(columns, index=range(len(main))), part)
+    return _part(pd.DataFrame(columns, index=range(len(main))))
 
 
 def _load_npz(part: Path) -> dict[str, npt.NDArray[np.generic]]:

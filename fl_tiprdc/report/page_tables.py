@@ -33,16 +33,13 @@ class PageTable:
         heading: its title.
         note: a sentence on how to read it; may be empty.
         frame: its rows.
-        part: of the page, one of `PARTS`.
+        part: of the page, "tables", "codes", "attacks" or "publication".
     """
 
     heading: str
     note: str
     frame: pd.DataFrame
     part: str
-
-
-PARTS = ("tables", "codes", "attacks", "publication")
 
 
 def attacker_rows(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
@@ -214,16 +215,10 @@ def rank_correlation(score: Values, share: Values, weights: Weights) -> Values:
     """Return Spearman's correlation [b] for each row of weights (whole numbers, [b, n]); 0 if a side is constant."""
     correlations = np.zeros(len(weights))
     for b, row in enumerate(weights.astype(np.int64)):
-        ranks = [_ranks(np.repeat(side, row)) for side in (score, share)]
+        ranks = [rankdata(np.repeat(side, row)) for side in (score, share)]
         if all(r.std() > 0 for r in ranks):
             correlations[b] = np.corrcoef(ranks[0], ranks[1])[0, 1]
     return correlations
-
-
-def _ranks(x: Values) -> Values:
-    """Return ranks, ties at their mean: [n]."""
-    _, place, count = np.unique(x, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place.reshape(-1)], dtype=np.float64)
 
 
 def judge(score: Values, share: Values, client: Ints, crowd: float, bootstrap: int) -> tuple[Score, Score]:
