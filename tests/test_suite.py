@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.config import Experiment
+from fl_tiprdc.config import METHODS, Experiment
 from fl_tiprdc.data.german_credit import load_german_credit
 from fl_tiprdc.errors import InputError, TooFewPeopleError
 from fl_tiprdc.experiment.checking import check_against
+from fl_tiprdc.report.style import colors
 from fl_tiprdc.report.suite_figure import suite_figure
 from simulations.suite import main, page
 
@@ -86,3 +87,7 @@ def test_the_page_and_the_figure_hold_every_data_set():
     assert "| tiprdc+ | 3 | 1 |  | 0.700 (0.600 to 0.750) | 0.600 |  |  | 3 | 2,000 |" in text
     drawn = [axes.get_title() for axes in suite_figure(table).axes]
     assert drawn == ["one, hiding sex", "two, hiding sex"]
+
+
+def test_every_method_has_a_color_of_its_own():
+    assert len(set(colors([*METHODS]).values())) == len(METHODS)

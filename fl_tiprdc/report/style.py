@@ -18,7 +18,7 @@ from fl_tiprdc.whole_file import write_whole
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
-ORANGE, SKY, GREEN, BLUE, RED, PURPLE, GRAY = (
+ORANGE, SKY, GREEN, BLUE, RED, PURPLE, GRAY, WINE = (
     "#E69F00",
     "#56B4E9",
     "#009E73",
@@ -26,6 +26,7 @@ ORANGE, SKY, GREEN, BLUE, RED, PURPLE, GRAY = (
     "#D55E00",
     "#CC79A7",
     "#6b6b6b",
+    "#882255",
 )
 SETTING_MARKERS = {"centralized": "o", "federated": "s", "baseline": "^", "raw": "*"}
 SETTING_LINES = {"centralized": "-", "federated": "--", "baseline": ":"}
@@ -38,7 +39,7 @@ PARTITION_LOOKS = (
     (RED, "P", (0, (5, 1))),
     (SKY, "X", (0, (3, 1, 1, 1))),
 )
-_METHOD_COLORS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
+_METHOD_COLORS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, WINE)
 
 LONGEST_LINE = 100  # letters of a line of text in a figure
 
