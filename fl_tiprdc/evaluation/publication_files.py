@@ -121,7 +121,7 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
                     f"'{part}' does not fit the parts before it: column '{changed[0]}' is numbers in one of them and "
                     "text in the other"
                 )
-            if not np.isfinite(content.numbers.astype(np.float32)).all():
+            if not (np.abs(content.numbers) <= np.finfo(np.float32).max).all():
                 raise InputError(f"'{part}' has numbers that are missing, infinite or too large for float32")
             kept.append(content)
         if on_part is not None:
@@ -334,7 +334,7 @@ def _as_floats(z: Values) -> Floats:
     """
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is infinite, and refused as such
         small = np.ascontiguousarray(z, dtype=np.float32)
-        for i, column in enumerate(z.T):
+        for i, column in enumerate(z.T if not np.array_equal(small, z) else ()):
             if len(np.unique(small[:, i])) < len(np.unique(column)):
                 small[:, i] = column - np.median(column)
     return small
