@@ -234,7 +234,7 @@ def some_points(**columns) -> pd.DataFrame:
 def test_closing_words_tell_attack_tasks_and_bound_of_the_strictest_release():
     (line,) = closing_words(some_points(exact=[None, 0.7, 0.52], certified=[None, 0.75, 0.581]), ["sex"])
     assert line.startswith(
-        "federated coded, λ = 1: the exact attack, the best there can be, tells sex with an AUC of 0.520 "
+        "federated coded, λ = 1: the best attack, the exact one included, tells sex with an AUC of 0.530 "
     )
     assert "(0.5 is chance, raw data give 0.930); unknown tasks keep 82 % of raw data's advantage" in line
     assert line.endswith("certified: no attacker gets more than 0.581.")

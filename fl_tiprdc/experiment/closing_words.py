@@ -27,10 +27,10 @@ def closing_words(points: pd.DataFrame, private: Sequence[str]) -> list[str]:
     for (setting, method), rows in points[points["setting"].isin(told)].groupby(["setting", "method"], sort=False):
         strictest = rows[rows["lam"] == rows["lam"].max()]
         coded = "exact" in rows and strictest["exact"].notna().all()
-        attack = strictest["exact" if coded else "attack"].mean()
+        attack = strictest["attack"].mean()
         if pd.isna(attack):
             continue
-        attacker = "the exact attack, the best there can be," if coded else "the best attacker of the panel"
+        attacker = "the best attack, the exact one included," if coded else "the best attacker of the panel"
         text = f"{setting} {method}, λ = {strictest['lam'].iloc[0]:g}: {attacker} tells {' and '.join(private)} with "
         text += f"an AUC of {attack:.3f} (0.5 is chance" + (")" if pd.isna(raw) else f", raw data give {raw:.3f})")
         if pd.notna(kept := strictest["retention"].mean()):
