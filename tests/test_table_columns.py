@@ -15,6 +15,7 @@ from fl_tiprdc.data.number_texts import read_numbers
 from fl_tiprdc.data.population import hold_out
 from fl_tiprdc.data.telling_columns import is_copy, share_told
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.audit import truth_of
 from fl_tiprdc.notices import DataNotice
 
 N = 240
@@ -104,7 +105,7 @@ def test_a_mixture_stays_categories_with_a_notice(load):
     )
     population, said = load(FRAME.assign(size=sizes))
     assert kinds(population)["size"] == "categorical"
-    assert "taken as categories, though at least half of the values are numbers: 'size' ('XL" in said[0]
+    assert "taken as categories, though many of the values are numbers: 'size' ('XL" in said[0]
 
 
 def test_dates_with_strays_are_dates(load):
@@ -365,3 +366,23 @@ def test_decimals_are_numbers_or_if_long_identifiers(load):
     assert kinds(population)["price"] == "numeric"
     assert "customer" not in kinds(population)
     assert any("left out, as identifiers" in notice and "'customer'" in notice for notice in notices)
+
+
+def test_numbers_among_many_other_words_are_named(load):
+    sizes = with_strays([f"{value:.1f}" for value in RANDOM.normal(70, 9, N).round(0)], "-", int(0.6 * N))
+    _, notices = load(FRAME.assign(size=sizes))
+    assert any("taken as categories, though many of the values are numbers: 'size'" in notice for notice in notices)
+
+
+def test_infinite_numbers_are_missing_and_counted(load):
+    weight = RANDOM.normal(70, 9, N)
+    weight[:3] = np.inf
+    _, notices = load(FRAME.assign(weight=weight), "parquet")
+    assert "table 'people.parquet': numbers that are infinite or too large are missing: 'weight' (3 rows)" in notices
+
+
+def test_classes_of_tasks_have_their_names_where_they_cannot_be_measured(load):
+    task = np.where(np.arange(N) < 2, "rare", np.where(RANDOM.random(N) < 0.5, "low", "high"))
+    population, _ = load(FRAME.assign(income=task))
+    assert population.contributors.task_classes == {"income": ("high", "low", "rare")}
+    assert truth_of(population.held_out).class_names["income"] == ("high", "low", "rare")

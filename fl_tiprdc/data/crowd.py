@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -138,6 +138,7 @@ class Crowd:
         tasks: name of an unknown task -> [n] int64 labels; only the audit reads them.
         participant: [n] int64, the person a record belongs to.
         description: meaning of x and of the private labels.
+        task_classes: task -> names of its classes, where they are known.
 
     Raises:
         InputError: shape or type of x is not what its description says, lengths differ, a value is not finite or
@@ -149,6 +150,7 @@ class Crowd:
     tasks: Mapping[str, Ints]
     participant: Ints
     description: Description
+    task_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.x)
@@ -191,6 +193,7 @@ class Crowd:
             {name: labels[index] for name, labels in self.tasks.items()},
             self.participant[index],
             self.description,
+            self.task_classes,
         )
 
     def records(self) -> Records:

@@ -18,6 +18,7 @@ THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"  # 1,234,567.8
 DECIMAL_COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+"  # 1.234.567,8
 DOTTED = r"[+-]?\d{1,3}(?:\.\d{3})+"  # 1.234.567, beside decimal commas
 MOSTLY = 0.9  # share of the values that are numbers in a column of numbers, whatever the others are
+SOME = 0.25  # share of numbers at which a column of other values is named
 HALF, FEW_WORDS = 0.5, 3  # or of one where the others are at most that many words
 CODE = r"0\d+"  # leading zeros: a number would lose them
 
@@ -87,7 +88,7 @@ def number_columns(texts: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
         if reading.are_most:
             numbers[name] = reading.values
             told.append(f"'{name}' ({reading.told})")
-        elif reading.strays.sum() <= HALF * reading.present:
+        elif reading.strays.sum() <= (1 - SOME) * reading.present:
             mixed.append(f"'{name}' ({reading.told})")
     if told:
         give_notice(
@@ -96,7 +97,7 @@ def number_columns(texts: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
         )
     if mixed:
         give_notice(
-            f"taken as categories, though at least half of the values are numbers: {', '.join(mixed)}; list words that "
+            f"taken as categories, though many of the values are numbers: {', '.join(mixed)}; list words that "
             "mean missing in data.missing"
         )
     return numbers

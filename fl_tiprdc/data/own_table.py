@@ -4,6 +4,7 @@ import csv
 import itertools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +122,12 @@ def read_table(
         raise InputError(f"cannot read table '{path}': {why}") from None
     if frame.empty:
         raise InputError(f"table '{path}' has no rows")
-    return frame.assign(
-        **{
-            name: frame[name].where(np.isfinite(frame[name]))
-            for name in frame.columns
-            if frame[name].dtype.kind == "f" and np.isinf(frame[name]).any()
-        }
-    )
+    infinite = {name: np.isinf(frame[name]) for name in frame.columns if frame[name].dtype.kind == "f"}
+    infinite = {name: rows for name, rows in infinite.items() if rows.any()}
+    if infinite:
+        told = ", ".join(f"'{name}' ({count_rows(int(rows.sum()))})" for name, rows in infinite.items())
+        give_notice(f"table '{path.name}': numbers that are infinite or too large are missing: {told}")
+    return frame.assign(**{name: frame[name].mask(rows) for name, rows in infinite.items()})
 
 
 # ---- kinds of columns
@@ -370,13 +370,15 @@ def load_table(config: DataConfig, private: Sequence[str], held_out: float) -> P
     for task, name in itertools.product(config.tasks, private):
         if is_copy(predicted[task][known], hidden[name][known]):
             give_notice(f"task '{task}' says what '{name}' says, which is hidden: no release can keep it")
-    codes, _ = encode_private(predicted, known)
+    codes, attributes = encode_private(predicted, known)
     features = feature_columns(
         frame.drop(columns=needed), config.columns, known, participant, unite=config.unite_spellings
     )
     features = leave_out_copies(features, hidden, predicted, known, config.columns)
     tasks = {name: codes[:, i] for i, name in enumerate(config.tasks)}
-    return encode(Table(features, hidden, tasks, participant, tested), held_out)
+    population = encode(Table(features, hidden, tasks, participant, tested), held_out)
+    names = {attribute.name: attribute.classes for attribute in attributes}
+    return Population(*(replace(crowd, task_classes=names) for crowd in (population.contributors, population.held_out)))
 
 
 def _complete(frame: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:

@@ -74,7 +74,7 @@ class Truth:
         tasks: task -> labels [n].
         classes: number of classes of each target.
         participant: [n].
-        class_names: private attribute -> names of its classes; none: their numbers.
+        class_names: private attribute or task -> names of its classes; none: their numbers.
     """
 
     attacks: Mapping[str, Ints]
@@ -104,7 +104,7 @@ def truth_of(crowd: Crowd) -> Truth:
     attacks = {attribute.name: crowd.private[:, a] for a, attribute in enumerate(attributes)}
     classes = {attribute.name: len(attribute.classes) for attribute in attributes}
     classes |= {name: int(labels.max()) + 1 for name, labels in crowd.tasks.items()}
-    names = {attribute.name: attribute.classes for attribute in attributes}
+    names = {**crowd.task_classes, **{attribute.name: attribute.classes for attribute in attributes}}
     return Truth(attacks, crowd.tasks, classes, crowd.participant, names)
 
 
