@@ -34,7 +34,7 @@ MORE = [
     (["--missing", " , "], "--missing ' , '", "at least one"),
     (["--records", "2.5"], "data.records is '2.5'", "a whole number"),
     (["--settings", "cloud"], "settings has 'cloud'", "'baseline', 'centralized' or 'federated'"),
-    (["--settings", "centralized"], "settings has 'centralized'", "'baseline', 'centralized' or 'federated'"),
+    (["--settings", "centralised"], "settings has 'centralised'", "'baseline', 'centralized' or 'federated'"),
     (["--settings", "federated,federated"], "federated, federated", "settings has a value twice"),
     (["--baselines", "magic"], "unknown baseline 'magic'", "gaussian-noise"),
     (["--baselines", "Gaussian-noise"], "unknown baseline 'Gaussian-noise'", "gaussian-noise"),
