@@ -138,3 +138,11 @@ def test_the_tutorial_runs_in_order(tmp_path, monkeypatch, capsys):
     assert said.count("certifying people, no attacker") + said.count("Not certifiable with") == 3
     assert "Extractor(coded, λ=1, hides sex: 7 -> 8 numbers" in said
     assert (tmp_path / "results" / "people" / "report.html").is_file()
+
+
+def test_the_help_of_a_node_is_shown_and_no_node_started(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    with pytest.raises(SystemExit) as end:
+        call(["fl-tiprdc", "deploy", "node", "--help"])
+    assert not end.value.code
+    assert "--superlink" in capsys.readouterr().out
