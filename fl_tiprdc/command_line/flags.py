@@ -131,7 +131,7 @@ def experiment_parser(description: str) -> Parser:
     text = "folder of the results (default: results/ and a name)"
     parser.add_argument("--output", type=Path, metavar="FOLDER", help=text)
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run (default: start anew)")
-    parser.add_argument("--quick", action="store_true", help="a small run of a minute or two (default: off)")
+    parser.add_argument("--quick", action="store_true", help="a small run of two to three minutes (default: off)")
     text = "a TOML file with any setting, or the name of a preset; flags win over it (default: none)"
     parser.add_argument("--config", metavar="FILE", help=text)
     return parser
