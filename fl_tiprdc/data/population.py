@@ -1,5 +1,7 @@
 """From raw labels and encoded records to a population: split by people, private classes, statistics of contributors."""
 
+import decimal
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -193,6 +195,23 @@ def _token_uncertainty(x: X, known: Ints, vocabulary: int) -> float:
 UNCERTAINTY: Mapping[str, Callable[[X, Ints, int], float]] = {"image": _pixel_uncertainty, "text": _token_uncertainty}
 
 
+def _threshold(numbers: npt.NDArray[np.float64]) -> str:
+    """Return the shortest number, of six digits or more, that splits numbers [n] as their median does.
+
+    It is in the classes' names, and labels that come later are compared with it.
+    """
+    middle = float(np.median(numbers))
+    above = numbers[numbers > middle].min(initial=np.inf)
+    size = math.floor(math.log10(abs(middle))) if middle else 0
+    for digits in range(6, 17):
+        step = decimal.Decimal(1).scaleb(size - digits + 1)
+        rounded = float((decimal.Decimal(middle) / step).to_integral_value(decimal.ROUND_CEILING) * step)
+        text = f"{rounded:.{digits}g}"
+        if middle <= float(text) < above:
+            return text
+    return repr(middle)
+
+
 def encode_private(private: pd.DataFrame, known: np.ndarray) -> tuple[Ints, tuple[Attribute, ...]]:
     """Return private labels [n, attributes] and their classes; `known` [n] is true for contributors.
 
@@ -203,10 +222,8 @@ def encode_private(private: pd.DataFrame, known: np.ndarray) -> tuple[Ints, tupl
     for name in private.columns:
         values = private[name]
         if pd.api.types.is_numeric_dtype(values) and values[known].nunique() > 2:
-            middle = values[known].median()
-            # with all of its digits: labels that come later are compared with the number in the class's name
-            told = f"{middle:g}" if float(f"{middle:g}") == middle else repr(float(middle))
-            text = np.where(values.to_numpy() > middle, f"> {told}", f"<= {told}")
+            told = _threshold(values[known].to_numpy(np.float64))
+            text = np.where(values.to_numpy(np.float64) > float(told), f"> {told}", f"<= {told}")
         else:
             text = values.astype(str).to_numpy()
         names, counts = np.unique(text[known], return_counts=True)
