@@ -44,6 +44,7 @@ def _coded(local_rounds: int) -> dict[str, Any]:
 PLANS = {
     "coded": Plan("coded"),
     "coded-200-exchanges": Plan("coded", _coded(1) | {"federation": {"rounds": 200}}),
+    "coded-440-exchanges": Plan("coded", _coded(1) | {"federation": {"rounds": 406}}),
     "coded-every-round": Plan("coded", _coded(1)),
     "coded-every-4-rounds": Plan("coded", _coded(4)),
     "coded-server-momentum": Plan("coded", _coded(4) | {"federation": {"server_momentum": 0.5}}),
