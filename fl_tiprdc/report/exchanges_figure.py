@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from fl_tiprdc.report.style import colors, styled
 
-MARKERS = ("o", "s", "D", "v", "^", "P", "X", "*", "<")
+MARKERS = ("o", "s", "D", "v", "^", "P", "X", "*", "<", ">", "p", "h")
 
 
 @styled
