@@ -57,7 +57,8 @@ def _read_parquet(
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    names = [str(name) for name in parquet.read_schema(path).names]
+    schema = parquet.read_schema(path)
+    names = [str(name) for name in schema.names]
     kept = unrepeated(path, names, wanted)
     frame = (
         pd.read_parquet(path) if len(kept) == len(names) else parquet.ParquetFile(path).read().select(kept).to_pandas()
@@ -66,7 +67,7 @@ def _read_parquet(
         frame = frame.reset_index()  # a named index is a column like others
     frame.columns = frame.columns.map(str)
     frame = frame.reset_index(drop=True)
-    for field in parquet.ParquetFile(path).schema_arrow:
+    for field in schema:
         if pa.types.is_decimal(field.type) and field.name in frame:  # Python's decimals, which nothing computes with
             long = field.type.precision > DIGITS
             frame[field.name] = as_text(frame[field.name]) if long else as_number(field.name, frame[field.name])
