@@ -37,7 +37,7 @@ class _Frozen(BaseModel):
 
 
 class DataConfig(_Frozen):
-    """Where a data set's files are, and how they are read. Settings of other data sets have no effect."""
+    """Say where a data set's files are, and how they are read. Settings of other data sets have no effect."""
 
     root: Path | None = Field(None, description="folder with a data set's official files")
     file: Path | None = Field(None, description="table: CSV or Parquet file")
@@ -82,7 +82,7 @@ class NetworkConfig(_Frozen):
 
 
 class CodesConfig(_Frozen):
-    """How a finite release is made: its codebook, and the coupling that makes codes independent of private classes."""
+    """Say how codes are made: their codebook, and the coupling that makes them independent of private classes."""
 
     sees_private: bool = Field(
         True, description="whether a record's private class has a say in its code; false: x alone decides"
@@ -123,7 +123,7 @@ class CodesConfig(_Frozen):
 
 
 class MethodConfig(_Frozen):
-    """What is optimized. A method is a named set of these; see METHODS."""
+    """Say what is optimized. A method is a named set of these; see METHODS."""
 
     privacy: Literal["negated-cross-entropy", "maximum-entropy"] = Field(
         "negated-cross-entropy", description="the extractor's objective against the adversary"
@@ -293,7 +293,7 @@ class FederationConfig(_Frozen):
 
 
 class ProtectionConfig(_Frozen):
-    """What keeps a client's updates from the server that trains; see docs/threat-model.md."""
+    """Keep a client's updates from the server that trains; see docs/threat-model.md."""
 
     noise: float = Field(
         0.0,

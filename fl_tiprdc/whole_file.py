@@ -2,10 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:  # clients write files too, and need no pandas
+    import pandas as pd
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
@@ -26,6 +29,15 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
         partial.unlink(missing_ok=True)
         error.filename = str(path)
         raise
+
+
+def write_table(path: Path, table: "pd.DataFrame", digits: int = 4) -> None:
+    """Write a table as a CSV file without its index, numbers with so many decimals, as `write_whole` does.
+
+    Raises:
+        OSError: it can't be written; it names the file.
+    """
+    write_whole(path, table.to_csv(index=False, float_format=f"%.{digits}f").encode())
 
 
 def reserve(path: Path) -> None:

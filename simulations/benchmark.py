@@ -40,7 +40,7 @@ from fl_tiprdc.federated.server_app import exchanges_for, instruction_for, train
 from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.seeding import numpy_generator
-from fl_tiprdc.whole_file import new_array, write_whole
+from fl_tiprdc.whole_file import new_array, write_table, write_whole
 from fl_tiprdc.wire.phases import QUESTION
 from simulations.peers import PEERS, initial_groups
 from simulations.protection_cost import compare_protections
@@ -59,7 +59,7 @@ CODES = Point("coded", 1.0, 0)
 
 @dataclass(frozen=True)
 class Workload:
-    """What runtimes are compared on.
+    """Describe what runtimes are compared on.
 
     Attributes:
         title: its name in tables and figures.
@@ -298,7 +298,7 @@ def compare_scale(counts: Sequence[int], rounds: int, console: Screen) -> pd.Dat
 
 def _runtimes(parsed: argparse.Namespace, folder: Path, console: Screen) -> None:
     frame = compare_runtimes(WORKLOADS, parsed.runtimes.split(","), parsed.rounds, console)
-    write_whole(folder / "runtimes.csv", frame.to_csv(index=False, float_format="%.4f").encode())
+    write_table(folder / "runtimes.csv", frame)
     save(runtimes_figure(frame), folder, "runtimes")
     shown = frame[["runtime", "seconds", "clients_per_second", "overhead", "peak_mb"]]
     for workload, rows in shown.groupby(frame["workload"], sort=False):
@@ -308,7 +308,7 @@ def _runtimes(parsed: argparse.Namespace, folder: Path, console: Screen) -> None
 
 def _scale(parsed: argparse.Namespace, folder: Path, console: Screen) -> None:
     frame = compare_scale([int(word) for word in parsed.counts.split(",")], parsed.rounds, console)
-    write_whole(folder / "scale.csv", frame.to_csv(index=False, float_format="%.4f").encode())
+    write_table(folder / "scale.csv", frame)
     save(scale_figure(frame), folder, "scale")
     console.print(show(frame, "100 clients sampled a round, of more and more"))
 
@@ -322,7 +322,7 @@ def _protection(parsed: argparse.Namespace, folder: Path, console: Screen) -> No
 
         settings = {"clients": CLIENTS, "federation": {"rounds": parsed.rounds + 1}}
         frame = compare_protections(settings, exchanges_of)
-    write_whole(folder / "protection.csv", frame.to_csv(index=False, float_format="%.4f").encode())
+    write_table(folder / "protection.csv", frame)
     console.print(show(frame, "A round of tiprdc+ on Adult: medians of an exchange"))
 
 

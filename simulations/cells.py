@@ -13,7 +13,7 @@ from fl_tiprdc.experiment.fingerprint import changed_since, fingerprint
 from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.experiment.run_folder import config_text, open_folder
 from fl_tiprdc.experiment.screen import Screen
-from fl_tiprdc.whole_file import write_whole
+from fl_tiprdc.whole_file import write_table
 
 Rows = Callable[[str, Experiment, Path, pd.DataFrame], pd.DataFrame]  # name, settings, folder, points -> a cell's rows
 
@@ -74,5 +74,5 @@ def tabulate(
         folder = output / name
         frames.append(rows(name, experiment, folder, run_or_take(experiment, folder, console, resume)))
         table = pd.concat(frames, ignore_index=True)  # a study that is cut short keeps what it has
-        write_whole(output / file, table.to_csv(index=False, float_format=f"%.{digits}f").encode())
+        write_table(output / file, table, digits)
     return table

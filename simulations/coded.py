@@ -22,7 +22,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.evaluation.frontier import POINT
 from fl_tiprdc.experiment.screen import Screen
-from fl_tiprdc.whole_file import write_whole
+from fl_tiprdc.whole_file import write_table
 from simulations.cells import tabulate
 from simulations.tables import show
 
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cells = {name: cell_experiment(CELLS[name], parsed) for name in names}
     points = tabulate(cells, coded_points, output, "points.csv", console, parsed.resume)
     table = summarize(points)
-    write_whole(output / "summary.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    write_table(output / "summary.csv", table)
     console.print(
         show(table.rename(columns={"retention": "R"})[SHOWN], "λ = largest, means over seeds; more in summary.csv")
     )

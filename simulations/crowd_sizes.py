@@ -28,7 +28,7 @@ from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.report.crowd_figure import crowd_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.seeding import numpy_generator
-from fl_tiprdc.whole_file import write_whole
+from fl_tiprdc.whole_file import write_table
 from simulations.cells import run_or_take
 from simulations.tables import show
 
@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         points = run_or_take(experiment, folder, console, False, population)
         rows.append({**size_row(people, points, folder), "limit": limit})
         table = pd.DataFrame(rows)  # a study that is cut short keeps what it has
-        write_whole(parsed.output / "sizes.csv", table.to_csv(index=False, float_format="%.4f").encode())
+        write_table(parsed.output / "sizes.csv", table)
     save(crowd_figure(table), parsed.output, "sizes")
     console.print(
         show(table, f"people of two classes, {COLUMNS} columns; R of the best scores without a leak {limit:.3f}")

@@ -76,7 +76,7 @@ PLAIN, PATIENT, CODED = ("tiprdc", 0.0), ("tiprdc", 0.25), ("coded", 0.0)
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: its status, and the line that tells the operator."""
+    """Hold how a run ended: its status, and the line that tells the operator."""
 
     ended: str
     line: str

@@ -33,7 +33,7 @@ from fl_tiprdc.hybrid.batches import CohortBatches, CohortMember
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.device import training_device
 from fl_tiprdc.hybrid.step import Batch, HybridStep
-from fl_tiprdc.whole_file import write_whole
+from fl_tiprdc.whole_file import write_table, write_whole
 from simulations.benchmark import Peak, rounds_of, train_once
 from simulations.tables import show
 from strategies.hybrid_strategy import Exchange
@@ -238,8 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             console.print(
                 f"{row['part']}, {row['precision']}, {row['processes']}: {row['seconds']:.3f} s", highlight=False
             )
-            table = pd.DataFrame(rows).to_csv(index=False, float_format="%.4f")
-            write_whole(parsed.output / "gpu.csv", table.encode())  # what was measured is kept if a part fails
+            write_table(parsed.output / "gpu.csv", pd.DataFrame(rows))  # what was measured is kept if a part fails
     facts = {"device": card.name, "torch": torch.__version__, **{f"{k}_flops": v for k, v in card.rates.items()}}
     write_whole(parsed.output / "machine.json", json.dumps(facts, indent=1).encode())
     console.print(show(pd.DataFrame(rows), f"{card.name}: pictures of {SIZE[0]} x {SIZE[1]}"))

@@ -24,7 +24,7 @@ from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.launch import RUNTIMES, launch
 from fl_tiprdc.federated.server_app import train_point
-from fl_tiprdc.whole_file import write_whole
+from fl_tiprdc.whole_file import write_table
 from simulations.benchmark import synthetic_store
 from simulations.tables import show
 from strategies.hybrid_strategy import Exchange
@@ -39,7 +39,7 @@ WORKERS = "ray::"  # how Ray names the processes of actors
 
 
 class Sampler:
-    """What this process and its actors hold, at moments of a training.
+    """Measure what this process and its actors hold, at moments of a training.
 
     Args:
         logs: folders whose files are logs.
@@ -174,8 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     experiment = settings(parsed.method, parsed.rounds, parsed.clients)
     samples, seconds = run_long(parsed.runtime, experiment, parsed.every, parsed.actors)
     found = slopes(samples)
-    write_whole(parsed.output / "samples.csv", samples.to_csv(index=False, float_format="%.4f").encode())
-    write_whole(parsed.output / "slopes.csv", found.to_csv(index=False, float_format="%.4f").encode())
+    write_table(parsed.output / "samples.csv", samples)
+    write_table(parsed.output / "slopes.csv", found)
     title = f"{parsed.rounds} rounds of {parsed.method}, {parsed.clients} clients, {parsed.runtime}: {seconds:.0f} s"
     console.print(show(found, title))
     console.print(f"results: {parsed.output}", soft_wrap=True, highlight=False)

@@ -21,7 +21,7 @@ from fl_tiprdc.evaluation.frontier import CURVE, dial, frontier_area, retention_
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.report.partition_figure import partition_figure
 from fl_tiprdc.report.style import save
-from fl_tiprdc.whole_file import write_whole
+from fl_tiprdc.whole_file import write_table
 from simulations.cells import tabulate
 from simulations.tables import show
 
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cells = {experiment.partition.replace(":", "-"): experiment for experiment in experiments}
     together = tabulate(cells, curves, output, "points.csv", console, parsed.resume, 6)
     table = compare_partitions(together)
-    write_whole(output / "partitions.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    write_table(output / "partitions.csv", table)
     save(partition_figure(together), output, "partitions")
     shown = table[table["setting"] != "raw"].drop(columns=["setting", "area"])
     console.print(

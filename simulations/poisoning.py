@@ -26,7 +26,7 @@ from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.errors import InputError, require_known, require_once
-from fl_tiprdc.evaluation.audit import Release, audit, truth_of
+from fl_tiprdc.evaluation.audit import AuditedRelease, audit, truth_of
 from fl_tiprdc.evaluation.frontier import summarize_points
 from fl_tiprdc.experiment.outcome import audited_release
 from fl_tiprdc.experiment.parallel import as_done
@@ -38,7 +38,7 @@ from fl_tiprdc.federated.hostile import KINDS, HostileGrid, hostile_clients
 from fl_tiprdc.federated.server_app import Trained, train_point
 from fl_tiprdc.federated.serving import serve_on
 from fl_tiprdc.release.arrays import GroupArrays, released_groups
-from fl_tiprdc.whole_file import write_whole
+from fl_tiprdc.whole_file import write_table, write_whole
 from simulations.tables import show
 from strategies.robust import AGGREGATIONS, check_aggregation
 from strategies.roster import take_roster
@@ -106,7 +106,7 @@ def audit_raw(experiment: Experiment, population: Population) -> pd.DataFrame:
     """Return what the panel finds in raw data: what retention is measured by."""
     seed = experiment.seeds[0]
     shape = raw_shape(population.contributors.description)
-    release = Release(
+    release = AuditedRelease(
         "raw", "raw", 0.0, seed, raw_features(population.contributors), raw_features(population.held_out), shape=shape
     )
     return audit(release, truth_of(population.contributors), truth_of(population.held_out), experiment.audit)
@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = f"# hostile share: {share:g}\n{config_text(experiment)}"
     table = taken(output, config, kinds, rules)
     done = {tuple(pair) for pair in table[["kind", "rule"]].itertuples(index=False)}
-    write_whole(output / "poisoning.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    write_table(output / "poisoning.csv", table)
     write_whole(output / "config.toml", config.encode())
     console = Screen()
     population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
@@ -200,13 +200,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with stages.stage("cells", len(work)) as ticker:
             for _, rows in as_done(work):
                 table = pd.concat([table, rows], ignore_index=True) if len(table) else rows
-                write_whole(output / "poisoning.csv", table.to_csv(index=False, float_format="%.4f").encode())
+                write_table(output / "poisoning.csv", table)
                 ticker.tick()
     order = {name: place for place, name in enumerate((*KINDS, *AGGREGATIONS))}
     table = table.sort_values(
         ["kind", "rule", "seed"], key=lambda column: column if column.name == "seed" else column.map(order)
     )
-    write_whole(output / "poisoning.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    write_table(output / "poisoning.csv", table)
     for value, title in (("attack", "worst attack AUC (0.5 = chance)"), ("retention", "mean retention (raw = 1)")):
         wide = table.pivot_table(index="kind", columns="rule", values=value, sort=False).reset_index()
         console.print(show(wide, f"{share:.0%} of the clients hostile: {title}, mean of {len(experiment.seeds)} seeds"))

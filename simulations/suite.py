@@ -25,7 +25,7 @@ from fl_tiprdc.evaluation.limits import MEAN, limit_table
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.report.style import save
 from fl_tiprdc.report.suite_figure import suite_figure
-from fl_tiprdc.whole_file import write_whole
+from fl_tiprdc.whole_file import write_table, write_whole
 from simulations.cells import tabulate
 from simulations.exchanges import traffic_of, trainings_of
 from simulations.tables import show
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = pd.concat([table, pd.DataFrame(refused)], ignore_index=True).reindex(columns=WRITTEN)
     order = {name: i for i, name in enumerate([*datasets, *methods])}
     table = table.sort_values(["dataset", "method"], key=lambda names: names.map(order), kind="stable")
-    write_whole(output / "suite.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    write_table(output / "suite.csv", table)
     write_whole(output / "suite.md", page(table).encode())
     save(suite_figure(table), output, "suite")
     console.print(show(table[SHOWN], "means over seeds"))

@@ -46,7 +46,7 @@ from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.report.style import save
 from fl_tiprdc.report.update_figure import update_figure
 from fl_tiprdc.seeding import derive
-from fl_tiprdc.whole_file import write_whole
+from fl_tiprdc.whole_file import write_table, write_whole
 from fl_tiprdc.wire.phases import Phase
 from simulations.tables import show
 from strategies.exchange_plan import EXCHANGES
@@ -76,7 +76,7 @@ MOMENTS = ("start", "middle", "end")
 
 @dataclass(frozen=True)
 class Plan:
-    """What the attack is about.
+    """Say what the attack is about.
 
     Attributes:
         value: position of the private value among the classes of the first private attribute.
@@ -338,7 +338,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for experiment in experiments:
             tables.append(attack_partition(experiment, kinds, population, plan, stages))
             table = pd.concat(tables, ignore_index=True)  # kept as soon as it is there: a partition takes minutes
-            write_whole(output / "updates.csv", table.to_csv(index=False, float_format="%.4f").encode())
+            write_table(output / "updates.csv", table)
     write_whole(output / "config.toml", config_text(first).encode())
     save(update_figure(table), output, "updates")
     attribute = population.contributors.description.attributes[0]

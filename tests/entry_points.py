@@ -8,9 +8,9 @@ from types import ModuleType
 import pytest
 
 import fl_tiprdc.experiment.checking as checking
+import fl_tiprdc.experiment.publication_audit as publication_audit
 import fl_tiprdc.experiment.run as run_module
 from fl_tiprdc.command_line.guard import guard
-from fl_tiprdc.commands import audit
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.datasets import load_population
 from simulations import benchmark, cells, long_run, poisoning, updates
@@ -23,7 +23,7 @@ WORK: dict[ModuleType, tuple[str, ...]] = {
     cells: ("run_experiment",),
     updates: ("attack_partition",),
     benchmark: ("compare_runtimes", "compare_scale"),
-    audit: ("audit_published",),
+    publication_audit: ("audit_published",),
     long_run: ("run_long",),
     poisoning: ("audit_raw",),
 }

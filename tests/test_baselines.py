@@ -13,7 +13,7 @@ from fl_tiprdc.baselines.leace import fit_leace
 from fl_tiprdc.baselines.local_laplace import CLIP, local_laplace, sensitivity
 from fl_tiprdc.config import METHODS, Point
 from fl_tiprdc.data.crowd import Attribute, Column, Crowd, Description
-from fl_tiprdc.data.principal_components import WIDEST, narrow_features
+from fl_tiprdc.data.principal_components import WIDEST_VECTOR, narrow_features
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.classifiers import logistic
@@ -112,7 +112,7 @@ def test_wide_records_are_narrowed_along_the_contributors_directions_of_most_var
     u = generator.integers(0, 2, 700)
     crowd = crowd_of(x, u, u, description)
     known, unknown = narrow_features(crowd, crowd.take(np.arange(5)), 0)
-    assert known.shape == (700, WIDEST)
+    assert known.shape == (700, WIDEST_VECTOR)
     assert abs(np.corrcoef(known[:, 0], x[:, 0, 0, 0])[0, 1]) > 0.99
     np.testing.assert_allclose(unknown, known[:5], atol=1e-4)
 

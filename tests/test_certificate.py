@@ -11,20 +11,9 @@ from hypothesis import strategies as st
 from scipy.stats import binom, multinomial
 from sklearn.metrics import roc_auc_score
 
-from fl_tiprdc.evaluation.certificate import (
-    USEFUL_BOUND,
-    Plan,
-    best_attacker_auc,
-    bounded_differences,
-    certify,
-    codes_for,
-    estimate_distance,
-    evidence,
-    gini_bound,
-    make_plan,
-    people_used,
-    subset_size,
-)
+from fl_tiprdc.evaluation.certificate import USEFUL_BOUND, certify, codes_for
+from fl_tiprdc.evaluation.code_bounds import best_attacker_auc, bounded_differences, estimate_distance, gini_bound
+from fl_tiprdc.evaluation.sharp_bound import Plan, evidence, make_plan, people_used, subset_size
 from fl_tiprdc.seeding import numpy_generator
 
 GENERATOR_SEED = 7

@@ -18,7 +18,7 @@ from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.commands import audit, run
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.crowd import Attribute, Column, Description
-from fl_tiprdc.evaluation.audit import Release
+from fl_tiprdc.evaluation.audit import AuditedRelease
 from fl_tiprdc.experiment import run_folder
 from fl_tiprdc.experiment.on_disk import on_disk
 from fl_tiprdc.experiment.outcome import Outcome
@@ -193,7 +193,7 @@ def test_room_for_a_memory_map_is_asked_for_at_once(monkeypatch, tmp_path):
 def test_large_arrays_of_a_release_are_read_from_the_disk_and_are_the_same(tmp_path):
     generator = np.random.default_rng(0)
     large, small = generator.normal(size=(3000, 100)).astype(np.float32), np.ones((2, 3), np.float32)
-    releases = [on_disk(Release("baseline", "m", lam, 0, lam * large, small), tmp_path) for lam in (1.0, 2.0)]
+    releases = [on_disk(AuditedRelease("baseline", "m", lam, 0, lam * large, small), tmp_path) for lam in (1.0, 2.0)]
     for lam, release in zip((1.0, 2.0), releases, strict=True):
         assert isinstance(release.contributors, np.memmap)
         assert not release.contributors.flags.writeable

@@ -1,14 +1,17 @@
-"""Every command in the README and the docs is one that its program takes; the tutorial's run, in order."""
+"""Every command in the README and the docs is one that its program takes; those of a page are run, in order."""
 
 import importlib
 import re
 import shlex
 import sys
 import textwrap
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import fl_tiprdc.__main__ as program
@@ -26,11 +29,11 @@ BEGIN = r"(?:fl-tiprdc|python simulations/\S+\.py)"
 FLAGS_OF_A_RUN = {"clients", "dataset", "lambdas", "config", "quick"}  # whoever has these has an experiment
 
 
-def commands_in(text: str) -> list[str]:
+def commands_in(text: str, spans: bool = True) -> list[str]:
     """Commands in indented blocks, continued lines joined, and in running text; without comments and "..."."""
     blocks = re.findall(rf"^    ({BEGIN} (?:.*\\\n)*.*)$", text, re.MULTILINE)
-    spans = re.findall(rf"`({BEGIN} [^`]+)`", text)
-    found = [re.sub(r"[\\\s]+", " ", re.split(r"\s#\s|\s\.\.\.", command)[0]) for command in [*blocks, *spans]]
+    in_text = re.findall(rf"`({BEGIN} [^`]+)`", text) if spans else []
+    found = [re.sub(r"[\\\s]+", " ", re.split(r"\s#\s|\s\.\.\.", command)[0]) for command in [*blocks, *in_text]]
     named = {f"{PROGRAM} {name}" for name in SUBCOMMANDS}  # spoken of, not called
     return [
         command.strip()
@@ -138,6 +141,88 @@ def test_the_tutorial_runs_in_order(tmp_path, monkeypatch, capsys):
     assert said.count("certifying people, no attacker") + said.count("Not certifiable with") == 3
     assert "Extractor(coded, λ=1, hides sex: 7 -> 8 numbers" in said
     assert (tmp_path / "results" / "people" / "report.html").is_file()
+
+
+FEW = f"""
+runtime = "inline"
+track = []
+baselines = []
+lambdas = [1.0]
+methods = ["coded"]
+[dials]
+gaussian-noise = [1.0]
+[data]
+records = 2500
+[method.coded.coding]
+codes = 8
+coupling_rounds = 2
+lloyd_rounds = 1
+[audit]
+attackers = ["logistic"]
+probes = ["logistic"]
+bootstrap = 20
+further = []
+reconstruct = "never"
+{SMALL}
+"""
+# words of commands that are run by other tests, or need what isn't here
+RUN_ELSEWHERE = ("deploy", "flwr-run", "--ray-address", "--track", "--config", "simulations/", "compare", "RUN")
+HERE = {"PUBLICATION": "codes.npz", "LABELS.csv": "people.csv", "FEATURES.csv": "people.csv"}
+OWN = "results/*/publication/federated/coded/lam-1/seed-0"  # a publication with a certificate of its own
+
+
+def to_run(page: Path) -> list[str]:
+    """Commands of a page's blocks that are run here, in order."""
+    commands = commands_in(page.read_text(encoding="utf-8"), spans=False)
+    return [command for command in commands if not any(word in command for word in RUN_ELSEWHERE)]
+
+
+def walks() -> dict[str, list[str]]:
+    """Page -> its commands that no page before it has."""
+    of: dict[str, list[str]] = {}
+    for page in PAGES:
+        before = {command for commands in of.values() for command in commands}
+        of[str(page.relative_to(ROOT))] = [command for command in to_run(page) if command not in before]
+    return {page: commands for page, commands in of.items() if commands and not page.endswith("tutorial.md")}
+
+
+WALKS = walks()
+
+
+@pytest.fixture(scope="module")
+def a_reader(tmp_path_factory) -> Path:
+    """A folder with a table, codes that somebody published, and a run."""
+    folder = tmp_path_factory.mktemp("reader")
+    (table, *_) = re.findall(r"```python\n((?:.*\n)*?)```", (ROOT / "docs" / "tutorial.md").read_text("utf-8"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", sys.argv)
+        exec(table, {})
+        (folder / "few.toml").write_text(FEW)
+        people = pd.read_csv("people.csv")
+        np.savez("codes.npz", z=(people["age"] // 10).to_numpy(np.float32)[:, None])
+        flags = "--dataset table --data people.csv --private sex --tasks income --clients 20 --config few.toml"
+        call(["fl-tiprdc", "run", *flags.split()])
+    return folder
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", WALKS)
+def test_the_commands_of_a_page_run_in_order(page, a_reader, monkeypatch, capsys):
+    """As they stand, with a small training, in the folder of somebody who has a table, a publication and a run."""
+    monkeypatch.chdir(a_reader)
+    (own,) = a_reader.glob("results/table-*/" + OWN.partition("/*/")[2])
+    for command in WALKS[page]:
+        monkeypatch.setattr(sys, "argv", sys.argv)
+        begun = time.time()
+        words = [HERE.get(word, word) for word in shlex.split(command)]
+        if words[1] == "audit" and "--labels" not in words:
+            words[2] = str(own)
+        small = {"run": ["--config", "few.toml"], "audit": ["--config", "few.toml"] if "--labels" in words else []}
+        call([*words, *small.get(words[1], [])])
+        assert capsys.readouterr().out, command
+        if words[1] == "run":
+            assert max(path.stat().st_mtime for path in Path("results").glob("*/report.html")) >= begun, command
 
 
 def test_the_help_of_a_node_is_shown_and_no_node_started(monkeypatch, capsys):

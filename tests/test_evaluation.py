@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.audit import Release, Truth, audit, check_panel, truth_of
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit, check_panel, truth_of
 from fl_tiprdc.evaluation.classifiers import BUILT_IN, CLASSIFIERS, MAJORITY, OF_PACKAGES, majority
 from fl_tiprdc.evaluation.frontier import (
     LEVELS,
@@ -271,7 +271,7 @@ PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bo
 
 
 def audited(population, contributors, held_out, config=PANEL) -> pd.DataFrame:
-    release = Release("centralized", "m", 0.5, 0, contributors, held_out)
+    release = AuditedRelease("centralized", "m", 0.5, 0, contributors, held_out)
     return audit(release, truth_of(population.contributors), truth_of(population.held_out), config)
 
 
@@ -347,7 +347,7 @@ def test_audit_of_several_private_attributes_with_three_classes():
         return np.eye(3, dtype=np.float32)[side.attacks["b"]]
 
     panel = AuditConfig(attackers=tuple(BUILT_IN), probes=("logistic",), bootstrap=5)
-    table = audit(Release("raw", "raw", 0, 0, leak_b(known), leak_b(unknown)), known, unknown, panel)
+    table = audit(AuditedRelease("raw", "raw", 0, 0, leak_b(known), leak_b(unknown)), known, unknown, panel)
     for attacker in BUILT_IN:
         assert value(table, "attack", attacker, "b") > 0.999
         assert 0.35 < value(table, "attack", attacker, "a") < 0.65

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.evaluation.attacks.exact_attack import MODEL, exact_attack, learn_table
-from fl_tiprdc.evaluation.audit import Release, Truth, attackers_of
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, attackers_of
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.detection import PAIR_AUC, found_at, pair_area, read_roc, roc_points
 from fl_tiprdc.evaluation.finite_codes import MOST_CODES, finite_codes
@@ -18,7 +18,7 @@ from fl_tiprdc.evaluation.posterior_risk import RISK_COLUMNS, posterior_risk
 from fl_tiprdc.evaluation.scores import resample
 from fl_tiprdc.report.exact_figure import exact_figure
 
-RELEASE = Release("federated", "coded", 0.5, 3, np.empty((0, 1), np.float32), np.empty((0, 1), np.float32))
+RELEASE = AuditedRelease("federated", "coded", 0.5, 3, np.empty((0, 1), np.float32), np.empty((0, 1), np.float32))
 
 
 def truth(u, names=()):

@@ -11,7 +11,7 @@ from rich.console import Console
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, LEAST, Case, named_attacks
-from fl_tiprdc.evaluation.audit import Release, Truth
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth
 from fl_tiprdc.evaluation.further_summary import (
     HEADINGS,
     KNOWN_HEADING,
@@ -51,7 +51,7 @@ def test_names_of_attacks():
 def some_case(people=40):
     z = np.random.default_rng(0).normal(size=(people, 3)).astype(np.float32)
     truth = Truth({"u": np.arange(people) % 2}, {}, {"u": 2}, np.arange(people))
-    return Case(Release("baseline", "m", 1.0, 0, z, z), truth, truth, PANEL)
+    return Case(AuditedRelease("baseline", "m", 1.0, 0, z, z), truth, truth, PANEL)
 
 
 def test_an_attack_gets_what_it_needs_and_no_more():
@@ -75,7 +75,7 @@ def test_a_handful_of_people_is_not_attacked():
 
 def test_federated_releases_stand_for_centralized_ones():
     def job(setting):
-        return Job(Release(setting, "m", 0.5, 0, np.empty((0, 1)), np.empty((0, 1))))
+        return Job(AuditedRelease(setting, "m", 0.5, 0, np.empty((0, 1)), np.empty((0, 1))))
 
     all_ = [job(setting) for setting in ("raw", "baseline", "centralized", "federated")]
     assert [one.release.setting for one in attacked_jobs(all_)] == ["raw", "baseline", "federated"]

@@ -9,7 +9,7 @@ import pytest
 
 from fl_tiprdc.config import AuditConfig, DataConfig
 from fl_tiprdc.data.avatars import VALUES
-from fl_tiprdc.evaluation.audit import Release, Truth, audit
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit
 from fl_tiprdc.evaluation.classifiers import BUILT_IN, MAJORITY
 from fl_tiprdc.evaluation.guarantees import (
     channel_capacity,
@@ -129,7 +129,7 @@ def audited(z, u, t, attackers=("logistic",), bootstrap=20, setting="federated",
         for part in (slice(half), slice(half, None))
     ]
     panel = AuditConfig(attackers=attackers, probes=("logistic",), bootstrap=bootstrap)
-    return audit(Release(setting, "tiprdc+", 0.5, 0, z[:half], z[half:]), *sides, panel)
+    return audit(AuditedRelease(setting, "tiprdc+", 0.5, 0, z[:half], z[half:]), *sides, panel)
 
 
 def flipped(bits, error, seed):

@@ -16,7 +16,7 @@ from fl_tiprdc.evaluation.attacks.known_record import (
     released_knowledge,
     telling,
 )
-from fl_tiprdc.evaluation.audit import Release, Truth
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth
 from fl_tiprdc.evaluation.metric_rows import COLUMNS
 
 CONFIG = AuditConfig(bootstrap=40)
@@ -49,7 +49,7 @@ def sides():
 
 
 def release(sides):
-    return Release("federated", "coded", 0.5, 3, *(side[2][:, None].astype(np.float32) for side in sides))
+    return AuditedRelease("federated", "coded", 0.5, 3, *(side[2][:, None].astype(np.float32) for side in sides))
 
 
 def measure(sides, columns=TABLE, **options):
@@ -169,7 +169,7 @@ def test_columns_as_an_attacker_has_them():
 
 def test_codes_as_an_attacker_has_them():
     numbers = np.zeros((4, 2), np.float32)
-    made = Release("federated", "coded", 0.5, 0, numbers, numbers)
+    made = AuditedRelease("federated", "coded", 0.5, 0, numbers, numbers)
     rows = np.arange(3)  # the fourth contributor's code, 9, isn't learned from
     codes = np.array([5, 2, 5, 9]), np.array([2, 9, 5, 40])
     knowledge = released_knowledge(made, rows, codes, 0)
@@ -178,5 +178,5 @@ def test_codes_as_an_attacker_has_them():
     np.testing.assert_array_equal(knowledge.held_out[:, 2], [0, np.nan, 1, np.nan])
     assert released_knowledge(made, rows, None, 0).categorical.tolist() == [False, False]
     many = np.arange(CATEGORIES + 1)
-    wide = Release("federated", "coded", 0.5, 0, np.zeros((len(many), 2), np.float32), numbers)
+    wide = AuditedRelease("federated", "coded", 0.5, 0, np.zeros((len(many), 2), np.float32), numbers)
     assert released_knowledge(wide, many, (many, many[:4]), 0).categorical.tolist() == [False, False]

@@ -9,7 +9,7 @@ from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.evaluation.attacks import leaks as leaks_module
 from fl_tiprdc.evaluation.attacks.leaks import leaks
 from fl_tiprdc.evaluation.attacks.linkage import LEAST, OWN, POOLED, bundle, linkage, pool
-from fl_tiprdc.evaluation.audit import Release, Truth, audit
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.metric_rows import COLUMNS
 
@@ -26,7 +26,7 @@ def truth(u, participant=None):
 
 
 def case(effect, n=1600, m=1000, seed=0, d=6):
-    """Release and truths: u moves the first of d normal coordinates by `effect`."""
+    """A release and truths: u moves the first of d normal coordinates by `effect`."""
     generator = np.random.default_rng(seed)
     sides = []
     for size in (n, m):
@@ -35,7 +35,7 @@ def case(effect, n=1600, m=1000, seed=0, d=6):
         z[:, 0] += effect * u
         sides.append((z.astype(np.float32), u))
     (known_z, known_u), (z, u) = sides
-    return Release("federated", "m", 0.5, 0, known_z, z), truth(known_u), truth(u)
+    return AuditedRelease("federated", "m", 0.5, 0, known_z, z), truth(known_u), truth(u)
 
 
 def areas(table: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def areas(table: pd.DataFrame) -> pd.DataFrame:
 
 def test_who_has_a_copy_of_the_private_value_needs_few_leaks():
     release, known, unknown = case(effect=0.0)
-    copied = Release(
+    copied = AuditedRelease(
         *("federated", "m", 0.5, 0),
         np.column_stack([release.contributors, known.attacks["u"]]).astype(np.float32),
         np.column_stack([release.held_out, unknown.attacks["u"]]).astype(np.float32),
@@ -138,7 +138,7 @@ def of_people(effect, each=8, people=500, shared=0.0, seed=0):
             (z.reshape(-1, 2).astype(np.float32), truth(np.repeat(u, each), np.repeat(np.arange(people), each)))
         )
     (known_z, known), (z, unknown) = sides
-    return Release("federated", "m", 0.5, 0, known_z, z), known, unknown
+    return AuditedRelease("federated", "m", 0.5, 0, known_z, z), known, unknown
 
 
 def test_the_records_of_each_person_are_pooled():

@@ -16,7 +16,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
 from fl_tiprdc.evaluation.attacks.known_record import known_record
 from fl_tiprdc.evaluation.attacks.update_attack import read_features
-from fl_tiprdc.evaluation.audit import Release, Truth, audit
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit
 from fl_tiprdc.evaluation.frontier import best_models, frontier_area, over_seeds, summarize_points
 from fl_tiprdc.evaluation.further_summary import summarize_further, summarize_known
 from fl_tiprdc.evaluation.guarantees import guarantees, trade_offs
@@ -42,7 +42,9 @@ def truth(n, generator, **constant):
 def sides(held_out=None, contributors=None):
     generator = np.random.default_rng(0)
     known, unknown = truth(N, generator, **(contributors or {})), truth(TESTED, generator, **(held_out or {}))
-    release = Release("raw", "raw", 0.0, 0, *(generator.normal(size=(n, 4)).astype(np.float32) for n in (N, TESTED)))
+    release = AuditedRelease(
+        "raw", "raw", 0.0, 0, *(generator.normal(size=(n, 4)).astype(np.float32) for n in (N, TESTED))
+    )
     return release, known, unknown
 
 

@@ -19,7 +19,7 @@ from fl_tiprdc.evaluation.attacks.membership import (
     white_box_records,
 )
 from fl_tiprdc.evaluation.attacks.reidentification import reidentify, share_with_interval
-from fl_tiprdc.evaluation.audit import Release
+from fl_tiprdc.evaluation.audit import AuditedRelease
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.metric_rows import COLUMNS
 from fl_tiprdc.hybrid.centralized import train_centralized
@@ -125,7 +125,7 @@ def test_the_interval_of_few_hits_is_none_too_narrow():
 
 
 def test_matching_as_rows_of_metrics(raw):
-    release = Release("federated", "m", 0.5, 3, *raw)
+    release = AuditedRelease("federated", "m", 0.5, 3, *raw)
     rows = match(raw, *raw).metrics(release)
     assert list(rows.columns) == COLUMNS
     assert set(rows["model"]) == {"chance", "from-z", "from-x"}
@@ -144,7 +144,7 @@ def auc(table, target, model):
 
 
 def release_of(contributors, held_out):
-    return Release("centralized", "m", 0.5, 0, contributors, held_out)
+    return AuditedRelease("centralized", "m", 0.5, 0, contributors, held_out)
 
 
 def test_a_release_that_marks_members_is_caught():

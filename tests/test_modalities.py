@@ -119,7 +119,7 @@ def test_release_of_pieces_equals_that_of_all(one_thread, monkeypatch):
     step = HybridStep(IMAGES, build_experiment({}).network, build_experiment({}).method_config("tiprdc+"))
     records, made = some(IMAGES, 9), step.release(step.initial(0), 0.5, 0.0)
     whole = made.apply(records.x, None, draws_from(torch_generator(0, "a"))).z
-    monkeypatch.setattr(release, "PIECE", 4)
+    monkeypatch.setattr(release, "RECORDS_AT_ONCE", 4)
     pieces = made.apply(records.x, None, draws_from(torch_generator(0, "a"))).z
     np.testing.assert_allclose(whole, pieces, atol=1e-5)
 

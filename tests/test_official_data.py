@@ -211,6 +211,18 @@ def test_utkface_labels_are_those_of_the_file_names(official, nested):
         assert len(set(crowd.participant.tolist())) == len(crowd)
 
 
+def test_utkface_may_lie_once_deeper_than_its_parts(official):
+    """As archives unpack that hold a folder of their own name: part1/part1/..."""
+    root = official("utkface")
+    for part, rows in (("part1", range(7)), ("part2", range(7, len(UTK)))):
+        (root / part / part).mkdir(parents=True)
+        for row in rows:
+            (root / "UTKFace" / utk_name(row)).rename(root / part / part / utk_name(row))
+    (root / "UTKFace").rmdir()
+    population = load("utkface", root)
+    assert len(population.contributors) + len(population.held_out) == len(UTK)
+
+
 def test_utkface_may_hide_race_or_age(official):
     root = official("utkface")
     crowd = load("utkface", root, ("race", "age"), held_out=0.1).contributors

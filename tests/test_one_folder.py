@@ -89,6 +89,12 @@ def test_a_mount_point_is_refused_before_any_work(tmp_path, monkeypatch):
         prepare(tmp_path)
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
+def test_a_place_where_no_file_can_be_made_is_no_other_run():
+    with pytest.raises(InputError, match="cannot write to output '/proc/x'"), held(Path("/proc/x")):
+        pass
+
+
 def test_results_that_cannot_be_put_in_place_stay_where_they_are(tmp_path):
     (tmp_path / "partial").mkdir()
     (tmp_path / "partial" / "metrics.csv").write_text("whole")

@@ -590,6 +590,9 @@ def test_parquet_with_an_index_and_with_a_repeated_column(load, tmp_path):
     assert set(read_table(path).columns) == set(a_frame().columns)  # a named index is a column
     a_frame()[::2].to_parquet(path)
     assert list(read_table(path).columns) == list(a_frame().columns)  # row numbers are none
+    a_frame().sample(frac=1, random_state=0).to_parquet(path)
+    with pytest.warns(DataNotice, match=r"the index of its rows, which has no name, is not used: rows are taken in"):
+        read_table(path)
     path = tmp_path / "twice.parquet"
     pyarrow.parquet.write_table(pyarrow.table([[1, 2], [3, 4]], names=["sex", "sex"]), path)
     with pytest.raises(InputError, match="has 2 columns 'sex'"):

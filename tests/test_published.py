@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tomli_w
 import torch
 
 from fl_tiprdc.command_line.guard import guard
@@ -25,6 +26,7 @@ from fl_tiprdc.evaluation.published import (
     summarize_published,
 )
 from fl_tiprdc.evaluation.record_keys import ROW_ORDER, join
+from fl_tiprdc.notices import DataNotice
 from tests.entry_points import tree
 
 PANEL = AuditConfig(attackers=("logistic",), probes=("logistic",), bootstrap=50, further=())
@@ -261,11 +263,14 @@ def test_a_rare_class_that_only_held_out_people_have(ours, truth):
 def call(monkeypatch, capsys, tmp_path):
     """Runs the command: (status, lines on stdout, lines on stderr)."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "AuditConfig", lambda **panel: PANEL)
+    lean = PANEL.model_dump(mode="json", include={"attackers", "probes", "bootstrap", "further"})
+    (tmp_path / "lean.toml").write_text(tomli_w.dumps({"audit": lean}))
 
     def call(*flags):
         with pytest.raises(SystemExit) as exit_:
-            guard(lambda _: command.main([*map(str, flags)]))
+            guard(
+                lambda _: command.main([*([] if "--config" in flags else ["--config", "lean.toml"]), *map(str, flags)])
+            )
         said = capsys.readouterr()
         return exit_.value.code, said.out, said.err.splitlines()
 
@@ -334,6 +339,28 @@ def test_the_command_makes_the_further_attacks_that_are_possible(call, ours, tru
     assert set(pd.read_csv(tmp_path / "found" / "metrics.csv")["kind"]) == {"attack", "task", "leaks", "linkage"}
 
 
+def test_settings_and_flags_say_how_labels_are_read(call, z, truth, tmp_path):
+    np.savez(tmp_path / "z.npz", z=z)
+    sex = truth["sex"].replace({"f": "Female", "m": "Male"}).where(np.arange(N) % 3 > 0, truth["sex"])
+    sex = sex.replace({"f": "female", "m": "male"})  # Female and female
+    codes = pd.Series(np.arange(N) % 30)
+    pd.DataFrame({"sex": sex, "zip": codes}).to_csv(tmp_path / "labels.csv", index=False)
+    flags = ("z.npz", "--labels", "labels.csv", "--private", "sex,zip", "--output", "found")
+    lean = (tmp_path / "lean.toml").read_text()
+
+    def classes(*more) -> dict[str, list[str]]:
+        assert call(*flags, *more)[0] == 0
+        return json.loads((tmp_path / "found" / "summary.json").read_text())["classes"]
+
+    with pytest.warns(DataNotice, match=r"to unite them, set data.unite_spellings = true"):
+        assert len(classes()["sex"]) == 4
+    found = classes("--unite-spellings")
+    assert [len(found[name]) for name in ("sex", "zip")] == [2, 2]  # zip is split at its median
+    (tmp_path / "mine.toml").write_text(f'{lean}\n[data]\nunite_spellings = true\ncolumns = {{ zip = "category" }}\n')
+    found = classes("--config", "mine.toml")
+    assert [len(found[name]) for name in ("sex", "zip")] == [2, 30]
+
+
 def test_the_command_on_an_archive_says_that_rows_were_joined_by_their_order(call, z, truth, tmp_path):
     np.savez(tmp_path / "theirs.npz", z=z)
     truth.to_parquet(tmp_path / "labels.parquet")
@@ -394,6 +421,7 @@ def wrong(tmp_path, ours, truth, z):
     )
     truth[["client", "record"]].to_csv(tmp_path / "bare.csv", index=False)
     (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "wrong.toml").write_text('[data]\ncolour = "red"\n')
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
@@ -485,6 +513,14 @@ WRONG = [
     ([*KNOWN, "--known", "shoe"], "unknown column 'shoe': choose one of color, person"),
     ([*KNOWN, "--known", "color,color"], "color, color: has a column twice"),
     ([*KNOWN, "--known", ","], "--known ',': name at least one"),
+    # --missing
+    ([*STORE, "--missing", ","], "--missing ',': name at least one"),
+    ([*STORE, "--missing", ""], "--missing '': name at least one"),
+    ([*STORE, "--missing", "f"], "'sex' has no label for"),
+    # --config
+    ([*STORE, "--config", "nowhere.toml"], "cannot read config 'nowhere.toml'"),
+    ([*STORE, "--config", "labels.csv"], "config 'labels.csv' is no valid TOML"),
+    ([*STORE, "--config", "wrong.toml"], "colour"),
     # --output
     ([*STORE, "--output", "taken"], "exists and is no earlier run"),
     ([*STORE, "--output", "file"], "exists and is no earlier run"),

@@ -13,7 +13,7 @@ import fl_tiprdc.experiment.carry_out as carry_out_module
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import PADDING, Attribute, Column, Crowd, Description, Population
 from fl_tiprdc.evaluation.attacks.reconstruction import Examples, is_wanted, reconstruct
-from fl_tiprdc.evaluation.audit import Release
+from fl_tiprdc.evaluation.audit import AuditedRelease
 from fl_tiprdc.evaluation.frontier import summarize_points
 from fl_tiprdc.evaluation.image_decoder import ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, psnr, scales_and_window, ssim
@@ -50,7 +50,7 @@ def some_images(n=500, size=16, channels=1, seed=0):
 
 def release(z, known=400, **changes):
     where = {"setting": "federated", "method": "tiprdc+", "lam": 0.5, "seed": 0} | changes
-    return Release(**where, contributors=z[:known].astype(np.float32), held_out=z[known:].astype(np.float32))
+    return AuditedRelease(**where, contributors=z[:known].astype(np.float32), held_out=z[known:].astype(np.float32))
 
 
 def row(table, model, metric):

@@ -15,7 +15,7 @@ from fl_tiprdc.report.page import render_page, write_page
 from fl_tiprdc.report.page_codes import certificate_rows, code_rows, gauges
 from fl_tiprdc.report.page_tables import attacker_rows, page_tables, task_rows, together
 from fl_tiprdc.report.run_tables import CODE_MAP, read_run
-from fl_tiprdc.report.training_curves import MOST, training_curves
+from fl_tiprdc.report.training_curves import MOST_POINTS, training_curves
 from tests.report_folder import HOSTILE, TASKS, draw_pictures, make_coded_run, make_run, some_metrics
 from tests.test_report import some_rounds
 
@@ -188,7 +188,7 @@ def test_a_long_training_is_drawn_with_few_points():
     long = pd.concat([long.assign(round=i, privacy=float(i)) for i in range(1, 1001)])
     curve = training_curves(long)
     curve = curve[curve["loss"] == "privacy"]
-    assert 30 < len(curve) <= MOST
+    assert 30 < len(curve) <= MOST_POINTS
     assert curve["round"].max() == 1000
     assert curve["value"].mean() == pytest.approx(500.5, abs=5)
     assert training_curves(long.iloc[:0]).empty

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 import fl_tiprdc.evaluation.white_box as white_box
 from fl_tiprdc.config import AuditConfig
-from fl_tiprdc.evaluation.audit import Release, Truth, audit
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.frontier import summarize_points
 from fl_tiprdc.evaluation.shaped_classifiers import shaped
@@ -74,9 +74,9 @@ def test_the_white_box_is_for_releases_with_known_noise():
     known, unknown = truth(generator, 500), truth(generator, 200)
     x = generator.normal(size=(700, 3)).astype(np.float32)
     panel = AuditConfig(attackers=("logistic", "white-box-kernel"), bootstrap=5)
-    without = audit(Release("raw", "raw", 0.0, 0, x[:500], x[500:]), known, unknown, panel)
+    without = audit(AuditedRelease("raw", "raw", 0.0, 0, x[:500], x[500:]), known, unknown, panel)
     assert set(without["model"]) == {"majority", "logistic"}
-    noisy = Release("centralized", "m", 0.5, 0, x[:500], x[500:], clean=x[:500], sigma=0.3)
+    noisy = AuditedRelease("centralized", "m", 0.5, 0, x[:500], x[500:], clean=x[:500], sigma=0.3)
     assert set(audit(noisy, known, unknown, panel)["model"]) == {"majority", "logistic", "white-box-kernel"}
 
 
@@ -92,7 +92,7 @@ def test_false_alarms():
         known, unknown = truth(generator, 600), truth(generator, 300)
         clean = generator.normal(size=(900, 4)).astype(np.float32)
         z = (clean + 0.5 * generator.normal(size=clean.shape)).astype(np.float32)
-        release = Release("centralized", "m", 0.5, seed, z[:600], z[600:], clean[:600], 0.5)
+        release = AuditedRelease("centralized", "m", 0.5, seed, z[:600], z[600:], clean[:600], 0.5)
         point = summarize_points_of_attacks(audit(release, known, unknown, panel))
         alarms += not point["attack_low"] <= 0.5 <= point["attack_high"]
         most.append((point["attack"], point["attack_most"]))
@@ -132,9 +132,9 @@ def test_classifiers_of_shaped_representations_find_what_moves_about(name, shape
     known = Truth({"u": u[:1000]}, {}, {"u": 2}, np.arange(1000))
     unknown = Truth({"u": u[1000:]}, {}, {"u": 2}, np.arange(500))
     panel = AuditConfig(attackers=("logistic", "convolutional", "recurrent"), bootstrap=5)
-    table = audit(Release("raw", "raw", 0.0, 0, flat[:1000], flat[1000:], shape=shape), known, unknown, panel)
+    table = audit(AuditedRelease("raw", "raw", 0.0, 0, flat[:1000], flat[1000:], shape=shape), known, unknown, panel)
     assert set(table["model"]) == {"majority", "logistic", name}
     areas = table[table["metric"] == "auc"].set_index("model")["value"]
     assert areas["logistic"] < 0.6 < 0.9 < areas[name]
-    flat_table = audit(Release("raw", "raw", 0.0, 0, flat[:1000], flat[1000:]), known, unknown, panel)
+    flat_table = audit(AuditedRelease("raw", "raw", 0.0, 0, flat[:1000], flat[1000:]), known, unknown, panel)
     assert set(flat_table["model"]) == {"majority", "logistic"}

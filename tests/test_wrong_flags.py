@@ -335,6 +335,15 @@ def test_every_data_set_is_tried():
     }
 
 
+def test_a_path_that_is_no_text_or_too_long_gets_one_line(call):
+    refused(
+        call(run, "--dataset", "table", "--data", "p\udcffple.csv"), "--data 'p\\udcffple.csv'", "give text in UTF-8"
+    )
+    long = "x" * 5000 + ".csv"
+    answer = call(run, "--dataset", "table", "--data", long, "--private", "sex", "--tasks", "paid")
+    refused(answer, "cannot read table", "File name too long")
+
+
 @pytest.mark.parametrize("name", ["audit", "benchmark", "partitions", "updates"])
 def test_a_real_process_ends_with_status_2(name, tmp_path):
     flags = {"audit": ["none", "--labels", "none.csv"], "benchmark": ["--rounds", "0"]}.get(name, ["--clients", "-3"])

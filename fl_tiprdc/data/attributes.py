@@ -14,7 +14,7 @@ from fl_tiprdc.seeding import numpy_generator
 
 @dataclass(frozen=True)
 class Attributes:
-    """What is known of each record, apart from x.
+    """Hold what is known of each record, apart from x.
 
     Attributes:
         frame: one column an attribute: texts are classes, numbers are split at the contributors' median.

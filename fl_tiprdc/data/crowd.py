@@ -68,7 +68,7 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Description:
-    """What x and the private labels mean; everything that is needed to build networks, and no record.
+    """Describe x and the private labels: all that is needed to build networks, and no record.
 
     Attributes:
         attributes: the private attributes, in the order of the columns of the private labels.
@@ -114,7 +114,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Records:
-    """What training sees of some records: x and the private labels, and no task label.
+    """Hold what training sees of some records: x and the private labels, and no task label.
 
     Attributes:
         x: [n, *shape].

@@ -27,7 +27,7 @@ from fl_tiprdc.notices import count_rows, give_notice
 
 MANY = 100  # values of a category that takes part without being asked for
 DIGITS = 15  # of a number that float64 holds as it is written
-MOST = 1000  # values of any category: each takes a column of x
+MOST_VALUES = 1000  # values of any category: each takes a column of x
 FEW = 10  # numbers with at most that many values are classes as labels; others are split at the median
 # whole numbers may be identifiers if all of that many are different, or that share of that many
 ALL_OF, NEARLY_ALL, OF = 20, 0.9, 200
@@ -65,6 +65,11 @@ def _read_parquet(
     )
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()  # a named index is a column like others
+    elif not (pd.api.types.is_integer_dtype(frame.index) and frame.index.is_monotonic_increasing):
+        give_notice(
+            f"table '{path.name}': the index of its rows, which has no name, is not used: rows are taken in the order"
+            " in which they stand"
+        )
     frame.columns = frame.columns.map(str)
     frame = frame.reset_index(drop=True)
     for field in schema:
@@ -212,8 +217,10 @@ def feature_columns(
             continue
         text = unite_spellings(texts[name], known) if unite else texts[name]
         count = text[known].nunique()
-        if kind == "category" and count > MOST:
-            raise InputError(f"column '{name}' has {count} values: a category may have {MOST}; ignore it instead")
+        if kind == "category" and count > MOST_VALUES:
+            raise InputError(
+                f"column '{name}' has {count} values: a category may have {MOST_VALUES}; ignore it instead"
+            )
         if not kind and (count > MANY or count > known.sum() / 2 or _matches_people(text, people)):
             crowded.append(f"'{name}' ({count} values)")
         else:

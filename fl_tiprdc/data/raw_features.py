@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from fl_tiprdc.data.crowd import PADDING, Crowd, Description, Floats, X
 
-WIDEST = 2048  # one-hot places of a text; longer ones become counts of tokens
+WIDEST_ONE_HOT = 2048  # one-hot places of a text; longer ones become counts of tokens
 PIXELS = 32  # of an image's shorter side; larger ones are averaged down
 
 
@@ -14,7 +14,7 @@ def raw_features(crowd: Crowd) -> Floats:
 
     Tables as they are; pixels scaled to -1..1, side by side (channels, rows, columns), of large images averaged over
     squares so that the shorter side has `PIXELS` to twice as many; short texts one-hot, place
-    by place; long texts as how often each of the first `WIDEST` tokens of the vocabulary occurs.
+    by place; long texts as how often each of the first `WIDEST_ONE_HOT` tokens of the vocabulary occurs.
     """
     x, description = crowd.x, crowd.description
     if description.modality == "table":
@@ -32,7 +32,7 @@ def raw_shape(description: Description) -> tuple[int, ...]:
         channels, height, width = description.shape
         square = max(1, min(height, width) // PIXELS)
         return channels, height // square, width // square
-    if description.modality == "text" and description.shape[0] * description.vocabulary <= WIDEST:
+    if description.modality == "text" and description.shape[0] * description.vocabulary <= WIDEST_ONE_HOT:
         return description.shape[0], description.vocabulary
     return ()
 
@@ -49,10 +49,10 @@ def _pixel_features(images: npt.NDArray[np.uint8], square: int) -> Floats:
 def _text_features(x: X, vocabulary: int) -> Floats:
     tokens = x[:]
     n, places = tokens.shape
-    if places * vocabulary <= WIDEST:
+    if places * vocabulary <= WIDEST_ONE_HOT:
         one_hot: Floats = (tokens[:, :, None] == np.arange(vocabulary)).reshape(n, -1).astype(np.float32)
         return one_hot
-    counts = np.zeros((n, min(vocabulary, WIDEST)), dtype=np.float32)
+    counts = np.zeros((n, min(vocabulary, WIDEST_ONE_HOT)), dtype=np.float32)
     rows, columns = np.nonzero((tokens != PADDING) & (tokens < counts.shape[1]))
     np.add.at(counts, (rows, tokens[rows, columns]), 1)
     return counts

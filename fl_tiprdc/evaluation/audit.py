@@ -29,7 +29,7 @@ COMPONENTS = 128  # principal components that most models see of a wider one
 
 
 @dataclass(frozen=True)
-class Release:
+class AuditedRelease:
     """Representations to audit.
 
     Attributes:
@@ -119,7 +119,7 @@ def check_panel(config: AuditConfig) -> None:
     check_installed((*config.attackers, *config.probes))
 
 
-def attackers_of(release: Release, config: AuditConfig) -> Sequence[str]:
+def attackers_of(release: AuditedRelease, config: AuditConfig) -> Sequence[str]:
     """Return the panel that attacks a release: a short one where the exact attacker is the figure."""
     short = [name for name in config.attackers if name in config.beside_exact]
     return short if short and release.codes is not None else config.attackers
@@ -149,7 +149,7 @@ def _validate(participant: Ints, labels: Sequence[Ints], share: float, seed: int
 
 
 def audit(
-    release: Release,
+    release: AuditedRelease,
     known: Truth,
     unknown: Truth,
     config: AuditConfig,
@@ -225,14 +225,14 @@ def audit(
 
 @dataclass(frozen=True)
 class Inputs:
-    """What models learn from and are tested on; for those in the white box what is released less its noise."""
+    """Hold what models learn from and are tested on; for those in the white box what is released less its noise."""
 
     wide: tuple[Floats, Floats]
     narrow: tuple[Floats, Floats]
     clean: tuple[Floats, Floats] | None
 
 
-def model_inputs(release: Release, rows: Ints, new: Floats, seed: int) -> Inputs:
+def model_inputs(release: AuditedRelease, rows: Ints, new: Floats, seed: int) -> Inputs:
     """Return what models learn from, `rows` of the contributors, and what they answer for, `new` [m, d]."""
     x = np.ascontiguousarray(release.contributors[rows], dtype=np.float32)
     clean = release.clean[rows] if release.clean is not None and release.sigma > 0 else None
@@ -243,7 +243,7 @@ def model_inputs(release: Release, rows: Ints, new: Floats, seed: int) -> Inputs
 
 
 def model_answers(
-    name: str, release: Release, inputs: Inputs, labels: Ints, classes: Sequence[int], seed: int
+    name: str, release: AuditedRelease, inputs: Inputs, labels: Ints, classes: Sequence[int], seed: int
 ) -> list[Floats] | None:
     """Return class probabilities of each target; None: the model is not for such a release."""
     if name in WHITE_BOX:

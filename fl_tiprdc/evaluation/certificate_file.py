@@ -29,7 +29,7 @@ class _Attribute(_Strict):
 
 
 class _CertificateFile(_Strict):
-    """What the file holds: which release, whom it hides, how often certifying people published which code."""
+    """Hold which release it is of, what it hides, and how often certifying people published which code."""
 
     setting: str
     method: str

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 START = 8  # largest side of the feature map that the image grows from
-WIDEST = 512  # longer releases (noisy pixels) are narrowed first
+WIDEST_RELEASE = 512  # longer releases (noisy pixels) are narrowed first
 CHANNELS = (64, 32, 16)  # of the feature maps, coarsest first; all finer ones have as many as the last
 
 
@@ -29,10 +29,10 @@ class ImageDecoder(nn.Module):
             doublings += 1
         low = [-(-side // 2**doublings) for side in shape[1:]]
         widths = [CHANNELS[min(i, len(CHANNELS) - 1)] for i in range(doublings + 1)]
-        narrow = [nn.Linear(width, WIDEST)] if width > WIDEST else []
+        narrow = [nn.Linear(width, WIDEST_RELEASE)] if width > WIDEST_RELEASE else []
         layers: list[nn.Module] = [
             *narrow,
-            nn.Linear(min(width, WIDEST), widths[0] * low[0] * low[1]),
+            nn.Linear(min(width, WIDEST_RELEASE), widths[0] * low[0] * low[1]),
             nn.Unflatten(1, (widths[0], *low)),
         ]
         for before, after in pairwise(widths):

@@ -17,7 +17,7 @@ ATTRIBUTE = "attribute"  # column of the tables of several attributes, before `R
 
 @dataclass(frozen=True)
 class PosteriorRisk:
-    """How many records of every class have each code.
+    """Count how many records of every class have each code.
 
     Attributes:
         counts: [K, classes] records.

@@ -69,7 +69,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class _Part:
-    """What a part holds.
+    """Hold a published part.
 
     Attributes:
         numbers: [n, d] float64.
@@ -152,7 +152,7 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
 
 @dataclass(frozen=True)
 class _Texts:
-    """What columns of text stand for.
+    """Hold what columns of text stand for.
 
     Attributes:
         numbers: name -> [n], of columns whose texts are numbers, or lists of them.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fl_tiprdc.config import AuditConfig
+from fl_tiprdc.config import AuditConfig, DataConfig
 from fl_tiprdc.data.column_encoding import require_columns
 from fl_tiprdc.data.crowd import Attribute, Column, Ints
 from fl_tiprdc.data.own_table import classes_of, feature_columns, label_values
@@ -18,7 +18,7 @@ from fl_tiprdc.data.table import Table, encode
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
-from fl_tiprdc.evaluation.audit import Release, Truth, audit
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
 from fl_tiprdc.evaluation.detection import FALSE_POSITIVE_RATES, PAIR_AUC
 from fl_tiprdc.evaluation.frontier import best_models
@@ -35,7 +35,7 @@ SETTING = "publication"  # in metrics.csv
 
 @dataclass(frozen=True)
 class Audited:
-    """What an audit of a publication is made of.
+    """Hold a publication with its labels, split by people.
 
     Attributes:
         releases: the publication, preceded by raw features if there are some.
@@ -47,7 +47,7 @@ class Audited:
         finite: the publication's codes, if it takes few values; None: it doesn't.
     """
 
-    releases: tuple[Release, ...]
+    releases: tuple[AuditedRelease, ...]
     known: Truth
     unknown: Truth
     attributes: dict[str, Attribute]
@@ -81,6 +81,7 @@ def prepare_audit(
     participant: str = "",
     held_out: float = 0.2,
     raw: pd.DataFrame | None = None,
+    data: DataConfig | None = None,
 ) -> Audited:
     """Join labels, split by people, encode labels; everything that can be wrong is found here.
 
@@ -93,15 +94,17 @@ def prepare_audit(
         held_out: share of the people that attackers are tested on.
         raw: raw features of the same records, to set the publication against; a table, joined as labels are. Label
             columns in it are left out.
+        data: how columns are read: `columns` and `unite_spellings`; None: as their values tell.
 
     Raises:
         InputError: naming the column and what is wrong with it.
     """
+    data = data or DataConfig()
     joined, how = join(publication.keys, labels, "label table")
     people = _participants(publication.keys, joined, participant)
     if len(np.unique(people)) < 2:
         raise InputError("the publication has fewer than two people: nobody could be held out")
-    private = list(private) or _attackable(joined, (*tasks, participant, *KEYS))
+    private = list(private) or _attackable(joined, (*tasks, participant, *KEYS, *_ignored(data)))
     _check_names(joined, private, tasks, participant)
     tested = hold_out(people, held_out, [classes_of(joined[name]) for name in (*private, *tasks)])
     attributes: dict[str, Attribute] = {}
@@ -109,7 +112,7 @@ def prepare_audit(
     texts: dict[str, pd.Series] = {}
     for what, names in (("private attribute", private), ("task", tasks)):
         for name in names:
-            texts[name] = _label(joined[name], name, what, ~tested)
+            texts[name] = _label(joined[name], name, what, ~tested, data)
             code, (attributes[name],) = encode_private(texts[name].to_frame(name), ~tested)
             codes[name] = code[:, 0]
             if len(np.unique(codes[name][tested])) < 2:
@@ -131,16 +134,18 @@ def prepare_audit(
     finite = published_codes(publication, tested)
     codes_of = None if finite is None else (finite.contributors, finite.held_out)
     sides = publication.z[~tested], publication.z[tested]
-    releases = [Release(SETTING, "published", publication.lam, 0, *sides, codes=codes_of)]
+    releases = [AuditedRelease(SETTING, "published", publication.lam, 0, *sides, codes=codes_of)]
     if raw is not None:
         frame, _ = join(publication.keys, raw, "table of raw features")
         frame = frame.drop(columns=[n for n in (*private, *tasks, participant, *KEYS) if n in frame.columns])
         hidden = pd.DataFrame({n: texts[n] for n in private})
-        table = Table(feature_columns(frame, {}, ~tested), hidden, {}, people, tested)
+        table = Table(
+            feature_columns(frame, data.columns, ~tested, unite=data.unite_spellings), hidden, {}, people, tested
+        )
         population = encode(table, held_out)
         sides = raw_features(population.contributors), raw_features(population.held_out)
         columns = population.contributors.description.columns
-        releases.insert(0, Release("raw", "raw", 0.0, 0, *sides))
+        releases.insert(0, AuditedRelease("raw", "raw", 0.0, 0, *sides))
     known, unknown = truth(~tested), truth(tested)
     check_measurable(known, unknown)
     return Audited(tuple(releases), known, unknown, attributes, how, columns, finite)
@@ -167,11 +172,15 @@ def _check_names(labels: pd.DataFrame, private: Sequence[str], tasks: Sequence[s
             raise InputError(f"column '{name}' is named twice: it can be private, a task or the participant, or none")
 
 
-def _label(values: pd.Series, name: str, what: str, known: npt.NDArray[np.bool_]) -> pd.Series:
+def _ignored(data: DataConfig) -> list[str]:
+    return [name for name, kind in data.columns.items() if kind == "ignore"]
+
+
+def _label(values: pd.Series, name: str, what: str, known: npt.NDArray[np.bool_], data: DataConfig) -> pd.Series:
     missing = int(values.isna().sum())
     if missing:
         raise InputError(f"{what} '{name}' has no label for {missing} of {len(values)} published records")
-    return label_values(name, values, "", known, what)
+    return label_values(name, values, data.columns.get(name, ""), known, what, data.unite_spellings)
 
 
 def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[], None] | None = None) -> pd.DataFrame:
@@ -199,7 +208,7 @@ def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[]
     return pd.concat(tables, ignore_index=True)
 
 
-def _exact(release: Release, audited: Audited, config: AuditConfig) -> pd.DataFrame:
+def _exact(release: AuditedRelease, audited: Audited, config: AuditConfig) -> pd.DataFrame:
     """Return rows of the best possible attacker on a release of codes, learned on the contributors."""
     assert release.codes is not None
     weights = resample(audited.unknown.participant, config.bootstrap, 0)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fl_tiprdc.data.crowd import Ints
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.audit import Release, Truth
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth
 from fl_tiprdc.evaluation.certificate import certify
 from fl_tiprdc.evaluation.certified import CertifiedRelease
 from fl_tiprdc.evaluation.finite_codes import finite_codes
@@ -91,7 +91,7 @@ def published_risk(
 
 
 def certify_published(
-    release: Release, finite: PublishedCodes, unknown: Truth, class_names: Mapping[str, Sequence[str]]
+    release: AuditedRelease, finite: PublishedCodes, unknown: Truth, class_names: Mapping[str, Sequence[str]]
 ) -> CertifiedRelease:
     """Certify a publication by the codes of held-out people, one record of each drawn by lot.
 

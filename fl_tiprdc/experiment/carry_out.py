@@ -20,7 +20,7 @@ from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
 from fl_tiprdc.evaluation.attacks.reconstruction import Constants, Reconstruction, is_wanted, reconstruct
-from fl_tiprdc.evaluation.audit import Release, Truth, audit, truth_of
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit, truth_of
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.frontier import best_models
 from fl_tiprdc.evaluation.limits import FOLDS, task_limits
@@ -124,7 +124,9 @@ def untrained_jobs(experiment: Experiment, population: Population, releases: Pat
     """Return jobs of raw data and the baselines; their arrays, as wide as the raw data, are left in `releases`."""
     crowd, others = population.contributors, population.held_out
     shape = raw_shape(crowd.description)
-    raw = on_disk(Release("raw", "raw", 0.0, 0, raw_features(crowd), raw_features(others), shape=shape), releases)
+    raw = on_disk(
+        AuditedRelease("raw", "raw", 0.0, 0, raw_features(crowd), raw_features(others), shape=shape), releases
+    )
     jobs = [Job(replace(raw, seed=seed)) for seed in experiment.seeds]
     names = experiment.baselines if "baseline" in experiment.settings else ()
     dials = {name: experiment.dials.get(name, BASELINES[name].dials) for name in names}
@@ -133,7 +135,7 @@ def untrained_jobs(experiment: Experiment, population: Population, releases: Pat
             for name, values in dials.items():
                 release = BASELINES[name].fit(crowd, others, seed)
                 for dial in values:
-                    jobs.append(Job(on_disk(Release("baseline", name, dial, seed, *release(dial)), releases)))
+                    jobs.append(Job(on_disk(AuditedRelease("baseline", name, dial, seed, *release(dial)), releases)))
                     ticker.tick()
     return jobs
 
@@ -152,7 +154,7 @@ def _audit(
         return pd.concat(kept.tables("audit", work, ticker, experiment.ray_address), ignore_index=True)
 
 
-def _audit_one(release: Release, known: Truth, unknown: Truth, experiment: Experiment) -> pd.DataFrame:
+def _audit_one(release: AuditedRelease, known: Truth, unknown: Truth, experiment: Experiment) -> pd.DataFrame:
     torch.set_num_threads(1)
     panel = audit(release, known, unknown, experiment.audit)
     if release.codes is None:
@@ -202,7 +204,7 @@ def _limits(
 
 
 def _limit_one(
-    raw: Release,
+    raw: AuditedRelease,
     known: Truth,
     unknown: Truth,
     weights: Weights,

@@ -12,7 +12,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Ints, Population
 from fl_tiprdc.evaluation.attacks.membership import white_box_records
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case, Networks
-from fl_tiprdc.evaluation.audit import Release, truth_of
+from fl_tiprdc.evaluation.audit import AuditedRelease, truth_of
 from fl_tiprdc.evaluation.frontier import POINT
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
@@ -30,12 +30,12 @@ class Job:
         groups: arrays of the networks that made it, the extractor at least; None: nobody trained any.
     """
 
-    release: Release
+    release: AuditedRelease
     rows: Ints | None = None
     groups: GroupArrays | None = None
 
 
-def audit_name(release: Release) -> str:
+def audit_name(release: AuditedRelease) -> str:
     """Return the name that the tables of a release are kept under."""
     return "/".join(f"{getattr(release, part):g}" if part == "lam" else str(getattr(release, part)) for part in POINT)
 

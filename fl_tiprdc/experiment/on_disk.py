@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from fl_tiprdc.data.crowd import Floats
-from fl_tiprdc.evaluation.audit import Release
+from fl_tiprdc.evaluation.audit import AuditedRelease
 from fl_tiprdc.whole_file import new_array
 
 LEAST_BYTES = 2**20  # smaller arrays stay in memory
 
 
-def on_disk(release: Release, folder: Path) -> Release:
+def on_disk(release: AuditedRelease, folder: Path) -> AuditedRelease:
     """Return the same release, its large arrays read from files of `folder` where they are needed.
 
     Args:

@@ -10,15 +10,14 @@ import torch
 from fl_tiprdc.config import Experiment, Point
 from fl_tiprdc.data.crowd import Crowd, Description, Ints
 from fl_tiprdc.evaluation.attacks.reconstruction import Examples
-from fl_tiprdc.evaluation.audit import Release
+from fl_tiprdc.evaluation.audit import AuditedRelease
 from fl_tiprdc.evaluation.certified import CertifiedRelease, certify_release
 from fl_tiprdc.experiment.code_map import code_map
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_shape
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.release.draws import Draws, draws_from
-from fl_tiprdc.release.release import CodedRelease, Released
-from fl_tiprdc.release.release import Release as ReleaseMaker
+from fl_tiprdc.release.release import CodedRelease, Released, ReleaseMaker
 from fl_tiprdc.seeding import torch_generator
 
 DELTA = 0.05  # probability with which any certificate of a run may fail
@@ -26,7 +25,7 @@ DELTA = 0.05  # probability with which any certificate of a run may fail
 
 @dataclass
 class Outcome:
-    """What a run found.
+    """Hold what a run found.
 
     Attributes:
         metrics: rows of metrics.csv.
@@ -104,7 +103,7 @@ def audited_release(
     held_out: Crowd,
     published: tuple[Ints, Released] | None = None,
     unfitted: Ints | None = None,
-) -> Release:
+) -> AuditedRelease:
     """Put together what the audit of a trained point needs.
 
     Args:
@@ -130,7 +129,7 @@ def audited_release(
     sigma = 0.0 if coded else method.sigma(point.lam)
     clean = how.apply_without_noise(contributors.x, contributors.private)[rows] if sigma else None
     shape = representation_shape(description, experiment.network)
-    return Release(
+    return AuditedRelease(
         setting,
         point.method,
         point.lam,

@@ -35,7 +35,7 @@ from fl_tiprdc.report.page import write_page
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
 from fl_tiprdc.report.run_tables import CODE_MAP, read_run
 from fl_tiprdc.report.style import draw_each, try_to_draw
-from fl_tiprdc.whole_file import write_whole
+from fl_tiprdc.whole_file import write_table, write_whole
 
 PACKAGES = ("flwr", "flwr-datasets", "ray", "torch", "scikit-learn", "numpy", "pandas")
 
@@ -74,7 +74,7 @@ def write_results(
     Returns:
         The summary, and the points.
     """
-    outcome.metrics.to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
+    write_table(folder / "metrics.csv", outcome.metrics, 6)
     outcome.rounds.to_csv(folder / "rounds.csv", index=False)
     for (setting, point), extractor in outcome.extractors.items():
         card = extractor_card(experiment, outcome, setting, point)
@@ -84,7 +84,7 @@ def write_results(
     further, known = summarize_further(outcome.metrics), summarize_known(outcome.metrics)
     limits = limit_table(outcome.metrics)
     if len(outcome.risk):
-        outcome.risk.to_csv(folder / "risk.csv", index=False, float_format="%.6f")
+        write_table(folder / "risk.csv", outcome.risk, 6)
     if outcome.code_maps:
         write_whole(folder / CODE_MAP, json.dumps(list(outcome.code_maps.values()), ensure_ascii=False).encode())
     areas = {

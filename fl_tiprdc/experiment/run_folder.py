@@ -70,6 +70,8 @@ def held(output: Path) -> Iterator[None]:
     try:
         lock.acquire()  # makes the folder that it is in, too
     except Timeout:
+        if not path.exists():  # where no file can be made, the lock is waited for, too
+            raise InputError(f"cannot write to output '{output}': no file can be made there") from None
         holder = next(iter(_words(path)), "unknown")
         raise InputError(
             f"output '{output}' is being written by another run, process {holder}: wait for it, or name another folder"

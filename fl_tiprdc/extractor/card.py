@@ -27,7 +27,7 @@ Arrays = Mapping[str, npt.NDArray[np.float32]]
 
 
 class Card(BaseModel):
-    """What a released extractor is.
+    """Describe a released extractor.
 
     The description has statistics of the contributors by which x is encoded (means, medians, categories) and the
     shares of the private classes; both are known to everybody who takes part.

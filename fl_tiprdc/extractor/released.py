@@ -23,8 +23,7 @@ from fl_tiprdc.models.networks import build_networks, representation_width
 from fl_tiprdc.release.channel import capacity_bits, release
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.draws import Draws, draws_from, fresh_noise, key_of, record_noise
-from fl_tiprdc.release.release import ChannelRelease, CodedRelease, Released
-from fl_tiprdc.release.release import Release as ReleaseMaker
+from fl_tiprdc.release.release import ChannelRelease, CodedRelease, Released, ReleaseMaker
 
 
 class ChannelModule(nn.Module):
@@ -47,7 +46,7 @@ class ChannelModule(nn.Module):
 
 
 class Extractor:
-    """What a client applies to its records before anything leaves it.
+    """Make the release of records, as a client does before anything leaves it.
 
     A record should be released once: the mean of several releases has less noise than one. `transform` with a `key`
     gives a record the same noise each time.

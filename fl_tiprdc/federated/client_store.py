@@ -20,7 +20,7 @@ from fl_tiprdc.seeding import derive, numpy_generator
 from fl_tiprdc.whole_file import new_array
 
 PEOPLE = "people.npy"  # file of each record's person, where people have several
-PIECE = 4096  # records written at a time
+RECORDS_AT_ONCE = 4096  # records written at a time
 
 
 class Store(Protocol):
@@ -76,8 +76,8 @@ def write_records(root: Path, records: Records, partitions: Sequence[Ints], desc
     root.mkdir(parents=True, exist_ok=True)
     order = np.concatenate(partitions)
     kept = new_array(root / "x.npy", records.x.dtype, (len(order), *records.x.shape[1:]))
-    for begin in range(0, len(order), PIECE):  # images are decoded piece by piece
-        kept[begin : begin + PIECE] = records.x[order[begin : begin + PIECE]]
+    for begin in range(0, len(order), RECORDS_AT_ONCE):  # images are decoded piece by piece
+        kept[begin : begin + RECORDS_AT_ONCE] = records.x[order[begin : begin + RECORDS_AT_ONCE]]
     kept.flush()
     np.save(root / "private.npy", records.private[order])
     np.save(root / "offsets.npy", np.cumsum([0, *map(len, partitions)]))

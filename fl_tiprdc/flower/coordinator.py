@@ -47,7 +47,7 @@ OF_CONTRIBUTORS = ("membership",)  # attacks that make no sense on people who co
 
 @dataclass(frozen=True)
 class Coordinator:
-    """What a deployment's server holds.
+    """Hold what a deployment's server needs.
 
     Attributes:
         description: meaning of x and of the private labels, the same for everybody.

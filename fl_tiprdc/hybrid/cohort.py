@@ -31,7 +31,7 @@ LARGE_BATCH = 256  # records, from which on convolutions with several weights ar
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """How a client trains in one round, or the centralized trainer in a whole run.
+    """Say how a client trains in one round, or the centralized trainer in a whole run.
 
     Attributes:
         schedule: groups that learn from each batch in turn; the others are held still.

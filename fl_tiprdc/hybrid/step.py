@@ -24,7 +24,7 @@ from fl_tiprdc.models.networks import (
 )
 from fl_tiprdc.release.channel import release
 from fl_tiprdc.release.codes import Codes
-from fl_tiprdc.release.release import PIECE, ChannelRelease, CodedRelease, Release, unit_features
+from fl_tiprdc.release.release import RECORDS_AT_ONCE, ChannelRelease, CodedRelease, ReleaseMaker, unit_features
 from fl_tiprdc.seeding import derive
 
 Parameters = dict[str, Tensor]
@@ -119,7 +119,7 @@ class HybridStep:
         features = self._run("extractor", extractor, x)
         return release(features, noise, sigma) if self.method.channel else features
 
-    def release(self, groups: Groups, lam: float, sigma: float | None = None) -> Release:
+    def release(self, groups: Groups, lam: float, sigma: float | None = None) -> ReleaseMaker:
         """Return the release of trained parameters; without "codes" it publishes representations.
 
         Args:
@@ -145,8 +145,8 @@ class HybridStep:
         """Yield the flattened records [m, D] that a linear extractor's layer sees, some of x [n, *shape] at a time."""
         layers = self._modules["extractor"]
         assert isinstance(layers, nn.Sequential), "only a linear extractor has flattened inputs"
-        for begin in range(0, len(x), PIECE):
-            part = torch.from_numpy(np.ascontiguousarray(x[begin : begin + PIECE]))
+        for begin in range(0, len(x), RECORDS_AT_ONCE):
+            part = torch.from_numpy(np.ascontiguousarray(x[begin : begin + RECORDS_AT_ONCE]))
             flat: Floats = layers[:-1](part).numpy()
             yield flat
 

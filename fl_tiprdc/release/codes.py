@@ -19,7 +19,7 @@ from fl_tiprdc.release.arrays import digest_of
 
 Values = npt.NDArray[np.float64]
 
-PIECE = 4096  # records whose distances to all cells are in memory at a time
+RECORDS_AT_ONCE = 4096  # records whose distances to all cells are in memory at a time
 LARGEST_CODEBOOK = 65535  # a published code is a uint16
 ROUNDING = 1e-3  # by how much the sum of shares may differ from 1
 
@@ -105,8 +105,8 @@ class Codes:
         """
         codes = np.empty(len(z), dtype=np.int64)
         group = self.group[joint] if self.sees_private else np.zeros(len(z), dtype=np.int64)
-        for begin in range(0, len(z), PIECE):
-            part = slice(begin, begin + PIECE)
+        for begin in range(0, len(z), RECORDS_AT_ONCE):
+            part = slice(begin, begin + RECORDS_AT_ONCE)
             reached = self.probabilities(z[part], group[part]).cumsum(1)
             uniform = ndtr(normal[part, 0].astype(np.float64))[:, None] * reached[:, -1:]
             codes[part] = np.minimum((reached <= uniform).sum(1), len(self) - 1)

@@ -14,7 +14,7 @@ from fl_tiprdc.release.codes import Codes, joint_classes
 from fl_tiprdc.release.draws import Draws, no_draws
 from fl_tiprdc.release.known_levels import with_level
 
-PIECE = 2048  # records at a time
+RECORDS_AT_ONCE = 2048
 
 Network = Callable[[Tensor], Tensor]  # an extractor, from x [n, *shape] to [n, d]
 
@@ -29,7 +29,7 @@ class Released(NamedTuple):
     codes: Ints | None = None
 
 
-class Release(Protocol):
+class ReleaseMaker(Protocol):
     """A map from records to what may leave the device."""
 
     @property
@@ -47,9 +47,9 @@ def extract(network: Network, x: X, d: int) -> Floats:
     """Return the network's output [n, d] for records x [n, *shape], computed some at a time."""
     features = np.empty((len(x), d), dtype=np.float32)
     with torch.no_grad():
-        for begin in range(0, len(x), PIECE):
-            part = torch.tensor(np.ascontiguousarray(x[begin : begin + PIECE]))
-            features[begin : begin + PIECE] = network(part).numpy()
+        for begin in range(0, len(x), RECORDS_AT_ONCE):
+            part = torch.tensor(np.ascontiguousarray(x[begin : begin + RECORDS_AT_ONCE]))
+            features[begin : begin + RECORDS_AT_ONCE] = network(part).numpy()
     return features
 
 
@@ -72,12 +72,12 @@ class ChannelRelease:
         """Return the noisy representations; private labels have no effect."""
         z = np.empty((len(x), self._d), dtype=np.float32)
         with torch.no_grad():
-            for begin in range(0, len(x), PIECE):
-                part = np.ascontiguousarray(x[begin : begin + PIECE])
+            for begin in range(0, len(x), RECORDS_AT_ONCE):
+                part = np.ascontiguousarray(x[begin : begin + RECORDS_AT_ONCE])
                 features = self._network(torch.tensor(part))
                 if self._channel:
                     features = release(features, torch.from_numpy(draws(part, self._d)), self._sigma)
-                z[begin : begin + PIECE] = features.numpy()
+                z[begin : begin + RECORDS_AT_ONCE] = features.numpy()
         return Released(z)
 
     def apply_without_noise(self, x: X, private: Ints | None) -> Floats:
@@ -130,5 +130,8 @@ def unit_features(network: Network, x: X, d: int) -> Floats:
 
 def one_draw_each(x: X, draws: Draws) -> Floats:
     """Return the draw [n, 1] of each record in a coded release, made for some records at a time."""
-    parts = [draws(np.ascontiguousarray(x[begin : begin + PIECE]), 1) for begin in range(0, len(x), PIECE)]
+    parts = [
+        draws(np.ascontiguousarray(x[begin : begin + RECORDS_AT_ONCE]), 1)
+        for begin in range(0, len(x), RECORDS_AT_ONCE)
+    ]
     return np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.float32)

@@ -17,7 +17,7 @@ from fl_tiprdc.release.known_levels import NOTHING_KNOWN, count_levels, with_lev
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 Sums = Mapping[str, npt.NDArray[Any]]
-PIECE = 4096
+RECORDS_AT_ONCE = 4096
 T = TypeVar("T")
 
 
@@ -125,8 +125,8 @@ def add_up_shares(records: Coded, arrays: Arrays) -> Sums:
     shares = np.zeros(potentials.shape)
     for g in range(potentials.shape[1]):
         of_group = z[group == g]
-        for begin in range(0, len(of_group), PIECE):
-            part = of_group[begin : begin + PIECE].astype(np.float64)
+        for begin in range(0, len(of_group), RECORDS_AT_ONCE):
+            part = of_group[begin : begin + RECORDS_AT_ONCE].astype(np.float64)
             distance = (cells.astype(np.float64) ** 2).sum(1) - 2 * part @ cells.T
             for i, of_coupling in enumerate(potentials[:, g]):
                 shares[i, g] += softmax((of_coupling - distance) / float(arrays["temperature"]), axis=1).sum(0)

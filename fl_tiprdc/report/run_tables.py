@@ -26,7 +26,7 @@ ROUNDS = ("setting", "method", "lam", "seed", "round", "phase", "privacy", "info
 
 @dataclass(frozen=True)
 class RunTables:
-    """What a page is made of.
+    """Hold what a page is made of.
 
     Attributes:
         name: short, to tell runs apart.

@@ -8,7 +8,7 @@ CURVES = {
     "information": "bound on information kept\n(higher = more)",
 }
 ADVERSARY_ALONE = "adversary-gradient"  # a phase that says nothing of the other losses
-MOST = 60  # points of a curve
+MOST_POINTS = 60  # points of a curve
 
 
 def training_curves(rounds: pd.DataFrame) -> pd.DataFrame:
@@ -24,7 +24,7 @@ def training_curves(rounds: pd.DataFrame) -> pd.DataFrame:
     where = ["setting", "method", "lam"]
     tables: list[pd.DataFrame] = []
     for (setting, method), mine in rounds.groupby(["setting", "method"], sort=False):
-        apart = -(-mine["round"].nunique() // MOST)
+        apart = -(-mine["round"].nunique() // MOST_POINTS)
         place = mine["round"].rank(method="dense").sub(1).floordiv(apart)
         mine = mine.assign(round=mine.groupby(place)["round"].transform("max"))
         for loss in CURVES:

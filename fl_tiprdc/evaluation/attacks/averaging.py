@@ -14,7 +14,7 @@ import pandas as pd
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Crowd, Floats
-from fl_tiprdc.evaluation.audit import Release, audit, truth_of
+from fl_tiprdc.evaluation.audit import AuditedRelease, audit, truth_of
 from fl_tiprdc.release import release as made
 from fl_tiprdc.release.draws import draws_from
 from fl_tiprdc.seeding import torch_generator
@@ -23,7 +23,7 @@ KIND, UNIT = "averaging", "draws"  # in metrics.csv; the target is the private a
 DRAWS = (1, 4, 16)
 
 
-def mean_release(how: made.Release, crowd: Crowd, draws: int, seed: int) -> Floats:
+def mean_release(how: made.ReleaseMaker, crowd: Crowd, draws: int, seed: int) -> Floats:
     """Return the mean [n, d] of `draws` releases of every record, for a white box: it needs the extractor."""
     total = np.zeros(())
     for draw in range(draws):
@@ -33,11 +33,11 @@ def mean_release(how: made.Release, crowd: Crowd, draws: int, seed: int) -> Floa
 
 
 def averaging_attack(
-    how: made.Release,
+    how: made.ReleaseMaker,
     contributors: Crowd,
     held_out: Crowd,
     sigma: float,
-    where: Release,
+    where: AuditedRelease,
     config: AuditConfig,
     draws: Sequence[int] = DRAWS,
 ) -> pd.DataFrame:
@@ -62,7 +62,9 @@ def averaging_attack(
         known_mean = mean_release(how, contributors, k, where.seed)
         unknown_mean = mean_release(how, held_out, k, where.seed + 1)
         noise = sigma / math.sqrt(k)
-        release = Release(where.setting, where.method, where.lam, where.seed, known_mean, unknown_mean, clean, noise)
+        release = AuditedRelease(
+            where.setting, where.method, where.lam, where.seed, known_mean, unknown_mean, clean, noise
+        )
         table = audit(release, known, unknown, config.model_copy(update={"probes": ()}))
         attacks = table[table["kind"] == "attack"]
         tables.append(attacks.assign(kind=KIND, level=k, unit=UNIT).astype({"level": "Int64"}))

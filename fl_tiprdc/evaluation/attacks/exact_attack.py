@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fl_tiprdc.data.crowd import Ints
-from fl_tiprdc.evaluation.audit import Release, Truth
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.detection import detection_rows
 from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
@@ -50,7 +50,7 @@ def learn_table(counts: Ints, start: Values) -> Values:
 
 
 def exact_attack(
-    release: Release,
+    release: AuditedRelease,
     codes: Ints,
     held_out_codes: Ints,
     known: Truth,

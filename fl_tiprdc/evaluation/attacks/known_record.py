@@ -15,7 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Column, Floats, Ints
 from fl_tiprdc.errors import InputError, require_known, require_once
-from fl_tiprdc.evaluation.audit import NARROW, Release, Truth, narrow
+from fl_tiprdc.evaluation.audit import NARROW, AuditedRelease, Truth, narrow
 from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
 from fl_tiprdc.evaluation.posterior_risk import posterior_risk
 from fl_tiprdc.evaluation.scores import NO_CLASS, Values, Weights, area, countable_classes, interval, resample
@@ -59,7 +59,7 @@ class Knowledge:
 
 
 def known_record(
-    release: Release,
+    release: AuditedRelease,
     raw: tuple[Floats, Floats],
     known: Truth,
     unknown: Truth,
@@ -207,7 +207,7 @@ def numbers_knowledge(contributors: Floats, held_out: Floats, seed: int) -> Know
     return Knowledge(contributors, held_out, np.zeros(contributors.shape[1], dtype=bool))
 
 
-def released_knowledge(release: Release, rows: Ints, codes: tuple[Ints, Ints] | None, seed: int) -> Knowledge:
+def released_knowledge(release: AuditedRelease, rows: Ints, codes: tuple[Ints, Ints] | None, seed: int) -> Knowledge:
     """Return what one knows who has the release: its numbers and, where it is finite and small, its codes."""
     numbers = numbers_knowledge(release.contributors[rows], release.held_out, seed)
     if codes is None:

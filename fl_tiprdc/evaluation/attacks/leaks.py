@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fl_tiprdc.config import AuditConfig
-from fl_tiprdc.evaluation.audit import Release, Truth, audit
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit
 from fl_tiprdc.evaluation.metric_rows import COLUMNS
 from fl_tiprdc.evaluation.subgroups import GROUP_ACCURACY
 from fl_tiprdc.seeding import numpy_generator
@@ -23,7 +23,7 @@ FEW = 1000  # leaks; who has more depends little on whose they are, and one draw
 
 
 def leaks(
-    release: Release,
+    release: AuditedRelease,
     known: Truth,
     unknown: Truth,
     config: AuditConfig,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Floats, Ints
-from fl_tiprdc.evaluation.audit import Release, Truth, model_answers, model_inputs
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, model_answers, model_inputs
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
 from fl_tiprdc.evaluation.scores import LEAST_PROBABILITY, Values, countable_classes, resample, score
@@ -25,7 +25,7 @@ OWN_SIZES, POOLED_SIZES = (1, 2, 4, 8), (1, 4, 16)
 # of the panel: votes of few trees or neighbors are too coarse to be multiplied
 ATTACKERS = ("logistic", "boosting", "mlp", "white-box-mlp", "white-box-kernel")
 LEAST = 20  # people of a size, or it is left out
-MOST = 10_000  # contributors' records that attackers learn from
+LEARNED_RECORDS = 10_000  # contributors' records that attackers learn from
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def pool(probabilities: Floats, shares: Values) -> Floats:
     return together
 
 
-def linkage(release: Release, known: Truth, unknown: Truth, config: AuditConfig) -> pd.DataFrame:
+def linkage(release: AuditedRelease, known: Truth, unknown: Truth, config: AuditConfig) -> pd.DataFrame:
     """Train attackers on contributors' records, test them on several records of each held-out person together.
 
     Args:
@@ -117,7 +117,7 @@ def linkage(release: Release, known: Truth, unknown: Truth, config: AuditConfig)
     place = (release.setting, release.method, str(release.lam))
     seed = derive(release.seed, "linkage", *place)
     shuffled = numpy_generator(release.seed, "linkage-training").permutation(len(release.contributors))
-    rows = np.sort(shuffled[: min(config.attack_records or MOST, MOST)])
+    rows = np.sort(shuffled[: min(config.attack_records or LEARNED_RECORDS, LEARNED_RECORDS)])
     inputs = model_inputs(release, rows, release.held_out, seed)
     targets = list(known.attacks)
     answers = np.stack([known.attacks[target][rows] for target in targets], axis=1)

@@ -16,7 +16,7 @@ from torch.func import vmap
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Floats, Ints, Records
-from fl_tiprdc.evaluation.audit import Release
+from fl_tiprdc.evaluation.audit import AuditedRelease
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, majority
 from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
 from fl_tiprdc.evaluation.scores import resample, score
@@ -26,18 +26,18 @@ from fl_tiprdc.seeding import derive, numpy_generator, torch_generator
 
 KIND = "membership"  # in metrics.csv
 REPRESENTATIONS, LOSSES = "representations", "losses"  # targets: what the attacker sees
-MOST = 5000  # people of each group
+PEOPLE_OF_A_GROUP = 5000  # people of each group
 COMPANY = 15  # records, the same for all, that a record's losses are taken together with: bounds contrast records
 DRAWS = 4  # of noise, over which a record's losses are averaged
-PIECE = 256  # records whose losses are computed at a time
-PIECE_NUMBERS = 2**15  # of their x, at most
+RECORDS_AT_ONCE = 256  # records whose losses are computed at a time
+NUMBERS_AT_ONCE = 2**15  # of their x, at most
 WHITE_BOX = 500  # records of each group whose losses are computed: each takes `DRAWS` batches of its own
 NUMBERS, FEWEST = 2**19, 100  # in the x of these records together, at most; but never fewer records than `FEWEST`
-WIDEST = 2**14  # numbers in a record: the losses of wider ones take too long
+WIDEST_RECORD = 2**14  # numbers in a record: the losses of wider ones take too long
 
 
 def membership(
-    release: Release,
+    release: AuditedRelease,
     contributor: Ints,
     held_out: Ints,
     config: AuditConfig,
@@ -83,7 +83,7 @@ def _halves(
     """Return what the attacker learns from and what it is tested on: other people, as many of each group in both."""
     usable = [np.isfinite(side).all(1) for side in sides]
     groups = [np.unique(who[rows]) for who, rows in zip(people, usable, strict=True)]
-    count = min(MOST, *(len(group) for group in groups))
+    count = min(PEOPLE_OF_A_GROUP, *(len(group) for group in groups))
     drawn = [generator.permutation(group)[:count] for group in groups]
 
     def half(part: slice) -> Half:
@@ -121,7 +121,7 @@ def record_losses(
     """
     company = torch.tensor(held_out.x[:COMPANY]), torch.from_numpy(np.array(held_out.private[:COMPANY]))
     shared = draw_noise((DRAWS, COMPANY, step.d), torch_generator(seed, "membership-company"))
-    piece = max(1, min(PIECE, PIECE_NUMBERS // step.description.width))
+    piece = max(1, min(RECORDS_AT_ONCE, NUMBERS_AT_ONCE // step.description.width))
     mask, strength = torch.ones(1 + COMPANY), torch.tensor(float(sigma))
 
     def of_one(x: Tensor, u: Tensor, noise: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ def white_box_records(step: HybridStep) -> int:
     Networks that don't stack take a pass for each record.
     """
     width = step.description.width
-    if step.stacks == "never" or width > WIDEST:
+    if step.stacks == "never" or width > WIDEST_RECORD:
         return 0
     return int(np.clip(NUMBERS // width, FEWEST, WHITE_BOX))
 

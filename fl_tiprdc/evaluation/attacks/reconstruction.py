@@ -21,7 +21,7 @@ from torch.nn import functional
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import PADDING, Crowd, Description, Floats, Ints, X
 from fl_tiprdc.data.lazy_images import Pixels
-from fl_tiprdc.evaluation.audit import Release
+from fl_tiprdc.evaluation.audit import AuditedRelease
 from fl_tiprdc.evaluation.image_decoder import ConstantImage, ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, similarities
 from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
@@ -65,7 +65,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What the attack found.
+    """Hold what the attack found.
 
     Attributes:
         metrics: rows of metrics.csv: kind "reconstruction", target "x", models "decoder" and "constant".
@@ -78,7 +78,7 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class _Attack:
-    """What the attacker has and what it is tested on.
+    """Hold what the attacker has and what it is tested on.
 
     Attributes:
         z: [n, d] float32, standardized.
@@ -109,7 +109,7 @@ Scores = Mapping[str, Mapping[str, Score]]  # model -> metric -> score
 
 @dataclass(frozen=True)
 class _Constant:
-    """What an attacker answers who doesn't look at the release: [C, H, W] the mean image and the best one."""
+    """Answer without a look at the release: [C, H, W] the mean image and the best one."""
 
     mean: Tensor
     image: Tensor
@@ -138,7 +138,7 @@ def is_wanted(config: AuditConfig, description: Description) -> bool:
 
 
 def reconstruct(
-    release: Release,
+    release: AuditedRelease,
     contributors: Crowd,
     held_out: Crowd,
     config: AuditConfig,
@@ -198,7 +198,7 @@ def reconstruct(
     return Reconstruction(_table(release, _tables(attack) if modality == "table" else _texts(attack)))
 
 
-def _table(release: Release, scores: Scores) -> pd.DataFrame:
+def _table(release: AuditedRelease, scores: Scores) -> pd.DataFrame:
     rows: list[MetricRow] = []
     for model, metrics in scores.items():
         rows += metric_rows(release.point, "reconstruction", "x", model, metrics)

@@ -16,18 +16,18 @@ from fl_tiprdc.evaluation.attacks.leaks import leaks
 from fl_tiprdc.evaluation.attacks.linkage import linkage
 from fl_tiprdc.evaluation.attacks.membership import membership, sampled_losses, white_box_records
 from fl_tiprdc.evaluation.attacks.reidentification import reidentify
-from fl_tiprdc.evaluation.audit import Release, Truth
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth
 from fl_tiprdc.evaluation.metric_rows import metrics_table
 from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
 from fl_tiprdc.release.arrays import GroupArrays
-from fl_tiprdc.release.release import Release as ReleaseMaker
+from fl_tiprdc.release.release import ReleaseMaker
 
 LEAST = 20  # people of each group; what is found on a handful means nothing
 
 
 @dataclass(frozen=True)
 class Networks:
-    """What made a release, and of what.
+    """Hold what made a release, and of what.
 
     Attributes:
         network: widths of the layers.
@@ -82,7 +82,7 @@ class Case:
         columns: what the raw records' numbers are, of a table; none: images or texts.
     """
 
-    release: Release
+    release: AuditedRelease
     known: Truth
     unknown: Truth
     config: AuditConfig

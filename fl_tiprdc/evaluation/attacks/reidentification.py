@@ -20,7 +20,7 @@ from sklearn.linear_model import Ridge
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.data.principal_components import fit_components
-from fl_tiprdc.evaluation.audit import Release
+from fl_tiprdc.evaluation.audit import AuditedRelease
 from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
 from fl_tiprdc.evaluation.scores import Score, Values
 from fl_tiprdc.seeding import numpy_generator
@@ -29,13 +29,13 @@ KIND, TARGET, METRIC = "reidentification", "x", "top-1"  # in metrics.csv
 CHANCE = "chance"
 PEOPLE = 1000  # among whom a person is looked for
 COMPONENTS = 64  # of x
-MOST = 20_000  # contributors' records that regressions are fitted to
-PIECE = 256  # people whose distances are computed at a time
+LEARNED_RECORDS = 20_000  # contributors' records that regressions are fitted to
+PEOPLE_AT_ONCE = 256  # people whose distances are computed at a time
 
 
 @dataclass(frozen=True)
 class Matching:
-    """How often the right person was found.
+    """Count how often the right person was found.
 
     Attributes:
         people: N, among whom each was looked for.
@@ -52,7 +52,7 @@ class Matching:
         """Return the score of the best attacker."""
         return max(self.rates.values(), key=lambda rate: rate.value)
 
-    def metrics(self, release: Release) -> pd.DataFrame:
+    def metrics(self, release: AuditedRelease) -> pd.DataFrame:
         """Return rows of metrics.csv for the attacked release: kind "reidentification", metric "top-1"."""
         chance = Score(self.chance, self.chance, self.chance)
         rows: list[MetricRow] = []
@@ -93,7 +93,7 @@ def reidentify(
         rows: [n] which of the records in x are those of z; None: all in order.
     """
     generator = numpy_generator(seed, "reidentification")
-    learned = np.sort(generator.permutation(len(z))[:MOST])
+    learned = np.sort(generator.permutation(len(z))[:LEARNED_RECORDS])
     known_x = x[learned if rows is None else rows[learned]]
     shuffled = generator.permutation(len(tested_x))
     firsts = shuffled[np.unique(participant[shuffled], return_index=True)[1]]  # one record of each person
@@ -138,11 +138,11 @@ def _own_first(queries: Values, candidates: Values) -> Values:
     n = len(queries)
     credit = np.zeros(n)
     squares = (candidates**2).sum(1)
-    for begin in range(0, n, PIECE):
-        piece = queries[begin : begin + PIECE]
+    for begin in range(0, n, PEOPLE_AT_ONCE):
+        piece = queries[begin : begin + PEOPLE_AT_ONCE]
         distance = squares[None, :] - 2 * piece @ candidates.T  # less what is the same for all candidates
         own = distance[np.arange(len(piece)), begin + np.arange(len(piece))][:, None]
         close = 1e-9 * (np.abs(own) + (piece**2).sum(1, keepdims=True))  # people with the same record
         nearer, same = (distance < own - close).any(1), (np.abs(distance - own) <= close).sum(1)
-        credit[begin : begin + PIECE] = np.where(nearer, 0.0, 1 / same)
+        credit[begin : begin + PEOPLE_AT_ONCE] = np.where(nearer, 0.0, 1 / same)
     return credit

@@ -51,7 +51,7 @@ class Updates:
 
 @dataclass(frozen=True)
 class Defence:
-    """What happens to updates before the server sees them.
+    """Say what happens to updates before the server sees them.
 
     Attributes:
         name: "none"; "noise": every client's update is clipped to the median norm of the shadows' and gets Gaussian

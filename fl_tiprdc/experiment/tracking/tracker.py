@@ -17,7 +17,7 @@ PROJECT = "fl-tiprdc"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run is.
+    """Say where a run is.
 
     Attributes:
         name: of the run, as its folder is called.
