@@ -44,6 +44,7 @@ from fl_tiprdc.wire.update_rows import Rows
 from strategies.reply_check import Refusal, Replies, sort_replies
 from strategies.roster import Roster
 from strategies.secagg_reply_check import KeyCheck, OpenedCheck, SharesCheck, opened_fits, shares_fit
+from strategies.server_draws import TrainingName
 
 SPEAKER_SETS = 300  # sets of members whose shares are tried for a secret, as some may reveal wrong ones
 
@@ -77,17 +78,17 @@ class SecureSum:
     Args:
         protection: says how many clients must stay, and whether updates are clipped.
         roster: tells which node is which client.
-        training: name of the training, which no other has.
+        name: name of the training and of the attempt at it.
         seed: seed of the experiment.
         federation: says how long to wait for answers, and for how many.
     """
 
     def __init__(
-        self, protection: ProtectionConfig, roster: Roster, training: str, seed: int, federation: FederationConfig
+        self, protection: ProtectionConfig, roster: Roster, name: TrainingName, seed: int, federation: FederationConfig
     ) -> None:
         self._protection, self._roster = protection, roster
         self._timeout, self._quorum = federation.timeout, federation.quorum
-        self._training, self._seed = training, seed
+        self._name, self._seed = name, seed
         self._keys: dict[int, bytes] = {}  # clients are asked for them once
         self._ahead: tuple[Session, Mapping[int, Shares]] | None = None  # of the exchange that should come next
 
@@ -118,7 +119,8 @@ class SecureSum:
         members = sorted(partition for partition in weights if partition in self._keys)
         least = max(FEWEST_IN_SUM, self._protection.needed(len(members)))
         self._require(len(members), least, len(weights), key_replies)
-        session = Session(self._training, self._seed, exchange, members, [self._keys[m] for m in members], least)
+        keys = [self._keys[member] for member in members]
+        session = Session(self._name.training, self._seed, exchange, members, keys, least, self._name.attempt)
         request = RecordDict({SESSION: session.pack()})
         ahead = self._ahead[1] if self._ahead and self._ahead[0] == session else {}
         missing = [member for member in members if member not in ahead]

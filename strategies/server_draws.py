@@ -1,4 +1,4 @@
-"""Sources of the server's coins and noise: the seed in a simulation, the operating system in a deployment.
+"""Sources of the server's coins, noise and names: the seed in a simulation, the operating system in a deployment.
 
 Clients are sent the experiment's seed and, with secure aggregation, the training's name: each of them can compute what
 derives from those. A simulation derives coins and noise from them even so, so that it can be repeated. In a deployment,
@@ -24,10 +24,11 @@ from scipy.special import ndtri
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.secagg.messages import ONLY_ATTEMPT
 from fl_tiprdc.seeding import derive, numpy_generator
 
 DEPLOYMENT = "deployment"  # the runtime whose clients are real
-SECRET_FILE, COIN_SECRET_BYTES = "server-secret", 32
+SECRET_FILE, RUN_FILE, BYTES = "server-secret", "run-name", 32
 
 Values = npt.NDArray[np.float64]
 
@@ -84,6 +85,39 @@ class SecretDraws:
         return normal
 
 
+@dataclass(frozen=True)
+class TrainingName:
+    """Names a training to the members of its sums, who note under it what they have opened.
+
+    Attributes:
+        training: no other training has it; where clients are real, no other run either.
+        attempt: in a deployment, no other start of the server has it: masks are new with each.
+    """
+
+    training: str
+    attempt: str = ONLY_ATTEMPT
+
+
+def name_to_members(experiment: Experiment, training: str, checkpoint: Path | None) -> TrainingName:
+    """Return what members of secure sums are told: a run that goes on keeps the name, another one has another.
+
+    With the name of an earlier run, members who have noted what they opened in it would refuse a run with other
+    records, other noise or other members.
+
+    Args:
+        experiment: settings, whose runtime says whether clients are real.
+        training: name of this training, which no other with other settings has.
+        checkpoint: path of the checkpoint beside which a deployment keeps its name; None: it isn't kept.
+
+    Raises:
+        InputError: a kept name is damaged.
+    """
+    if experiment.runtime != DEPLOYMENT:
+        return TrainingName(training)
+    drawn = _kept(checkpoint.with_name(RUN_FILE)) if checkpoint else secrets.token_bytes(BYTES)
+    return TrainingName(f"{training} {drawn.hex()}", secrets.token_hex(BYTES))
+
+
 def server_draws(experiment: Experiment, training: str, checkpoint: Path | None) -> ServerDraws | None:
     """Return the source of a training's coins and noise; None: the settings ask for no noise.
 
@@ -98,22 +132,20 @@ def server_draws(experiment: Experiment, training: str, checkpoint: Path | None)
     if not experiment.protection.noise:
         return None
     if experiment.runtime == DEPLOYMENT:
-        return SecretDraws(
-            _kept(checkpoint.with_name(SECRET_FILE)) if checkpoint else secrets.token_bytes(COIN_SECRET_BYTES)
-        )
+        return SecretDraws(_kept(checkpoint.with_name(SECRET_FILE)) if checkpoint else secrets.token_bytes(BYTES))
     return SeededDraws(derive(0, "private", training))
 
 
 def _kept(path: Path) -> bytes:
-    """Return the secret kept at a path; where there is none, write a new one that only its owner may read."""
+    """Return the random bytes kept at a path; where there are none, write new ones that only their owner may read."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
         partial.unlink(missing_ok=True)
         partial.touch(0o600)
-        partial.write_bytes(secrets.token_bytes(COIN_SECRET_BYTES))
+        partial.write_bytes(secrets.token_bytes(BYTES))
         partial.replace(path)
     secret = path.read_bytes()
-    if len(secret) != COIN_SECRET_BYTES:
+    if len(secret) != BYTES:
         raise InputError(f"'{path}', kept from the interrupted run, is damaged: start without --resume")
     return secret

@@ -23,7 +23,7 @@ from strategies.reply_check import Refusal, ReplyCheck
 from strategies.roster import Roster
 from strategies.secagg_reply_check import MaskedReplyCheck, numbers_in
 from strategies.secure_sum import SecureSum, SecureSumError, Sum
-from strategies.server_draws import ServerDraws
+from strategies.server_draws import ServerDraws, TrainingName
 
 UNKNOWN_LOSSES = dict.fromkeys(LOSSES, math.nan)
 
@@ -34,7 +34,7 @@ class UpdateProtection:
     Args:
         protection: says whether to add noise, and whether to aggregate securely.
         roster: tells which node is which client.
-        training: name of this training, which no other has; members are told it.
+        name: name of this training, and of the attempt at it; members are told both.
         seed: seed of the experiment.
         federation: says how long secure aggregation waits for answers.
         draws: source of the coins and the noise of this training alone; None: there is no noise.
@@ -47,7 +47,7 @@ class UpdateProtection:
         self,
         protection: ProtectionConfig,
         roster: Roster,
-        training: str,
+        name: TrainingName,
         seed: int,
         federation: FederationConfig,
         draws: ServerDraws | None = None,
@@ -56,7 +56,7 @@ class UpdateProtection:
             raise ValueError("noise and what it is drawn from go together")
         self._roster = roster
         self._private = PrivateMean(protection, draws) if draws is not None else None
-        self._secure = SecureSum(protection, roster, training, seed, federation) if protection.secagg else None
+        self._secure = SecureSum(protection, roster, name, seed, federation) if protection.secagg else None
 
     @property
     def draws_clients(self) -> bool:
@@ -197,7 +197,7 @@ class ProtectedExchange:
 def update_protection(
     protection: ProtectionConfig,
     roster: Roster,
-    training: str,
+    name: TrainingName,
     seed: int,
     federation: FederationConfig,
     draws: ServerDraws | None = None,
@@ -205,4 +205,4 @@ def update_protection(
     """Return the protection that the settings ask for, see `UpdateProtection`; None: they ask for none."""
     if not protection.noise and not protection.secagg:
         return None
-    return UpdateProtection(protection, roster, training, seed, federation, draws)
+    return UpdateProtection(protection, roster, name, seed, federation, draws)

@@ -16,6 +16,7 @@ from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.statistics import Request, couplings_as_arrays
 from strategies.code_questions import CodeQuestions
 from strategies.roster import take_roster
+from strategies.server_draws import TrainingName
 from strategies.update_protection import update_protection
 from tests.coded_crowd import CODES, adult, coded, grid_of, publication_at, server_of, store_of
 from tests.test_runtimes import largest_difference
@@ -106,7 +107,7 @@ def counted(crowd, store, groups: GroupArrays, secagg: bool) -> dict[str, np.nda
         Request("code-counts", {**classes, **couplings_as_arrays([codes])}, {"counts": (1, 2, CODES)}),
     ]
     federation: FederationConfig = experiment.federation
-    protected = update_protection(experiment.protection, roster, f"test {secagg}", 0, federation)
+    protected = update_protection(experiment.protection, roster, TrainingName(f"test {secagg}"), 0, federation)
     config = dict(instruction_for(experiment, point).pack())
     found: dict[str, np.ndarray] = {}
     crowd = CodeQuestions(grid, roster, groups["extractor"], config, 0, federation, 0, lambda exchange: None, protected)

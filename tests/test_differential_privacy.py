@@ -16,7 +16,7 @@ from fl_tiprdc.federated.server_app import exchanges_for, training_name
 from fl_tiprdc.wire.update_rows import clip_factors, flatten, unflatten, update_rows
 from strategies.differential_privacy import PrivateMean
 from strategies.roster import Roster
-from strategies.server_draws import SecretDraws, SeededDraws, server_draws
+from strategies.server_draws import SecretDraws, SeededDraws, TrainingName, server_draws
 from strategies.update_protection import update_protection
 from tests.test_secagg import Faulty, train
 
@@ -141,9 +141,9 @@ def test_the_noise_has_the_multiplier_times_the_clipping_norm(draws):
 
 
 def test_without_protection_there_is_none():
-    assert update_protection(ProtectionConfig(), roster(), "x", 0, FederationConfig()) is None
+    assert update_protection(ProtectionConfig(), roster(), TrainingName("x"), 0, FederationConfig()) is None
     with pytest.raises(ValueError, match="noise and what it is drawn from"):
-        update_protection(ProtectionConfig(noise=1.0), roster(), "x", 0, FederationConfig())
+        update_protection(ProtectionConfig(noise=1.0), roster(), TrainingName("x"), 0, FederationConfig())
 
 
 @pytest.mark.parametrize("method", ["tiprdc", "tiprdc+"])

@@ -194,16 +194,16 @@ WALKS = walks()
 def a_reader(tmp_path_factory) -> Path:
     """A folder with a table, codes that somebody published, and a run."""
     folder = tmp_path_factory.mktemp("reader")
-    (table, *_) = re.findall(r"```python\n((?:.*\n)*?)```", (ROOT / "docs" / "tutorial.md").read_text("utf-8"))
+    (made, *_) = re.findall(r"```python\n((?:.*\n)*?)```", (ROOT / "docs" / "tutorial.md").read_text("utf-8"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "argv", sys.argv)
-        exec(table, {})
+        exec(made, {})
         (folder / "few.toml").write_text(FEW)
         people = pd.read_csv("people.csv")
         np.savez("codes.npz", z=(people["age"] // 10).to_numpy(np.float32)[:, None])
-        flags = "--dataset table --data people.csv --private sex --tasks income --clients 20 --config few.toml --output mine"
-        call(["fl-tiprdc", "run", *flags.split()])
+        table = ["--dataset", "table", "--data", "people.csv", "--private", "sex", "--tasks", "income"]
+        call(["fl-tiprdc", "run", *table, "--clients", "20", "--config", "few.toml", "--output", "mine"])
     return folder
 
 

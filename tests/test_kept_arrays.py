@@ -155,6 +155,28 @@ def test_a_publication_is_sent_only_what_clients_have_lost(crowd, store, tmp_pat
     assert publish_again(tmp_path / "lost") == (size, first)
 
 
+def test_what_real_clients_did_in_another_run_or_attempt_stops_none(crowd, store, tmp_path):
+    """Who lost what it kept is asked once more, so that sums of the same number are of other questions than before."""
+    protected = coded(lambdas=(1.0,), runtime="deployment", protection={"secagg": True})
+
+    def counts(folder: str, lost_after: int = 0):
+        def tell(done):
+            if done == lost_after:
+                shutil.rmtree(store.root / "kept")
+
+        kept = tmp_path / folder / "kept" / "training.safetensors"
+        serve = server_of(protected, crowd, tmp_path / folder, kept, tell)
+        (one,) = serve(grid_of(store))
+        return [exchange.exchange for exchange in one.exchanges], one.counts
+
+    numbers, first = counts("one")
+    others, second = counts("another", lost_after=numbers[3])
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert others == [*numbers[:4], *(number + 1 for number in numbers[4:])]
+    assert np.array_equal(first, second)
+    assert np.array_equal(counts("one", lost_after=numbers[2])[1], first)  # an interrupted run that goes on
+
+
 def test_noise_is_asked_of_kept_releases_too(crowd, store, tmp_path):
     """Codes that a client keeps are no way around the least noise that it asks for."""
     experiment = coded(lambdas=(1.0,))

@@ -45,7 +45,14 @@ from fl_tiprdc.seeding import derive
 from fl_tiprdc.wire.update_rows import flatten, stack
 from strategies.differential_privacy import PrivateMean
 from strategies.roster import take_roster
-from strategies.server_draws import SECRET_FILE, SecretDraws, SeededDraws, server_draws
+from strategies.server_draws import (
+    SECRET_FILE,
+    SecretDraws,
+    SeededDraws,
+    TrainingName,
+    name_to_members,
+    server_draws,
+)
 from tests.conftest import initial_arrays
 from tests.test_flower_apps import TINY, NodesGrid
 
@@ -167,7 +174,7 @@ def test_the_noise_and_who_is_drawn_follow_from_nothing_that_travels(real, small
     experiment, store = small(methods=(POINT.method,), **NOISY), make_store(CLIENTS)
     wire, noise = trained(deployed(experiment) if real else experiment, store, population)
     assert POINT.seed in wire.numbers
-    assert training_name(experiment, POINT) in wire.texts
+    assert any(text.startswith(training_name(experiment, POINT)) for text in wire.texts)
     assert abs(noise.std() - 1) < 0.1  # nothing else is in it
     guesses = [SeededDraws(seed) for seed in seeds_from(wire)]
     best = max(abs(float(np.corrcoef(noise, guess.noise(1, len(noise)))[0, 1])) for guess in guesses)
@@ -229,6 +236,19 @@ def test_the_servers_secret_stays_with_it_and_an_interrupted_training_goes_on_wi
     kept.write_bytes(secret[:9])
     with pytest.raises(InputError, match="is damaged: start without --resume"):
         server_draws(experiment, name, checkpoint)
+
+
+def test_a_run_that_goes_on_keeps_the_name_that_members_know_and_no_other_run_has_it(small, tmp_path):
+    experiment = small(methods=(POINT.method,))
+    simulated = name_to_members(experiment, "t", tmp_path / "a" / "training.safetensors")
+    assert simulated == TrainingName("t")
+    real = deployed(experiment)
+    one, again = (name_to_members(real, "t", tmp_path / "a" / "training.safetensors") for _ in range(2))
+    other = name_to_members(real, "t", tmp_path / "b" / "training.safetensors")
+    assert one.training == again.training != other.training
+    assert one.training.startswith("t ")
+    assert len({one.attempt, again.attempt, other.attempt}) == 3
+    assert name_to_members(real, "t", None).training != name_to_members(real, "t", None).training
 
 
 @pytest.mark.parametrize("real", [False, True], ids=["simulation", "deployment"])

@@ -27,7 +27,7 @@ from strategies.code_questions import CodeQuestions
 from strategies.exchange_plan import EXCHANGES, ExchangePlan, Exchanges
 from strategies.hybrid_strategy import Exchange, HybridStrategy
 from strategies.roster import Roster, take_roster
-from strategies.server_draws import SecretDraws, server_draws
+from strategies.server_draws import SecretDraws, name_to_members, server_draws
 from strategies.update_protection import update_protection
 
 
@@ -138,7 +138,7 @@ def train_point(
     began = time.perf_counter()
     step = HybridStep(description, experiment.network, experiment.method_config(point.method))
     if step.components:
-        return _sum_up_components(grid, roster, experiment, step, point, on_exchange)
+        return _sum_up_components(grid, roster, experiment, step, point, on_exchange, checkpoint)
     initial = {
         name: {key: value.numpy() for key, value in group.items()} for name, group in step.initial(point.seed).items()
     }
@@ -171,7 +171,8 @@ def train_point(
         federation.allowed_failures,
         federation.quorum,
     )
-    protection = update_protection(experiment.protection, roster, name, point.seed, federation, draws)
+    told = name_to_members(experiment, name, checkpoint)
+    protection = update_protection(experiment.protection, roster, told, point.seed, federation, draws)
     strategy = HybridStrategy(plan, initial, roster, note, len(before[1]) if before else 0, protection)
     if before:
         strategy.restore(before[0])
@@ -198,6 +199,7 @@ def _sum_up_components(
     step: HybridStep,
     point: Point,
     on_exchange: Callable[[Point, Exchange], None] | None,
+    checkpoint: Path | None,
 ) -> Trained:
     """Sum up the crowd's principal components, which are the extractor; an interrupted fit begins anew."""
     began, trained = time.perf_counter(), Trained(point, {})
@@ -207,8 +209,8 @@ def _sum_up_components(
         if on_exchange is not None:
             on_exchange(point, exchange)
 
-    name = training_name(experiment, point)
-    protection = update_protection(experiment.protection, roster, name, point.seed, experiment.federation)
+    told = name_to_members(experiment, training_name(experiment, point), checkpoint)
+    protection = update_protection(experiment.protection, roster, told, point.seed, experiment.federation)
     config = dict(instruction_for(experiment, point).pack())
     crowd = CodeQuestions(grid, roster, None, config, point.seed, experiment.federation, 0, note, protection)
     parameters = ask_all(component_questions(step, point.seed), crowd.answer)
@@ -313,8 +315,8 @@ def serve_coded(
 
     trained = train_point(grid, roster, experiment, description, shared, tell_of, (), checkpoint)
     began, extractor = time.perf_counter(), trained.groups["extractor"]
-    name = training_name(experiment, shared)
-    protection = update_protection(experiment.protection, roster, name, shared.seed, federation)
+    told = name_to_members(experiment, training_name(experiment, shared), checkpoint)
+    protection = update_protection(experiment.protection, roster, told, shared.seed, federation)
     config = dict(instruction_for(experiment, shared).pack())
 
     def note(exchange: Exchange) -> None:

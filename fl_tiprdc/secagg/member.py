@@ -17,11 +17,14 @@ dropped comes back with the same long-term key. Three things go beyond the paper
   masks one update in a session, and opens one sum of an exchange, whichever sessions it is asked for.
 
 Everything random derives from the client's secret and the session, so that a simulation can be repeated, and a client
-whose process died gives the same answer when it is asked again. Real clients must draw the secret at random.
+whose process died gives the same answer when it is asked again. Where clients are real, a server that is started anew
+begins another attempt, whose sessions have masks of their own: an exchange that is asked again may have others present.
+Real clients must draw the secret at random.
 """
 
 import hashlib
 import hmac
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -37,7 +40,7 @@ from fl_tiprdc.secagg.masks import (
     seal,
     unseal,
 )
-from fl_tiprdc.secagg.messages import MaskRequest, Opened, OpenRequest, Session, Shares
+from fl_tiprdc.secagg.messages import ONLY_ATTEMPT, MaskRequest, Opened, OpenRequest, Session, Shares
 from fl_tiprdc.secagg.sharing import COEFFICIENT_BYTES, SHARE_BYTES, split
 
 
@@ -225,13 +228,14 @@ class SumMember:
 
 
 def _note(ledger: Ledger, session: Session, opened: OpenRequest) -> None:
-    """Note what is opened; opening the same again changes nothing.
+    """Note what is opened; opening the same again, also in another attempt, changes nothing.
 
     Raises:
-        ValueError: another sum of this exchange was opened before, and their difference would be single updates.
+        ValueError: a sum of other members was opened in this exchange before, and their difference would be single
+            updates.
     """
     name = hashlib.sha256(f"{session.training}\x1f{session.exchange}".encode()).hexdigest()
-    text = session.digest.hex() + opened.digest.hex()
+    text = replace(session, attempt=ONLY_ATTEMPT).digest.hex() + opened.digest.hex()
     earlier = ledger.get(name)
     if earlier is None:
         ledger[name] = text

@@ -21,6 +21,7 @@ from fl_tiprdc.wire.messages import EXCHANGE, METRICS, Instruction, pack_arrays
 
 KEYS, SHARES, OPEN = "query.keys", "query.shares", "query.open"
 SESSION, MASKS, MASKED, OPENING, WORDS, PUBLIC_KEY_FIELD = "session", "masks", "masked", "opening", "words", "key"
+ONLY_ATTEMPT = "only"  # name of the attempt at a simulated training; Flower counts no empty text
 NEXT = "next"  # session of the next exchange in a request to open this one's sum, and shares for it in the answer
 
 T = TypeVar("T", bound="_Record")
@@ -60,6 +61,8 @@ class Session(_Record):
         members: partition ids of the clients.
         keys: public keys of the members, in their order.
         threshold: number of members that must stay to the end.
+        attempt: name of the attempt at the training, which no other has where clients are real: masks of another one
+            are others.
     """
 
     training: str
@@ -68,6 +71,7 @@ class Session(_Record):
     members: list[int]
     keys: list[bytes]
     threshold: int
+    attempt: str = ONLY_ATTEMPT
 
 
 @dataclass(frozen=True)
