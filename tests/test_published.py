@@ -421,6 +421,7 @@ def wrong(tmp_path, ours, truth, z):
     )
     truth[["client", "record"]].to_csv(tmp_path / "bare.csv", index=False)
     (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "white.toml").write_text('[audit]\nattackers = ["white-box-mlp"]\n')
     (tmp_path / "wrong.toml").write_text('[data]\ncolour = "red"\n')
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.txt").write_text("mine")
@@ -521,6 +522,10 @@ WRONG = [
     ([*STORE, "--config", "nowhere.toml"], "cannot read config 'nowhere.toml'"),
     ([*STORE, "--config", "labels.csv"], "config 'labels.csv' is no valid TOML"),
     ([*STORE, "--config", "wrong.toml"], "colour"),
+    (
+        [*STORE, "--config", "white.toml"],
+        "none of white-box-mlp attacks a publication without its networks: choose from",
+    ),
     # --output
     ([*STORE, "--output", "taken"], "exists and is no earlier run"),
     ([*STORE, "--output", "file"], "exists and is no earlier run"),

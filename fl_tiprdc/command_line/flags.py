@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,16 +122,26 @@ FLAGS: dict[str, Flag] = {
 }
 
 
-def experiment_parser(description: str) -> Parser:
-    """Return a parser with a flag for each of the experiment's main settings."""
+DATA_FLAGS = tuple(name for name, flag in FLAGS.items() if name in ("dataset", "private") or "data." in flag.setting)
+
+
+def experiment_parser(description: str, names: Collection[str] = ()) -> Parser:
+    """Return a parser with a flag for each of the experiment's main settings.
+
+    Args:
+        description: what the program does.
+        names: flags that it has, of a program that runs nothing; none: all, and those of a run.
+    """
     parser = Parser(description, [flag.setting for flag in FLAGS.values()])
-    for name, flag in FLAGS.items():
+    for name, flag in ((name, flag) for name, flag in FLAGS.items() if not names or name in names):
         shape: dict[str, Any] = {"action": "store_const", "const": "true"} if flag.switch else {"metavar": flag.metavar}
         parser.add_argument(f"--{name.replace('_', '-')}", help=flag.help.replace("%", "%%"), **shape)
     text = "folder of the results (default: results/ and a name)"
     parser.add_argument("--output", type=Path, metavar="FOLDER", help=text)
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run (default: start anew)")
-    parser.add_argument("--quick", action="store_true", help="a small run of two to three minutes (default: off)")
+    if not names:
+        text = "go on with an interrupted run (default: start anew)"
+        parser.add_argument("--resume", action="store_true", help=text)
+        parser.add_argument("--quick", action="store_true", help="a small run of two to three minutes (default: off)")
     text = "a TOML file with any setting, or the name of a preset; flags win over it (default: none)"
     parser.add_argument("--config", metavar="FILE", help=text)
     return parser
@@ -143,11 +153,11 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
     Raises:
         InputError: naming the value and what is allowed.
     """
-    values: dict[str, Any] = dict(QUICK) if arguments.quick else {}
+    values: dict[str, Any] = dict(QUICK) if getattr(arguments, "quick", False) else {}
     if arguments.config:
         values = merge(values, read_toml(config_file(arguments.config)))
     for name, flag in FLAGS.items():
-        if (text := getattr(arguments, name)) is not None:
+        if (text := getattr(arguments, name, None)) is not None:
             require_text(text, name)
             values = merge(values, flag.nested(text))
     return check_settings(build_experiment(values))

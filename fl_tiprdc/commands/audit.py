@@ -19,7 +19,7 @@ from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.attacks.known_record import check_used
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, named_attacks
 from fl_tiprdc.evaluation.audit import check_panel
-from fl_tiprdc.evaluation.classifiers import BUILT_IN, OF_PACKAGES
+from fl_tiprdc.evaluation.classifiers import BUILT_IN, CLASSIFIERS, OF_PACKAGES
 from fl_tiprdc.evaluation.measurable import unmeasured_lines
 from fl_tiprdc.experiment.audit_tables import best_table, further_table, known_table
 from fl_tiprdc.experiment.progress import Stages
@@ -153,6 +153,11 @@ def _request(parsed: argparse.Namespace) -> PublicationRequest:
     """
     config, data = _settings(parsed)
     check_panel(config)
+    if not set(config.attackers) & set(CLASSIFIERS):
+        raise InputError(
+            f"none of {', '.join(config.attackers)} attacks a publication without its networks: choose from"
+            f" {', '.join(CLASSIFIERS)}"
+        )
     further = _attacks(parsed.attacks, config, parsed.raw is not None)
     known = config.known if parsed.known is None else some_words(parsed.known, "known")
     config = config.model_copy(update={"further": further, "known": known})

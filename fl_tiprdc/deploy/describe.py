@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fl_tiprdc.command_line.flags import experiment_parser, given_experiment
+from fl_tiprdc.command_line.flags import DATA_FLAGS, experiment_parser, given_experiment
 from fl_tiprdc.data.crowd import Crowd, Population
 from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.errors import InputError
@@ -32,7 +32,7 @@ def everybody(population: Population) -> Crowd:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, describe, say where."""
-    parsed = experiment_parser(__doc__ or "").parse_args(arguments)
+    parsed = experiment_parser(__doc__ or "", DATA_FLAGS).parse_args(arguments)
     experiment = given_experiment(parsed)
     if parsed.output is None:
         raise InputError("name the folder to write: --output FOLDER")

@@ -10,7 +10,7 @@ client its folder, and nobody else's.
 from collections.abc import Sequence
 from pathlib import Path
 
-from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.command_line.flags import DATA_FLAGS, experiment_parser, read_experiment
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Records
 from fl_tiprdc.data.datasets import load_population
@@ -47,7 +47,9 @@ def split(experiment: Experiment, root: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, split, say where."""
-    parsed = experiment_parser(__doc__ or "").parse_args(arguments)
+    parsed = experiment_parser(__doc__ or "", (*DATA_FLAGS, "clients", "partition", "seeds", "methods")).parse_args(
+        arguments
+    )
     experiment = read_experiment(parsed)
     if parsed.output is None:
         raise InputError("name the folder to write: --output FOLDER")
