@@ -8,7 +8,6 @@ from pathlib import Path
 from fl_tiprdc.baselines import BASELINES
 from fl_tiprdc.command_line.presets import PRESETS
 from fl_tiprdc.command_line.subcommands import PROGRAM, SUBCOMMANDS
-from fl_tiprdc.config import METHODS
 from fl_tiprdc.data.datasets import DATASETS
 from fl_tiprdc.data.partition import NATURAL, PARTITIONERS, natural
 from fl_tiprdc.evaluation.attacks.registry import FURTHER
@@ -17,6 +16,7 @@ from fl_tiprdc.evaluation.shaped_classifiers import SHAPED
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
 from fl_tiprdc.experiment.run_folder import CHECKOUT
 from fl_tiprdc.federated.launch import RUNTIMES
+from fl_tiprdc.methods import METHODS
 from fl_tiprdc.models.networks import ARCHITECTURES
 from strategies.exchange_plan import EXCHANGES
 from strategies.robust import AGGREGATIONS

@@ -17,13 +17,14 @@ from flwr.serverapp import Grid
 
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
-from fl_tiprdc.config import METHODS, Experiment, Point, build_experiment
+from fl_tiprdc.config import Experiment, Point, build_experiment
 from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.experiment.run_folder import open_folder
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.launch import RUNTIMES, launch
 from fl_tiprdc.federated.server_app import train_point
+from fl_tiprdc.methods import METHODS
 from fl_tiprdc.whole_file import write_table
 from simulations.benchmark import synthetic_store
 from simulations.tables import show

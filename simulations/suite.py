@@ -18,11 +18,12 @@ import pandas as pd
 from fl_tiprdc.command_line.flags import experiment_parser, given_experiment, read_experiment
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser, some_words
-from fl_tiprdc.config import METHODS, Experiment
+from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.datasets import DATASETS
 from fl_tiprdc.errors import TooFewPeopleError, require_known
 from fl_tiprdc.evaluation.limits import MEAN, limit_table
 from fl_tiprdc.experiment.screen import Screen
+from fl_tiprdc.methods import METHODS
 from fl_tiprdc.report.style import save
 from fl_tiprdc.report.suite_figure import suite_figure
 from fl_tiprdc.whole_file import write_table, write_whole

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, cast
 
-from fl_tiprdc.config import FederationConfig, MethodConfig
+from fl_tiprdc.config import FederationConfig
 from fl_tiprdc.hybrid.schedule import Schedule, moves_extractor, pretraining_in, schedule_for, step_size
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED
+from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.wire.phases import QUESTION, Phase
 from strategies.aggregation import Average, Rule, ServerAdam, Total
 from strategies.robust import aggregate_for

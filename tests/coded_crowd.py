@@ -8,7 +8,7 @@ import numpy as np
 from flwr.serverapp import Grid
 from rich.console import Console
 
-from fl_tiprdc.config import METHODS, Experiment, Point, build_experiment, merge
+from fl_tiprdc.config import Experiment, Point, build_experiment, merge
 from fl_tiprdc.data.crowd import Crowd, Population
 from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
@@ -21,6 +21,7 @@ from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.server_app import Trained, serve_coded
+from fl_tiprdc.methods import METHODS
 from tests.conftest import SMALL
 
 CODES, CLIENTS, LAMBDAS = 8, 6, (0.0, 1.0)

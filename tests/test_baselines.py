@@ -11,13 +11,14 @@ from sklearn.metrics import roc_auc_score
 from fl_tiprdc.baselines import BASELINES
 from fl_tiprdc.baselines.leace import fit_leace
 from fl_tiprdc.baselines.local_laplace import CLIP, local_laplace, sensitivity
-from fl_tiprdc.config import METHODS, Point
+from fl_tiprdc.config import Point
 from fl_tiprdc.data.crowd import Attribute, Column, Crowd, Description
 from fl_tiprdc.data.principal_components import WIDEST_VECTOR, narrow_features
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.classifiers import logistic
 from fl_tiprdc.hybrid.step import GROUPS, Batch, HybridStep
+from fl_tiprdc.methods import METHODS
 from tests.test_runtimes import expected, federate, largest_difference
 
 DIALS = [(name, dial) for name, baseline in BASELINES.items() for dial in (baseline.dials[0], baseline.dials[-1])]

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fl_tiprdc.config import CodesConfig
 from fl_tiprdc.data.crowd import Attribute, Column, Description
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.certificate import codes_for
+from fl_tiprdc.methods import CodesConfig
 from fl_tiprdc.release.codebook import CodeFit, cells_for, choose_codes, fit_codes, questions_in
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.groups import FEWEST_FITTED, group_classes

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.config import METHODS, CodesConfig, NetworkConfig
+from fl_tiprdc.config import NetworkConfig
 from fl_tiprdc.data.crowd import Attribute, Column, Description
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.certificate import certify
@@ -14,6 +14,7 @@ from fl_tiprdc.extractor.card import Card
 from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.extractor.transformer import TiprdcTransformer
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.methods import METHODS, CodesConfig
 from fl_tiprdc.release.codes import Codes, joint_classes
 
 SEX = Attribute("sex", ("Female", "Male"))

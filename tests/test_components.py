@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from fl_tiprdc.config import METHODS, DataConfig, NetworkConfig
+from fl_tiprdc.config import DataConfig, NetworkConfig
 from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.hybrid.components import components_at_one_place
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.methods import METHODS
 from fl_tiprdc.models.networks import has_components
 from fl_tiprdc.release.components import COMPONENT_STATISTICS, fit_components
 from fl_tiprdc.release.statistics import ask_all

@@ -7,13 +7,11 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from fl_tiprdc.config import (
-    METHODS,
     QUICK,
     AuditConfig,
     CentralizedConfig,
     Experiment,
     FederationConfig,
-    MethodConfig,
     NetworkConfig,
     ProtectionConfig,
     build_experiment,
@@ -22,6 +20,7 @@ from fl_tiprdc.config import (
 )
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.run_folder import config_text
+from fl_tiprdc.methods import METHODS, MethodConfig
 
 MODELS = (Experiment, NetworkConfig, MethodConfig, CentralizedConfig, FederationConfig, ProtectionConfig, AuditConfig)
 

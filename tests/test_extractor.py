@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import fl_tiprdc
 import fl_tiprdc.experiment.carry_out as carry_out_module
-from fl_tiprdc.config import METHODS, DataConfig, MethodConfig, NetworkConfig
+from fl_tiprdc.config import DataConfig, NetworkConfig
 from fl_tiprdc.data.adult import load_adult
 from fl_tiprdc.data.column_encoding import encode_frame, fit_columns
 from fl_tiprdc.data.crowd import Attribute, Column, Description
@@ -30,6 +30,7 @@ from fl_tiprdc.extractor.card import ARRAYS, CARD, Card, write_extractor
 from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.extractor.transformer import TiprdcTransformer
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.methods import METHODS, MethodConfig
 from fl_tiprdc.release.draws import draws_from, key_of, normal_of
 from fl_tiprdc.seeding import torch_generator
 

@@ -16,13 +16,13 @@ from fl_tiprdc.command_line.presets import PRESETS
 from fl_tiprdc.command_line.subcommands import SUBCOMMANDS
 from fl_tiprdc.commands.catalogue import main as list_contents
 from fl_tiprdc.commands.completion import FILES, KINDS, OTHERS, PARSERS, script
-from fl_tiprdc.config import METHODS, Method, MethodConfig
 from fl_tiprdc.data.datasets import DATASETS
 from fl_tiprdc.data.partition import PARTITIONERS
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, FurtherAttack
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.federated.launch import RUNTIMES
+from fl_tiprdc.methods import METHODS, Method, MethodConfig
 from fl_tiprdc.models.networks import ARCHITECTURES
 from simulations.benchmark import benchmark_parser
 from simulations.partitions import partitions_parser

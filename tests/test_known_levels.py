@@ -7,12 +7,13 @@ import pytest
 import torch
 from scipy.special import ndtr
 
-from fl_tiprdc.config import CodesConfig, Point, build_experiment
+from fl_tiprdc.config import Point, build_experiment
 from fl_tiprdc.data.crowd import Column
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.export import WithPrivate
 from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.federated.server_app import instruction_for
+from fl_tiprdc.methods import CodesConfig
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.known_levels import (
     FEWEST_OF_LEVEL,

@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     ("fl_tiprdc.errors", "fl_tiprdc.environment", "fl_tiprdc.notices"),
     ("fl_tiprdc.seeding", "fl_tiprdc.whole_file"),
+    ("fl_tiprdc.frozen",),
+    ("fl_tiprdc.methods",),
     ("fl_tiprdc.config",),
     ("fl_tiprdc.data",),
     ("fl_tiprdc.models",),

@@ -5,13 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from fl_tiprdc.config import MethodConfig, NetworkConfig
+from fl_tiprdc.config import NetworkConfig
 from fl_tiprdc.data.crowd import Attribute, Description, Records
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.hybrid.batches import CohortMember
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
 from fl_tiprdc.hybrid.schedule import schedule_for
 from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Batch, HybridStep
+from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.models.batch_norm import MOMENTUM, BatchNorm2d
 from fl_tiprdc.models.networks import build_networks, representation_shape
 from strategies.aggregation import ServerAdam

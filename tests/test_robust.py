@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from fl_tiprdc.config import FederationConfig, MethodConfig, Point, build_experiment
+from fl_tiprdc.config import FederationConfig, Point, build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_messages import FIRST_NODE
 from fl_tiprdc.federated.server_app import train_point
+from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.wire.messages import pack_arrays, unpack_arrays
 from strategies.aggregation import Average, ServerAdam, weighted_mean
 from strategies.exchange_plan import gradient_exchanges, weight_exchanges

@@ -8,10 +8,11 @@ import pytest
 import torch
 from flwr.app import Error, Message
 
-from fl_tiprdc.config import FederationConfig, MethodConfig
+from fl_tiprdc.config import FederationConfig
 from fl_tiprdc.errors import InputError, TooManyFailuresError
 from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_messages import FIRST_NODE, PartitionOf, identify, stamp
+from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.wire.messages import Update
 from strategies.aggregation import Average, ServerAdam, weighted_mean
 from strategies.exchange_plan import ExchangePlan, Exchanges, Turn, gradient_exchanges, weight_exchanges

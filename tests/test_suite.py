@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.config import METHODS, Experiment
+from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.german_credit import load_german_credit
 from fl_tiprdc.errors import InputError, TooFewPeopleError
 from fl_tiprdc.experiment.checking import check_against
+from fl_tiprdc.methods import METHODS
 from fl_tiprdc.report.style import colors
 from fl_tiprdc.report.suite_figure import suite_figure
 from simulations.suite import main, page

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from fl_tiprdc.config import METHODS, Experiment, MethodConfig, build_experiment, read_toml
+from fl_tiprdc.config import Experiment, build_experiment, read_toml
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.run_folder import config_text
+from fl_tiprdc.methods import METHODS, MethodConfig
 
 
 def model_of(annotation: object) -> type[BaseModel] | None:

@@ -9,12 +9,12 @@ from torch.nn import functional
 
 from fl_tiprdc.baselines.extractor import FEATURES, HIDDEN, build_perceptrons, extract, minimize
 from fl_tiprdc.baselines.released import Released
-from fl_tiprdc.config import METHODS
 from fl_tiprdc.data.crowd import Crowd
 from fl_tiprdc.data.principal_components import narrow_features
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.hybrid.privacy import balanced_cross_entropy
 from fl_tiprdc.hybrid.step import scale_gradient
+from fl_tiprdc.methods import METHODS
 from fl_tiprdc.release import channel
 from fl_tiprdc.seeding import torch_generator
 

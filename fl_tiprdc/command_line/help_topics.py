@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from fl_tiprdc.config import Experiment, MethodConfig
+from fl_tiprdc.config import Experiment
+from fl_tiprdc.methods import MethodConfig
 
 ALL = "all"
 

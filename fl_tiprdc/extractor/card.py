@@ -16,9 +16,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from fl_tiprdc import __version__
-from fl_tiprdc.config import MethodConfig, NetworkConfig
+from fl_tiprdc.config import NetworkConfig
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.whole_file import write_whole
 
 ARRAYS, CARD = "extractor.safetensors", "extractor.json"

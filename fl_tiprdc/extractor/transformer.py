@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fl_tiprdc.config import METHODS, CentralizedConfig, NetworkConfig
+from fl_tiprdc.config import CentralizedConfig, NetworkConfig
 from fl_tiprdc.data.column_encoding import encode_frame, fit_columns
 from fl_tiprdc.data.crowd import Description, Floats, Records
 from fl_tiprdc.data.own_table import feature_columns
@@ -27,6 +27,7 @@ from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.coding import fit_at_one_place, fitting, set_aside
 from fl_tiprdc.hybrid.step import HybridStep
+from fl_tiprdc.methods import METHODS
 from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.release.draws import Draws, fresh_noise, key_of, record_noise
 

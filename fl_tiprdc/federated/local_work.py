@@ -30,7 +30,8 @@ from fl_tiprdc.wire.phases import GRADIENTS, QUESTION, WEIGHTS
 
 @lru_cache(maxsize=8)
 def _step(description: Description, network: str, method: str) -> HybridStep:
-    from fl_tiprdc.config import MethodConfig, NetworkConfig
+    from fl_tiprdc.config import NetworkConfig
+    from fl_tiprdc.methods import MethodConfig
 
     return HybridStep(description, NetworkConfig.model_validate_json(network), MethodConfig.model_validate_json(method))
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fl_tiprdc.config import MethodConfig
 from fl_tiprdc.data.crowd import Ints, Records
 from fl_tiprdc.data.lazy_images import LazyImages
 from fl_tiprdc.hybrid.step import HybridStep, Parameters
+from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.release.codebook import Bears, CodeFit, fit_codes
 from fl_tiprdc.release.codes import Codes, joint_classes
 from fl_tiprdc.release.draws import Draws

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fl_tiprdc.config import MethodConfig
+from fl_tiprdc.methods import MethodConfig
 
 Schedule = Sequence[tuple[str, ...]]  # the groups that learn from each batch in turn; repeated where it ends
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
-from fl_tiprdc.config import MethodConfig, NetworkConfig
+from fl_tiprdc.config import NetworkConfig
 from fl_tiprdc.data.crowd import Description, Floats, X
 from fl_tiprdc.hybrid.bounds import INFORMATION, next_record
 from fl_tiprdc.hybrid.privacy import PRIVACY, balanced_cross_entropy, negated_cross_entropy
+from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.models.batch_norm import BatchNorm2d
 from fl_tiprdc.models.critics import JointCritic
 from fl_tiprdc.models.networks import (

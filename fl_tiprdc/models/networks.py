@@ -7,9 +7,10 @@ from typing import Literal
 
 from torch import nn
 
-from fl_tiprdc.config import MethodConfig, NetworkConfig
+from fl_tiprdc.config import NetworkConfig
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.models.critics import DecoderCritic, TowerCritic
 from fl_tiprdc.models.image import Pixels, image_decoder, image_trunk
 from fl_tiprdc.models.lstm import build_lstm, lstm_shape

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fl_tiprdc.config import CodesConfig
 from fl_tiprdc.data.crowd import Description, Floats, Ints
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.methods import CodesConfig
 from fl_tiprdc.release.codes import Codes, Values
 from fl_tiprdc.release.coupling import (
     better_potentials,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.common.constant import SType
 
-from fl_tiprdc.config import MethodConfig
+from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.release.arrays import Arrays, GroupArrays
 from fl_tiprdc.wire.phases import Phase
 

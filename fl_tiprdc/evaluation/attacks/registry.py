@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fl_tiprdc.config import AuditConfig, MethodConfig, NetworkConfig
+from fl_tiprdc.config import AuditConfig, NetworkConfig
 from fl_tiprdc.data.crowd import Column, Crowd, Floats, Ints
 from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.evaluation.attacks.averaging import averaging_attack
@@ -19,6 +19,7 @@ from fl_tiprdc.evaluation.attacks.reidentification import reidentify
 from fl_tiprdc.evaluation.audit import AuditedRelease, Truth
 from fl_tiprdc.evaluation.metric_rows import metrics_table
 from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
+from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.release.release import ReleaseMaker
 
