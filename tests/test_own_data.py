@@ -599,6 +599,17 @@ def test_parquet_with_an_index_and_with_a_repeated_column(load, tmp_path):
         read_table(path)
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_can_be_named_whatever_blanks_and_line_breaks_their_names_have(tmp_path, kind):
+    path = tmp_path / f"people.{kind}"
+    frame = a_frame().rename(columns={"sex": " sex ", "city": "city\nof birth"})
+    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+    assert {"sex", "city of birth"} <= set(read_table(path).columns)
+    twins = frame.assign(sex=frame[" sex "])
+    twins.to_parquet(tmp_path / "twins.parquet")
+    assert {" sex ", "sex"} <= set(read_table(tmp_path / "twins.parquet").columns)
+
+
 def test_a_table_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="name a table: --data FILE"):
         load_population("table", ("sex",), 0.2)

@@ -101,6 +101,8 @@ def read_table(
 ) -> pd.DataFrame:
     """Read a file as it is, infinite numbers as missing; see `read_csv` for what is done about a CSV file.
 
+    Names of columns lose outer blanks, and line breaks become blanks, unless two were the same then.
+
     Args:
         path: the file.
         missing: words that mean missing, besides empty cells and what programs write for no number (NaN, #N/A, ...).
@@ -128,6 +130,9 @@ def read_table(
         raise InputError(f"cannot read table '{path}': {why}") from None
     if frame.empty:
         raise InputError(f"table '{path}' has no rows")
+    on_one_line = [re.sub(r"\s*[\r\n]+\s*", " ", name).strip() for name in frame.columns]
+    if len(set(on_one_line)) == len(on_one_line):
+        frame.columns = pd.Index(on_one_line)  # as a command line can name them
     infinite = {name: np.isinf(frame[name]) for name in frame.columns if frame[name].dtype.kind == "f"}
     infinite = {name: rows for name, rows in infinite.items() if rows.any()}
     if infinite:
