@@ -9,6 +9,7 @@ import pytest
 
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.column_encoding import encode_frame
+from fl_tiprdc.data.column_values import stand_in
 from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.described_table import private_positions, records_of
 from fl_tiprdc.data.number_texts import read_numbers
@@ -115,6 +116,42 @@ def test_dates_with_strays_are_dates(load):
     assert "'since' ('never' in 20)" in said[0]
 
 
+def test_marks_for_missing_are_as_many_as_they_like_and_truth_values_are_none(load):
+    marks = [("?", "-", "--", "..", "unknown")[i // 4 % 5] if i % 4 == 0 else str(i % 60) for i in range(N)]
+    mixed = [("1", "0", "True", "False")[i % 4] for i in range(N)]
+    population, said = load(FRAME.assign(height=marks, member=mixed))
+    assert kinds(population)["height"] == "numeric"
+    assert kinds(population)["member"] == "categorical"
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [
+        ([-999, -999, 5, 7000, 800], (-999, 2)),
+        ([9999, 9999, 9999, 5, 60, 33, np.nan], (9999, 3)),
+        ([99, 99, 98, 5, 60, 33], None),  # a percentage
+        ([-999, 5, 7000, 800], None),  # once
+        ([-99, -99, -5, 300, -80], None),  # one of several below 0
+        ([9, 9, 1, 2], None),
+    ],
+)
+def test_a_number_that_may_stand_for_missing_ones(numbers, found):
+    assert stand_in(pd.Series(numbers, dtype=float)) == found
+
+
+def test_numbers_that_may_stand_for_missing_ones_are_named(load):
+    debt = np.where(np.arange(N) % 6 == 0, -999, RANDOM.integers(0, 90, N))
+    population, said = load(FRAME.assign(debt=debt))
+    assert kinds(population)["debt"] == "numeric"
+    assert ["that may mean missing: 'debt' (-999 in" in line for line in said] == [True]
+    population, said = load(FRAME.assign(debt=debt), missing=("-999",))
+    assert "debt missing" in kinds(population)
+    assert said == []
+    _, said = load(FRAME.assign(debt=debt), columns={"debt": "number"})
+    assert said == []
+
+
 @pytest.mark.parametrize(
     ("texts", "numbers", "forms"),
     [
@@ -124,7 +161,9 @@ def test_dates_with_strays_are_dates(load):
         (["1 234", "2\u202f500", "7'000", "5"], [1234, 2500, 7000, 5], ("thousands separators",)),
         (["1,5", "2,25", "7"], [1.5, 2.25, 7], ("decimal commas",)),
         (["1.234,5", "1.234", "0,5"], [1234.5, 1234, 0.5], ("thousands separators", "decimal commas")),
-        (["\u22125", "+3", "1e3"], [-5, 3, 1000], ()),
+        (["\u22125", "+3", "1e3"], [-5, 3, 1000], ("other minus signs",)),
+        (["(1,234.5)", "7", "9.5-"], [-1234.5, 7, -9.5], ("thousands separators", "other minus signs")),
+        (["(1)", "(2)"], [np.nan] * 2, ()),
         (["inf", "nan", "0x10", "1_000", "12a"], [np.nan] * 5, ()),
         (["2024-05-31", "1970-01-02"], [19874, 1], ()),
     ],

@@ -1,6 +1,7 @@
 """What the values of a table's columns are: numbers (dates too) or texts, each in one spelling."""
 
 import decimal
+import re
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,22 @@ def without_words(text: pd.Series) -> pd.Series:
     """Return texts of x with `WORDS_FOR_NOTHING` as missing."""
     words = text.isin(WORDS_FOR_NOTHING)
     return text.mask(words, None) if words.any() else text
+
+
+def stand_in(values: pd.Series) -> tuple[float, int] | None:
+    """Return a number that may stand for missing ones, such as -999 or 9999, and its rows; None: there is none.
+
+    It is all nines, there twice at least, and either below 0 where no other number is, or further from the others than
+    these are apart.
+    """
+    numbers, counts = np.unique(values.dropna().to_numpy(np.float64), return_counts=True)
+    for end, others in ((0, numbers[1:]), (-1, numbers[:-1])):
+        if len(others) < 2 or counts[end] < 2 or not re.fullmatch(r"-?99+", f"{numbers[end]:.15g}"):
+            continue
+        alone_below = numbers[end] < 0 <= others[0]
+        if alone_below or np.abs(others - numbers[end]).min() > others[-1] - others[0]:
+            return float(numbers[end]), int(counts[end])
+    return None
 
 
 def is_number(values: pd.Series) -> bool:

@@ -20,6 +20,8 @@ DOTTED = r"[+-]?\d{1,3}(?:\.\d{3})+"  # 1.234.567, beside decimal commas
 MOSTLY = 0.9  # share of the values that are numbers in a column of numbers, whatever the others are
 SOME = 0.25  # share of numbers at which a column of other values is named
 HALF, FEW_WORDS = 0.5, 3  # or of one where the others are at most that many words
+TRUTH = {"true", "false", "yes", "no", "t", "f", "y", "n"}
+IN_BRACKETS = r"\((?P<lost>[^()+-]*\d[^()+-]*)\)|(?P<owed>[\d.,]*\d)-"  # (1,234.50) and 1,234.50- are below 0
 CODE = r"0\d+"  # leading zeros: a number would lose them
 
 
@@ -48,10 +50,14 @@ class Numbers:
 
     @property
     def are_most(self) -> bool:
-        """Return whether the column is one of numbers: `MOSTLY`, or `HALF` beside a few words without a digit."""
+        """Return whether the column is one of numbers: `MOSTLY`, or `HALF` beside a few words without a digit.
+
+        Words for true and false are no words for missing beside 1 and 0.
+        """
         share = 1 - int(self.strays.sum()) / self.present if self.present else 0.0
-        words = len(self.strays) <= FEW_WORDS and not any(re.search(r"\d", str(word)) for word in self.strays.index)
-        return share >= MOSTLY or (share >= HALF and words)
+        words = [str(word) for word in self.strays.index if re.search(r"\w", str(word))]  # not marks, such as "?"
+        few = len(words) <= FEW_WORDS and not any(re.search(r"\d", w) or w.casefold() in TRUTH for w in words)
+        return share >= MOSTLY or (share >= HALF and few)
 
 
 def read_numbers(text: pd.Series, decimal_commas: bool = False) -> Numbers:
@@ -112,6 +118,10 @@ def _numbers(written: pd.Series, decimal_commas: bool) -> tuple[pd.Series, tuple
     """Return the numbers, NaN where there is none, and which signs were understood."""
     forms: dict[str, pd.Series] = {}
     plain = written.str.replace("\u2212", "-")
+    below = plain.str.fullmatch(IN_BRACKETS)
+    below &= not below.all()  # else these may be numbers of something
+    plain = plain.mask(below, plain.str.replace(IN_BRACKETS, lambda m: "-" + (m["lost"] or m["owed"]), regex=True))
+    below |= written.str.contains("\u2212", regex=False)
     percent = plain.str.endswith("%")
     plain = plain.str.removesuffix("%").str.strip()
     money = plain.str.fullmatch(MONEY)
@@ -136,6 +146,7 @@ def _numbers(written: pd.Series, decimal_commas: bool) -> tuple[pd.Series, tuple
         "percent signs": percent,
         "thousands separators": grouped,
         "decimal commas": decimal,
+        "other minus signs": below,
     }
     return numbers, tuple(name for name, rows in forms.items() if (rows & numbers.notna()).any())
 

@@ -15,7 +15,7 @@ from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.attributes import drawn_rows
 from fl_tiprdc.data.class_spellings import spelled_alike, unite_spellings
 from fl_tiprdc.data.column_encoding import require_columns
-from fl_tiprdc.data.column_values import WORDS_FOR_NOTHING, as_number, as_text, is_number, without_words
+from fl_tiprdc.data.column_values import WORDS_FOR_NOTHING, as_number, as_text, is_number, stand_in, without_words
 from fl_tiprdc.data.crowd import Ints, Population
 from fl_tiprdc.data.csv_file import NAMELESS, read_csv, unrepeated
 from fl_tiprdc.data.number_texts import has_codes, number_columns, read_numbers
@@ -208,6 +208,7 @@ def feature_columns(
     kept: dict[str, pd.Series] = {}
     crowded: list[str] = []
     doubtful: list[str] = []
+    standing: list[str] = []
     for name in frame.columns:
         values, kind = numbers.get(name, frame[name]), kinds.get(name, "")
         if kind == "ignore":
@@ -219,6 +220,8 @@ def feature_columns(
             else:
                 kept[name] = as_number(name, values)
                 doubtful += [f"'{name}'"] if not kind and _maybe_identifier(values) else []
+                if not kind and (found := stand_in(kept[name][known])):
+                    standing.append(f"'{name}' ({found[0]:.0f} in {count_rows(found[1])})")
             continue
         text = unite_spellings(texts[name], known) if unite else texts[name]
         count = text[known].nunique()
@@ -237,6 +240,8 @@ def feature_columns(
             f"whole numbers that differ in all or nearly all rows: {', '.join(doubtful)}; if one is an identifier, set "
             'data.columns.NAME to "ignore"'
         )
+    if standing:
+        give_notice(f"numbers that may mean missing: {', '.join(standing)}; if they do, list them in data.missing")
     return pd.DataFrame(kept, index=frame.index)
 
 
