@@ -14,7 +14,7 @@ from fl_tiprdc.data.own_table import read_table
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.evaluation.published import prepare_audit
-from fl_tiprdc.evaluation.record_keys import KEYS, join, key_text
+from fl_tiprdc.evaluation.record_keys import KEYS, ROW_ORDER, join, key_text
 from fl_tiprdc.notices import DataNotice
 
 N = 60
@@ -157,6 +157,34 @@ def test_keys_are_texts_and_meet_where_that_is_safe(tmp_path):
         joined, _ = join(pd.DataFrame({"id": keys[::-1].reset_index(drop=True)}), table, "label table")
         assert joined["sex"].tolist() == [f"s{i}" for i in reversed(range(N))]
     assert key_text(pd.Series(["7", "7.0", "007", "7.50", "-3.00"])).tolist() == ["7", "7", "007", "7.50", "-3"]
+
+
+def test_keys_may_be_capitalized(tmp_path):
+    z = np.random.default_rng(0).normal(size=(N, 3))
+    labels = pd.DataFrame({"Id": np.arange(N), "sex": np.arange(N) % 2})
+    path = tmp_path / "z.parquet"
+    pd.DataFrame(z, columns=["a", "b", "c"]).assign(ID=np.arange(N)[::-1]).to_parquet(path)
+    publication = read_publication(path)
+    assert publication.z.shape == (N, 3)
+    audited = prepare_audit(publication, labels, ["sex"])
+    assert audited.joined == "id"
+    both = np.concatenate([audited.known.attacks["sex"], audited.unknown.attacks["sex"]])
+    assert sorted(both.tolist()) == sorted((np.arange(N)[::-1] % 2).tolist())
+
+
+def test_a_column_that_both_sides_have_tells_whether_rows_are_in_one_order(tmp_path):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(N, 3)), columns=["a", "b", "c"])
+    frame["user"] = np.arange(N)[::-1] + 10**9
+    path = tmp_path / "z.parquet"
+    frame.to_parquet(path)
+    labels = pd.DataFrame({"user": frame["user"], "sex": np.arange(N) % 2})
+    assert prepare_audit(read_publication(path), labels, ["sex"]).joined == ROW_ORDER
+    shuffled = labels.sample(frac=1, random_state=0)
+    with pytest.raises(InputError, match=r"column .user. of both differs in .* call it id in both, to join by it"):
+        prepare_audit(read_publication(path), shuffled, ["sex"])
+    raw = pd.DataFrame({"User": shuffled["user"].astype(str), "height": np.arange(N) % 50})
+    with pytest.raises(InputError, match="the table of raw features isn't in the order of the published records"):
+        prepare_audit(read_publication(path), labels, ["sex"], raw=raw)
 
 
 def test_keys_that_differ_in_their_zeros_alone_are_different_people():

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from fl_tiprdc.data.crowd import Floats
 from fl_tiprdc.data.publication_store import CODEBOOK, MANIFEST, whole_parts
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.finite_codes import MOST_CODES, RECORDS_PER_INTEGER
-from fl_tiprdc.evaluation.record_keys import KEYS, check_keys
+from fl_tiprdc.evaluation.record_keys import KEYS, check_keys, with_keys
 from fl_tiprdc.evaluation.scores import Values
 from fl_tiprdc.evaluation.spread_columns import is_index, spread, text_numbers
 from fl_tiprdc.notices import DataNotice
@@ -45,6 +45,7 @@ class Publication:
         lam: λ that the publisher states in release.json, 0 where there is none.
         values: of columns of text, from the first of them: the text that each number stands for.
         code: the column of z that is called "code", or is the only one; None: there is no such column.
+        marks: [n] rows with the columns of whole numbers that differ in all rows, and may name records.
     """
 
     z: Floats
@@ -52,6 +53,7 @@ class Publication:
     lam: float = 0.0
     values: tuple[tuple[str, ...], ...] = ()
     code: int | None = None
+    marks: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def names(self, rows: Floats) -> list[str]:
         """Return what whoever published them calls these rows, their codes; numbers from 0 where these don't tell them.
@@ -130,7 +132,8 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
         raise InputError(f"'{path}' has no published record")
     keys = pd.concat([part.keys for part in kept], ignore_index=True)
     check_keys(keys, "publication")
-    z = _as_floats(np.concatenate([part.numbers for part in kept]))
+    numbers = np.concatenate([part.numbers for part in kept])
+    z = _as_floats(numbers)
     texts = pd.concat([part.texts for part in kept], ignore_index=True)
     coded = _number_texts(texts, path)
     left_out = [*coded.constant, *(f"{name} (numbers the rows)" for name in indices)]
@@ -147,7 +150,15 @@ def read_publication(path: Path, on_part: Callable[[int, int], None] | None = No
         raise InputError(f"'{path}' has numbers that are missing, infinite or too large for float32")
     names = [*kept[0].names, *coded.numbers, *values]
     code = names.index(CODE) if CODE in names else 0 if len(names) == 1 else None
-    return Publication(z, keys, _stated_lam(path), tuple(present for _, present in values.values()), code)
+    texts_of = tuple(present for _, present in values.values())
+    return Publication(z, keys, _stated_lam(path), texts_of, code, _marks(numbers, kept[0].names))
+
+
+def _marks(numbers: Values, names: Sequence[str]) -> pd.DataFrame:
+    """Return the columns of whole numbers that differ in all rows."""
+    whole = [i for i in range(len(names)) if (numbers[:, i] == np.round(numbers[:, i])).all()]
+    different = [i for i in whole if len(np.unique(numbers[:, i])) == len(numbers)]
+    return pd.DataFrame({names[i]: numbers[:, i] for i in different}, index=range(len(numbers)))
 
 
 @dataclass(frozen=True)
@@ -250,6 +261,7 @@ def _read_parquet(part: Path) -> _Part | None:
 
 def _part(frame: pd.DataFrame) -> _Part:
     """Sort columns of numbers and text into what a part has."""
+    frame = with_keys(frame)
     keys = frame[[name for name in KEYS if name in frame.columns]]
     others = frame.drop(columns=keys.columns)
     indices = [name for name in others.columns if is_index(str(name), others[name])]

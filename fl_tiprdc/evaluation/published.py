@@ -25,7 +25,7 @@ from fl_tiprdc.evaluation.frontier import best_models
 from fl_tiprdc.evaluation.measurable import check_measurable
 from fl_tiprdc.evaluation.publication_files import Publication
 from fl_tiprdc.evaluation.published_codes import PublishedCodes, published_codes
-from fl_tiprdc.evaluation.record_keys import KEYS, join, key_text
+from fl_tiprdc.evaluation.record_keys import KEYS, ROW_ORDER, check_order, join, key_text, with_keys
 from fl_tiprdc.evaluation.scores import resample
 from fl_tiprdc.evaluation.spread_columns import is_index
 from fl_tiprdc.notices import DataNotice
@@ -100,7 +100,10 @@ def prepare_audit(
         InputError: naming the column and what is wrong with it.
     """
     data = data or DataConfig()
-    joined, how = join(publication.keys, labels, "label table")
+    named = (*private, *tasks, participant)
+    joined, how = join(publication.keys, with_keys(labels, named), "label table")
+    if how == ROW_ORDER:
+        check_order(publication.marks, joined, "label table")
     people = _participants(publication.keys, joined, participant)
     if len(np.unique(people)) < 2:
         raise InputError("the publication has fewer than two people: nobody could be held out")
@@ -136,7 +139,9 @@ def prepare_audit(
     sides = publication.z[~tested], publication.z[tested]
     releases = [AuditedRelease(SETTING, "published", publication.lam, 0, *sides, codes=codes_of)]
     if raw is not None:
-        frame, _ = join(publication.keys, raw, "table of raw features")
+        frame, how_raw = join(publication.keys, with_keys(raw, named), "table of raw features")
+        if how_raw == ROW_ORDER:
+            check_order(publication.marks, frame, "table of raw features")
         frame = frame.drop(columns=[n for n in (*private, *tasks, participant, *KEYS) if n in frame.columns])
         hidden = pd.DataFrame({n: texts[n] for n in private})
         table = Table(

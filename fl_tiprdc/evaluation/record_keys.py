@@ -1,7 +1,7 @@
 """Keys of records: what rows of two tables are matched by."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,42 @@ def _shared_keys(keys: pd.DataFrame, table: pd.DataFrame) -> list[str]:
 
 def _named(names: Sequence[str], values: Sequence[object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+
+
+def with_keys(table: pd.DataFrame, others: Collection[str] = ()) -> pd.DataFrame:
+    """Return a table whose keys have the names in `KEYS`, however they are capitalized: ID is id.
+
+    Args:
+        table: of any columns.
+        others: columns that are named for something else, and stay.
+    """
+    named = {
+        name: name.casefold()
+        for name in map(str, table.columns)
+        if name.casefold() in KEYS and name.casefold() not in table.columns and name not in others
+    }
+    return table.rename(columns=named) if len(set(named.values())) == len(named) else table
+
+
+def check_order(marks: pd.DataFrame, table: pd.DataFrame, what: str) -> None:
+    """Check that rows which are joined by their order have the same mark, where both sides have one.
+
+    Args:
+        marks: [n] columns of the publication that differ in all rows.
+        table: [n] rows in the order of the file.
+        what: the table is, in messages.
+
+    Raises:
+        InputError: both have a column of one name, with other values in some rows.
+    """
+    for name in map(str, marks.columns):
+        for twin in (column for column in map(str, table.columns) if column.casefold() == name.casefold()):
+            other = int((key_text(marks[name]) != key_text(table[twin])).sum())
+            if other:
+                raise InputError(
+                    f"the {what} isn't in the order of the published records: column '{name}' of both differs in"
+                    f" {other} of {len(table)} rows; call it id in both, to join by it"
+                )
 
 
 def check_keys(keys: pd.DataFrame, what: str) -> None:
