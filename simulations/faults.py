@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.command_line.flags import experiment_parser, read_run
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.deploy.certificates import LOOPBACK, make_certificates, make_node_key, node_key
@@ -415,7 +415,7 @@ def write_folders(root: Path) -> None:
     """Write the folders and keys of a small deployment, without people whom the server could audit."""
     write_people(root / "people.csv")
     flags = ["--dataset=table", f"--data={root / 'people.csv'}", "--private=sex", "--tasks=rich"]
-    split(read_experiment(experiment_parser("").parse_args([*flags, f"--clients={CLIENTS}"])), root)
+    split(*read_run(experiment_parser("").parse_args([*flags, f"--clients={CLIENTS}"])), root)
     (coordinator_folder(root) / PEOPLE).unlink()
     make_certificates(root / "keys", LOOPBACK)
     for client in range(CLIENTS):

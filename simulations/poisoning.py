@@ -17,12 +17,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from fl_tiprdc.command_line.flags import FLAGS, read_experiment
+from fl_tiprdc.command_line.flags import FLAGS, read_run
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.config import QUICK, Experiment, Point, build_experiment, merge
 from fl_tiprdc.data.crowd import Population
-from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.errors import InputError, require_known, require_once
@@ -148,11 +147,11 @@ def _share(text: str) -> float:
     return share
 
 
-def _experiment(parsed: argparse.Namespace, rules: Sequence[str], share: float) -> Experiment:
-    """Return the settings; rules take that share to be hostile."""
+def _read(parsed: argparse.Namespace, rules: Sequence[str], share: float) -> tuple[Experiment, Population]:
+    """Return the settings, with which rules take that share to be hostile, and the people."""
     settings: dict[str, object] = dict.fromkeys(FLAGS) | {name: getattr(parsed, name) for name in (*TAKEN, "config")}
     settings |= {"methods": parsed.method, "lambdas": parsed.lam, "seeds": parsed.seeds, "quick": False}
-    asked = read_experiment(argparse.Namespace(**settings))
+    asked, population = read_run(argparse.Namespace(**settings))
     for flag, values in (("method", asked.methods), ("lam", asked.lambdas)):
         if len(values) != 1:
             raise InputError(f"--{flag} '{getattr(parsed, flag)}': give one value")
@@ -161,7 +160,7 @@ def _experiment(parsed: argparse.Namespace, rules: Sequence[str], share: float) 
     for rule in rules:
         federation = experiment.federation.model_copy(update={"aggregation": rule})
         check_aggregation(experiment.model_copy(update={"federation": federation}))
-    return experiment
+    return experiment, population
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -173,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     require_once("kind", kinds)
     require_once("rule", rules)
     share = _share(parsed.share)
-    experiment = _experiment(parsed, rules, share)
+    experiment, population = _read(parsed, rules, share)
     output = parsed.output or Path.cwd() / "results" / f"{experiment.dataset}-poisoning-{experiment.clients}"
     open_folder(output)
     config = f"# hostile share: {share:g}\n{config_text(experiment)}"
@@ -182,7 +181,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_table(output / "poisoning.csv", table)
     write_whole(output / "config.toml", config.encode())
     console = Screen()
-    population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
     crowd = population.contributors
     with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder, Stages(console) as stages:
         store = Path(folder)

@@ -19,12 +19,11 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from fl_tiprdc.command_line.flags import FLAGS, read_experiment
+from fl_tiprdc.command_line.flags import FLAGS, read_run
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.config import Experiment, Point
 from fl_tiprdc.data.crowd import Floats, Population
-from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, choose, require_known, require_once
 from fl_tiprdc.evaluation.attacks.update_attack import (
@@ -274,7 +273,7 @@ def updates_parser() -> Parser:
     return parser
 
 
-def _experiments(parsed: argparse.Namespace) -> list[Experiment]:
+def _read(parsed: argparse.Namespace) -> tuple[list[Experiment], Population]:
     settings: dict[str, object] = dict.fromkeys(FLAGS) | {
         key: value for key, value in vars(parsed).items() if key in (*TAKEN, "quick", "config")
     }
@@ -282,13 +281,13 @@ def _experiments(parsed: argparse.Namespace) -> list[Experiment]:
     specs = [spec.strip() for spec in parsed.partitions.split(",") if spec.strip()]
     if not specs or len(set(specs)) < len(specs):
         raise InputError(f"--partitions '{parsed.partitions}': name at least one, each once")
-    first = read_experiment(argparse.Namespace(**settings | {"partition": specs[0]}))
+    first, population = read_run(argparse.Namespace(**settings | {"partition": specs[0]}))
     for flag, field in (("method", "methods"), ("lam", "lambdas"), ("seed", "seeds")):
         if len(getattr(first, field)) != 1:
             raise InputError(f"--{flag} '{getattr(parsed, flag)}': give one value")
     for spec in specs:
         parse_partition(spec)
-    return [first.model_copy(update={"partition": spec}) for spec in specs]
+    return [first.model_copy(update={"partition": spec}) for spec in specs], population
 
 
 def _value(population: Population, name: str | None) -> tuple[int, float]:
@@ -305,7 +304,7 @@ def _value(population: Population, name: str | None) -> tuple[int, float]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, train, attack, print, save."""
     parsed = updates_parser().parse_args(arguments)
-    experiments = _experiments(parsed)
+    experiments, population = _read(parsed)
     first = experiments[0]
     kinds = [kind.strip() for kind in parsed.exchanges.split(",") if kind.strip()]
     require_known("exchange", kinds or [parsed.exchanges], EXCHANGES)
@@ -323,7 +322,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         *(Defence("noise", level) for level in _numbers(parsed.noise, "noise", 0)),
         *(Defence("sum", m) for m in members),
     )
-    population = load_population(first.dataset, first.private, first.held_out, first.data)
     for experiment in experiments:
         for crowd in (population.contributors, population.held_out):
             check_clients(crowd.private, experiment.clients, experiment.partition, crowd.participant)

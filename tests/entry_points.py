@@ -58,8 +58,7 @@ def caller(monkeypatch, capsys, folder: Path) -> Call:
     for module, names in WORK.items():
         for name in names:
             monkeypatch.setattr(module, name, nothing_begins)
-    for module in (checking, poisoning, updates):
-        monkeypatch.setattr(module, "load_population", load_once)
+    monkeypatch.setattr(checking, "load_population", load_once)
     monkeypatch.chdir(folder)
 
     def call(module: ModuleType, *flags: object) -> tuple[int | str | None, list[str]]:

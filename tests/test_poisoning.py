@@ -133,8 +133,7 @@ def test_multi_krum_needs_enough_replies(changes, why):
 
 
 def test_the_study_leaves_a_table_and_goes_on_where_it_was(population, monkeypatch, tmp_path, capsys):
-    for module in (poisoning, checking):
-        monkeypatch.setattr(module, "load_population", lambda *_: population)
+    monkeypatch.setattr(checking, "load_population", lambda *_: population)
     monkeypatch.setattr(poisoning, "as_done", lambda work: ((name, piece()) for name, piece in work.items()))
     (tmp_path / "small.toml").write_text(
         "clients = 10\n[federation]\nupdates_per_round = 2\ngradient_clients = 8\ngradient_records = 8\n"

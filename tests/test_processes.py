@@ -9,7 +9,7 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
-from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.command_line.flags import experiment_parser, read_run
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
@@ -66,8 +66,8 @@ def test_three_real_clients_train_the_model_of_a_simulation_and_a_stranger_is_tu
     (tmp_path / "tiny.toml").write_text(TINY)
     table = [f"--{name}={value}" for name, value in write_table(tmp_path / "people.csv").items()]
     flags = [*table, "--clients=3", "--rounds=1", f"--config={tmp_path / 'tiny.toml'}"]
-    experiment = read_experiment(experiment_parser("").parse_args(flags))
-    split(experiment, tmp_path)
+    experiment, population = read_run(experiment_parser("").parse_args(flags))
+    split(experiment, population, tmp_path)
     (coordinator_folder(tmp_path) / "people.npz").unlink()  # what the audit does, other tests see
     keys = tmp_path / "keys"
     server = hosts.server if hosts else HOST

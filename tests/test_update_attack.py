@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import spearmanr
 
 import fl_tiprdc.experiment.checking as checking
-import simulations.updates as updates_module
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
@@ -234,7 +233,6 @@ def test_clients_of_equal_composition_cannot_be_told_apart(population, small, tm
 
 @pytest.fixture
 def arguments(population, monkeypatch, tmp_path):
-    monkeypatch.setattr(updates_module, "load_population", lambda *_: population)
     monkeypatch.setattr(checking, "load_population", lambda *_: population)
     return [
         *("--clients", "6", "--rounds", "1", "--shadows", "2", "--noise", "0,1", "--members", "2,6"),

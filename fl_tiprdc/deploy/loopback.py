@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 
-from fl_tiprdc.command_line.flags import experiment_parser, read_experiment
+from fl_tiprdc.command_line.flags import experiment_parser, read_run
 from fl_tiprdc.command_line.presets import config_file
 from fl_tiprdc.commands.flwr_run import add_open_updates, run_config_of
 from fl_tiprdc.config import read_toml
@@ -68,13 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     parsed.methods = methods_of(parsed)
     link = read_link(parsed.link) if parsed.link is not None else None
-    experiment = read_experiment(parsed)
+    experiment, population = read_run(parsed)
     hosts = EmulatedHosts(experiment.clients, link) if link else None
     parsed.output = parsed.output or deployment_output(experiment)
     signal.signal(signal.SIGTERM, interrupt)  # a kind kill, too, ends the processes
     with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder, hosts or nullcontext():
         root = Path(folder)
-        split(experiment, root)
+        split(experiment, population, root)
         make_certificates(root / "keys", [*LOOPBACK, *([hosts.server] if hosts else [])])
         with LoopbackDeployment(root / "flower", root / "keys", hosts) as deployment:
             began = time.monotonic()

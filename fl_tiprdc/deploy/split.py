@@ -10,10 +10,9 @@ client its folder, and nobody else's.
 from collections.abc import Sequence
 from pathlib import Path
 
-from fl_tiprdc.command_line.flags import DATA_FLAGS, experiment_parser, read_experiment
+from fl_tiprdc.command_line.flags import DATA_FLAGS, experiment_parser, read_run
 from fl_tiprdc.config import Experiment
-from fl_tiprdc.data.crowd import Records
-from fl_tiprdc.data.datasets import load_population
+from fl_tiprdc.data.crowd import Population, Records
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.node_store import write_own_store
@@ -30,13 +29,17 @@ def coordinator_folder(root: Path) -> Path:
     return root / "coordinator"
 
 
-def split(experiment: Experiment, root: Path) -> None:
+def split(experiment: Experiment, population: Population, root: Path) -> None:
     """Write the folders of an experiment's first seed.
+
+    Args:
+        experiment: says how many clients there are, and who holds what.
+        population: its people.
+        root: folder of the folders.
 
     Raises:
         InputError: a client would have no records.
     """
-    population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
     crowd = population.contributors
     parts = partition(crowd.private, experiment.clients, experiment.partition, experiment.seeds[0], crowd.participant)
     for client, rows in enumerate(parts):
@@ -50,10 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = experiment_parser(__doc__ or "", (*DATA_FLAGS, "clients", "partition", "seeds", "methods")).parse_args(
         arguments
     )
-    experiment = read_experiment(parsed)
+    experiment, population = read_run(parsed)
     if parsed.output is None:
         raise InputError("name the folder to write: --output FOLDER")
     if parsed.output.exists() and any(parsed.output.iterdir()):
         raise InputError(f"output '{parsed.output}' is not empty: name another folder")
-    split(experiment, parsed.output)
+    split(experiment, population, parsed.output)
     print(f"{experiment.clients} clients and their coordinator: {parsed.output}")
