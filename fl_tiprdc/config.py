@@ -15,6 +15,8 @@ from fl_tiprdc.frozen import Frozen, Positive, Share, Widths
 from fl_tiprdc.methods import METHODS, CodesConfig, MethodConfig
 
 FEWEST_IN_SUM = 3  # with fewer, who knows their own update knows the other's
+RAY_ADDRESS = r"^(auto|(ray://)?([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5})?$"
+LICENSE = r"^[a-z0-9][a-z0-9.\-]*$"
 
 
 class DataConfig(Frozen):
@@ -212,7 +214,7 @@ class Experiment(Frozen):
     actors: int = Field(0, ge=0, description="Ray actors; 0: one for each core")
     ray_address: str = Field(
         "",
-        pattern=r"^(auto|(ray://)?([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5})?$",
+        pattern=RAY_ADDRESS,
         description="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT; empty starts Ray on this machine",
     )
     track: tuple[str, ...] = Field(
@@ -220,7 +222,7 @@ class Experiment(Frozen):
     )
     license: str = Field(
         "unknown",
-        pattern=r"^[a-z0-9][a-z0-9.\-]*$",
+        pattern=LICENSE,
         description="license that a publication's card names, as Hugging Face writes it: cc-by-4.0, cc0-1.0, ...",
     )
     network: NetworkConfig = NetworkConfig()
@@ -359,6 +361,10 @@ def build_experiment(values: Mapping[str, Any]) -> Experiment:
         raise InputError(_first_line(error)) from None
 
 
+_IN_WORDS = {
+    RAY_ADDRESS: "must be auto, HOST:PORT or ray://HOST:PORT",
+    LICENSE: "must be lower-case letters, digits, dots and dashes, such as cc-by-4.0",
+}
 # pydantic's kinds of error in plain words
 _WANTED = {
     "int_parsing": "must be a whole number",
@@ -378,7 +384,6 @@ _WANTED = {
     "less_than_equal": "must be at most {le:g}",
     "less_than": "must be below {lt:g}",
     "literal_error": "must be {expected}",
-    "string_pattern_mismatch": "must be auto, HOST:PORT or ray://HOST:PORT",  # the one setting with a pattern
     "too_short": "must have at least {min_length} value",
 }
 
@@ -401,6 +406,7 @@ def _first_line(error: ValidationError) -> str:
         return _one_line(tables + first["msg"].removeprefix("Value error, "))
     wanted = _WANTED.get(first["type"])
     message = wanted.format(**first.get("ctx", {})) if wanted else first["msg"]
+    message = _IN_WORDS.get(first.get("ctx", {}).get("pattern", ""), message)
     names = [part for part in first["loc"] if isinstance(part, str)]
     verb = "is" if len(names) == len(first["loc"]) else "has"  # a number is a place in a list
     shown = repr(first["input"])

@@ -53,11 +53,13 @@ class CodesConfig(Frozen):
 class MethodConfig(Frozen):
     """Say what is optimized. A method is a named set of these; see METHODS."""
 
-    privacy: Literal["negated-cross-entropy", "maximum-entropy"] = Field(
-        "negated-cross-entropy", description="the extractor's objective against the adversary"
+    privacy: str = Field(
+        "negated-cross-entropy",
+        description="the extractor's objective against the adversary: negated-cross-entropy or maximum-entropy",
     )
-    information: Literal["jsd", "jsd-joint", "jsd-pairs", "infonce", "reconstruction"] = Field(
-        "reconstruction", description="the critic's bound on I(x; z | u)"
+    information: str = Field(
+        "reconstruction",
+        description="the critic's bound on I(x; z | u): jsd, jsd-joint, jsd-pairs, infonce or reconstruction",
     )
     terms: Literal["both", "privacy", "information"] = Field(
         "both", description="what the extractor minimizes: both terms weighed by lambda, or one of them alone"
@@ -85,7 +87,7 @@ class MethodConfig(Frozen):
         0.3, description="share of the updates over which the extractor's step size falls to 0; not with weights"
     )
     drop: Share = Field(1.0, description="share of the training after which all step sizes fall to a tenth")
-    exchange: Literal["gradients", "weights"] = Field(
+    exchange: str = Field(
         "gradients",
         description="what clients send: gradients at common weights, or weights after training on their own",
     )

@@ -1,13 +1,17 @@
 """The release channel, the information bounds and the privacy objectives against closed forms and plain loops."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from fl_tiprdc.config import build_experiment
 from fl_tiprdc.data.crowd import Attribute, Column, Description
+from fl_tiprdc.errors import InputError
+from fl_tiprdc.experiment.checking import check_settings
 from fl_tiprdc.hybrid.bounds import INFORMATION, infonce, jsd_pairs, jsd_rolled, reconstruction
 from fl_tiprdc.hybrid.privacy import (
     PRIVACY,
@@ -16,7 +20,9 @@ from fl_tiprdc.hybrid.privacy import (
     maximum_entropy,
     negated_cross_entropy,
 )
+from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.channel import capacity_bits, draw_noise, release
+from strategies.exchange_plan import EXCHANGES
 
 # two numbers and a category of three values with shares ½, ¼, ¼; private: u of two values, v of three
 SHARES = (0.5, 0.25, 0.25)
@@ -290,3 +296,23 @@ def test_balance_is_one_for_a_typical_client():
     assert balance(np.array([[1]]), ONE) == pytest.approx(2 / 3)  # 1 / (2 · ¾)
     # of two attributes: the mean of 2 and 1 / (3 · ½)
     assert balance(np.array([[0, 0]]), DESCRIPTION) == pytest.approx((2 + 2 / 3) / 2)
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "registry"),
+    [("privacy", "none", PRIVACY), ("information", "entropy", INFORMATION), ("exchange", "letters", EXCHANGES)],
+)
+def test_names_of_a_method_are_those_of_registries_also_from_outside(field, wrong, registry, monkeypatch):
+    def asked(name):
+        return check_settings(build_experiment({"methods": ["own"], "method": {"own": {field: name}}}))
+
+    message = f"unknown method.own.{field} '{wrong}': choose one of {', '.join(registry)}"
+    with pytest.raises(InputError, match=re.escape(message)):
+        asked(wrong)
+    monkeypatch.setitem(registry, wrong, next(iter(registry.values())))
+    method = asked(wrong).method_config("own")
+    if field != "exchange":
+        HybridStep(DESCRIPTION, asked(wrong).network, method)
+        monkeypatch.delitem(registry, wrong)
+        with pytest.raises(InputError, match=f"unknown .* '{wrong}': choose one of"):
+            HybridStep(DESCRIPTION, build_experiment({}).network, method)

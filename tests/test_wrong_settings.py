@@ -168,6 +168,7 @@ SPECIAL = {
     ("methods",): st.just(("tiprdc",)),
     ("ray_address",): st.sampled_from(["", "auto", "10.0.0.1:6379", "ray://head.example:10001", "[::1]:1"]),
     ("federation", "clients_per_round"): st.just(0),
+    ("license",): st.sampled_from(["unknown", "cc-by-4.0"]),
 }
 
 

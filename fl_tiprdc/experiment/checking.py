@@ -15,9 +15,12 @@ from fl_tiprdc.evaluation.measurable import check_measurable
 from fl_tiprdc.evaluation.privacy_budget import check_accountant
 from fl_tiprdc.experiment.tracking.trackers import named_trackers
 from fl_tiprdc.federated.launch import RUNTIMES
+from fl_tiprdc.hybrid.bounds import INFORMATION
+from fl_tiprdc.hybrid.privacy import PRIVACY
 from fl_tiprdc.release.codes import joint_classes
 from fl_tiprdc.release.groups import check_fitted
 from fl_tiprdc.release.known_levels import known_columns
+from strategies.exchange_plan import EXCHANGES
 from strategies.robust import check_aggregation
 
 
@@ -29,6 +32,11 @@ def check_settings(experiment: Experiment) -> Experiment:
     """
     require_known("runtime", [experiment.runtime], RUNTIMES)
     require_known("baseline", (*experiment.baselines, *experiment.dials), BASELINES)
+    for name in experiment.methods:
+        method = experiment.method_config(name)
+        require_known(f"method.{name}.privacy", [method.privacy], PRIVACY)
+        require_known(f"method.{name}.information", [method.information], INFORMATION)
+        require_known(f"method.{name}.exchange", [method.exchange], EXCHANGES)
     check_panel(experiment.audit)
     check_aggregation(experiment)
     experiment.require_no_noise_on_counts()

@@ -18,7 +18,7 @@ from fl_tiprdc.data.described_table import private_positions
 from fl_tiprdc.data.lazy_images import LazyImages
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.card import Arrays, Card, read_extractor, write_extractor
-from fl_tiprdc.hybrid.bounds import INFORMATION
+from fl_tiprdc.hybrid.bounds import critic_and_bound
 from fl_tiprdc.models.networks import build_networks, representation_width
 from fl_tiprdc.release.channel import capacity_bits, release
 from fl_tiprdc.release.codes import Codes
@@ -66,7 +66,7 @@ class Extractor:
 
     def __init__(self, card: Card, groups: Mapping[str, Arrays]) -> None:
         self.card, arrays = card, groups["extractor"]
-        critic, _ = INFORMATION[card.method_config.information]
+        critic, _ = critic_and_bound(card.method_config.information)
         with torch.device("meta"):  # shapes only: adversary and critic are not needed
             network = build_networks(card.description, card.network, critic, 0)["extractor"]
         wanted = {name: tuple(value.shape) for name, value in network.named_parameters()}

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fl_tiprdc.data.crowd import Description
+from fl_tiprdc.errors import require_known
 
 NEVER = -1e9  # takes a pair out of a softmax; -inf would make gradients NaN
 
@@ -118,3 +119,13 @@ INFORMATION: Mapping[str, tuple[str, Bound]] = {
     "infonce": ("softmax-towers", infonce),
     "reconstruction": ("decoder", reconstruction),
 }
+
+
+def critic_and_bound(name: str) -> tuple[str, Bound]:
+    """Return the critic network and the bound of a name.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    require_known("information bound", [name], INFORMATION)
+    return INFORMATION[name]

@@ -7,7 +7,7 @@ import torch
 from torch.func import functional_call
 
 from fl_tiprdc.data.crowd import Floats
-from fl_tiprdc.hybrid.bounds import INFORMATION
+from fl_tiprdc.hybrid.bounds import critic_and_bound
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import build_networks
 from fl_tiprdc.release.arrays import GroupArrays
@@ -33,7 +33,7 @@ def decode_codewords(step: HybridStep, groups: GroupArrays) -> Floats | None:
         scale = 2 / max(float(np.ptp(moves)), 1e-9)
         pixels = (scale * moves - bias @ axes + 1) / 2
         return pixels.reshape(len(codewords), *step.description.shape).astype(np.float32)
-    critic, _ = INFORMATION[step.method.information]
+    critic, _ = critic_and_bound(step.method.information)
     if critic != "decoder" or "critic" not in groups:
         return None
     decoder = build_networks(step.description, step.network, critic, 0)["critic"].eval()

@@ -11,7 +11,8 @@ from torch.func import functional_call, grad_and_value
 
 from fl_tiprdc.config import NetworkConfig
 from fl_tiprdc.data.crowd import Description, Floats, X
-from fl_tiprdc.hybrid.bounds import INFORMATION, next_record
+from fl_tiprdc.errors import require_known
+from fl_tiprdc.hybrid.bounds import critic_and_bound, next_record
 from fl_tiprdc.hybrid.privacy import PRIVACY, balanced_cross_entropy, negated_cross_entropy
 from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.models.batch_norm import BatchNorm2d
@@ -77,14 +78,15 @@ class HybridStep:
         stacks: when the step is to be mapped over clients, see `Architecture`.
 
     Raises:
-        InputError: the architecture doesn't fit the data or the method.
+        InputError: the architecture doesn't fit the data or the method, or a name of the method's is in no registry.
     """
 
     def __init__(self, description: Description, network: NetworkConfig, method: MethodConfig) -> None:
         self.components = has_components(description, network, method)
         network = network_for(description, network, method)
         self.description, self.network, self.method = description, network, method
-        self._critic, self._bound = INFORMATION[method.information]
+        require_known("privacy objective", [method.privacy], PRIVACY)
+        self._critic, self._bound = critic_and_bound(method.information)
         self._privacy = PRIVACY[method.privacy]
         self._reverses = self._privacy is negated_cross_entropy
         self._modules: dict[str, nn.Module] = build_networks(description, network, self._critic, 0)
