@@ -599,6 +599,19 @@ def test_parquet_with_an_index_and_with_a_repeated_column(load, tmp_path):
         read_table(path)
 
 
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_an_empty_text_is_missing_in_every_kind_of_file(tmp_path, blank):
+    frame = a_frame()
+    frame.loc[[3, 7], "sex"] = blank
+    frame.loc[[5], "city"] = blank
+    frame.to_csv(tmp_path / "people.csv", index=False)
+    frame.to_parquet(tmp_path / "people.parquet")
+    for kind in ("csv", "parquet"):
+        found = read_table(tmp_path / f"people.{kind}")
+        assert np.flatnonzero(found["sex"].isna()).tolist() == [3, 7], kind
+        assert found["city"].isna()[5], kind
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_columns_can_be_named_whatever_blanks_and_line_breaks_their_names_have(tmp_path, kind):
     path = tmp_path / f"people.{kind}"

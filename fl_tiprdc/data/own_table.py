@@ -76,6 +76,10 @@ def _read_parquet(
         if pa.types.is_decimal(field.type) and field.name in frame:  # Python's decimals, which nothing computes with
             long = field.type.precision > DIGITS
             frame[field.name] = as_text(frame[field.name]) if long else as_number(field.name, frame[field.name])
+    for name in frame.columns:
+        if frame[name].dtype == object or isinstance(frame[name].dtype, pd.StringDtype):
+            blank = np.array([isinstance(value, str) and not value.strip() for value in frame[name]])
+            frame[name] = frame[name].mask(blank, None)  # as an empty cell of a CSV file
     for name in frame.columns if missing else ():
         frame[name] = _without_words(frame[name], missing, as_numbers=name not in categories)
     return frame
