@@ -8,6 +8,7 @@ import pytest
 from sklearn.base import clone
 
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.extractor.private_columns import require_same_rows
 from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.extractor.transformer import TiprdcTransformer
 from fl_tiprdc.notices import DataNotice
@@ -122,6 +123,20 @@ def test_a_private_label_that_is_missing_is_refused_by_its_row():
         TiprdcTransformer(**TINY).fit(frame.drop(columns="town"), private=frame["town"].astype(object))
     with pytest.raises(InputError, match=r"^private column 'private' has no value in row 2$"):
         TiprdcTransformer(**TINY).fit(np.eye(3), np.array(["a", None, "b"], dtype=object))
+
+
+def test_labels_in_another_order_than_the_records_are_refused():
+    frame = people()
+    private, records = frame["sex"], frame.drop(columns="sex")
+    shuffled = private.sample(frac=1, random_state=0)
+    with pytest.raises(InputError, match=r"index in another order: give private.loc\[X.index\]"):
+        TiprdcTransformer(**TINY).fit(records, private=shuffled)
+    with pytest.raises(InputError, match="index in another order"):
+        require_same_rows(records, shuffled.to_frame())
+    require_same_rows(records, shuffled.loc[records.index])
+    require_same_rows(records, shuffled.reset_index(drop=True))  # an index of its own
+    require_same_rows(records, shuffled.to_numpy())
+    require_same_rows(records.to_numpy(), shuffled)
 
 
 def test_two_columns_of_one_name_are_refused():

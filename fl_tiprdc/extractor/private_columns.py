@@ -9,6 +9,19 @@ from fl_tiprdc.data.column_values import as_text
 from fl_tiprdc.errors import InputError, require_once
 
 
+def require_same_rows(x: Any, private: Any) -> None:
+    """Check that private labels stand in the order of the records, where pandas knows both by an index.
+
+    Raises:
+        InputError: they have the same index in another order: labels are joined by place.
+    """
+    if not (isinstance(x, pd.DataFrame) and isinstance(private, (pd.Series, pd.DataFrame))):
+        return
+    ours, theirs = x.index, private.index
+    if len(ours) == len(theirs) and not ours.equals(theirs) and ours.is_unique and ours.isin(theirs).all():
+        raise InputError("the private labels have the records' index in another order: give private.loc[X.index]")
+
+
 def private_columns(labels: Any) -> pd.DataFrame:
     """Return private labels as a table, a column for each attribute, numbers with a fraction in float64.
 

@@ -18,6 +18,7 @@ from fl_tiprdc.data.described_table import private_positions
 from fl_tiprdc.data.lazy_images import LazyImages
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.card import Arrays, Card, read_extractor, write_extractor
+from fl_tiprdc.extractor.private_columns import require_same_rows
 from fl_tiprdc.hybrid.bounds import critic_and_bound
 from fl_tiprdc.models.networks import build_networks, representation_width
 from fl_tiprdc.release.channel import capacity_bits, release
@@ -193,6 +194,7 @@ class Extractor:
         """
         if private is None and isinstance(x, pd.DataFrame) and self.release.sees_private:
             private = x
+        require_same_rows(x, private)
         encoded, labels = self.encode(x), self.private_labels(private)
         if labels is not None and len(labels) != len(encoded):
             raise InputError(f"there are {len(labels)} private labels for {len(encoded)} records")

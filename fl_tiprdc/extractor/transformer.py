@@ -22,7 +22,7 @@ from fl_tiprdc.data.telling_columns import leave_out_copies
 from fl_tiprdc.errors import InputError, require_known, require_once
 from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.extractor.card import Card
-from fl_tiprdc.extractor.private_columns import as_classes, private_columns, without_private
+from fl_tiprdc.extractor.private_columns import as_classes, private_columns, require_same_rows, without_private
 from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.coding import fit_at_one_place, fitting, set_aside
@@ -116,6 +116,7 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         given = y if private is None else private
         if given is None:
             raise ValueError("requires y to be passed, but the target y is None: give the private labels")
+        require_same_rows(X, given)
         self._typed = isinstance(X, pd.DataFrame)
         if self._typed:
             require_once("column", list(map(str, X.columns)))
@@ -206,6 +207,7 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 f"transform(X, private); in a Pipeline {ROUTING} and predict(X, private=...)"
             )
         check_consistent_length(X, private)
+        require_same_rows(X, private)
         private = private_columns(private)
         if set(names) <= set(private.columns):
             private = private[names]
