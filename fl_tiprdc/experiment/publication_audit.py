@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import tomli_w
@@ -26,7 +25,7 @@ from fl_tiprdc.evaluation.published import Audited, audit_published, panel, prep
 from fl_tiprdc.evaluation.published_codes import certify_published, published_risk
 from fl_tiprdc.evaluation.record_keys import KEYS
 from fl_tiprdc.experiment.progress import Stages
-from fl_tiprdc.experiment.run_folder import called, finish, git_commit, held, prepare
+from fl_tiprdc.experiment.run_folder import called, finish, git_commit, held, prepare, records_of
 from fl_tiprdc.experiment.screen import Screen, say
 from fl_tiprdc.report.exact_figure import exact_figure
 from fl_tiprdc.report.file_names import file_name
@@ -271,10 +270,10 @@ def _write(
         "people": {side: len(set(of)) for side, of in sides.items()},
         "numbers": audited.releases[-1].contributors.shape[1],
         "classes": {name: list(attribute.classes) for name, attribute in audited.attributes.items()},
-        "best": _records(findings.best),
-        "further_attacks": _records(findings.further),
-        **({"known_record": _records(findings.known)} if len(findings.known) else {}),
-        **({"unmeasured": _records(findings.unmeasured)} if len(findings.unmeasured) else {}),
+        "best": records_of(findings.best),
+        "further_attacks": records_of(findings.further),
+        **({"known_record": records_of(findings.known)} if len(findings.known) else {}),
+        **({"unmeasured": records_of(findings.unmeasured)} if len(findings.unmeasured) else {}),
         **({"codes": len(audited.finite.names)} if audited.finite else {}),
         **({"certificate": certified.as_record()} if certified else {}),
     }
@@ -286,7 +285,3 @@ def _write(
     for attribute, of_one in risk.groupby(ATTRIBUTE, sort=False):
         picture = {file_name(f"exact-{attribute}"): partial(exact_figure, of_one, str(attribute))}
         draw_each(folder / "figures", picture)
-
-
-def _records(frame: pd.DataFrame) -> Any:
-    return json.loads(frame.to_json(orient="records", double_precision=6))

@@ -22,7 +22,7 @@ from fl_tiprdc.evaluation.privacy_budget import privacy_budget
 from fl_tiprdc.evaluation.subgroups import worst_groups
 from fl_tiprdc.experiment.outcome import Outcome, release_folder
 from fl_tiprdc.experiment.progress import Stages
-from fl_tiprdc.experiment.run_folder import called, git_commit
+from fl_tiprdc.experiment.run_folder import called, git_commit, records_of
 from fl_tiprdc.extractor.card import Card, write_extractor
 from fl_tiprdc.models.networks import network_for
 from fl_tiprdc.release.channel import capacity_bits
@@ -38,10 +38,6 @@ from fl_tiprdc.report.style import draw_each, try_to_draw
 from fl_tiprdc.whole_file import write_table, write_whole
 
 PACKAGES = ("flwr", "flwr-datasets", "ray", "torch", "scikit-learn", "numpy", "pandas")
-
-
-def _records(frame: pd.DataFrame) -> Any:
-    return json.loads(frame.to_json(orient="records", double_precision=6))
 
 
 def _capacity(width: int, sigma: float) -> float | None:
@@ -110,17 +106,17 @@ def write_results(
         **({"privacy": budget} if (budget := privacy_budget(experiment.protection, outcome.rounds)) else {}),
         "frontier_area": areas,
         "capacity_bits": capacity,
-        "comparison": _records(compare(points)),
-        **({"equivalence": _records(same)} if len(same) else {}),
-        "guarantees": _records(bounds),
+        "comparison": records_of(compare(points)),
+        **({"equivalence": records_of(same)} if len(same) else {}),
+        "guarantees": records_of(bounds),
         **({"certificates": [one.as_record() for one in outcome.certified]} if outcome.certified else {}),
-        "worst_groups": _records(worst),
-        "further_attacks": _records(further),
-        **({"limits": _records(limits)} if len(limits) else {}),
-        **({"known_record": _records(known)} if len(known) else {}),
-        **({"unmeasured": _records(missing)} if len(missing := unmeasured(outcome.metrics)) else {}),
-        "points": _records(points),
-        "tasks": _records(tasks),
+        "worst_groups": records_of(worst),
+        "further_attacks": records_of(further),
+        **({"limits": records_of(limits)} if len(limits) else {}),
+        **({"known_record": records_of(known)} if len(known) else {}),
+        **({"unmeasured": records_of(missing)} if len(missing := unmeasured(outcome.metrics)) else {}),
+        "points": records_of(points),
+        "tasks": records_of(tasks),
     }
     _write_summary(folder, summary)  # what was found is whole before anything is drawn
     with stages.stage("figures and report", 1):

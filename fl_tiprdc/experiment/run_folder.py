@@ -11,7 +11,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import tomli_w
 from filelock import FileLock, Timeout
 
@@ -157,6 +159,11 @@ def open_folder(output: Path) -> None:
 def called() -> str:
     """Return the command line with which this process was called."""
     return " ".join([*(["python"] if sys.argv[0].endswith(".py") else []), *sys.argv])
+
+
+def records_of(table: pd.DataFrame) -> Any:
+    """Return a table as summary.json holds it: a list of rows, numbers with six decimals."""
+    return json.loads(table.to_json(orient="records", double_precision=6))
 
 
 def git_commit() -> str:
