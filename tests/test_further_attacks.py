@@ -10,21 +10,30 @@ from rich.console import Console
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.attacks.registry import FURTHER, LEAST, Case, named_attacks
+from fl_tiprdc.evaluation.attacks.registry import (
+    FURTHER,
+    LEAST,
+    Case,
+    FurtherAttack,
+    LevelFigure,
+    named_attacks,
+)
 from fl_tiprdc.evaluation.audit import AuditedRelease, Truth
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
 from fl_tiprdc.evaluation.further_summary import (
-    HEADINGS,
     KNOWN_HEADING,
     further_tables,
+    headings,
     mean_further,
     mean_known,
     summarize_further,
     summarize_known,
 )
-from fl_tiprdc.evaluation.metric_rows import COLUMNS
+from fl_tiprdc.evaluation.metric_rows import COLUMNS, metric_rows, metrics_table
+from fl_tiprdc.evaluation.scores import Score
 from fl_tiprdc.experiment.further_attacks import Job, attacked_jobs
 from fl_tiprdc.experiment.run import run_experiment
-from fl_tiprdc.report.further_figures import PERSON, TITLES, further_figures
+from fl_tiprdc.report.further_figures import PERSON, further_figures
 from fl_tiprdc.report.known_record_figure import known_record_figures
 from tests.invented_metrics import metrics_of
 
@@ -89,16 +98,40 @@ def test_federated_releases_stand_for_centralized_ones():
 def attacked(population, small, tmp_path):
     """Runs an experiment on a slice of Adult with all attacks: (folder, metrics)."""
 
-    def attacked(name, **changes):
-        audit = {"further": tuple(FURTHER), "known": ("age", "education")}
+    def attacked(name, own_attackers=(), **changes):
+        audit = {"further": tuple(FURTHER), "known": ("age", "education"), "attackers": ("logistic", *own_attackers)}
         run_experiment(small(audit=audit, **changes), population, tmp_path / name, Console(quiet=True))
         return tmp_path / name, pd.read_csv(tmp_path / name / "metrics.csv")
 
     return attacked
 
 
-def test_a_run_with_all_attacks(attacked, population):
-    folder, metrics = attacked("run")
+def first_class(x, labels, classes, test, seed):
+    """Answer the first class for everybody."""
+    return [np.eye(k, dtype=np.float32)[np.zeros(len(test), dtype=int)] for k in classes]
+
+
+def by_size(case):
+    """Attack with more and more of something."""
+    rows = []
+    for size in (2, 20):
+        for model, value in (("mine", 0.5 + size / 100), (MAJORITY, 0.5)):
+            scores = {"auc": Score(value, value, value)}
+            rows += metric_rows(case.release.point, "by-size", "sex", model, scores, level=size, unit="things")
+    return metrics_table(rows)
+
+
+def test_a_run_with_all_attacks_and_with_ones_registered_from_outside(attacked, population, monkeypatch):
+    figure = LevelFigure("What things tell", {"things": "things seen"}, "AUC over things seen.")
+    monkeypatch.setitem(CLASSIFIERS, "first-class", first_class)
+    monkeypatch.setitem(FURTHER, "by-size", FurtherAttack(by_size, "AUC by things", figure))
+    folder, metrics = attacked("run", own_attackers=("first-class",))
+    mine = metrics[metrics["model"] == "first-class"]
+    assert (mine.loc[(mine["kind"] == "attack") & (mine["metric"] == "auc"), "value"] == 0.5).all()
+    assert "AUC by things" in (page := (folder / "report.html").read_text())
+    assert "AUC over things seen." in page
+    assert (folder / "figures" / "by-size.png").is_file()
+    metrics = metrics[~metrics["model"].isin(("first-class", "mine")) & (metrics["kind"] != "by-size")]
     assert list(metrics.columns) == COLUMNS
     # names alone: levels, groups and known columns have columns of their own
     panel = {"majority", "logistic"}
@@ -150,7 +183,7 @@ def test_a_run_with_all_attacks(attacked, population):
     assert values("leaks", "tiprdc+").loc[360] == attack["value"].iloc[0]
 
     written = json.loads((folder / "summary.json").read_text())
-    assert len(written["further_attacks"]) == len(summary)
+    assert len([row for row in written["further_attacks"] if row["kind"] != "by-size"]) == len(summary)
     assert "further attacks" in written["seconds"]
     assert len(written["points"]) == 1 + 1 + 2 * 2  # no further attack is taken for the worst of the panel
     known = summarize_known(metrics)
@@ -159,7 +192,7 @@ def test_a_run_with_all_attacks(attacked, population):
     for name in ("leaks", "linkage", "averaging", "further-attacks"):
         assert (folder / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     page = (folder / "report.html").read_text()
-    for heading in (*HEADINGS.values(), KNOWN_HEADING):
+    for heading in (*headings().values(), KNOWN_HEADING):
         assert heading in page
     assert "further = [" in (folder / "config.toml").read_text()
 
@@ -222,22 +255,23 @@ def test_the_summary_has_the_best_of_each_attack_beside_chance():
 
 def test_tables_have_a_row_a_point_and_a_column_a_level():
     tables = further_tables(summarize_further(some_metrics()))
-    assert list(tables) == list(HEADINGS.values())
-    leaks = tables[HEADINGS["leaks"]]
+    assert list(tables) == list(headings().values())
+    leaks = tables[headings()["leaks"]]
     assert list(leaks.columns) == [
         *("setting", "method", "lam"),
         *("sex, 100 leaks", "sex, 1,000 leaks", "sex, 5,000 leaks", "chance"),
     ]
     assert leaks["method"].tolist() == ["raw", *["gaussian-noise"] * 2, *["tiprdc"] * 3, *["tiprdc+"] * 3]
     assert leaks["sex, 1,000 leaks"].iloc[0] == "0.705 (0.680 to 0.730)"
-    assert list(tables[HEADINGS["membership"]].columns)[3:] == ["losses", "representations", "chance"]
+    assert list(tables[headings()["membership"]].columns)[3:] == ["losses", "representations", "chance"]
 
 
 def test_figures_show_every_line_with_raw_data_and_chance():
     metrics = some_metrics()
     figures = further_figures(summarize_further(metrics))
-    assert list(figures) == [*TITLES, PERSON]
-    for name in TITLES:
+    over_levels = [name for name, attack in FURTHER.items() if attack.figure]
+    assert list(figures) == [*over_levels, PERSON]
+    for name in over_levels:
         panels = [axes for axes in figures[name].axes if axes.get_visible()]
         assert len(panels) == (2 if name == "averaging" else 3)
         for axes in panels:

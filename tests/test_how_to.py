@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fl_tiprdc.commands.audit import main as audit_command
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.adult import load_adult
 from fl_tiprdc.data.publication_store import write_part
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.federated.publication_card import PublicationFacts, write_card
 from tests.test_coded_extractor import SEX, any_codes
 from tests.test_extractor import built
@@ -39,6 +41,7 @@ def publish(folder: Path, coded: bool) -> None:
 def project(tmp_path, monkeypatch):
     """The project's folder after a run: some of Adult, an extractor, two publications."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(CLASSIFIERS, "centers", raising=False)  # what a page registers goes with its test
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "fl_tiprdc" / "data").mkdir(parents=True)
     with resources.as_file(resources.files("fl_tiprdc.data") / "adult.parquet") as path:
@@ -78,7 +81,16 @@ def check_extractors(after: list[dict[str, object]], printed: str) -> None:
     assert (onnx_codes["code"] == codes["codes"]).mean() > 0.999
 
 
-CHECKS = {"use-the-extractor.md": check_extractors}
+def check_own_attacker(after: list[dict[str, object]], printed: str) -> None:
+    """Check that the page's attacker tells two groups apart, where it is registered."""
+    labels, names = np.arange(40)[:, None] % 2, after[0]
+    x = (labels + np.zeros((1, 3))).astype(np.float32)
+    (answers,) = CLASSIFIERS["centers"](x, labels, [2], x, 0)
+    assert (answers.argmax(1) == labels[:, 0]).all()
+    assert names["main"] is audit_command
+
+
+CHECKS = {"audit-a-publication.md": check_own_attacker, "use-the-extractor.md": check_extractors}
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in PAGES.glob("*.md") if blocks(path.name)))

@@ -115,7 +115,7 @@ def test_a_run_leaves_its_results_in_the_folder_where_it_was_called(call, tmp_pa
     rows = [f"{20 + i % 50},{i % 7},{'mf'[i % 2]},{int(i % 50 > 25)}" for i in range(240)]
     table.write_text("\n".join(["age,hours,sex,rich", *rows]))
     data = ["--dataset", "table", "--data", str(table), "--private", "sex", "--tasks", "rich", "--clients", "3"]
-    done = call("run", *data, "--config", str(tmp_path / "small.toml"), FORCE_COLOR="1", NO_COLOR="1")
+    done = call("run", "--quick", *data, "--config", str(tmp_path / "small.toml"), FORCE_COLOR="1", NO_COLOR="1")
     assert "worst attack" in done.stdout
     assert not re.search(r"\x1b\[[\d;]*[34]\dm", done.stdout + done.stderr)  # on a terminal too
     (results,) = (tmp_path / "empty" / "results").glob("table-sex-iid-3-*")

@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 
@@ -30,6 +32,20 @@ def people(n: int = 300) -> pd.DataFrame:
         }
     )
     return columns.set_index(pd.RangeIndex(1000, 1000 + n))
+
+
+@pytest.mark.parametrize("foreign", [polars.from_pandas, pa.Table.from_pandas])
+def test_frames_of_other_libraries_are_taken_as_pandas_own(foreign):
+    frame = people().reset_index(drop=True)
+    ours = TiprdcTransformer(**TINY).fit(frame.drop(columns="sex"), frame["sex"])
+    theirs = TiprdcTransformer(**TINY).fit(foreign(frame.drop(columns="sex")), foreign(frame[["sex"]]))
+    assert theirs.extractor_.description == ours.extractor_.description
+    assert list(theirs.feature_names_in_) == list(ours.feature_names_in_)
+    released = ours.transform(frame.drop(columns="sex"))
+    np.testing.assert_allclose(theirs.transform(foreign(frame.drop(columns="sex"))), released, atol=1e-6)
+    np.testing.assert_allclose(
+        ours.extractor_.transform(foreign(frame), key=0), ours.extractor_.transform(frame, key=0)
+    )
 
 
 def test_each_column_of_a_frame_is_typed_by_its_values():

@@ -142,6 +142,6 @@ BUILT_IN: Mapping[str, Classifier] = {
     "mlp-tuned": mlp_tuned,
 }
 OF_PACKAGES: Mapping[str, Classifier] = {"catboost": catboost, "lightgbm": lightgbm, "tabm": tabm}  # the extra
-CLASSIFIERS: Mapping[str, Classifier] = {**BUILT_IN, **OF_PACKAGES}
+CLASSIFIERS: dict[str, Classifier] = {**BUILT_IN, **OF_PACKAGES}
 
 TAKE_WIDE = ("mlp", "mlp-tuned", "tabm")  # models that cope with thousands of inputs

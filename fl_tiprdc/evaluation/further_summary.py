@@ -1,22 +1,14 @@
 """What the further attacks found, in short: the best attacker of each, beside chance."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from fl_tiprdc.evaluation.attacks import averaging, known_record, leaks, linkage, membership, reidentification
+from fl_tiprdc.evaluation.attacks import known_record, reidentification
+from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.frontier import CURVE, POINT
 
-# kind in metrics.csv -> heading of its table, whose columns are levels or, without any, targets
-HEADINGS: Mapping[str, str] = {
-    leaks.KIND: "AUC of the best attacker by number of labeled records that leaked",
-    linkage.KIND: "AUC of the best attacker by number of records of one person that it sees",
-    membership.KIND: "Membership: AUC of telling contributors from others",
-    reidentification.KIND: "Re-identification: share of people whose raw record x is the first match",
-    averaging.KIND: "AUC of the best attacker by number of independent releases that it averages",
-}
 CHANCES = (MAJORITY, reidentification.CHANCE)  # models that stand for chance
 SCORES = ("auc", reidentification.METRIC)
 KNOWN_HEADING = "AUC of attackers who know some of a record or all of it, without and with its release"
@@ -27,6 +19,11 @@ _LINE = [*CURVE, "lam"]
 _CASE = [*POINT, "kind", "target", "level", "unit"]
 
 
+def headings() -> dict[str, str]:
+    """Return kind in metrics.csv -> heading of its table, whose columns are levels or, without any, targets."""
+    return {kind: attack.heading for kind, attack in FURTHER.items() if attack.heading}
+
+
 def summarize_further(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return the best attacker of every further attack, target and level of each point, where measured.
 
@@ -34,7 +31,7 @@ def summarize_further(metrics: pd.DataFrame) -> pd.DataFrame:
         Columns of a point, kind, target, level (number of leaks, records or draws; NaN where the attack has none),
         unit (of the level), model (the best), metric ("auc" or "top-1"), value, low, high (95 % interval), chance.
     """
-    rows = metrics[metrics["kind"].isin(list(HEADINGS)) & metrics["metric"].isin(SCORES) & metrics["value"].notna()]
+    rows = metrics[metrics["kind"].isin(list(headings())) & metrics["metric"].isin(SCORES) & metrics["value"].notna()]
     rows = rows.astype({"level": float})
     by_chance = rows["model"].isin(CHANCES)
     models = rows[~by_chance]
@@ -56,7 +53,7 @@ def further_tables(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return for each kind: heading -> a row a point, a column a target or level, means over seeds, chance."""
     mean = mean_further(summary)
     tables: dict[str, pd.DataFrame] = {}
-    for kind, heading in HEADINGS.items():
+    for kind, heading in headings().items():
         mine = mean[mean["kind"] == kind].sort_values(["target", "level"], kind="stable")
         if mine.empty:
             continue

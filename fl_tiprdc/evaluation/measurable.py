@@ -9,13 +9,14 @@ import pandas as pd
 from fl_tiprdc.data.crowd import Ints
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks import known_record
+from fl_tiprdc.evaluation.attacks.registry import FURTHER
 from fl_tiprdc.evaluation.audit import Truth
 from fl_tiprdc.evaluation.frontier import POINT
-from fl_tiprdc.evaluation.further_summary import CHANCES, HEADINGS, SCORES, level_text
+from fl_tiprdc.evaluation.further_summary import CHANCES, SCORES, level_text
 from fl_tiprdc.evaluation.scores import countable_classes
 from fl_tiprdc.notices import DataNotice
 
-MEASURED_KINDS = ("attack", "task", "exact", known_record.KIND, *HEADINGS)
+MEASURED_KINDS = ("attack", "task", "exact")  # beside those of further attacks
 NAMED = 3  # releases that a line names
 
 
@@ -86,7 +87,9 @@ def unmeasured(metrics: pd.DataFrame) -> pd.DataFrame:
     case = [*POINT, "kind", "target", "level", "unit"]
     if metrics.empty:  # nothing was tried
         return pd.DataFrame(columns=case)
-    rows = metrics[metrics["kind"].isin(MEASURED_KINDS) & metrics["metric"].isin([*SCORES, known_record.ALONE])]
+    rows = metrics[
+        metrics["kind"].isin([*MEASURED_KINDS, *FURTHER]) & metrics["metric"].isin([*SCORES, known_record.ALONE])
+    ]
     several = rows["kind"] == known_record.KIND  # nobody knows more than who knows everything: one case
     rows = rows.assign(level=rows["level"].astype(float).mask(several), unit=rows["unit"].mask(several, ""))
     rows = rows.assign(measured=rows["value"].notna() & ~rows["model"].isin(CHANCES))

@@ -1,7 +1,7 @@
 """Classifiers for representations that have a shape: maps of an image, vectors of a text's places."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -45,7 +45,7 @@ class _Recurrent(nn.Module):
 
 
 # name -> the number of dimensions of a representation that it is for, and its network
-SHAPED: Mapping[str, tuple[int, Build]] = {"convolutional": (3, _convolutional), "recurrent": (2, _Recurrent)}
+SHAPED: dict[str, tuple[int, Build]] = {"convolutional": (3, _convolutional), "recurrent": (2, _Recurrent)}
 
 
 def fits(name: str, shape: Sequence[int]) -> bool:

@@ -4,7 +4,7 @@ Whoever takes part in the training has the extractor. With labeled records of th
 often as they like, where an attacker without it sees one noisy release of each.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -79,4 +79,4 @@ def _posterior(centers: Floats, spread: float, labels: Ints, classes: Sequence[i
     return [part / part.sum(1, keepdims=True) for part in parts]
 
 
-WHITE_BOX: Mapping[str, WhiteBox] = {"white-box-mlp": white_box_mlp, "white-box-kernel": white_box_kernel}
+WHITE_BOX: dict[str, WhiteBox] = {"white-box-mlp": white_box_mlp, "white-box-kernel": white_box_kernel}

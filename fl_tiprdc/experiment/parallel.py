@@ -2,19 +2,27 @@
 
 import contextlib
 import ctypes
-from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
 
+from fl_tiprdc.evaluation.attacks.registry import FURTHER
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
+from fl_tiprdc.evaluation.shaped_classifiers import SHAPED
+from fl_tiprdc.evaluation.white_box import WHITE_BOX
 from fl_tiprdc.federated.launch import ray_session
 
 T = TypeVar("T")
+# what audits look up by name: a process that starts anew would have the built-in entries alone
+REGISTRIES: tuple[dict[str, Any], ...] = (CLASSIFIERS, SHAPED, WHITE_BOX, FURTHER)
 
 
 def as_done(work: Mapping[str, Callable[[], T]], address: str = "") -> Iterator[tuple[str, T]]:
     """Do all work, each piece on one core; name and result of each as it is done.
+
+    Attackers, probes and further attacks that were registered here are registered there too.
 
     Args:
         work: can be sent to another process; large arrays are best bound by `functools.partial`.
@@ -25,17 +33,18 @@ def as_done(work: Mapping[str, Callable[[], T]], address: str = "") -> Iterator[
     """
     if not work:
         return
+    registered = [dict(registry) for registry in REGISTRIES]
     if not address:
         parallel = joblib.Parallel(
             n_jobs=joblib.cpu_count(), return_as="generator_unordered", inner_max_num_threads=1, backend="loky"
         )
-        yield from parallel(joblib.delayed(_named)(name, piece) for name, piece in work.items())
+        yield from parallel(joblib.delayed(_named)(name, piece, registered) for name, piece in work.items())
         return
     import ray
 
     with ray_session(0, address):
         remote = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(_named)
-        waiting = [remote.remote(name, piece) for name, piece in work.items()]
+        waiting = [remote.remote(name, piece, registered) for name, piece in work.items()]
         try:
             while waiting:
                 done, waiting = ray.wait(waiting)
@@ -58,5 +67,7 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _named(name: str, piece: Callable[[], T]) -> tuple[str, T]:
+def _named(name: str, piece: Callable[[], T], registered: Sequence[Mapping[str, Any]]) -> tuple[str, T]:
+    for registry, entries in zip(REGISTRIES, registered, strict=True):
+        registry.update(entries)
     return name, piece()

@@ -9,6 +9,12 @@ from fl_tiprdc.data.column_values import as_text
 from fl_tiprdc.errors import InputError, require_once
 
 
+def as_pandas(data: Any) -> Any:
+    """Return a frame or series of another library, such as polars or Arrow, as pandas'; all else as it is."""
+    foreign = not isinstance(data, (pd.Series, pd.DataFrame)) and hasattr(data, "to_pandas")
+    return data.to_pandas() if foreign else data
+
+
 def require_same_rows(x: Any, private: Any) -> None:
     """Check that private labels stand in the order of the records, where pandas knows both by an index.
 

@@ -18,7 +18,7 @@ from fl_tiprdc.data.described_table import private_positions
 from fl_tiprdc.data.lazy_images import LazyImages
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.extractor.card import Arrays, Card, read_extractor, write_extractor
-from fl_tiprdc.extractor.private_columns import require_same_rows
+from fl_tiprdc.extractor.private_columns import as_pandas, require_same_rows
 from fl_tiprdc.hybrid.bounds import critic_and_bound
 from fl_tiprdc.models.networks import build_networks, representation_width
 from fl_tiprdc.release.channel import capacity_bits, release
@@ -166,7 +166,7 @@ class Extractor:
         Raises:
             InputError: wrong shape or type, values that are not finite or no token, or a column that is missing.
         """
-        description = self.description
+        description, x = self.description, as_pandas(x)
         if isinstance(x, pd.DataFrame):
             if description.modality != "table":
                 raise InputError(f"the extractor takes arrays of shape (n, {_sizes(description.shape)}), no tables")
@@ -192,6 +192,7 @@ class Extractor:
         Raises:
             InputError: as `encode` and `private_labels`, or there are not as many labels as records.
         """
+        x, private = as_pandas(x), as_pandas(private)
         if private is None and isinstance(x, pd.DataFrame) and self.release.sees_private:
             private = x
         require_same_rows(x, private)

@@ -22,7 +22,13 @@ from fl_tiprdc.data.telling_columns import leave_out_copies
 from fl_tiprdc.errors import InputError, require_known, require_once
 from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.extractor.card import Card
-from fl_tiprdc.extractor.private_columns import as_classes, private_columns, require_same_rows, without_private
+from fl_tiprdc.extractor.private_columns import (
+    as_classes,
+    as_pandas,
+    private_columns,
+    require_same_rows,
+    without_private,
+)
 from fl_tiprdc.extractor.released import Extractor
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.coding import fit_at_one_place, fitting, set_aside
@@ -45,8 +51,9 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     `pipeline.fit(X, y, tiprdctransformer__private=labels)`, or `pipeline.fit(X, y, private=labels)` with scikit-learn's
     metadata routing, which brings them to `transform` too.
 
-    X is an array of numbers, or a pandas DataFrame of any columns: numbers and dates are scaled; texts, booleans and
-    what has the dtype "category" are categories; identifiers and free text are left out with a `DataNotice`.
+    X is an array of numbers, or a data frame (pandas, polars, Arrow) of any columns: numbers and dates are scaled;
+    texts, booleans and what has the dtype "category" are categories; identifiers and free text are left out with a
+    `DataNotice`.
 
     Args:
         lam: λ, weight of privacy against information, 0 to 1; of "tiprdc+" it sets the channel's noise too.
@@ -113,7 +120,7 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Raises:
             ValueError: X can't be read, private labels are missing or have a single class, or a setting is wrong.
         """
-        given = y if private is None else private
+        X, given = as_pandas(X), as_pandas(y if private is None else private)
         if given is None:
             raise ValueError("requires y to be passed, but the target y is None: give the private labels")
         require_same_rows(X, given)
@@ -192,6 +199,7 @@ class TiprdcTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             ValueError: X isn't as in the fit, or private labels are needed and missing.
         """
         check_is_fitted(self)
+        X, private = as_pandas(X), as_pandas(private)
         typed = self._typed and isinstance(X, pd.DataFrame)
         numbers = validate_data(self, X.notna() if typed else X, dtype=np.float64, reset=False)
         table = self._table(X if typed else numbers)

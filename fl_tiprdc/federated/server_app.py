@@ -19,7 +19,7 @@ from fl_tiprdc.federated.quorum import at_quorum
 from fl_tiprdc.hybrid.components import component_questions
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
-from fl_tiprdc.release.arrays import GroupArrays, released_groups
+from fl_tiprdc.release.arrays import Arrays, GroupArrays, released_groups
 from fl_tiprdc.release.codebook import Bears, fit_codes, questions_in
 from fl_tiprdc.release.statistics import ask_all
 from fl_tiprdc.wire.messages import Instruction, pack_arrays
@@ -27,8 +27,8 @@ from strategies.code_questions import CodeQuestions
 from strategies.exchange_plan import EXCHANGES, ExchangePlan, Exchanges
 from strategies.hybrid_strategy import Exchange, HybridStrategy
 from strategies.roster import Roster, take_roster
-from strategies.server_draws import SecretDraws, name_to_members, server_draws
-from strategies.update_protection import update_protection
+from strategies.server_draws import SecretDraws, ServerDraws, name_to_members, server_draws
+from strategies.update_protection import UpdateProtection, update_protection
 
 
 @dataclass
@@ -106,6 +106,30 @@ def training_name(experiment: Experiment, point: Point) -> str:
     return f"{point.method} {point.lam:g} {hashlib.sha256(settings.encode()).hexdigest()}"
 
 
+def _protection(
+    experiment: Experiment, roster: Roster, point: Point, checkpoint: Path | None, draws: ServerDraws | None = None
+) -> UpdateProtection | None:
+    """Return how the updates of one training are protected; `draws` of noise, where there is any."""
+    told = name_to_members(experiment, training_name(experiment, point), checkpoint)
+    return update_protection(experiment.protection, roster, told, point.seed, experiment.federation, draws)
+
+
+def _questions(
+    grid: Grid,
+    roster: Roster,
+    experiment: Experiment,
+    point: Point,
+    checkpoint: Path | None,
+    extractor: Arrays | None,
+    done: int,
+    note: Callable[[Exchange], None],
+) -> CodeQuestions:
+    """Return who asks the crowd for sums, after `done` exchanges; without an extractor for those that make one."""
+    config = dict(instruction_for(experiment, point).pack())
+    protection = _protection(experiment, roster, point, checkpoint)
+    return CodeQuestions(grid, roster, extractor, config, point.seed, experiment.federation, done, note, protection)
+
+
 def train_point(
     grid: Grid,
     roster: Roster,
@@ -146,8 +170,8 @@ def train_point(
     trained = Trained(point, initial)
     if 0 in keep:
         trained.passed[0] = initial
-    settings, name = settings_of(experiment, point), training_name(experiment, point)
-    draws = server_draws(experiment, name, checkpoint)
+    settings = settings_of(experiment, point)
+    draws = server_draws(experiment, training_name(experiment, point), checkpoint)
     before = read_checkpoint(checkpoint, settings) if checkpoint is not None else None
 
     def note(exchange: Exchange) -> None:
@@ -171,8 +195,7 @@ def train_point(
         federation.allowed_failures,
         federation.quorum,
     )
-    told = name_to_members(experiment, name, checkpoint)
-    protection = update_protection(experiment.protection, roster, told, point.seed, federation, draws)
+    protection = _protection(experiment, roster, point, checkpoint, draws)
     strategy = HybridStrategy(plan, initial, roster, note, len(before[1]) if before else 0, protection)
     if before:
         strategy.restore(before[0])
@@ -209,10 +232,7 @@ def _sum_up_components(
         if on_exchange is not None:
             on_exchange(point, exchange)
 
-    told = name_to_members(experiment, training_name(experiment, point), checkpoint)
-    protection = update_protection(experiment.protection, roster, told, point.seed, experiment.federation)
-    config = dict(instruction_for(experiment, point).pack())
-    crowd = CodeQuestions(grid, roster, None, config, point.seed, experiment.federation, 0, note, protection)
+    crowd = _questions(grid, roster, experiment, point, checkpoint, None, 0, note)
     parameters = ask_all(component_questions(step, point.seed), crowd.answer)
     trained.groups = {"extractor": {key: value.numpy() for key, value in parameters.items()}}
     trained.seconds = (time.perf_counter() - began, 0.0)
@@ -315,16 +335,12 @@ def serve_coded(
 
     trained = train_point(grid, roster, experiment, description, shared, tell_of, (), checkpoint)
     began, extractor = time.perf_counter(), trained.groups["extractor"]
-    told = name_to_members(experiment, training_name(experiment, shared), checkpoint)
-    protection = update_protection(experiment.protection, roster, told, shared.seed, federation)
-    config = dict(instruction_for(experiment, shared).pack())
 
     def note(exchange: Exchange) -> None:
         trained.exchanges.append(exchange)
         tell(exchange.exchange)
 
-    done = len(trained.exchanges)
-    crowd = CodeQuestions(grid, roster, extractor, config, shared.seed, federation, done, note, protection)
+    crowd = _questions(grid, roster, experiment, shared, checkpoint, extractor, len(trained.exchanges), note)
     width = representation_width(description, experiment.network)
     lambdas = [point.lam for point in points]
     questions = fit_codes(method.coding, description, width, lambdas, shared.seed, bears, crowd.sampled)

@@ -195,24 +195,17 @@ class HybridStep:
         """
         groups = {**frozen, **trained}
         z = self.represent(groups["extractor"], batch.x, batch.noise, sigma)
-        if set(trained) == set(PRETRAINED):
-            return self._pretraining_loss(groups, batch, z)
-        if set(trained) == {"adversary"}:
-            return self._adversary_loss(groups, batch, z)
+        if trained and "critic" not in trained:
+            return self._classification_loss(groups, batch, z if "extractor" in trained else z.detach())
         return self._hybrid_loss(groups, set(trained), batch, z, lam)
 
     def _cross_entropy(self, adversary: Parameters, batch: Batch, z: Tensor) -> Tensor:
         logits = self._run("adversary", adversary, z)
         return balanced_cross_entropy(logits, batch.u, batch.mask, self.description)
 
-    def _pretraining_loss(self, groups: Groups, batch: Batch, z: Tensor) -> tuple[Tensor, Losses]:
-        """Return the loss with which extractor and adversary learn together to tell the private value."""
+    def _classification_loss(self, groups: Groups, batch: Batch, z: Tensor) -> tuple[Tensor, Losses]:
+        """Return the loss with which the adversary, alone or with the extractor, learns to tell the private value."""
         nothing, loss = torch.zeros((), device=z.device), self._cross_entropy(groups["adversary"], batch, z)
-        return loss, Losses(nothing, nothing, loss.detach())
-
-    def _adversary_loss(self, groups: Groups, batch: Batch, z: Tensor) -> tuple[Tensor, Losses]:
-        """Return the loss with which the adversary learns alone, while the extractor stands still."""
-        nothing, loss = torch.zeros((), device=z.device), self._cross_entropy(groups["adversary"], batch, z.detach())
         return loss, Losses(nothing, nothing, loss.detach())
 
     def _hybrid_loss(

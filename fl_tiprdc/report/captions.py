@@ -1,6 +1,8 @@
 """What each static figure shows, in words: its caption and its text alternative."""
 
-CAPTIONS = {
+from fl_tiprdc.evaluation.attacks.registry import FURTHER
+
+_CAPTIONS = {
     "frontier": "Mean utility retention of the unknown tasks over the AUC of the worst attack; bars are "
     "95 % bootstrap intervals of the attack. Of codes it is the exact attack (a dot in the "
     "mark), and a tick to the right is what no attacker exceeds with 95 % confidence.",
@@ -12,13 +14,6 @@ CAPTIONS = {
     "attacker. Where a task is Δ more frequent in one group than in the other, an attack of b leaves at most "
     "1 - max(0, Δ - (2b - 1)) / 2 to any probe on the same release. An estimate, as the best possible attacker is not "
     "known: a probe in the shaded area shows that the panel has missed one.",
-    "leaks": "AUC of the best attacker over the number of labeled records that it has to learn from. Lines "
-    "are values of λ; bars reach over the draws of who leaked and their 95 % intervals. The rightmost point is the "
-    "audit's own attack.",
-    "linkage": "AUC of the best attacker over the number of records of one person that it sees and pools. Where each "
-    "person has one record, records of different people with the same private value are pooled at random.",
-    "averaging": "AUC of the best attacker over the number of independent releases of a record that it averages: "
-    "what publishing more than once would cost.",
     "further-attacks": "Membership: AUC of telling who trained the extractor from who didn't, by representations or, "
     "with all networks in hand, by losses. Re-identification: how often the right one of N people's raw records comes "
     "first; of published representations for somebody who has the extractor too.",
@@ -28,8 +23,14 @@ CAPTIONS = {
     "the best constant image. Numbers are the mean MS-SSIM over held-out people: a release that comes down to the "
     "constant image's tells a decoder nothing.",
 }
-# figures that the page shows as they are, in this order; the others it draws itself, from the tables
-PICTURES = (
-    *("reconstruction", "comparison", "methods", "bounds"),
-    *("leaks", "linkage", "averaging", "further-attacks", "known-record"),
-)
+
+
+def captions() -> dict[str, str]:
+    """Return the caption of each figure by its file's name."""
+    return _CAPTIONS | {name: attack.figure.caption for name, attack in FURTHER.items() if attack.figure}
+
+
+def pictures() -> tuple[str, ...]:
+    """Return names of the figures that the page shows as they are, in order; it draws the others from tables."""
+    levels = (name for name, attack in FURTHER.items() if attack.figure)
+    return ("reconstruction", "comparison", "methods", "bounds", *levels, "further-attacks", "known-record")

@@ -8,23 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fl_tiprdc.evaluation.attacks import averaging, leaks, linkage, membership, reidentification
+from fl_tiprdc.evaluation.attacks import membership, reidentification
+from fl_tiprdc.evaluation.attacks.registry import FURTHER, LevelFigure
 from fl_tiprdc.evaluation.further_summary import mean_further
 from fl_tiprdc.report.figures import interval
 from fl_tiprdc.report.style import GRAY, SETTING_LINES, SETTING_MARKERS, colors, styled
 
-TITLES = {
-    leaks.KIND: "What an attacker gets out of few leaks",
-    linkage.KIND: "What several records of a person tell together",
-    averaging.KIND: "What several releases of a record tell together",
-}
-# unit of a level -> label of the horizontal axis
-UNITS = {
-    leaks.UNIT: "contributors' records with a known private value",
-    linkage.OWN: "records of one person",
-    linkage.POOLED: "records of people with the same private value",
-    averaging.UNIT: "independent releases of a record",
-}
 RAW, CHANCE = "raw data", "chance"  # in legends
 PERSON = "further-attacks"  # name of the figure of attacks that have no level
 COLUMNS = 3  # of panels
@@ -37,21 +26,24 @@ def further_figures(summary: pd.DataFrame) -> dict[str, Figure]:
     """Return a figure, by name, for each attack that there is."""
     mean = mean_further(summary)
     kinds = set(mean["kind"])
-    figures = {kind: level_figure(mean, kind) for kind in TITLES if kind in kinds}
+    figures = {
+        kind: level_figure(mean[mean["kind"] == kind], attack.figure)
+        for kind, attack in FURTHER.items()
+        if attack.figure and kind in kinds
+    }
     if kinds & {membership.KIND, reidentification.KIND}:
         figures[PERSON] = people_figure(mean)
     return figures
 
 
 @styled
-def level_figure(mean: pd.DataFrame, kind: str) -> Figure:
-    """Draw the best attacker's AUC over the level of a kind of attack: a panel a method, a line a λ, raw data, chance.
+def level_figure(rows: pd.DataFrame, words: LevelFigure) -> Figure:
+    """Draw the best attacker's AUC over the level of an attack: a panel a method, a line a λ, raw data, chance.
 
     Args:
-        mean: `mean_further` of a summary.
-        kind: one of `TITLES`.
+        rows: `mean_further` of a summary, of this kind.
+        words: title and labels.
     """
-    rows = mean[mean["kind"] == kind]
     raw = rows[rows["setting"] == "raw"]
     several = rows["target"].nunique() > 1
     curves = rows[rows["setting"] != "raw"] if (rows["setting"] != "raw").any() else rows
@@ -59,7 +51,7 @@ def level_figure(mean: pd.DataFrame, kind: str) -> Figure:
     columns = min(COLUMNS, len(panels))
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(1.0 + 3.1 * columns, 0.9 + 2.7 * lines), layout="constrained")
-    figure.suptitle(TITLES[kind])
+    figure.suptitle(words.title)
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for i, ((target, setting, method), panel) in enumerate(panels):
         axes = grid.flat[i]
@@ -68,7 +60,7 @@ def level_figure(mean: pd.DataFrame, kind: str) -> Figure:
         if i % columns == 0:
             axes.set_ylabel("AUC of the best attacker\n(0.5 = chance)")
         if i + columns >= len(panels):  # the lowest of its column
-            axes.set_xlabel(UNITS[str(panel["unit"].iloc[0])])
+            axes.set_xlabel(words.axes[str(panel["unit"].iloc[0])])
             axes.xaxis.set_tick_params(labelbottom=True)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)

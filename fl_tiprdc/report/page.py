@@ -14,7 +14,7 @@ import jinja2
 import pandas as pd
 
 from fl_tiprdc.evaluation.certificate import COVERED
-from fl_tiprdc.report.captions import CAPTIONS
+from fl_tiprdc.report.captions import captions
 from fl_tiprdc.report.page_codes import gauges
 from fl_tiprdc.report.page_data import page_data
 from fl_tiprdc.report.page_tables import together
@@ -114,7 +114,7 @@ def render_page(runs: Sequence[RunTables]) -> str:
         covered=COVERED.replace("It covers", "A certificate covers", 1),
         publication=[table for table in tables if table.part == "publication"],
         pictures=[
-            (run.name, name, base64.b64encode(data).decode(), CAPTIONS[name])
+            (run.name, name, base64.b64encode(data).decode(), captions()[name])
             for run in runs
             for name, data in run.pictures.items()
         ],

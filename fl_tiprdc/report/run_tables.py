@@ -13,7 +13,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.frontier import POINT, retention_of_tasks, summarize_points
 from fl_tiprdc.evaluation.metric_rows import COLUMNS, MAY_BE_EMPTY
 from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE, RISK_COLUMNS
-from fl_tiprdc.report.captions import PICTURES
+from fl_tiprdc.report.captions import pictures
 
 CODE_MAP = "code-map.json"  # where each code lies, and what it stands for
 MANIFEST = "release.json"  # of a publication
@@ -146,7 +146,7 @@ def read_run(folder: Path, name: str = "") -> RunTables:
         raise InputError(f"'{summary}' is no summary of a run")
     if not isinstance(code_maps, list):
         raise InputError(f"'{maps}' is no map of codes")
-    places = {figure: [folder / "figures" / f"{figure}.png", folder / f"{figure}.png"] for figure in PICTURES}
+    places = {figure: [folder / "figures" / f"{figure}.png", folder / f"{figure}.png"] for figure in pictures()}
     return RunTables(
         name or folder.resolve().name,
         metrics,

@@ -1,7 +1,7 @@
 """The attacks beside the panel's: a registry of what else a release may give away."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,8 @@ import torch
 from fl_tiprdc.config import AuditConfig, NetworkConfig
 from fl_tiprdc.data.crowd import Column, Crowd, Floats, Ints
 from fl_tiprdc.errors import InputError, require_known
-from fl_tiprdc.evaluation.attacks.averaging import averaging_attack
+from fl_tiprdc.evaluation.attacks import averaging, leaks, linkage
 from fl_tiprdc.evaluation.attacks.known_record import known_record, named_ladders
-from fl_tiprdc.evaluation.attacks.leaks import leaks
-from fl_tiprdc.evaluation.attacks.linkage import linkage
 from fl_tiprdc.evaluation.attacks.membership import membership, sampled_losses, white_box_records
 from fl_tiprdc.evaluation.attacks.reidentification import reidentify
 from fl_tiprdc.evaluation.audit import AuditedRelease, Truth
@@ -95,19 +93,39 @@ class Case:
 
 
 @dataclass(frozen=True)
-class FurtherAttack:
-    """One attack.
+class LevelFigure:
+    """Name what a figure of an attack's AUC over its level shows.
 
     Attributes:
-        find: from a case to rows of metrics.csv, of a kind of its own, with the level of chance among them. No rows
-            where there is nothing to attack. The first line of its docstring is its description in the catalogue.
+        title: above the figure.
+        axes: unit of a level in metrics.csv -> label of the horizontal axis.
+        caption: below the figure on the page.
+    """
+
+    title: str
+    axes: Mapping[str, str]
+    caption: str
+
+
+@dataclass(frozen=True)
+class FurtherAttack:
+    """Hold one attack, and what its results are called; its name in the registry is their kind in metrics.csv.
+
+    Attributes:
+        find: from a case to rows of metrics.csv of that kind (`metric_rows`): metric "auc", or "top-1" with the model
+            "chance"; beside it the model `MAJORITY` as the level of chance. No rows where there is nothing to attack.
+            The first line of its docstring is its description in the catalogue.
+        heading: of the table on the page, a row a point; empty: the attack has tables of its own.
+        figure: over the attack's levels; None: it has none.
         needs: fields of a case without which there is no attack.
         takes: fields of a case that it makes use of where they are at hand.
     """
 
     find: Callable[[Case], pd.DataFrame]
-    needs: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
+    heading: str = ""
+    figure: LevelFigure | None = None
+    needs: tuple[str, ...] = field(default=(), kw_only=True)
+    takes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def case(self, case: Case) -> Case | None:
         """Return what this attack uses of a case, so that no more travels to another process.
@@ -165,17 +183,17 @@ def _averaging(case: Case) -> pd.DataFrame:
         return metrics_table([])
     crowd = made.contributors if case.rows is None else made.contributors.take(case.rows)
     sigma = 0.0 if made.method.coding else made.sigma
-    return averaging_attack(made.release(), crowd, made.held_out, sigma, case.release, case.config)
+    return averaging.averaging_attack(made.release(), crowd, made.held_out, sigma, case.release, case.config)
 
 
 def _leaks(case: Case) -> pd.DataFrame:
     """Measure how much an attacker gets out of few labeled records."""
-    return leaks(case.release, case.known, case.unknown, case.config, case.audited)
+    return leaks.leaks(case.release, case.known, case.unknown, case.config, case.audited)
 
 
 def _linkage(case: Case) -> pd.DataFrame:
     """Put together what several records of one person tell."""
-    return linkage(case.release, case.known, case.unknown, case.config)
+    return linkage.linkage(case.release, case.known, case.unknown, case.config)
 
 
 def _known_record(case: Case) -> pd.DataFrame:
@@ -201,12 +219,52 @@ def _known_record(case: Case) -> pd.DataFrame:
     )
 
 
-FURTHER: Mapping[str, FurtherAttack] = {
-    "membership": FurtherAttack(_membership, needs=("networks",)),
-    "reidentification": FurtherAttack(_reidentification, needs=("raw",), takes=("networks",)),
-    "averaging": FurtherAttack(_averaging, needs=("networks",)),
-    "leaks": FurtherAttack(_leaks, takes=("audited",)),
-    "linkage": FurtherAttack(_linkage),
+FURTHER: dict[str, FurtherAttack] = {
+    "membership": FurtherAttack(
+        _membership, "Membership: AUC of telling contributors from others", needs=("networks",)
+    ),
+    "reidentification": FurtherAttack(
+        _reidentification,
+        "Re-identification: share of people whose raw record x is the first match",
+        needs=("raw",),
+        takes=("networks",),
+    ),
+    "averaging": FurtherAttack(
+        _averaging,
+        "AUC of the best attacker by number of independent releases that it averages",
+        LevelFigure(
+            "What several releases of a record tell together",
+            {averaging.UNIT: "independent releases of a record"},
+            "AUC of the best attacker over the number of independent releases of a record that it averages: what "
+            "publishing more than once would cost.",
+        ),
+        needs=("networks",),
+    ),
+    "leaks": FurtherAttack(
+        _leaks,
+        "AUC of the best attacker by number of labeled records that leaked",
+        LevelFigure(
+            "What an attacker gets out of few leaks",
+            {leaks.UNIT: "contributors' records with a known private value"},
+            "AUC of the best attacker over the number of labeled records that it has to learn from. Lines are values "
+            "of λ; bars reach over the draws of who leaked and their 95 % intervals. The rightmost point is the "
+            "audit's own attack.",
+        ),
+        takes=("audited",),
+    ),
+    "linkage": FurtherAttack(
+        _linkage,
+        "AUC of the best attacker by number of records of one person that it sees",
+        LevelFigure(
+            "What several records of a person tell together",
+            {
+                linkage.OWN: "records of one person",
+                linkage.POOLED: "records of people with the same private value",
+            },
+            "AUC of the best attacker over the number of records of one person that it sees and pools. Where each "
+            "person has one record, records of different people with the same private value are pooled at random.",
+        ),
+    ),
     "known-record": FurtherAttack(_known_record, needs=("raw",)),
 }
 ALL, NONE = "all", "none"  # in place of names
