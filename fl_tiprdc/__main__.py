@@ -58,7 +58,7 @@ def call(arguments: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Be the command: print the help or the version, or call the subcommand."""
+    """Run the command: print the help or the version, or call the subcommand."""
     words = sys.argv[1:]
     group, rest = (GROUP, words[1:]) if words[:1] == [GROUP] else ("", words)
     if not rest or rest[0] in ("-h", "--help"):

@@ -1,4 +1,4 @@
-"""What there is to choose from: data sets, methods, attackers and so on, a line each, from the registries."""
+"""The catalogue: data sets, methods, attackers and all else that is registered, a line each."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from strategies.robust import AGGREGATIONS
 
 @dataclass(frozen=True)
 class Section:
-    """One kind of thing.
+    """Hold one kind of registered things.
 
     Attributes:
         chosen_by: the flag or setting that takes the names.
@@ -69,7 +69,7 @@ def _studies() -> dict[str, str]:
 
 
 def contents() -> dict[str, Section]:
-    """Return what there is, by its kind."""
+    """Return all that can be chosen, by its kind."""
     seeing = {**CLASSIFIERS, **{name: build for name, (_, build) in SHAPED.items()}}
     attackers = _described({**seeing, **WHITE_BOX})
     commands = {name: subcommand.summary for name, subcommand in SUBCOMMANDS.items()}

@@ -27,7 +27,7 @@ class DataConfig(Frozen):
     tasks: tuple[str, ...] = Field((), description="attributes that unknown tasks predict; none: the data set's own")
     participant: str = Field("", description="table: column that says whose record it is; empty: each row is a person")
     columns: dict[str, Literal["number", "category", "ignore"]] = Field(
-        {}, description="table: kinds of columns that are not told rightly by their values"
+        {}, description="table: kinds of columns, where a column's values would mislead"
     )
     missing: tuple[str, ...] = Field((), description="table: words that mean missing, such as ? or unknown")
     unite_spellings: bool = Field(
@@ -44,7 +44,7 @@ class DataConfig(Frozen):
 
 
 class NetworkConfig(Frozen):
-    """Which networks, and the widths of their layers."""
+    """Choose the networks and the widths of their layers."""
 
     architecture: str = Field(
         "auto",
@@ -124,7 +124,7 @@ class ProtectionConfig(Frozen):
     clip: float = Field(
         1.0, gt=0, description="with noise: the largest norm of what a client adds to a sum, all groups together"
     )
-    delta: float = Field(1e-5, gt=0, lt=1, description="with noise: the delta for which epsilon is told")
+    delta: float = Field(1e-5, gt=0, lt=1, description="with noise: the delta for which epsilon is computed")
     secagg: bool = Field(
         False, description="secure aggregation: the server can open the sum of an exchange's updates, and no single one"
     )
@@ -189,7 +189,7 @@ class AuditConfig(Frozen):
 
 
 class Experiment(Frozen):
-    """One run: what is trained, on what, by whom, and how it is audited."""
+    """Describe one run: what is trained, on what, by whom, and how it is audited."""
 
     dataset: str = Field("adult", description="data set")
     data: DataConfig = DataConfig()
@@ -226,7 +226,7 @@ class Experiment(Frozen):
         description="license that a publication's card names, as Hugging Face writes it: cc-by-4.0, cc0-1.0, ...",
     )
     network: NetworkConfig = NetworkConfig()
-    method: dict[str, MethodConfig] = Field({}, description="changes to methods, or methods of one's own")
+    method: dict[str, MethodConfig] = Field({}, description="changes to methods, or new methods")
     centralized: CentralizedConfig = CentralizedConfig()
     federation: FederationConfig = FederationConfig()
     protection: ProtectionConfig = ProtectionConfig()
@@ -431,7 +431,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a sweep."""
+    """Name one point of a sweep."""
 
     method: str
     lam: float

@@ -4,15 +4,15 @@ from collections.abc import Collection, Iterable, Sequence
 
 
 class InputError(ValueError):
-    """A value from outside is wrong; the message is one line: what is wrong and what is allowed."""
+    """Say that a value from outside is wrong; the message is one line: what is wrong and what is allowed."""
 
 
 class TooFewPeopleError(InputError):
-    """A crowd is too small for what is asked of it."""
+    """Say that a crowd is too small for what is asked of it."""
 
 
 class RunFailedError(RuntimeError):
-    """A process or a run that this one only watches has failed; the message is one line."""
+    """Say that a process or a run that this one only watches has failed; the message is one line."""
 
 
 class TooManyFailuresError(RuntimeError):

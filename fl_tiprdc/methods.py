@@ -1,4 +1,4 @@
-"""What a method optimizes and releases, and the methods that there are."""
+"""Methods: what each optimizes and releases."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -138,7 +138,7 @@ _CODED = MethodConfig(
 
 @dataclass(frozen=True)
 class Method:
-    """A named method.
+    """Describe a named method.
 
     Attributes:
         settings: what is optimized.

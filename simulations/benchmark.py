@@ -78,7 +78,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Measured:
-    """A runtime's rounds: seconds of each after the first, start-up seconds, peak memory above the start."""
+    """Hold a runtime's rounds: seconds of each after the first, start-up seconds, peak memory above the start."""
 
     seconds: list[float]
     start: float
@@ -86,7 +86,7 @@ class Measured:
 
 
 class Peak:
-    """The largest value of a measure while it runs.
+    """Watch the largest value of a measure while it runs.
 
     Args:
         read: measures.

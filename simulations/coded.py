@@ -31,7 +31,7 @@ COLUMNS += ["codes", "retention", "exact", "certified", "people", "bits", "limit
 
 
 class Cell(NamedTuple):
-    """One run of the study; what is empty is as the flags say."""
+    """Describe one run of the study; what is empty is as the flags say."""
 
     dataset: str
     private: str

@@ -1,4 +1,4 @@
-"""What a larger crowd buys: R, exact and certified attack of codes over the number of people, limits known.
+"""Measure what a larger crowd buys: R, exact and certified attack of codes over the number of people, limits known.
 
 python simulations/crowd_sizes.py --output results/reference/crowd-sizes
 

@@ -1,4 +1,4 @@
-"""What a federation sends, and what it gets for it: exchanges and megabytes of each method against what tasks keep.
+"""Measure what a federation sends and what it gets: exchanges and megabytes of each method against what tasks keep.
 
 python simulations/exchanges.py --output results/reference/exchanges
 
@@ -31,7 +31,7 @@ LEVEL = 0.6  # the attack at which methods are compared
 
 
 class Plan(NamedTuple):
-    """One way to train: a method, and what differs from the experiment."""
+    """Describe one way to train: a method, and what differs from the experiment."""
 
     method: str
     changes: Mapping[str, Any] = {}

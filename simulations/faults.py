@@ -1,4 +1,4 @@
-"""What goes wrong with real processes: each fault is tried in a small deployment on this machine, and told in a table.
+"""Try what goes wrong with real processes, each fault in a small deployment on this machine, and write a table.
 
 python simulations/faults.py --output results/faults.csv
 
@@ -83,7 +83,7 @@ class Ending:
 
 
 class Trial:
-    """A deployment that is whole when a fault begins, and made whole again after it.
+    """Keep a deployment that is whole when a fault begins, and make it whole again after it.
 
     Args:
         deployment: its processes.
@@ -125,7 +125,7 @@ class Trial:
         raise RunFailedError(f"node {client} isn't let in again: {said}")
 
     def whole(self, setup: Setup) -> None:
-        """See that all nodes are there, and begin a new folder of results."""
+        """Start the nodes that are missing, and begin a new folder of results."""
         self._count, self._setup = self._count + 1, setup
         for client in range(CLIENTS):
             if client not in self.nodes or self.nodes[client].poll() is not None:
@@ -353,7 +353,7 @@ def full(folder: Path) -> Iterator[None]:
 
 
 def full_disk(trial: Trial) -> Ending:
-    """Have no room in a client's folder for the extractor and the codes that a fit asks about."""
+    """Fill the disk on which a client keeps the extractor and the codes that a fit asks about."""
     with full(client_folder(trial.root, LAST) / "kept"):
         return undisturbed(trial)
 

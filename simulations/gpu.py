@@ -1,4 +1,4 @@
-"""What a GPU makes of pictures of full size: seconds, memory, and how far that is from the card's limit.
+"""Measure a GPU on pictures of full size: seconds, memory, and how far that is from the card's limit.
 
 python simulations/gpu.py                  # the paper's VGG16 at one place and federated, then codes of pictures
 python simulations/gpu.py --parts codes    # only the last part
@@ -58,7 +58,7 @@ SIDE = 8192  # of the square matrices whose product says what the card can do
 
 @dataclass(frozen=True)
 class Card:
-    """The device that trains: its name, and the floating-point operations a second of a large matrix product."""
+    """Describe the device that trains: its name, and its floating-point operations a second in a matrix product."""
 
     name: str
     rates: Mapping[str, float]

@@ -1,4 +1,4 @@
-"""What protected updates cost: seconds and bytes of an exchange without and with noise, secure aggregation, both."""
+"""Measure what protected updates cost: seconds and bytes of an exchange with noise, secure aggregation, both."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a client's updates give away: the server tries to read the private value from what it is sent in training.
+"""Measure what a client's updates give away: the server tries to read the private value from what it is sent.
 
 python simulations/updates.py                                  # Adult, 100 clients, three partitions
 python simulations/updates.py --partitions by-private --quick  # a small one

@@ -17,7 +17,7 @@ Release = Callable[[float], Released]
 
 @dataclass(frozen=True)
 class Baseline:
-    """A release to compare with.
+    """Describe a release to compare with.
 
     Attributes:
         fit: from (contributors, held-out people, seed) to a function of the dial that gives what they would publish.

@@ -1,4 +1,4 @@
-"""What a baseline releases."""
+"""The release of a baseline."""
 
 from typing import NamedTuple
 

@@ -40,7 +40,7 @@ def _file(text: str, flag: str) -> str:
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag of the command line; its help and default come from the setting.
+    """Describe a flag of the command line; its help and default come from the setting.
 
     Attributes:
         setting: the setting it gives, as in a TOML file: the names of its tables and its own, with dots between.

@@ -1,4 +1,4 @@
-"""What --help shows: a screen of main flags and a list of topics, or one topic, or everything."""
+"""The text of --help: a screen of main flags and a list of topics, or one topic, or everything."""
 
 import argparse
 import difflib
@@ -15,7 +15,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Topic:
-    """A group of flags.
+    """Hold a group of flags.
 
     Attributes:
         summary: what it is about, in a few words.

@@ -57,7 +57,7 @@ def _filled(text: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that answers a wrong flag with one line, and --help with a screen.
+    """Parse flags; answer a wrong one with one line, and --help with a screen.
 
     Args:
         description: what the program does.

@@ -8,7 +8,7 @@ GROUP = "deploy"  # the first word of some
 
 
 class Subcommand(NamedTuple):
-    """A command.
+    """Describe a command.
 
     Attributes:
         module: has its `main`, and is imported when the command is called.
@@ -21,7 +21,7 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS: Mapping[str, Subcommand] = {
     "run": Subcommand("fl_tiprdc.commands.run", "train, publish, audit, plot: the main job"),
-    "audit": Subcommand("fl_tiprdc.commands.audit", "what published representations tell, anybody's"),
+    "audit": Subcommand("fl_tiprdc.commands.audit", "audit published representations, yours or others'"),
     "compare": Subcommand("fl_tiprdc.commands.compare", "one page across runs"),
     "catalogue": Subcommand("fl_tiprdc.commands.catalogue", "data sets, methods, attackers, presets, ..."),
     "flwr-run": Subcommand("fl_tiprdc.commands.flwr_run", "run by Flower's own engine, or with real clients"),

@@ -1,4 +1,4 @@
-"""Audit published representations, anybody's: what they tell about a private attribute.
+"""Audit published representations, this project's or others': what they tell about a private attribute.
 
 fl-tiprdc audit PUBLICATION --labels labels.csv --private sex --tasks income
 
@@ -42,7 +42,7 @@ def audit_parser() -> Parser:
     parser = Parser(description=__doc__ or "")
     parser.add_argument("publication", type=Path, help="folder of published parts, or a .parquet or .npz file")
     parser.add_argument("--labels", type=Path, help="table of labels, .csv or .parquet (default: none)")
-    parser.add_argument("--private", metavar="COL[,COL]", help="columns to attack (default: all that are left)")
+    parser.add_argument("--private", metavar="COL[,COL]", help="columns to attack (default: all but keys and tasks)")
     parser.add_argument("--tasks", metavar="COL[,COL]", help="columns to predict (default: none)")
     parser.add_argument(
         "--participant",

@@ -1,4 +1,4 @@
-"""What there is to choose from, a line each: data sets, methods, attackers, presets and so on.
+"""List data sets, methods, attackers, presets and all else that can be chosen, a line each.
 
 fl-tiprdc catalogue
 fl-tiprdc catalogue methods presets
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     width = max(NARROWEST, shutil.get_terminal_size().columns)
     try:
         if not asked:
-            print(f"Federated TIPRDC: what there is. One kind alone: {PROGRAM} catalogue KIND\n")
+            print(f"Federated TIPRDC: all that can be chosen. One kind alone: {PROGRAM} catalogue KIND\n")
         for name in asked or sections:
             print("\n".join(folded(name, sections[name], width)))
         sys.stdout.flush()

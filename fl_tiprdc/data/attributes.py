@@ -1,4 +1,4 @@
-"""Which attributes of a data set are hidden and which are tasks, where every attribute may be either."""
+"""The choice of attributes to hide and of tasks, in data sets where every attribute may be either."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How the columns of a table become x: learned from contributors, then the same for every table with these columns."""
+"""The encoding of a table's columns as x: learned from contributors, then the same for every such table."""
 
 from collections.abc import Iterator, Sequence
 
@@ -71,8 +71,7 @@ def _texts(values: pd.Series) -> npt.NDArray[np.str_]:
 def encode_frame(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
     """Return x [n, width] of a table that has the columns' sources; others are not looked at.
 
-    A missing number becomes the contributors' median. A category that no contributor has is none of the known ones:
-    zeros.
+    A missing number becomes the contributors' median. A category that no contributor has becomes zeros.
 
     Raises:
         InputError: a column is missing, or can't be numbers.

@@ -1,4 +1,4 @@
-"""What the values of a table's columns are: numbers (dates too) or texts, each in one spelling."""
+"""The values of a table's columns: numbers (dates too) or texts, each in one spelling."""
 
 import decimal
 import re

@@ -23,7 +23,7 @@ PADDING = 0  # the token that fills a text up
 
 @dataclass(frozen=True)
 class Column:
-    """One source column and its place in x.
+    """Describe one source column and its place in x.
 
     Attributes:
         name: name in the source.
@@ -60,7 +60,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Attribute:
-    """A private attribute: its name and its classes; records hold positions in `classes`."""
+    """Describe a private attribute: its name and its classes; records hold positions in `classes`."""
 
     name: str
     classes: tuple[str, ...]
@@ -203,7 +203,7 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Population:
-    """A crowd, split by people: `contributors` train and publish, `held_out` do neither."""
+    """Hold a crowd, split by people: `contributors` train and publish, `held_out` do neither."""
 
     contributors: Crowd
     held_out: Crowd

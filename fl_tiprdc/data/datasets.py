@@ -22,7 +22,7 @@ from fl_tiprdc.errors import choose
 
 @dataclass(frozen=True)
 class Source:
-    """A data set.
+    """Describe a data set.
 
     Attributes:
         load: from (settings, private attributes, held-out share) to the population.

@@ -104,7 +104,7 @@ class LazyImages:
         return part
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the paths of images that aren't among these."""
+        """Leave out the paths of images that aren't among these."""
         paths = tuple(self._paths[row] for row in self._rows)
         return {**self.__dict__, "_paths": paths, "_rows": np.arange(len(paths))}
 
@@ -116,7 +116,7 @@ class LazyImages:
         return image
 
     def __getitem__(self, index: Any) -> Pixels:
-        """Decoded images.
+        """Decode images.
 
         Raises:
             InputError: a file can't be decoded.

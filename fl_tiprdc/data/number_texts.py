@@ -27,7 +27,7 @@ CODE = r"0\d+"  # leading zeros: a number would lose them
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of text, read as numbers.
+    """Hold a column of text, read as numbers.
 
     Attributes:
         values: float64, NaN where there is no value or one that is no number.

@@ -1,4 +1,4 @@
-"""What the loaders of official data sets share: finding and reading their files, choosing tasks, sampling people."""
+"""The shared part of the official data sets' loaders: finding and reading files, choosing tasks, sampling people."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ FLAGS = ("no", "yes")  # the classes of a private yes-or-no attribute
 
 @dataclass(frozen=True)
 class OfficialFolder:
-    """The folder with a data set's official files, or with the folders that its archives unpack to.
+    """Find a data set's official files in a folder, or in the folders that its archives unpack to.
 
     Attributes:
         dataset: name of the data set.

@@ -265,7 +265,7 @@ def label_values(
     Args:
         name: of the column.
         values: [n], none of them missing.
-        kind: "number", "category", or "": their values tell.
+        kind: "number", "category", or "", which leaves it to the values.
         known: [n] bool, true for contributors.
         what: "private attribute" or "task".
         unite: whether classes that differ in case, spaces or a final dot only are one.

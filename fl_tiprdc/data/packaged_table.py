@@ -16,7 +16,7 @@ from fl_tiprdc.errors import InputError, require_known
 
 @dataclass(frozen=True)
 class Derived:
-    """A yes-or-no attribute of a record, made from columns.
+    """Describe a yes-or-no attribute of a record, made from columns.
 
     Attributes:
         sources: the columns; where one is hidden, the attribute is no task, and where it is hidden, they are no part
@@ -30,7 +30,7 @@ class Derived:
 
 @dataclass(frozen=True)
 class PackagedTable:
-    """A table of the package.
+    """Describe a table of the package.
 
     Attributes:
         dataset: name of the data set; the file has the same one.

@@ -1,4 +1,4 @@
-"""Which client holds which records: flwr-datasets' partitioners on local data."""
+"""The partition of records among clients, by flwr-datasets' partitioners on local data."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module

@@ -173,7 +173,7 @@ def build_population(
 
 
 def _pixel_uncertainty(x: X, known: Ints, vocabulary: int) -> float:
-    """Half the squared error of the mean image, pixels from 0 to 1, summed over pixels."""
+    """Return half the squared error of the mean image, pixels from 0 to 1, summed over pixels."""
     rows = known if len(known) <= SAMPLE else numpy_generator(0, "pixels").choice(known, SAMPLE, replace=False)
     total = square = np.zeros(x.shape[1:])
     for part in np.array_split(rows, -(-len(rows) // 500)):  # decoded a few at a time
@@ -183,7 +183,7 @@ def _pixel_uncertainty(x: X, known: Ints, vocabulary: int) -> float:
 
 
 def _token_uncertainty(x: X, known: Ints, vocabulary: int) -> float:
-    """Entropy in nats of the token at each place, summed over places."""
+    """Return the entropy in nats of the token at each place, summed over places."""
     tokens = x[known]
     nats = 0.0
     for place in range(tokens.shape[1]):

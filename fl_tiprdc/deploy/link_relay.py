@@ -21,7 +21,7 @@ SOURCE, DESTINATION = slice(12, 16), slice(16, 20)  # of an IPv4 header
 
 
 class Link(NamedTuple):
-    """A client's link.
+    """Describe a client's link.
 
     Attributes:
         delay: milliseconds each way.
@@ -35,7 +35,7 @@ class Link(NamedTuple):
 
 
 class Way:
-    """One direction of a link.
+    """Carry one direction of a link.
 
     Args:
         link: what it is like.

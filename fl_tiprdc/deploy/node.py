@@ -142,7 +142,7 @@ def run_node(arguments: Sequence[str]) -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Be a node."""
+    """Run a node."""
     run_node(sys.argv[1:] if arguments is None else arguments)
 
 

@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 class LoopbackDeployment:
-    """A SuperLink with TLS and node authentication, and its SuperNodes, as processes of this one.
+    """Run a SuperLink with TLS and node authentication, and its SuperNodes, as processes of this one.
 
     All listen on 127.0.0.1 only, or on an address that only `hosts` reach. Leaving the context ends them, by their
     process ids.

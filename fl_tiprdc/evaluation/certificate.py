@@ -1,4 +1,4 @@
-"""How much any attacker can tell from a published code: upper bounds that hold for finitely many people.
+"""The certificate: upper bounds on what any attacker can tell from a published code, for finitely many people.
 
 A release publishes one of K codes. Certifying people, one record each, who had no part in fitting the release, give a
 table of counts [classes, K]. For two classes with code distributions p0 and p1, the best attacker's AUC is

@@ -1,4 +1,4 @@
-"""What a run certifies: bounds for each private attribute, from counts of certifying people's codes."""
+"""The certificates of a run: bounds for each private attribute, from counts of certifying people's codes."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ BOUND, ASYMPTOTIC, PAIR_BOUND = "auc-bound", "auc-bound-asymptotic", "pair-auc-b
 
 @dataclass(frozen=True)
 class CertifiedRelease:
-    """The certificates of one release.
+    """Hold the certificates of one release.
 
     Attributes:
         setting, method, lam, seed: which release.

@@ -89,7 +89,7 @@ TRIED_ON = 1000  # records, kept from the neighbors, on which it is chosen
 
 
 def nearest(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
-    """Shares of the classes among the nearest records, standardized; as many as do best on records kept apart."""
+    """Answer the classes' shares among the nearest standardized records; as many as do best on records kept apart."""
     scaler = StandardScaler().fit(x)
     inputs = scaler.transform(x)
     shuffled = numpy_generator(seed, "nearest").permutation(len(x))
@@ -120,7 +120,7 @@ RESTARTS = 2
 
 
 def mlp_tuned(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
-    """Multilayer perceptrons, wide and deep, started several times: the mean answer of the best shape's.
+    """Train multilayer perceptrons, wide and deep, several times: the mean answer of the best shape's.
 
     The shape is the one with the smallest loss on the records that validate.
     """

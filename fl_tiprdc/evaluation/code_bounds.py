@@ -1,4 +1,4 @@
-"""What an attacker who sees a code can tell of two classes: the exact AUC, and simple bounds from people's counts."""
+"""The AUC of an attacker who sees a code and tells two classes: the exact one, and simple bounds from counts."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What the further attacks found, in short: the best attacker of each, beside chance."""
+"""The summary of the further attacks: the best attacker of each, beside chance."""
 
 from typing import Any
 

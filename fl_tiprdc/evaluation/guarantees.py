@@ -1,4 +1,4 @@
-"""What follows from the audit, and from the channel, for attackers and probes that nobody has trained.
+"""The bounds that follow from the audit, and from the channel, for attackers and probes that nobody has trained.
 
 u: private attribute with K classes, t: task, z: representation; entropies in bits.
 """

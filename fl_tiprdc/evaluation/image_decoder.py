@@ -11,7 +11,7 @@ CHANNELS = (64, 32, 16)  # of the feature maps, coarsest first; all finer ones h
 
 
 class ImageDecoder(nn.Module):
-    """A linear layer to a small feature map, then upsampling and transposed convolutions, as in the paper.
+    """Decode by a linear layer to a small feature map, then upsampling and transposed convolutions, as in the paper.
 
     It starts at a constant image and learns how a record departs from it.
 
@@ -56,7 +56,7 @@ class ImageDecoder(nn.Module):
 
 
 class ConstantImage(nn.Module):
-    """The same image whatever the representation.
+    """Decode to the same image whatever the representation.
 
     Args:
         start: [C, H, W], values within 0 and 1, not at the ends.

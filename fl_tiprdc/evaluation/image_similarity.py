@@ -1,4 +1,4 @@
-"""How alike two images are: SSIM, MS-SSIM and PSNR, for images of any size."""
+"""The similarity of two images: SSIM, MS-SSIM and PSNR, for images of any size."""
 
 from collections.abc import Mapping
 

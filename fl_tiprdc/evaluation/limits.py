@@ -1,4 +1,4 @@
-"""How much of a task can be kept at most if a release tells nothing of u, or no more than is allowed.
+"""The limit of what can be kept of a task if a release tells nothing of u, or no more than is allowed.
 
 Take one task alone, and its best score P(t | x, u). Within each private class, a person's rank by that score is spread
 evenly from 0 to 1: the rank says nothing of u, and orders people of one class as the score does. A release that serves
@@ -172,7 +172,7 @@ def cross_fit(
 
 
 class RankWithinClass:
-    """The distributions of one score in every private class, by which new scores are ranked and sent on.
+    """Hold the distributions of one score in every private class, by which new scores are ranked and sent on.
 
     Args:
         scores: [n] of people who stand for everybody.

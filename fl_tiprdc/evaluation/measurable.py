@@ -1,4 +1,4 @@
-"""What can't be measured: told before any work begins, and again of what was found. It is never counted."""
+"""The check of what can be measured: before any work begins, and of the results. What can't be is never counted."""
 
 import warnings
 from collections.abc import Iterator, Mapping

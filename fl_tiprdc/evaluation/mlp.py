@@ -25,7 +25,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class Perceptron:
-    """One network with a softmax for each label. Inputs are standardized; 15 % of the records validate.
+    """Fit one network with a softmax for each label. Inputs are standardized; 15 % of the records validate.
 
     Args:
         seed: for weights, split, batches and noise.

@@ -1,4 +1,4 @@
-"""What differentially private training has cost: ε for a δ, by an accountant of opacus.
+"""The privacy budget that differentially private training has spent: ε for a δ, by an accountant of opacus.
 
 Rényi differential privacy of the Poisson-subsampled Gaussian mechanism (Mironov et al. 2019, arXiv 1908.10530),
 composed over exchanges and turned into ε. What it assumes, and why that holds, is told in

@@ -22,7 +22,7 @@ DELTA = 0.05  # probability with which any certificate of an audit may fail
 
 @dataclass(frozen=True)
 class PublishedCodes:
-    """The codes of a publication that takes few values.
+    """Hold the codes of a publication that takes few values.
 
     Attributes:
         contributors: [n] from 0 to `size` - 1, of the people from whom attackers learn.

@@ -20,7 +20,7 @@ LEAST_PROBABILITY = 1e-6  # one answer that is sure and wrong must not make a cr
 
 @dataclass(frozen=True)
 class Score:
-    """A measured value and its 95 % interval."""
+    """Hold a measured value and its 95 % interval."""
 
     value: float
     low: float

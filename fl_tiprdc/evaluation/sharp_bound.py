@@ -91,7 +91,7 @@ class Plan:
 
 
 def subset_size(first: int, second: int) -> tuple[int, float]:
-    """Choose m and π such that m people, each of class 1 with probability π, are mostly to be had.
+    """Choose m and π such that the counts usually suffice for m people, each of class 1 with probability π.
 
     Args:
         first: certifying people of class 0.
@@ -284,7 +284,9 @@ def sharp_bound(first: Counts, second: Counts, plan: Plan, generator: np.random.
         for size in sizes
     ]
     evidences = evidence(plan, np.stack([subset[0] for subset in subsets]), np.stack([subset[1] for subset in subsets]))
-    averaged = math.log(THINNINGS) - float(logsumexp(-evidences))  # subsets that are not to be had count as no evidence
+    averaged = math.log(THINNINGS) - float(
+        logsumexp(-evidences)
+    )  # subsets for which the counts don't suffice are no evidence
     return gini_bound(plan.squared_distance(averaged), plan.codes)
 
 

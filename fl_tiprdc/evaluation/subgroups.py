@@ -17,7 +17,7 @@ GROUP_ACCURACY = "group-accuracy"
 
 @dataclass(frozen=True)
 class Groups:
-    """The people of each private group.
+    """Hold the people of each private group.
 
     Attributes:
         names: (attribute, class) of groups that have a record.

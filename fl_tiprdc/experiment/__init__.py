@@ -1,1 +1,1 @@
-"""How a run goes: its stages, what they share, and the folder that it leaves."""
+"""A run: its stages, what they share, and the folder that it leaves."""

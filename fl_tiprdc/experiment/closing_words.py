@@ -1,4 +1,4 @@
-"""What came out of a run in words: what an attacker gets, what tasks keep, what is certified, what to do next."""
+"""The result of a run in words: what an attacker gets, what tasks keep, what is certified, what to do next."""
 
 import shlex
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ WORDS = 3  # columns of a table that are named of each code
 
 @dataclass(frozen=True)
 class PlacedCode:
-    """A code on the map.
+    """Place a code on the map.
 
     Attributes:
         x, y: first two principal components of its codeword.

@@ -1,4 +1,4 @@
-"""What each code of a run's finite releases says of the private attributes: rows of risk.csv."""
+"""The risk of each code of a run's finite releases, by private attribute: rows of risk.csv."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a run was made from, beside its settings: the data, to the last value, and the code."""
+"""The fingerprint of what a run was made from beside its settings: the data, to the last value, and the code."""
 
 import hashlib
 import json

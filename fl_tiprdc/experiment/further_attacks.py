@@ -22,7 +22,7 @@ from fl_tiprdc.release.arrays import GroupArrays, released_groups
 
 @dataclass(frozen=True)
 class Job:
-    """A release to audit.
+    """Hold a release to audit.
 
     Attributes:
         release: the representations.

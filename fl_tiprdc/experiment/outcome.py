@@ -1,4 +1,4 @@
-"""What a run finds, and the representations that it audits."""
+"""The outcome of a run, and the representations that it audits."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where a run's time goes: a clock for its stages, and a progress display with the time left."""
+"""The progress of a run: a clock for its stages, and a display with the time left."""
 
 import time
 from collections.abc import Callable, Iterator

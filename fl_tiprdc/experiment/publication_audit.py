@@ -177,8 +177,8 @@ def _certify(audited: Audited, certify: bool) -> tuple[CertifiedRelease | None, 
         return None, ()
     if not certify:
         return None, (
-            "not certified: these people may have had a part in fitting the codes, and others may be told apart better;"
-            " if none of them had, say so with --certify, and what any attacker can tell is bounded",
+            "not certified: these people may have had a part in fitting the codes, which would leak more about others;"
+            " if none of them had, --certify bounds what any attacker can tell",
         )
     try:
         certified = certify_published(audited.releases[-1], audited.finite, audited.unknown, audited.class_names)

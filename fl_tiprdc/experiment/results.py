@@ -41,7 +41,7 @@ PACKAGES = ("flwr", "flwr-datasets", "ray", "torch", "scikit-learn", "numpy", "p
 
 
 def _capacity(width: int, sigma: float) -> float | None:
-    """Bits that a representation can hold at most; None: without noise there is no limit."""
+    """Return how many bits a representation can hold; None: without noise there is no limit."""
     return round(capacity_bits(width, sigma), 2) if sigma else None
 
 

@@ -1,4 +1,4 @@
-"""What is shown on a terminal: names as they are written, in any width and any encoding."""
+"""The terminal: names as they are written, in any width and any encoding."""
 
 import codecs
 import io
@@ -33,7 +33,7 @@ def never_fail(stream: Any) -> None:
 
 
 class Screen(Console):
-    """A console that shows text as it is: no markup, no emoji, and no end of the work when nobody reads any more.
+    """Show text as it is: no markup, no emoji, and no end of the work when nobody reads any more.
 
     Args:
         **settings: as of `rich.console.Console`.
@@ -44,7 +44,7 @@ class Screen(Console):
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **settings})
 
     def on_broken_pipe(self) -> None:
-        """Show nothing more; rich would end the program."""
+        """Show nothing more, where rich would end the program."""
         self.quiet = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, (sys.stderr if self.stderr else sys.stdout).fileno())
@@ -57,7 +57,7 @@ class _LogLines(io.TextIOBase):
         self._logger, self._begun = logger, ""
 
     def write(self, text: str) -> int:
-        """Log the lines that are whole; empty ones say nothing."""
+        """Log whole lines, but empty ones."""
         *lines, self._begun = (self._begun + text).split("\n")
         for line in filter(str.strip, lines):
             self._logger.info(line.rstrip())

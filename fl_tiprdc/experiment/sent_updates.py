@@ -1,4 +1,4 @@
-"""What a server is sent in training, by a crowd and by shadow crowds that it makes itself of other people's records."""
+"""The updates that a server is sent in training, by a crowd and by shadow crowds of other people's records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ COHORT = 50  # clients in one stacked program
 
 @dataclass(frozen=True)
 class Attacked:
-    """A crowd of clients, real or shadow: its store, and each client's share of the private value under attack."""
+    """Hold a crowd of clients, real or shadow: its store, and each client's share of the private value under attack."""
 
     store: ClientStore
     share: np.ndarray

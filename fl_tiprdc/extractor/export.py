@@ -193,7 +193,7 @@ def _dtype(kind: npt.DTypeLike) -> torch.dtype:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporters say of their own inside, of which a user can change nothing."""
+    """Silence the exporters' notes on their own internals, which a user can't change."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -6,6 +6,7 @@ those from whom attackers and probes learn, and the other half those on whom the
 contributed. Without such people there is no audit, and metrics.csv is empty.
 """
 
+import itertools
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -167,7 +168,7 @@ def coordinate(
             teller.of(done, total)
 
         served = one_after_the_other(grid, servers, tell)
-        trained = [one for some in served for one in some]
+        trained = list(itertools.chain.from_iterable(served))
     for one in trained:
         note_training(experiment, description, one, outcome, rounds)
         describe(experiment, description, one, outcome, release_folder(publication, "federated", one.point), None)

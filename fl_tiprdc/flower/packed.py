@@ -51,7 +51,7 @@ def unpacking(message: Message, context: Context, call: Callable[[Message, Conte
 
 
 class PackingGrid(QuorumGrid):
-    """A grid of real clients: contents travel in one piece, and replies are looked for often.
+    """Reach real clients: contents travel in one piece, and replies are looked for often.
 
     A reply that can't be unpacked stays as it is; the server's check of replies refuses it.
     """

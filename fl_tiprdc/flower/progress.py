@@ -1,4 +1,4 @@
-"""How far a run with real clients is: lines of the server, and what the terminal where it was started makes of them."""
+"""The progress of a run with real clients: lines of the server, and their display on the terminal that started it."""
 
 import re
 import time
@@ -40,7 +40,7 @@ class Teller:
 
 
 class Shown:
-    """A run's log on a console; on a terminal, lines about exchanges move a bar below the others.
+    """Show a run's log on a console; on a terminal, lines about exchanges move a bar below the others.
 
     Args:
         console: where to show it.

@@ -34,7 +34,7 @@ def base_folder() -> Path:
 
 
 def flags_of(run_config: Mapping[str, Value]) -> list[str]:
-    """Return the run config as arguments of `fl-tiprdc run`. A value equal to the default is as good as not given.
+    """Return the run config as arguments of `fl-tiprdc run`. A value equal to the default is left out.
 
     Paths that aren't absolute begin in `base_folder()`, wherever Flower has started this process.
     """

@@ -23,7 +23,7 @@ from fl_tiprdc.seeding import derive
 
 
 class SimulatedStore:
-    """The records of a simulation's clients, dealt as a run deals them: by data set, partition and seed.
+    """Deal records to a simulation's clients as a run deals them: by data set, partition and seed.
 
     Args:
         records: of all contributors.
@@ -66,18 +66,19 @@ def _experiment(items: tuple[tuple[str, Value], ...]) -> Experiment:
 
 @lru_cache(maxsize=1)
 def _contributors(items: tuple[tuple[str, Value], ...]) -> tuple[Records, Description, Ints]:
-    one = _experiment(items)
+    experiment = _experiment(items)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataNotice)  # the server has given them
-        crowd = load_population(one.dataset, one.private, one.held_out, one.data).contributors
+        named = experiment.dataset, experiment.private, experiment.held_out, experiment.data
+        crowd = load_population(*named).contributors
     return crowd.records(), crowd.description, crowd.participant
 
 
 @lru_cache(maxsize=4)
 def _store(items: tuple[tuple[str, Value], ...], seed: int) -> SimulatedStore:
-    one = _experiment(items)
+    experiment = _experiment(items)
     records, description, participant = _contributors(items)
-    parts = partition(records.private, one.clients, one.partition, seed, participant)
+    parts = partition(records.private, experiment.clients, experiment.partition, seed, participant)
     return SimulatedStore(records, description, parts, seed, participant)
 
 

@@ -15,7 +15,7 @@ from fl_tiprdc.seeding import derive, numpy_generator, torch_generator
 
 @dataclass(frozen=True)
 class CohortMember:
-    """One client's part in a cohort (or one λ of a centralized sweep).
+    """Hold one client's part in a cohort (or one λ of a centralized sweep).
 
     Attributes:
         records: its data.

@@ -1,4 +1,4 @@
-"""What codes stand for: the record that the training's decoder makes of each codeword."""
+"""The meaning of codes: the record that the training's decoder makes of each codeword."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Which device trains."""
+"""The choice of the device that trains."""
 
 from functools import cache
 

@@ -37,7 +37,7 @@ PRETRAINED = ("extractor", "adversary")  # trained without the critic: both to t
 
 
 class Batch(NamedTuple):
-    """A batch of one client's records, padded at the end.
+    """Hold a batch of one client's records, padded at the end.
 
     x is [b, D] float32, u [b, attributes] int64, mask [b] float32 with 1 for a record, noise [b, d] from N(0, I).
     """

@@ -41,7 +41,7 @@ class DecoderCritic(nn.Module):
 
 
 class JointCritic(nn.Module):
-    """The paper's critic: x and z meet inside, so that every pair costs a pass.
+    """Score pairs as the paper's critic does: x and z meet inside, so that every pair costs a pass.
 
     Args:
         stem: from x to the shape of z before flattening.

@@ -72,7 +72,7 @@ def _build_linear(description: Description, config: NetworkConfig, critic: str) 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A family of networks.
+    """Describe a family of networks.
 
     Attributes:
         build: from (description, config, kind of critic) to "extractor", "adversary" and "critic"; the first line of

@@ -35,7 +35,7 @@ def table_decoder(description: Description, config: NetworkConfig, inputs: int) 
 
 
 class SeparateAdversaries(nn.Module):
-    """A perceptron for each private attribute; answers side by side, as of one network with several heads."""
+    """Run a perceptron for each private attribute; answers side by side, as of one network with several heads."""
 
     def __init__(self, width: int, hidden: Sequence[int], classes: Sequence[int]) -> None:
         super().__init__()

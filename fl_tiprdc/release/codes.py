@@ -32,7 +32,7 @@ def joint_classes(private: Ints, classes: tuple[int, ...]) -> Ints:
 
 @dataclass(frozen=True)
 class Codes:
-    """A codebook and the coupling of one λ.
+    """Hold a codebook and the coupling of one λ.
 
     Attributes:
         codewords: [K, d] the point of the representation space that stands for each code.

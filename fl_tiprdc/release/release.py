@@ -30,7 +30,7 @@ class Released(NamedTuple):
 
 
 class ReleaseMaker(Protocol):
-    """A map from records to what may leave the device."""
+    """Map records to what may leave the device."""
 
     @property
     def sees_private(self) -> bool:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Request:
-    """One question to the crowd.
+    """Ask the crowd one question.
 
     Attributes:
         name: a key of `STATISTICS`.
@@ -57,7 +57,7 @@ def ask_all(questions: Generator[Request, Sums, T], answer: Callable[[Request], 
 
 @dataclass(frozen=True)
 class Coded:
-    """A client's records as points of the representation space.
+    """Hold a client's records as points of the representation space.
 
     Attributes:
         z: [n, d] points.

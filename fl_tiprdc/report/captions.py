@@ -1,4 +1,4 @@
-"""What each static figure shows, in words: its caption and its text alternative."""
+"""The captions of static figures, which are their text alternatives too."""
 
 from fl_tiprdc.evaluation.attacks.registry import FURTHER
 

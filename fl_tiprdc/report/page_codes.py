@@ -1,4 +1,4 @@
-"""What the page says of codes: certificates as gauges, and what each code tells and stands for."""
+"""The page's part on codes: certificates as gauges, and what each code tells and stands for."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def certificate_rows(summary: Mapping[str, Any]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Gauge:
-    """A certificate on the page's first picture.
+    """Hold a certificate on the page's first picture.
 
     Attributes:
         heading: which release, and what it hides.

@@ -1,4 +1,4 @@
-"""What the page's scripts draw from: a run's tables as plain lists and dictionaries, ready for JSON."""
+"""The data of the page's scripts: a run's tables as plain lists and dictionaries, ready for JSON."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -27,7 +27,7 @@ _SCORES = ("auc", "balanced-accuracy", "accuracy")
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table of the page.
+    """Hold a table of the page.
 
     Attributes:
         heading: its title.
@@ -142,7 +142,7 @@ def page_tables(run: RunTables) -> list[PageTable]:
         ),
         PageTable(
             "Not measured",
-            "Not counted either: nobody could learn it, or be tested on it, as of a class that only one side has.",
+            "Left out of all means: there was nobody to learn it from or to test it on, as with a class of one person.",
             unmeasured(run.metrics),
             "tables",
         ),

@@ -1,4 +1,4 @@
-"""What a release tells an attacker who knows some of a person's record, or all of it, beside what he knows.
+"""The attack of somebody who knows some of a person's record, or all of it: what a release adds to that.
 
 Who has x and a code c of it can compute P(u | x, c) ∝ P(u | x) P(c | x, u). A release that looks at u tells such an
 attacker more than x alone does, although it tells nothing to one who has no record.

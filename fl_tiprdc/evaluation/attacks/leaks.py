@@ -1,4 +1,4 @@
-"""How much an attacker gets out of few labeled records.
+"""The attack with few labeled records.
 
 The audit's attackers learn from every contributor's private value: the worst case. Real attackers hold the labels of
 those that have leaked, a hundred or a thousand, and this is what they get from as many.

@@ -66,7 +66,7 @@ class Networks:
 
 @dataclass(frozen=True)
 class Case:
-    """A release, and all that an attack on it may need.
+    """Hold a release, and all that an attack on it may need.
 
     Attributes:
         release: the representations.

@@ -1,4 +1,4 @@
-"""What a client's update gives away: a server that knows other people learns to read the private value from it.
+"""The attack on a client's update: a server that knows other people learns to read the private value from it.
 
 The attacker is the honest but curious server. It has people of its own with known private values, makes shadow clients
 of them, has those compute updates at the parameters that it sends to the real clients anyway, learns from shadow

@@ -1,4 +1,4 @@
-"""What a run tells a tracker, and how its tables become curves and numbers."""
+"""The messages of a run to a tracker, and its tables as curves and numbers."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -59,7 +59,7 @@ class Tracker:
 
 
 class Curve(NamedTuple):
-    """One training: values by name over steps."""
+    """Hold one training: values by name over steps."""
 
     name: str
     point: dict[str, Any]

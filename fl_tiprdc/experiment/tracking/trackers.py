@@ -39,10 +39,10 @@ def named_trackers(names: Sequence[str]) -> tuple[str, ...]:
 
 
 class Trackers(Tracker):
-    """Tells each of some trackers.
+    """Sends everything to several trackers.
 
-    One that can't start is wrong input, as the run hasn't begun. One that breaks later is told no more, with a note:
-    hours of training are worth more than its curves.
+    One that can't start is wrong input, as the run hasn't begun. One that breaks later is dropped, with a note: hours
+    of training are worth more than its curves.
 
     Args:
         names: keys of `TRACKERS`.
