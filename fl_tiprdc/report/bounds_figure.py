@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.guarantees import most_group_mean
+from fl_tiprdc.report.panels import one_legend, panels
 from fl_tiprdc.report.style import GRAY, SETTING_LINES, SETTING_MARKERS, colors, styled
 
 MARGIN = 0.03  # around what is drawn
@@ -53,21 +54,14 @@ def bounds_figure(trade_offs: pd.DataFrame) -> Figure:
     Args:
         trade_offs: `guarantees.trade_offs`, not empty.
     """
-    panels = list(trade_offs.groupby(["attribute", "task"], sort=False))
-    rows = -(-len(panels) // 2)
-    figure = Figure(figsize=(7.2, 3.0 * rows + 0.9), layout="constrained")
+    cases = list(trade_offs.groupby(["attribute", "task"], sort=False))
+    figure = Figure(figsize=(7.2, 3.0 * -(-len(cases) // 2) + 0.9), layout="constrained")
     figure.suptitle("What any probe can have, given the attack (up and left is better)")
-    grid = figure.subplots(rows, min(2, len(panels)), sharex=True, squeeze=False)
+    grid = panels(figure, len(cases), min(2, len(cases)), "best balanced attack accuracy (0.5 = chance)", sharex=True)
     left = min(0.5, float(trade_offs["attack"].min())) - MARGIN
-    for i, (axes, ((attribute, task), one)) in enumerate(zip(grid.flat, panels, strict=False)):
+    for axes, ((attribute, task), one) in zip(grid, cases, strict=True):
         _panel(axes, one, left)
         axes.set_title(f"task: {task}, Δ = {one['base_gap'].mean():.2f} by {attribute}")
-        if i + 2 >= len(panels):  # the lowest of its column
-            axes.set_xlabel("best balanced attack accuracy (0.5 = chance)")
-            axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_ylabel("best probe's accuracy,\nmean of both groups")
-    for axes in list(grid.flat)[len(panels) :]:
-        axes.set_visible(False)
-    handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    one_legend(figure, 3)
     return figure

@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 
 from fl_tiprdc.evaluation.posterior_risk import ATTRIBUTE
 from fl_tiprdc.report.file_names import file_name
+from fl_tiprdc.report.panels import panels
 from fl_tiprdc.report.style import BLUE, GRAY, ORANGE, styled
 
 PANEL_COLUMNS = 2
@@ -34,14 +35,9 @@ def exact_figure(risk: pd.DataFrame, attribute: str) -> Figure:
     size = (6.4, 4.2) if len(classes) == 1 else (1.0 + 3.7 * columns, 1.2 + 2.5 * lines)
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(f"What each of {risk['code'].nunique():,} codes tells of {attribute}")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True)
-    for i, (axes, name) in enumerate(zip(grid.flat, classes, strict=False)):
+    grid = panels(figure, len(classes), columns, "share of the records, sorted by the risk of their code", sharex=True)
+    for axes, name in zip(grid, classes, strict=True):
         _class_panel(axes, risk[risk["class"] == name], f"P({name} | code)")
-        if i + columns >= len(classes):  # the lowest of its column
-            axes.set_xlabel("share of the records, sorted by the risk of their code")
-            axes.xaxis.set_tick_params(labelbottom=True)
-    for axes in list(grid.flat)[len(classes) :]:
-        axes.set_visible(False)
     _legend(figure)
     return figure
 

@@ -4,24 +4,19 @@ import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.frontier import POINT, over_seeds
 from fl_tiprdc.evaluation.limits import MEAN
+from fl_tiprdc.report.panels import BARS, interval, one_legend, panels, shades
 from fl_tiprdc.report.style import GRAY, SETTING_LINES, SETTING_MARKERS, colors, draw_each, styled
 from fl_tiprdc.report.training_curves import CURVES, training_curves
 
 ATTACK = "worst attack AUC (0.5 = chance)"
 RETENTION = "utility retention (raw = 1)"
 EXACT, CERTIFIED = "exact attack: the best there is", "certified (95 %)"  # in legends
-
-
-def interval(curve: pd.DataFrame, value: str) -> list[pd.Series]:
-    """Return the lengths of error bars below and above `value`, from its columns _low and _high."""
-    return [(curve[value] - curve[f"{value}_low"]).clip(lower=0), (curve[f"{value}_high"] - curve[value]).clip(lower=0)]
 
 
 def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
@@ -37,11 +32,9 @@ def _curves(axes: Axes, mean: pd.DataFrame, label_lambda: bool) -> None:
             color=palette[str(method)],
             marker=SETTING_MARKERS[str(setting)],
             linestyle=SETTING_LINES[str(setting)],
-            markersize=4.5,
-            linewidth=1.3,
-            elinewidth=0.8,
             markerfacecolor="white" if setting == "federated" else palette[str(method)],
             label=f"{method}, {setting}",
+            **BARS,
         )
         if label_lambda and setting == "federated" and method == "tiprdc+":
             for row in curve.itertuples():
@@ -143,7 +136,7 @@ def frontier_figure(points: pd.DataFrame, limit: float | None = None) -> Figure:
     _limit(axes, limit, "limit at no leak (each task alone)")
     axes.set_ylabel(f"mean {RETENTION}")
     axes.set_title("What unknown tasks keep against what a retrained attacker gets\n(up and left is better)")
-    figure.legend(loc="outside lower center", ncols=2)
+    one_legend(figure, 2)
     return figure
 
 
@@ -157,22 +150,16 @@ def tasks_figure(points: pd.DataFrame, tasks: pd.DataFrame, limits: Mapping[str,
         limits: task -> the most retention of a release that tells nothing of u; None: not known.
     """
     names = sorted(tasks["task"].unique())
-    rows = -(-len(names) // 2)
-    figure = Figure(figsize=(7.2, 3.1 * rows), layout="constrained")
+    figure = Figure(figsize=(7.2, 3.1 * -(-len(names) // 2)), layout="constrained")
     figure.suptitle("What each unknown task keeps (up and left is better)")
-    grid = figure.subplots(rows, min(2, len(names)), sharex=True, squeeze=False)
-    for axes, task in zip(grid.flat, names, strict=False):
+    for axes, task in zip(panels(figure, len(names), min(2, len(names)), ATTACK, sharex=True), names, strict=True):
         own = points.drop(columns="retention").merge(tasks[tasks["task"] == task], on=POINT, how="left")
         _curves(axes, over_seeds(own), label_lambda=False)
         _finite(axes, own)
         _limit(axes, (limits or {}).get(task), "limit at no leak")
         axes.set_title(f"task: {task}")
         axes.set_ylabel(RETENTION)
-    for axes in list(grid.flat)[len(names) :]:
-        axes.set_visible(False)
-        grid[-2][-1].xaxis.set_tick_params(labelbottom=True)  # the lowest of its column now
-    handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    one_legend(figure, 3)
     return figure
 
 
@@ -185,22 +172,19 @@ def training_figure(rounds: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8.4, 2.5 * max(1, len(methods))), layout="constrained")
     figure.suptitle("Federated training, by round")
     grid = figure.subplots(max(1, len(methods)), 3, squeeze=False, sharex=True)
-    lambdas = sorted(rounds["lam"].unique())
-    shades = mpl.colormaps["viridis"]
+    shade = shades(rounds["lam"])
     for row, method in enumerate(methods):
         for axes, (loss, label) in zip(grid[row], CURVES.items(), strict=True):
             mine = curves[(curves["method"] == method) & (curves["loss"] == loss)]
-            for i, lam in enumerate(lambdas):
+            for lam, color in shade.items():
                 curve = mine[mine["lam"] == lam]
-                color = shades(0.9 * i / max(1, len(lambdas) - 1))
                 axes.plot(curve["round"], curve["value"], color=color, linewidth=1.3, label=f"λ = {lam:g}")
                 axes.fill_between(curve["round"], curve["low"], curve["high"], color=color, alpha=0.2, linewidth=0)
             axes.set_ylabel(label, fontsize=7)
             axes.set_title(method if loss == "adversary" else "", loc="left")
             if row == len(methods) - 1:
                 axes.set_xlabel("round")
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(lambdas))
+    one_legend(figure, len(shade))
     return figure
 
 
@@ -225,11 +209,9 @@ def comparison_figure(points: pd.DataFrame) -> Figure:
                 color=palette[str(method)],
                 marker=SETTING_MARKERS[str(setting)],
                 linestyle=SETTING_LINES[str(setting)],
-                markersize=4.5,
-                linewidth=1.3,
-                elinewidth=0.8,
                 markerfacecolor="white" if setting == "federated" else palette[str(method)],
                 label=f"{method}, {setting}",
+                **BARS,
             )
         if len(raw):
             axes.axhline(float(raw[value].iloc[0]), color="black", linewidth=0.8, linestyle="-.", label="raw data")
@@ -238,8 +220,7 @@ def comparison_figure(points: pd.DataFrame) -> Figure:
         axes.set_xlim(-0.05, 1.05)
         axes.set_xlabel("λ (weight of privacy)")
         axes.set_ylabel(label)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    one_legend(figure, 3)
     return figure
 
 
@@ -249,19 +230,17 @@ def methods_figure(points: pd.DataFrame) -> Figure:
     mean = over_seeds(points)
     mean = mean[mean["setting"].isin(["centralized", "federated"])]
     methods = list(mean["method"].unique())[::-1]
-    lambdas = sorted(mean["lam"].unique())
-    shades = mpl.colormaps["viridis"]
+    shade = shades(mean["lam"])
     figure = Figure(figsize=(7.6, 1.6 + 0.32 * len(methods)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, value, label in ((left, "attack", ATTACK), (right, "retention", f"mean {RETENTION}")):
         for (setting, lam), rows in mean.groupby(["setting", "lam"], sort=False):
-            color = shades(0.9 * lambdas.index(lam) / max(1, len(lambdas) - 1))
             shift = 0.12 if setting == "federated" else -0.12
             axes.errorbar(
                 rows[value],
                 [methods.index(method) + shift for method in rows["method"]],
                 xerr=interval(rows, value),
-                color=color,
+                color=shade[float(rows["lam"].iloc[0])],
                 marker=SETTING_MARKERS[str(setting)],
                 linestyle="",
                 markersize=5,
@@ -271,8 +250,7 @@ def methods_figure(points: pd.DataFrame) -> Figure:
         axes.set_xlabel(label)
     left.axvline(0.5, color=GRAY, linewidth=1, label="chance")
     left.set_yticks(range(len(methods)), methods)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    one_legend(figure, 3)
     return figure
 
 

@@ -1,9 +1,7 @@
 """The figures of the attacks beside the panel's, from `further_summary.summarize_further`."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,14 +9,13 @@ from matplotlib.figure import Figure
 from fl_tiprdc.evaluation.attacks import membership, reidentification
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, LevelFigure
 from fl_tiprdc.evaluation.further_summary import mean_further
-from fl_tiprdc.report.figures import interval
+from fl_tiprdc.report.panels import BARS, interval, one_legend, panels, shades
 from fl_tiprdc.report.style import GRAY, SETTING_LINES, SETTING_MARKERS, colors, styled
 
 RAW, CHANCE = "raw data", "chance"  # in legends
 PERSON = "further-attacks"  # name of the figure of attacks that have no level
 COLUMNS = 3  # of panels
 TRAINED = ("centralized", "federated")
-_SHADES = mpl.colormaps["viridis"]
 _MARKERS = "osD^vPX"
 
 
@@ -47,43 +44,25 @@ def level_figure(rows: pd.DataFrame, words: LevelFigure) -> Figure:
     raw = rows[rows["setting"] == "raw"]
     several = rows["target"].nunique() > 1
     curves = rows[rows["setting"] != "raw"] if (rows["setting"] != "raw").any() else rows
-    panels = list(curves.groupby(["target", "setting", "method"], sort=False))
-    columns = min(COLUMNS, len(panels))
-    lines = -(-len(panels) // columns)
+    cases = list(curves.groupby(["target", "setting", "method"], sort=False))
+    columns = min(COLUMNS, len(cases))
+    lines = -(-len(cases) // columns)
     figure = Figure(figsize=(1.0 + 3.1 * columns, 0.9 + 2.7 * lines), layout="constrained")
     figure.suptitle(words.title)
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    for i, ((target, setting, method), panel) in enumerate(panels):
-        axes = grid.flat[i]
+    grid = panels(figure, len(cases), columns, words.axes[str(curves["unit"].iloc[0])], sharex=True, sharey=True)
+    for i, (axes, ((target, setting, method), panel)) in enumerate(zip(grid, cases, strict=True)):
         _levels(axes, panel, raw[raw["target"] == target])
         axes.set_title(f"{method}, {setting}" + (f": {target}" if several else ""))
         if i % columns == 0:
             axes.set_ylabel("AUC of the best attacker\n(0.5 = chance)")
-        if i + columns >= len(panels):  # the lowest of its column
-            axes.set_xlabel(words.axes[str(panel["unit"].iloc[0])])
-            axes.xaxis.set_tick_params(labelbottom=True)
-    for axes in list(grid.flat)[len(panels) :]:
-        axes.set_visible(False)
-    _legend(figure, list(grid.flat))
+    one_legend(figure, 4, (RAW, CHANCE))
     return figure
-
-
-def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """Draw one legend for all panels, lines of chance and raw data at its end."""
-    known: dict[str, Any] = {}
-    for axes in panels:
-        handles, labels = axes.get_legend_handles_labels()
-        known |= dict(zip(labels, handles, strict=True))
-    order = sorted(known, key=lambda label: (RAW, CHANCE).index(label) if label in (RAW, CHANCE) else -1)
-    figure.legend([known[label] for label in order], order, loc="outside lower center", ncols=4)
 
 
 def _levels(axes: Axes, panel: pd.DataFrame, raw: pd.DataFrame) -> None:
     """Draw one method's lines, and the line of raw data."""
     dial = "dial" if (panel["setting"] == "baseline").all() else "λ"
-    lambdas = sorted(panel["lam"].unique())
-    for i, lam in enumerate(lambdas):
-        shade = _SHADES(0.9 * i / max(1, len(lambdas) - 1))
+    for i, (lam, shade) in enumerate(shades(panel["lam"]).items()):
         _bars(axes, panel[panel["lam"] == lam], "level", f"{dial} = {lam:g}", shade, _MARKERS[i % len(_MARKERS)], "-")
     if len(raw):
         _bars(axes, raw, "level", RAW, "black", "*", "-.")
@@ -103,10 +82,8 @@ def _bars(axes: Axes, rows: pd.DataFrame, by: str, label: str, color: Any, marke
         color=color,
         marker=marker,
         linestyle=line,
-        markersize=4.5,
-        linewidth=1.3,
-        elinewidth=0.8,
         label=label,
+        **BARS,
     )
 
 
@@ -117,17 +94,17 @@ def people_figure(mean: pd.DataFrame) -> Figure:
     Args:
         mean: `mean_further` of a summary.
     """
-    panels = [
+    cases = [
         (kind, str(target))
         for kind in (membership.KIND, reidentification.KIND)
         for target in mean.loc[mean["kind"] == kind, "target"].unique()
     ]
-    figure = Figure(figsize=(0.6 + 3.3 * len(panels), 3.7), layout="constrained")
+    figure = Figure(figsize=(0.6 + 3.3 * len(cases), 3.7), layout="constrained")
     figure.suptitle("Attacks on people rather than attributes")
-    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    grid = panels(figure, len(cases), len(cases), "λ (weight of privacy)")
     palette = colors(list(mean["method"]))
     methods = [m for m in palette if m in set(mean.loc[mean["setting"].isin(TRAINED), "method"])]
-    for axes, (kind, target) in zip(grid, panels, strict=True):
+    for axes, (kind, target) in zip(grid, cases, strict=True):
         rows = mean[(mean["kind"] == kind) & (mean["target"] == target)]
         trained = rows[rows["setting"].isin(TRAINED)]
         for (setting, method), curve in trained.groupby(["setting", "method"], sort=False):
@@ -139,7 +116,6 @@ def people_figure(mean: pd.DataFrame) -> Figure:
         for value in rows.loc[rows["setting"] == "raw", "value"]:
             axes.axhline(value, color="black", linewidth=0.8, linestyle="-.", label=RAW)
         axes.axhline(float(rows["chance"].mean()), color=GRAY, linewidth=1, label=CHANCE)
-        axes.set_xlabel("λ (weight of privacy)")
         axes.set_xlim(-0.05, 1.05)
         if kind == membership.KIND:
             axes.set_title(f"membership, by {target}")
@@ -151,5 +127,5 @@ def people_figure(mean: pd.DataFrame) -> Figure:
             axes.set_yscale("log")
             axes.set_title(f"re-identification among {1 / rows['chance'].mean():,.0f}")
             axes.set_ylabel("share of people found first")
-    _legend(figure, grid)
+    one_legend(figure, 4, (RAW, CHANCE))
     return figure

@@ -1,21 +1,19 @@
 """The figure of attackers who know some of a record, from `further_summary.summarize_known`."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.further_summary import mean_known
+from fl_tiprdc.report.panels import interval, one_legend, shades
 from fl_tiprdc.report.style import GRAY, shown, styled
 
 NAME = "known-record"
 PANEL_COLUMNS = 3
 SPREAD = 0.56  # of a rung's height, over which the values of λ lie
 LONGEST = 24  # letters of a column's name
-_SHADES = mpl.colormaps["viridis"]
 _MARKERS = "osD^vPX"
 
 
@@ -54,12 +52,9 @@ def known_record_figure(mean: pd.DataFrame) -> Figure:
                 axes.set_yticks(range(len(rungs[target])), [])
             axes.set_xlabel("AUC of the attacker (0.5 = chance)")
             axes.xaxis.set_tick_params(labelbottom=True)
-    known: dict[str, Any] = {}
     for axes in grid.flat:
         axes.set_visible(axes.has_data())
-        handles, labels = axes.get_legend_handles_labels()
-        known |= dict(zip(labels, handles, strict=True))
-    figure.legend(list(known.values()), list(known), loc="outside lower center", ncols=min(4, 2 * columns))
+    one_legend(figure, min(4, 2 * columns))
     return figure
 
 
@@ -77,24 +72,21 @@ def _shortened(name: str) -> str:
 def _panel(axes: Axes, panel: pd.DataFrame, rungs: Sequence[str]) -> None:
     """Draw one method: on each rung a line at the AUC alone, and a mark with interval for each value of λ."""
     dial = "dial" if (panel["setting"] == "baseline").all() else "λ"
-    lambdas = sorted(panel["lam"].unique())
+    shade = shades(panel["lam"])
     heights = {name: height for height, name in enumerate(rungs)}
     alone = panel.groupby("knows")["alone"].mean()
     furthest = panel.groupby("knows")["with_release"].max()
     rows = alone.index.map(heights).to_numpy()
     axes.hlines(rows, alone, furthest, color=GRAY, linewidth=0.8, alpha=0.5)
     axes.vlines(alone, rows - 0.4, rows + 0.4, color="black", linewidth=1.8, label="without the release")
-    for i, lam in enumerate(lambdas):
+    for i, (lam, color) in enumerate(shade.items()):
         mine = panel[panel["lam"] == lam]
-        shift = SPREAD * ((i + 0.5) / len(lambdas) - 0.5)
+        shift = SPREAD * ((i + 0.5) / len(shade) - 0.5)
         axes.errorbar(
             mine["with_release"],
             mine["knows"].map(heights) + shift,
-            xerr=[
-                (mine["with_release"] - mine["with_release_low"]).clip(lower=0),
-                (mine["with_release_high"] - mine["with_release"]).clip(lower=0),
-            ],
-            color=_SHADES(0.9 * i / max(1, len(lambdas) - 1)),
+            xerr=interval(mine, "with_release"),
+            color=color,
             marker=_MARKERS[i % len(_MARKERS)],
             linestyle="",
             markersize=4,

@@ -4,7 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fl_tiprdc.evaluation.frontier import over_seeds
-from fl_tiprdc.report.figures import ATTACK, RETENTION, interval
+from fl_tiprdc.report.figures import ATTACK, RETENTION
+from fl_tiprdc.report.panels import BARS, interval, one_legend
 from fl_tiprdc.report.style import GRAY, PARTITION_LOOKS, styled
 
 
@@ -35,16 +36,13 @@ def partition_figure(points: pd.DataFrame) -> Figure:
                 color=color,
                 marker=marker,
                 linestyle=line,
-                markersize=4.5,
-                linewidth=1.3,
-                elinewidth=0.8,
                 label=label if partition in ("centralized", "baseline") else f"federated, {label}",
+                **BARS,
             )
         axes.axvline(0.5, color=GRAY, linewidth=1)
         axes.text(0.502, 0.02, "chance", rotation=90, color=GRAY, fontsize=7, transform=axes.get_xaxis_transform())
         axes.set_xlabel(ATTACK)
         axes.set_title(method)
     grid[0].set_ylabel(f"mean {RETENTION}")
-    handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    one_legend(figure, 3)
     return figure

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fl_tiprdc.report.panels import interval
 from fl_tiprdc.report.style import BLUE, GREEN, ORANGE, RED, SKY, styled
 
 _COLORS = {"ray-cohort": BLUE, "flower": RED, "inline": ORANGE}
@@ -42,14 +43,14 @@ def runtimes_figure(frame: pd.DataFrame) -> Figure:
 
 @styled
 def scale_figure(frame: pd.DataFrame) -> Figure:
-    """Round time and peak memory against the number of clients, 100 of them sampled a round."""
+    """Draw round time and peak memory against the number of clients, 100 of them sampled a round."""
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     figure.suptitle("The ray-cohort runtime with more and more clients")
     left, right = figure.subplots(1, 2)
     left.errorbar(
         frame["clients"],
         frame["seconds"],
-        yerr=[frame["seconds"] - frame["low"], frame["high"] - frame["seconds"]],
+        yerr=interval(frame, "seconds", "low", "high"),
         marker="o",
         color=BLUE,
     )

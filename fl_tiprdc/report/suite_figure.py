@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fl_tiprdc.report.figures import ATTACK, RETENTION
+from fl_tiprdc.report.panels import interval, one_legend
 from fl_tiprdc.report.style import GRAY, colors, styled
 
 ACROSS = 3  # panels in a row
@@ -28,7 +29,7 @@ def suite_figure(table: pd.DataFrame) -> Figure:
                 attack,
                 curve["retention"],
                 xerr=[0 * attack, (curve["certified"] - attack).clip(lower=0).fillna(0)],
-                yerr=[curve["retention"] - curve["retention_low"], curve["retention_high"] - curve["retention"]],
+                yerr=interval(curve, "retention"),
                 color=color[str(method)],
                 marker="o" if curve["exact"].notna().any() else "s",
                 linestyle="-",
@@ -46,8 +47,5 @@ def suite_figure(table: pd.DataFrame) -> Figure:
     grid[-1][0].set_xlabel(f"{ATTACK};\nbars to the right: certified", fontsize=8)
     for axes in grid[:, 0]:
         axes.set_ylabel(f"mean {RETENTION};\ndotted: limit", fontsize=8)
-    labels = {
-        label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(list(labels.values()), list(labels), loc="outside lower center", ncols=7, fontsize=8)
+    one_legend(figure, 7, fontsize=8)
     return figure

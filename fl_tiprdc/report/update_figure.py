@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fl_tiprdc.report.panels import BARS, interval, one_legend
 from fl_tiprdc.report.style import BLUE, GRAY, GREEN, ORANGE, PURPLE, styled
 
 # phase -> color, marker, line
@@ -26,18 +27,15 @@ def _over_moments(rows: pd.DataFrame, by: str) -> pd.DataFrame:
 
 def _draw(axes: Any, places: Any, rows: pd.DataFrame, phase: str, joined: bool) -> None:
     color, marker, line = LOOKS.get(phase, (GRAY, "x", ":"))
-    spread = [(rows["value"] - rows["low"]).clip(lower=0), (rows["high"] - rows["value"]).clip(lower=0)]
     axes.errorbar(
         places,
         rows["value"],
-        yerr=spread,
+        yerr=interval(rows, "value", "low", "high"),
         color=color,
         marker=marker,
         linestyle=line if joined else "none",
-        markersize=4.5,
-        linewidth=1.3,
-        elinewidth=0.8,
         label="number of records" if phase == "any" else phase.replace("-", " "),
+        **BARS,
     )
 
 
@@ -98,9 +96,5 @@ def update_figure(table: pd.DataFrame) -> Figure:
             axes.text(
                 0.99, 0.5, "chance", color=GRAY, fontsize=7, ha="right", va="top", transform=axes.get_yaxis_transform()
             )
-    known: dict[str, Any] = {}
-    for row in grid:
-        handles, labels = row[0].get_legend_handles_labels()
-        known |= dict(zip(labels, handles, strict=True))
-    figure.legend(list(known.values()), list(known), loc="outside lower center", ncols=5)
+    one_legend(figure, 5)
     return figure
