@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -124,6 +124,30 @@ def within(counts: npt.NDArray[np.floating], records: int) -> bool:
     return bool(counts.min(initial=0) > -0.5 and (tables.sum(1) <= records * (1 + 1e-3) + 0.5).all())
 
 
+def read_array(array: Any, name: str, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
+    """Return an array of a reply, which came as bytes or, of a client in this process, as it is.
+
+    Args:
+        array: Flower's or numpy's.
+        name: for the reason of a refusal.
+        shape: shape that it must have.
+        dtype: type that it must have.
+
+    Raises:
+        BadReplyError: it has another shape or type, or other bytes than such an array.
+    """
+    if tuple(array.shape) != shape:
+        raise BadReplyError("shape", f"has {name} of shape {tuple(array.shape)}; expected {shape}")
+    if array.dtype != dtype:
+        raise BadReplyError("dtype", f"has {name} of type {array.dtype}; expected {dtype}")
+    if isinstance(array, np.ndarray):
+        return array
+    try:
+        return unpack_strictly(array, dtype)
+    except ValueError as error:
+        raise BadReplyError("bytes", f"has {name} that {error}") from None
+
+
 class Check(Protocol[T_co]):
     """Checks what a reply says: a protocol."""
 
@@ -153,7 +177,7 @@ class ReplyCheck:
         self._names = {METRICS, *groups}
         # looked up once: thousands of small arrays come in an exchange
         self._expected = {
-            group: {name: (array.shape, array.dtype, array.dtype.name) for name, array in arrays.items()}
+            group: {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
             for group, arrays in groups.items()
         }
 
@@ -193,24 +217,15 @@ class ReplyCheck:
 
     def _arrays(self, group: str, record: ArrayRecord) -> Arrays:
         expected = self._expected[group]
-        local = isinstance(record, LocalArrays)
-        sent = unpack_arrays(record) if local else record
+        sent = unpack_arrays(record) if isinstance(record, LocalArrays) else record
         if sent.keys() != expected.keys():
             odd = sorted(map(str, set(sent) ^ set(expected)))[0]
             raise BadReplyError(
                 "names", f"{'misses' if odd in expected else 'has an unknown'} array {group}/{odd[:80]}"
             )
         arrays: Arrays = {}
-        for name, (shape, dtype, dtype_name) in expected.items():
-            array = sent[name]
-            if tuple(array.shape) != shape:
-                raise BadReplyError("shape", f"has {group}/{name} of shape {tuple(array.shape)}; expected {shape}")
-            if array.dtype != (dtype if local else dtype_name):
-                raise BadReplyError("dtype", f"has {group}/{name} of type {array.dtype}; expected {dtype_name}")
-            try:
-                value = array if local else unpack_strictly(array)
-            except ValueError as error:
-                raise BadReplyError("bytes", f"has {group}/{name} that {error}") from None
+        for name, (shape, dtype) in expected.items():
+            value = read_array(sent[name], f"{group}/{name}", shape, dtype)
             # a sum of squares in one pass: it is NaN or infinite as soon as one number is
             if not math.isfinite(np.vdot(value, value)):
                 raise BadReplyError(

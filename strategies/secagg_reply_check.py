@@ -14,8 +14,8 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from fl_tiprdc.secagg.masks import KEY_BYTES, SEED_BYTES
 from fl_tiprdc.secagg.messages import MASKED, NEXT, OPENING, SESSION, WORDS, MaskedUpdate, Opened, Session, Shares
 from fl_tiprdc.secagg.sharing import SHARE_BYTES
-from fl_tiprdc.wire.messages import EXCHANGE, METRICS, LocalArrays, unpack_arrays, unpack_strictly
-from strategies.reply_check import BadReplyError
+from fl_tiprdc.wire.messages import EXCHANGE, METRICS, LocalArrays, unpack_arrays
+from strategies.reply_check import BadReplyError, read_array
 
 TAG_BYTES = 16  # that authenticate what is sealed
 R = TypeVar("R", Shares, Opened)
@@ -45,20 +45,10 @@ class MaskedReplyCheck:
             raise BadReplyError("stale", f"answers exchange {metrics[EXCHANGE]}")
         if content.keys() != {METRICS, MASKED} or not isinstance(masked, ArrayRecord):
             raise BadReplyError("groups", f"has {', '.join(sorted(map(str, content)))[:200]}; expected masked, metrics")
-        local = isinstance(masked, LocalArrays)
-        sent: Any = unpack_arrays(masked) if local else masked
+        sent: Any = unpack_arrays(masked) if isinstance(masked, LocalArrays) else masked
         if set(sent) != {WORDS}:
             raise BadReplyError("names", "has other arrays than its words")
-        array = sent[WORDS]
-        if tuple(array.shape) != (self._numbers,):
-            raise BadReplyError("shape", f"has words of shape {tuple(array.shape)}; expected ({self._numbers},)")
-        if str(array.dtype) != "uint64":
-            raise BadReplyError("dtype", f"has words of type {array.dtype}; expected uint64")
-        try:
-            words = array if local else unpack_strictly(array, "uint64")
-        except ValueError as error:
-            raise BadReplyError("bytes", f"has words that {error}") from None
-        return MaskedUpdate(words, self._exchange)
+        return MaskedUpdate(read_array(sent[WORDS], "words", (self._numbers,), "uint64"), self._exchange)
 
 
 class KeyCheck:
