@@ -17,9 +17,7 @@ from fl_tiprdc.experiment.carry_out import carry_out
 from fl_tiprdc.experiment.outcome import Outcome
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
-from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
-from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.server_app import Trained, serve_coded
 from fl_tiprdc.methods import METHODS
 from tests.conftest import SMALL
@@ -73,11 +71,6 @@ def server_of(
 def publication_at(folder: Path, lam: float) -> Path:
     """Where the publication of one λ is."""
     return folder / f"lam-{lam:g}"
-
-
-def grid_of(store: ClientStore) -> InlineGrid:
-    """All clients of a store in this process."""
-    return InlineGrid(build_client_app(str(store.root)), store)
 
 
 def run_on(population: Population, folder: Path, **changes: Any) -> tuple[Outcome, Experiment]:

@@ -2,26 +2,32 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from fl_tiprdc.config import Experiment, Point, build_experiment, merge
 from fl_tiprdc.data.crowd import Description, Population
-from fl_tiprdc.data.datasets import load_population
+from fl_tiprdc.data.datasets import DATASETS, Source, load_population
 from fl_tiprdc.data.partition import partition
+from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import start_ray
-from fl_tiprdc.federated.server_app import Trained, serve_point
+from fl_tiprdc.federated.local_grid import InlineGrid
+from fl_tiprdc.federated.local_messages import FIRST_NODE
+from fl_tiprdc.federated.server_app import Trained, instruction_for, serve_point
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.arrays import GroupArrays
+from fl_tiprdc.wire.messages import pack_arrays
 
 # the same examples each time, so that what passes here passes elsewhere; HYPOTHESIS_PROFILE=random looks for new ones
 settings.register_profile("project", deadline=None, derandomize=True, database=None)
@@ -82,6 +88,13 @@ def population() -> Population:
     return Population(whole.contributors.take(np.arange(360)), whole.held_out.take(np.arange(200)))
 
 
+@pytest.fixture
+def adult_is_small(population: Population, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the data set "adult" be the small population."""
+    source = Source(lambda config, private, held_out: population, ("sex",))
+    monkeypatch.setitem(DATASETS, "adult", source)  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="session")
 def small() -> Callable[..., Experiment]:
     """Builds an experiment of a few seconds; nested keyword arguments change it."""
@@ -110,12 +123,25 @@ def short_folder() -> Any:
 
 
 @pytest.fixture
-def one_thread() -> Any:
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let audits take place in this process, where they take less time than starting others does."""
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
     """Torch on one thread, as in an actor."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread for a test."""
+    with on_one_thread():
+        yield
 
 
 @pytest.fixture
@@ -131,6 +157,26 @@ def initial_arrays(population: Population, experiment: Experiment, method: str, 
     return {name: {k: v.numpy() for k, v in group.items()} for name, group in step.initial(seed).items()}
 
 
+def grid_of(store: ClientStore, kind: type[InlineGrid] = InlineGrid) -> InlineGrid:
+    """All clients of a store in this process."""
+    return kind(build_client_app(str(store.root)), store)
+
+
+def train_messages(population: Population, experiment: Experiment, **changes: int) -> list[Message]:
+    """One exchange's messages to all clients, of a training by weights; `changes` are of its instruction."""
+    config = ConfigRecord({**instruction_for(experiment, Point("tiprdc", 0.5, 0)).pack(), **changes})
+    groups = initial_arrays(population, experiment, "tiprdc")
+    content = RecordDict({**{name: pack_arrays(group) for name, group in groups.items()}, "config": config})
+    return [Message(content, FIRST_NODE + i, MessageType.TRAIN) for i in range(experiment.clients)]
+
+
+def break_client(store: ClientStore, partition: int) -> None:
+    """Damage one client's data on disk."""
+    x = np.lib.format.open_memmap(store.root / "x.npy", mode="r+")
+    x[store.offsets[partition]] = np.nan
+    x.flush()
+
+
 @pytest.fixture
 def ray_session() -> None:
     """Ray on this machine, started once for all tests that need it; Flower's engine shuts it down in between."""
@@ -138,6 +184,14 @@ def ray_session() -> None:
 
     if not ray.is_initialized():
         start_ray(2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_datasets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give Hugging Face's datasets, which reads this when it is imported, a cache that goes away."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("datasets")))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,18 +1,18 @@
 """Calls entry points as a person would, up to where work would begin: what they say to wrong input."""
 
 from collections.abc import Callable
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-import fl_tiprdc.experiment.checking as checking
 import fl_tiprdc.experiment.publication_audit as publication_audit
 import fl_tiprdc.experiment.run as run_module
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.config import DataConfig
-from fl_tiprdc.data.datasets import load_population
+from fl_tiprdc.data.datasets import DATASETS
 from simulations import benchmark, cells, long_run, poisoning, updates
 
 Call = Callable[..., tuple[int | str | None, list[str]]]
@@ -29,16 +29,22 @@ WORK: dict[ModuleType, tuple[str, ...]] = {
 }
 
 
+PACKAGED = {name: DATASETS[name] for name in ("adult", "digits", "names")}
+
+
 @cache  # once for all tests; a population is immutable
-def _load(dataset, private, held_out, config):
-    return load_population(dataset, private, held_out, DataConfig.model_validate_json(config))
+def _load(dataset, config, private, held_out):
+    return PACKAGED[dataset].load(DataConfig.model_validate_json(config), private, held_out)
 
 
-def load_once(dataset, private, held_out, config):
-    """As `load_population`; what comes with the package is read once."""
-    if dataset not in ("adult", "digits", "names"):
-        return load_population(dataset, private, held_out, config)
-    return _load(dataset, private, held_out, config.model_dump_json())
+def read_once(monkeypatch) -> None:
+    """Let data sets that come with the package be read once for all tests."""
+
+    def load(dataset, config, private, held_out):
+        return _load(dataset, config.model_dump_json(), tuple(private), held_out)
+
+    for name, source in PACKAGED.items():
+        monkeypatch.setitem(DATASETS, name, replace(source, load=partial(load, name)))
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -58,7 +64,7 @@ def caller(monkeypatch, capsys, folder: Path) -> Call:
     for module, names in WORK.items():
         for name in names:
             monkeypatch.setattr(module, name, nothing_begins)
-    monkeypatch.setattr(checking, "load_population", load_once)
+    read_once(monkeypatch)
     monkeypatch.chdir(folder)
 
     def call(module: ModuleType, *flags: object) -> tuple[int | str | None, list[str]]:

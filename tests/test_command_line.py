@@ -6,15 +6,12 @@ import os
 import re
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
-import fl_tiprdc.experiment.checking as checking
-import fl_tiprdc.experiment.run as run_module
 from fl_tiprdc.command_line.flags import FLAGS, experiment_parser, read_experiment
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.presets import PRESETS
@@ -26,39 +23,28 @@ from fl_tiprdc.evaluation.todays_classifiers import PACKAGES
 from fl_tiprdc.experiment import results, run_folder
 from fl_tiprdc.experiment.outcome import Outcome
 from fl_tiprdc.experiment.progress import Stages
+from fl_tiprdc.experiment.run import record_run
+from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.report.run_tables import read_run
-from tests.entry_points import load_once, tree
+from tests.entry_points import caller, read_once, tree
 from tests.invented_metrics import metrics_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
-def _load_once(monkeypatch):
-    monkeypatch.setattr(checking, "load_population", load_once)
+def _read_once(monkeypatch):
+    read_once(monkeypatch)
 
 
 @pytest.fixture
 def call(monkeypatch, capsys, tmp_path):
     """Runs the main job with the given flags up to where training would start: (status, stderr lines)."""
-
-    def nothing_trains(*_, **__):
-        raise AssertionError("wrong input was accepted")
-
-    monkeypatch.setattr(run_module, "carry_out", nothing_trains)
-    monkeypatch.chdir(tmp_path)
+    entry = caller(monkeypatch, capsys, tmp_path)
 
     def call(*flags, output=None):
-        output = output or tmp_path / "out" / "here"
-        words = ["--output", str(output), *map(str, flags)]
-        before = tree(tmp_path)
-        with pytest.raises(SystemExit) as exit_:
-            guard(lambda _: run.main(words))
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert tree(tmp_path) == before  # nothing was written
-        return exit_.value.code, said.err.splitlines()
+        return entry(run, "--output", output or tmp_path / "out" / "here", *flags)
 
     return call
 
@@ -303,28 +289,27 @@ def test_what_a_broken_run_leaves_is_cleared(tmp_path):
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
-def test_a_run_that_breaks_off_ends_with_one_line(error, status, line, monkeypatch, capsys, tmp_path):
-    def breaks(experiment, publication, *_, **__):
+def test_a_run_that_breaks_off_ends_with_one_line(error, status, line, small, capsys, tmp_path):
+    def breaks(experiment, publication, *_):
         publication.mkdir()
         (publication / "part").touch()
         raise error
 
-    monkeypatch.setattr(run_module, "carry_out", breaks)
     with pytest.raises(SystemExit) as exit_:
-        guard(lambda _: run.main(["--output", str(tmp_path / "out"), "--clients", "3"]))
+        guard(lambda _: record_run(small(), tmp_path / "out", Screen(), breaks))
     assert exit_.value.code == status
     assert capsys.readouterr().err.splitlines() == [line]
     assert tree(tmp_path) == {}
 
 
+def process(*flags: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The main job in a process of its own."""
+    words = [sys.executable, str(ROOT / "simulations" / "run.py"), *flags]
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, cwd=cwd)
+
+
 def test_a_real_process_ends_with_status_2(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "simulations" / "run.py"), "--clients", "-3", "--output", str(tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = process("--clients", "-3", "--output", "out", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "error: clients is '-3': must be at least 1\n"
     assert done.stdout == ""
@@ -406,20 +391,13 @@ def test_flags_of_the_data_reach_the_experiment(tmp_path):
     assert parsed(*few, "--size", "20").data.size == (20, 20)
 
 
-def test_a_note_about_the_data_is_one_line(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(run_module, "carry_out", lambda *_, **__: pytest.fail("wrong input was accepted"))
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-    path = tmp_path / "people.csv"
+def test_a_note_about_the_data_is_one_line(tmp_path):
     rows = "".join(f"{'mf'[i % 2]},{i % 3},{i % 7},text {i}\n" for i in range(40))
-    path.write_text("sex,paid,age,remark\n" + rows)
-    flags = ["--dataset", "table", "--data", str(path), "--private", "sex", "--tasks", "paid", "--clients", "50"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        monkeypatch.setattr(warnings, "showwarning", lambda *w, **_: sys.stderr.write(warnings.formatwarning(*w[:4])))
-        with pytest.raises(SystemExit) as exit_:
-            guard(lambda _: run.main(flags))
-    note, error = capsys.readouterr().err.splitlines()
-    assert exit_.value.code == 2
+    (tmp_path / "people.csv").write_text("sex,paid,age,remark\n" + rows)
+    flags = ("--dataset", "table", "--data", "people.csv", "--private", "sex", "--tasks", "paid", "--clients", "50")
+    done = process(*flags, cwd=tmp_path)
+    note, error = done.stderr.splitlines()
+    assert done.returncode == 2
     assert note.startswith("note: left out, as identifiers or free text: 'remark' (32 values); to keep one")
     assert error == "error: 50 clients but only 32 records: ask for at most that many clients"
 

@@ -12,7 +12,8 @@ from fl_tiprdc.methods import METHODS
 from fl_tiprdc.models.networks import has_components
 from fl_tiprdc.release.components import COMPONENT_STATISTICS, fit_components
 from fl_tiprdc.release.statistics import ask_all
-from tests.coded_crowd import CLIENTS, coded, grid_of, server_of, store_of
+from tests.coded_crowd import CLIENTS, coded, server_of, store_of
+from tests.conftest import grid_of
 
 COUNT = 5
 

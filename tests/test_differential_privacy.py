@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import numpy as np
 import pandas as pd
@@ -282,7 +283,7 @@ def test_the_budget_composes_over_the_points_of_a_sweep():
 
 
 def test_without_opacus_there_is_one_line(monkeypatch):
-    monkeypatch.setattr(budgets, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "opacus", None)
     with pytest.raises(InputError, match=r"needs opacus: pip install -e '.\[dp\]'"):
         budgets.check_accountant()
 

@@ -13,19 +13,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import fl_tiprdc.experiment.run as run_module
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.commands import audit, run
-from fl_tiprdc.config import Point
-from fl_tiprdc.data.crowd import Attribute, Column, Description
 from fl_tiprdc.evaluation.audit import AuditedRelease
 from fl_tiprdc.experiment import run_folder
 from fl_tiprdc.experiment.on_disk import on_disk
-from fl_tiprdc.experiment.outcome import Outcome
+from fl_tiprdc.experiment.run import record_run
+from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.whole_file import reserve, write_whole
 from simulations import benchmark, partitions, updates
 from tests.entry_points import caller, tree
-from tests.invented_metrics import metrics_of
+from tests.invented_metrics import some_outcome
 from tests.test_command_line import ROOT
 
 FULL = "No space left on device"
@@ -49,41 +47,23 @@ class FullDisk:
         return self._open(file, mode, *rest, **named)
 
 
-def outcome() -> Outcome:
-    rows = [
-        (setting, method, lam, 0, kind, target, "mlp", "auc", 0.8 - 0.1 * lam, 0.6, 0.9)
-        for setting, method, lam in (("raw", "raw", 0.0), ("federated", "tiprdc+", 0.1), ("federated", "tiprdc+", 0.9))
-        for kind, target in (("attack", "sex"), ("task", "income"))
-    ]
-    rounds = [
-        {"setting": "federated", "method": "tiprdc+", "lam": 0.1, "seed": 0, "round": 1, "phase": "hybrid-gradient"}
-    ]
-    losses = pd.DataFrame(rounds).assign(privacy=0.1, information=0.2, adversary=0.3)
-    extractors = {("federated", Point("tiprdc+", 0.1, 0)): {"extractor": {"w": np.zeros(3, np.float32)}}}
-    hidden, column = Attribute("sex", ("Female", "Male")), Column("age", "numeric", 0)
-    description = Description.of_table((column,), (hidden,), ((0.5, 0.5),))
-    metrics = metrics_of(rows)
-    return Outcome(metrics, losses, extractors=extractors, representation=8, description=description)
-
-
-def end_of(main, arguments, capsys) -> tuple[object, list[str]]:
+def end_of(main, capsys) -> tuple[object, list[str]]:
     with pytest.raises(SystemExit) as exit_:
-        guard(lambda _: main(arguments))
+        guard(main)
     return exit_.value.code, capsys.readouterr().err.splitlines()
 
 
 @pytest.mark.parametrize("files", [0, 1, 2, 4, 9, 14, 15])
-def test_a_run_on_a_full_disk_leaves_the_earlier_one(files, monkeypatch, capsys, tmp_path):
+def test_a_run_on_a_full_disk_leaves_the_earlier_one(files, small, monkeypatch, capsys, tmp_path):
     (tmp_path / "out").mkdir()
     for name in run_folder.MARKS:
         (tmp_path / "out" / name).write_text("earlier")
     before = tree(tmp_path)
-    monkeypatch.setattr(run_module, "carry_out", lambda *_, **__: outcome())
-    arguments = ["--clients", "3", "--methods", "tiprdc+", "--lambdas", "0.1,0.9", "--output", str(tmp_path / "out")]
-    arguments += ["--track", "none"]
+    experiment = small(clients=3, private=("sex",), methods=("tiprdc+",), lambdas=(0.1, 0.9))
     with monkeypatch.context() as patch:
         disk = FullDisk(tmp_path, files, patch)
-        status, lines = end_of(run.main, arguments, capsys)
+        found = some_outcome()
+        status, lines = end_of(lambda _: record_run(experiment, tmp_path / "out", Screen(), lambda *_: found), capsys)
     if disk.left >= 0:  # there was room for all
         assert status == 0
         assert files >= 15
@@ -97,22 +77,26 @@ def test_a_run_on_a_full_disk_leaves_the_earlier_one(files, monkeypatch, capsys,
 
 
 @pytest.mark.parametrize("files", [0, 1, 3, 4, 5])
-def test_updates_on_a_full_disk_keeps_whole_files_only(files, monkeypatch, capsys, tmp_path):
-    table = pd.DataFrame([dict.fromkeys(updates.COLUMNS, 0.5)] * 3)
-    monkeypatch.setattr(updates, "attack_partition", lambda *_: table)
-    monkeypatch.setattr(updates, "update_figure", lambda *_: __import__("matplotlib.figure").figure.Figure())
+def test_updates_on_a_full_disk_keeps_whole_files_only(files, adult_is_small, monkeypatch, capsys, tmp_path):
+    (tmp_path / "small.toml").write_text("[network]\nrepresentation = 4\nextractor_hidden = [8]\n")
     output = tmp_path / "out"
     output.mkdir()
+    flags = ["--clients", "6", "--rounds", "1", "--shadows", "1", "--noise", "0", "--members", "2", "--bootstrap", "5"]
+    flags += ["--partitions", "iid", "--exchanges", "weights", "--moments", "end", "--output", str(output)]
+    flags += ["--config", str(tmp_path / "small.toml")]
     for name in ("updates.csv", "config.toml", "updates.png"):
         (output / name).write_bytes(b"earlier")
     with monkeypatch.context() as patch:
         FullDisk(tmp_path, files, patch)
-        status, lines = end_of(
-            updates.main, ["--clients", "60", "--partitions", "iid", "--output", str(output)], capsys
-        )
+        status, lines = end_of(lambda _: updates.main(flags), capsys)
     found = tree(output)
     assert not [name for name in found if "writing" in name]
-    whole = {"updates.csv": b"0.5000", "config.toml": b"[federation]", "updates.png": b"IEND", "updates.svg": b"</svg>"}
+    whole = {
+        "updates.csv": b"rank-correlation",
+        "config.toml": b"[federation]",
+        "updates.png": b"IEND",
+        "updates.svg": b"</svg>",
+    }
     assert all(content == b"earlier" or whole[name] in content for name, content in found.items())
     # the first file is the one by which the folder is tried before the work begins
     assert sum(content != b"earlier" for content in found.values()) == max(0, files - 1)

@@ -55,11 +55,15 @@ class Taken(BaseException):
 
 
 def call(words: list[str]) -> None:
-    if words[0] == "fl-tiprdc":
-        program.call(words[1:])
-    else:
-        script = Path(words[1]).with_suffix("")
-        importlib.import_module(".".join(script.parts)).main(words[2:])
+    before = sys.argv
+    try:
+        if words[0] == "fl-tiprdc":
+            program.call(words[1:])  # which says in sys.argv how it was called
+        else:
+            script = Path(words[1]).with_suffix("")
+            importlib.import_module(".".join(script.parts)).main(words[2:])
+    finally:
+        sys.argv = before
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -76,7 +80,6 @@ def test_a_documented_command_is_taken(command, monkeypatch, capsys):
     monkeypatch.setattr(Parser, "parse_args", parse_and_stop)
     for attacker in PACKAGES:  # the extra may be missing here
         monkeypatch.setitem(PACKAGES, attacker, "numpy")
-    monkeypatch.setattr(sys, "argv", sys.argv)
     try:
         call(shlex.split(command))
     except Taken:
@@ -125,7 +128,6 @@ def test_the_tutorial_runs_in_order(tmp_path, monkeypatch, capsys):
     text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     steps = re.findall(r"^```python\n((?:.*\n)*?)```|^    (fl-tiprdc (?:.*\\\n)*.*)$", text, re.MULTILINE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
     (tmp_path / "small.toml").write_text(SMALL)
     names: dict[str, object] = {}
     for code, command in steps:
@@ -197,7 +199,6 @@ def a_reader(tmp_path_factory) -> Path:
     (made, *_) = re.findall(r"```python\n((?:.*\n)*?)```", (ROOT / "docs" / "tutorial.md").read_text("utf-8"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(sys, "argv", sys.argv)
         exec(made, {})
         (folder / "few.toml").write_text(FEW)
         people = pd.read_csv("people.csv")
@@ -213,7 +214,6 @@ def test_the_commands_of_a_page_run_in_order(page, a_reader, monkeypatch, capsys
     """As they stand, with a small training, in the folder of somebody who has a table, a publication and a run."""
     monkeypatch.chdir(a_reader)
     for command in WALKS[page]:
-        monkeypatch.setattr(sys, "argv", sys.argv)
         begun = time.time()
         words = [HERE.get(word, word) for word in shlex.split(command)]
         if words[1] == "audit" and "--labels" not in words:
@@ -225,8 +225,7 @@ def test_the_commands_of_a_page_run_in_order(page, a_reader, monkeypatch, capsys
             assert max(path.stat().st_mtime for path in Path("results").glob("*/report.html")) >= begun, command
 
 
-def test_the_help_of_a_node_is_shown_and_no_node_started(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", sys.argv)
+def test_the_help_of_a_node_is_shown_and_no_node_started(capsys):
     with pytest.raises(SystemExit) as end:
         call(["fl-tiprdc", "deploy", "node", "--help"])
     assert not end.value.code

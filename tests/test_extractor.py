@@ -13,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import fl_tiprdc
-import fl_tiprdc.experiment.carry_out as carry_out_module
 from fl_tiprdc.config import DataConfig, NetworkConfig
 from fl_tiprdc.data.adult import load_adult
 from fl_tiprdc.data.column_encoding import encode_frame, fit_columns
@@ -257,9 +256,7 @@ def test_a_description_is_the_same_after_its_file(population, tmp_path):
 # ---- a run's own
 
 
-def test_a_runs_extractors_load_and_release_like_its_clients(small, population, tmp_path, monkeypatch):
-    monkeypatch.setattr(carry_out_module, "_audit", lambda *_: pd.DataFrame())
-    monkeypatch.setattr(carry_out_module, "attack_further", lambda *_: pd.DataFrame())
+def test_a_runs_extractors_load_and_release_like_its_clients(small, population, one_process, tmp_path):
     experiment = small(
         methods=("tiprdc+",),
         settings=("federated", "centralized"),

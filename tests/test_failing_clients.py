@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,10 @@ from flwr.app import ConfigRecord, Error, Message, MessageType, RecordDict
 from ray.exceptions import RayActorError
 from rich.console import Console
 
-import fl_tiprdc.federated.cohort_grid as cohort_grid
 from fl_tiprdc.config import Point, build_experiment
 from fl_tiprdc.errors import InputError, TooManyFailuresError
-from fl_tiprdc.experiment.run import run_experiment
+from fl_tiprdc.experiment.carry_out import carry_out
+from fl_tiprdc.experiment.run import record_run
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.cohort_grid import RayCohortGrid
@@ -28,11 +29,10 @@ from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_grid import InlineGrid, LocalGrid, SingleProcessGrid
 from fl_tiprdc.federated.local_messages import FIRST_NODE, LOST, RAISED, answer, identify, node_context, stamp
 from fl_tiprdc.federated.quorum import QuorumGrid, at_quorum
-from fl_tiprdc.federated.server_app import instruction_for, train_point
-from fl_tiprdc.wire.messages import pack_arrays
+from fl_tiprdc.federated.server_app import train_point
 from fl_tiprdc.wire.replies import needed
 from strategies.roster import take_roster
-from tests.conftest import initial_arrays
+from tests.conftest import break_client, grid_of, train_messages
 from tests.test_strategy import AVERAGING, Clients, update
 
 pytestmark = pytest.mark.alone  # it measures time
@@ -87,6 +87,15 @@ class Killing(RayCohortGrid):
         return super().answer_all(messages, timeout, enough)
 
 
+def grid_among(store, **faults) -> RayCohortGrid:
+    """Two actors with clients that are `faulty`."""
+
+    class Among(RayCohortGrid):
+        actor = faulty(**faults)
+
+    return Among(store, actors=2)
+
+
 def arrays_of(trained) -> np.ndarray:
     return np.concatenate([value.ravel() for group in trained.groups.values() for value in group.values()])
 
@@ -94,7 +103,7 @@ def arrays_of(trained) -> np.ndarray:
 # a hanging client costs time in each exchange: tried with the method that has few
 @pytest.mark.parametrize(("method", "hanging"), [("tiprdc", HANG), ("tiprdc+", ())], ids=["weights", "gradients"])
 def test_a_training_among_failing_clients_is_that_of_the_others(
-    method, hanging, small, make_store, population, ray_session, monkeypatch, one_thread
+    method, hanging, small, make_store, population, ray_session, one_thread
 ):
     """30 % raise, 10 % hang, an actor is killed a round: the result is that of a training without their replies."""
     federation = {"rounds": 2, "updates_per_round": 1, "gradient_clients": 0, "allowed_failures": 0.5, "timeout": 240.0}
@@ -105,10 +114,12 @@ def test_a_training_among_failing_clients_is_that_of_the_others(
         method={method: {"closing_steps": 0}} if method == "tiprdc+" else {},
     )
     store, description = make_store(CLIENTS), population.contributors.description
-    monkeypatch.setattr(cohort_grid, "CohortActor", faulty(RAISE, hanging))
-    monkeypatch.setattr(cohort_grid, "TOGETHER", 1 / 12)  # twenty seconds for a cohort, as processes start
-    monkeypatch.setattr(cohort_grid, "ALONE", 1 / 12)  # and for one of its clients alone
-    grid = Killing(store, 2, range(1, 100, 2 if method == "tiprdc+" else 1))
+
+    class Among(Killing):
+        actor = faulty(RAISE, hanging)
+        together = alone = 1 / 12  # twenty seconds for a cohort, as processes start, and for one of its clients alone
+
+    grid = Among(store, 2, range(1, 100, 2 if method == "tiprdc+" else 1))
     grid.pids()  # actors are there
     disturbed = train_point(grid, take_roster(grid, CLIENTS), experiment, description, Point(method, 0.5, 0))
     grid.close()
@@ -118,7 +129,7 @@ def test_a_training_among_failing_clients_is_that_of_the_others(
             kept = [m for m in messages if m.metadata.dst_node_id - FIRST_NODE not in (*RAISE, *hanging)]
             return super().answer_all(kept, timeout)
 
-    plain = Without(build_client_app(str(store.root)), store)
+    plain = grid_of(store, Without)
     undisturbed = train_point(plain, take_roster(plain, CLIENTS), experiment, description, Point(method, 0.5, 0))
     assert [e.clients for e in disturbed.exchanges] == [7 - len(hanging)] * len(undisturbed.exchanges)
     np.testing.assert_allclose(arrays_of(disturbed), arrays_of(undisturbed), atol=2e-4)
@@ -139,12 +150,7 @@ def messages(small, population):
     """Makes one exchange's messages: messages(number)."""
 
     def make(exchange: int = 1) -> list[Message]:
-        experiment = small(clients=CLIENTS)
-        config = dict(instruction_for(experiment, Point("tiprdc", 0.5, 0)).pack()) | {"exchange": exchange}
-        arrays = initial_arrays(population, experiment, "tiprdc")
-        records = {name: pack_arrays(group) for name, group in arrays.items()}
-        content = RecordDict({**records, "config": ConfigRecord(config)})
-        return [Message(content, FIRST_NODE + i, MessageType.TRAIN) for i in range(CLIENTS)]
+        return train_messages(population, small(clients=CLIENTS), exchange=exchange)
 
     return make
 
@@ -153,27 +159,27 @@ def clients_of(replies) -> set[int]:
     return {reply.metadata.src_node_id - FIRST_NODE for reply in replies if not reply.has_error()}
 
 
-def test_a_client_that_takes_its_process_along_is_found_and_spoils_no_other(
-    make_store, messages, ray_session, monkeypatch
-):
-    monkeypatch.setattr(cohort_grid, "CohortActor", faulty(deadly=(3,)))
-    grid = RayCohortGrid(make_store(CLIENTS), actors=2)
+def test_a_client_that_takes_its_process_along_is_found_and_spoils_no_other(make_store, messages, ray_session):
+    grid = grid_among(make_store(CLIENTS), deadly=(3,))
     replies = list(grid.send_and_receive(messages()))
     assert clients_of(replies) == set(range(CLIENTS)) - {3}
     (lost,) = (reply for reply in replies if reply.has_error())
     assert (lost.error.code, "died 2 times" in lost.error.reason) == (LOST, True)
     assert grid.take_losses() == {"actor-died": 2}
-    assert clients_of(grid.send_and_receive(messages())) == set(range(CLIENTS)) - {3}
+    replies = list(grid.send_and_receive(messages()))
+    assert clients_of(replies) == set(range(CLIENTS)) - {3}
+    (lost,) = (reply for reply in replies if reply.has_error())
+    assert (lost.error.code, "died 2 times" in lost.error.reason) == (LOST, True)
     assert grid.take_losses() == {"actor-died": 2}  # its own: no cohort has died with it again
+    assert len(set(grid.pids())) == 2  # both actors are there for the next exchange
     assert grid.take_losses() == {}
     grid.close()
 
 
 def test_an_exchange_closes_at_its_quorum_and_what_was_abandoned_delays_and_answers_nothing(
-    make_store, messages, ray_session, monkeypatch
+    make_store, messages, ray_session
 ):
-    monkeypatch.setattr(cohort_grid, "CohortActor", faulty(slow=(0,), seconds=4.0))
-    grid = RayCohortGrid(make_store(CLIENTS), actors=2)
+    grid = grid_among(make_store(CLIENTS), slow=(0,), seconds=4.0)
     grid.pids()
     closed = at_quorum(grid, 0.5)
     assert isinstance(closed, QuorumGrid)
@@ -246,7 +252,7 @@ def test_a_grid_of_flowers_is_polled_and_its_messages_expire(make_store):
 
 def test_where_clients_answer_in_turn_nobody_is_left_behind(make_store):
     store = make_store(3)
-    for grid in (InlineGrid(build_client_app(str(store.root)), store), SingleProcessGrid(store)):
+    for grid in (grid_of(store), SingleProcessGrid(store)):
         assert at_quorum(grid, 0.5) is grid
 
 
@@ -286,8 +292,6 @@ def test_wrong_quorums(value):
 
 
 def test_flower_counts_clients_that_raise_too(small, make_store, population):
-    from tests.test_faults import break_client
-
     store = make_store(6)
     break_client(store, 2)
     experiment = small(clients=6, federation={"allowed_failures": 0.2, "rounds": 1, "quorum": 0.9, "timeout": 60.0})
@@ -303,23 +307,24 @@ def test_flower_counts_clients_that_raise_too(small, make_store, population):
     assert trained.exchanges[0].clients == 5
 
 
-def test_failures_end_up_in_rounds_in_the_summary_and_in_one_closing_line(small, population, monkeypatch, tmp_path):
-    answer_all = InlineGrid.answer_all
+def test_failures_end_up_in_rounds_in_the_summary_and_in_one_closing_line(small, make_store, population, tmp_path):
+    class Failing(InlineGrid):
+        """Client 0 says nothing while it is to train, and client 1 raises."""
 
-    def failing(grid, messages, timeout):
-        training = bool(messages) and messages[0].metadata.message_type == MessageType.TRAIN
-        kept = [message for message in messages if not training or message.metadata.dst_node_id != FIRST_NODE]
-        replies = answer_all(grid, kept, timeout)
-        for i, message in enumerate(kept):
-            if training and message.metadata.dst_node_id == FIRST_NODE + 1:
-                replies[i] = stamp(Message(Error(RAISED, "OSError: broken disk"), reply_to=message))
-        return replies
+        def answer_all(self, messages, timeout):
+            training = bool(messages) and messages[0].metadata.message_type == MessageType.TRAIN
+            kept = [message for message in messages if not training or message.metadata.dst_node_id != FIRST_NODE]
+            replies = super().answer_all(kept, timeout)
+            for i, message in enumerate(kept):
+                if training and message.metadata.dst_node_id == FIRST_NODE + 1:
+                    replies[i] = stamp(Message(Error(RAISED, "OSError: broken disk"), reply_to=message))
+            return replies
 
-    monkeypatch.setattr(InlineGrid, "answer_all", failing)
     federation = {"rounds": 2, "allowed_failures": 0.4}
     experiment = small(settings=("federated",), methods=("tiprdc",), private=("sex",), federation=federation)
     said = io.StringIO()
-    run_experiment(experiment, population, tmp_path / "out", Console(file=said, width=200))
+    work = partial(carry_out, population=population, grid=grid_of(make_store(), Failing))
+    record_run(experiment, tmp_path / "out", Console(file=said, width=200), work)
     rounds = pd.read_csv(tmp_path / "out" / "rounds.csv")
     assert rounds[["failures_error", "failures_silent"]].to_numpy().tolist() == [[1, 1]] * 2
     assert rounds["failures"].tolist() == [2, 2]

@@ -13,22 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
-from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import Message
 
-import fl_tiprdc.federated.cohort_grid as cohort_grid
-import fl_tiprdc.federated.cohorts as cohorts
 from fl_tiprdc.config import Point
 from fl_tiprdc.errors import TooManyFailuresError
-from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.client_store import ClientStore
-from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 from fl_tiprdc.federated.launch import launch
-from fl_tiprdc.federated.local_grid import InlineGrid
-from fl_tiprdc.federated.local_messages import FIRST_NODE, LOST, RAISED
-from fl_tiprdc.federated.server_app import instruction_for
-from fl_tiprdc.wire.messages import pack_arrays, unpack_groups
-from tests.conftest import initial_arrays, serve
+from fl_tiprdc.federated.local_messages import FIRST_NODE, RAISED
+from fl_tiprdc.wire.messages import unpack_groups
+from tests.conftest import break_client, grid_of, serve, train_messages
 
 pytestmark = pytest.mark.alone  # it measures time
 
@@ -40,12 +33,7 @@ def messages(small, population):
     """Makes one exchange's messages: messages(epochs)."""
 
     def make(epochs: int = 1) -> list[Message]:
-        experiment = small(clients=CLIENTS, federation={"local_epochs": epochs})
-        config = dict(instruction_for(experiment, Point("tiprdc", 0.5, 0)).pack())
-        arrays = initial_arrays(population, experiment, "tiprdc")
-        records = {name: pack_arrays(group) for name, group in arrays.items()}
-        content = RecordDict({**records, "config": ConfigRecord(config)})
-        return [Message(content, FIRST_NODE + i, MessageType.TRAIN) for i in range(CLIENTS)]
+        return train_messages(population, small(clients=CLIENTS, federation={"local_epochs": epochs}))
 
     return make
 
@@ -68,16 +56,9 @@ def assert_same(reply: Message, other: Message) -> None:
             np.testing.assert_allclose(ours[name][key], value, atol=1e-5)
 
 
-def break_client(store: ClientStore, partition: int) -> None:
-    """Damage one client's data on disk."""
-    x = np.lib.format.open_memmap(store.root / "x.npy", mode="r+")
-    x[store.offsets[partition]] = np.nan
-    x.flush()
-
-
 def test_a_client_that_raises_gets_an_error_and_does_not_spoil_its_cohort(make_store, messages, ray_session):
     store = make_store(CLIENTS)
-    expected = by_client(InlineGrid(build_client_app(str(store.root)), store).send_and_receive(messages()))
+    expected = by_client(grid_of(store).send_and_receive(messages()))
     break_client(store, 4)
     grid = RayCohortGrid(store, actors=1)  # one actor: all six clients in one cohort
     replies = by_client(grid.send_and_receive(messages()))
@@ -135,28 +116,8 @@ def test_a_killed_actor_is_replaced_and_its_clients_are_asked_again(grid, messag
         assert_same(again[i], quick[i])
 
 
-def test_clients_whose_process_dies_twice_are_answered_with_an_error(make_store, messages, ray_session, monkeypatch):
-    class Deadly(CohortActor):
-        def train(self, instruction, groups, partitions, secure=None):
-            if 3 in partitions:
-                os._exit(1)
-            return super().train(instruction, groups, partitions, secure)
-
-    monkeypatch.setattr(cohort_grid, "CohortActor", Deadly)
-    monkeypatch.setattr(cohorts, "LARGEST_COHORT", 1)
-    grid = RayCohortGrid(make_store(CLIENTS), actors=2)
-    replies = by_client(grid.send_and_receive(messages()))
-    assert set(replies) == set(range(CLIENTS))
-    assert [i for i, reply in replies.items() if reply.has_error()] == [3]
-    assert replies[3].error.code == LOST
-    assert "died 2 times" in replies[3].error.reason
-    assert len(set(grid.pids())) == 2  # both actors are there for the next exchange
-    grid.close()
-
-
-def test_a_timeout_returns_what_there_is_and_does_not_delay_the_next_exchange(grid, messages, monkeypatch):
+def test_a_timeout_returns_what_there_is_and_does_not_delay_the_next_exchange(grid, messages):
     grid.send_and_receive(messages())
-    monkeypatch.setattr(cohorts, "LARGEST_COHORT", 1)
     slow, fast = messages(epochs=100_000), messages()
     began = time.monotonic()
     replies = by_client(grid.send_and_receive([*fast[:3], *slow[3:]], timeout=3))

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import tomli_w
 
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.commands import audit as command
@@ -44,11 +45,11 @@ def people() -> pd.DataFrame:
 def call(monkeypatch, capsys, tmp_path, people):
     """Runs the command on a publication beside labels.csv: (status, stdout, lines on stderr)."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "AuditConfig", lambda **panel: PANEL)
+    (tmp_path / "panel.toml").write_text(f"[audit]\n{tomli_w.dumps(PANEL.model_dump())}")
     people[["id", "sex"]].to_csv("labels.csv", index=False)
 
     def call(publication, *flags):
-        flags = (publication, "--labels", "labels.csv", "--output", "found", *flags)
+        flags = (publication, "--labels", "labels.csv", "--config", "panel.toml", "--output", "found", *flags)
         with pytest.raises(SystemExit) as exit_:
             guard(lambda _: command.main([*map(str, flags)]))
         said = capsys.readouterr()

@@ -1,5 +1,6 @@
 """The apps that `flwr run` starts, here without Flower's processes: tests/test_processes.py has those."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -150,8 +151,7 @@ def test_the_server_app_leaves_what_run_py_leaves(run_config, tmp_path):
 
 
 @pytest.mark.parametrize("nodes", [2, 4])
-def test_a_federation_of_another_size_is_refused(nodes, run_config, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("fl_tiprdc.flower.server.SETTLED", 0.1)
+def test_a_federation_of_another_size_is_refused(nodes, run_config, tmp_path, capsys):
     with pytest.raises(InputError, match=f"has {nodes} nodes and the run 3 clients: --federation-config 'num-super"):
         server_app(NodesGrid(run_config, nodes), Context(1, 1, {}, RecordDict(), run_config))
     assert capsys.readouterr().err.startswith(f"failed: the federation has {nodes} nodes")
@@ -160,27 +160,38 @@ def test_a_federation_of_another_size_is_refused(nodes, run_config, tmp_path, mo
         simulated_store(run_config, {"num-partitions": nodes}, 0)
 
 
-def stub(folder: Path, status: str) -> None:
-    """A `flwr` that says what Flower's says, and ends with status 0 whatever happens."""
-    command = folder / "flwr"
-    command.write_text(
-        '#!/bin/sh\n[ "$1" = run ] && echo "Successfully started run 42" && cp "$6" "$0.toml"\n'
-        f'[ "$1" = ls ] && echo \'{{"runs": [{{"status": "{status}", "status-details": "because"}}]}}\'\nexit 0\n'
+def stub(folder: Path, *lines: str) -> None:
+    """Put a package in Flower's place, whose command `flwr` does so."""
+    package = folder / "flwr" / "cli"
+    package.mkdir(parents=True, exist_ok=True)
+    (package.parent / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "app.py").write_text("\n    ".join(["import shutil, sys\ndef app():", *lines]) + "\n")
+
+
+def run_that_is(status: str) -> tuple[str, ...]:
+    """What Flower's own says; it ends with status 0 whatever happens."""
+    runs = {"runs": [{"status": status, "status-details": "because"}]}
+    return (
+        "if sys.argv[1] == 'ls':",
+        f"    print({json.dumps(runs)!r})",
+        "else:",
+        "    print('Successfully started run 42')",
+        "    shutil.copy(sys.argv[6], 'run-config.toml')",
     )
-    command.chmod(0o700)
 
 
 def test_a_failed_run_is_told(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(flower_commands, "flower_environment", lambda home=None: {"PATH": f"{tmp_path}:/usr/bin:/bin"})
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    stub(tmp_path, "finished:completed")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    stub(tmp_path, *run_that_is("finished:completed"))
     flower_commands.submit({"rounds": 1, "lambdas": "0.1,0.5"}, "somewhere")
-    assert tomllib.loads((tmp_path / "flwr.toml").read_text()) == {"rounds": 1, "lambdas": "0.1,0.5"}
+    assert tomllib.loads(Path("run-config.toml").read_text()) == {"rounds": 1, "lambdas": "0.1,0.5"}
     assert "started run 42" in capfd.readouterr().out
-    stub(tmp_path, "finished:failed")
+    stub(tmp_path, *run_that_is("finished:failed"))
     with pytest.raises(RunFailedError, match="run 42 is finished:failed: because"):
         flower_commands.submit({"rounds": 1}, "somewhere")
-    (tmp_path / "flwr").write_text("#!/bin/sh\necho no such connection\nexit 1\n")
+    stub(tmp_path, "print('no such connection')", "sys.exit(1)")
     with pytest.raises(RunFailedError, match="started nothing: no such connection"):
         flower_commands.submit({}, "somewhere")
 

@@ -14,7 +14,7 @@ from fl_tiprdc.federated.local_messages import FIRST_NODE, stamp
 from fl_tiprdc.federated.server_app import Trained, train_point
 from fl_tiprdc.wire.messages import LocalArrays, Update, pack_arrays
 from strategies.roster import take_roster
-from tests.conftest import initial_arrays
+from tests.conftest import grid_of, initial_arrays
 from tests.test_strategy import AVERAGING, Clients, arrays, update
 
 BAD = 2  # the client whose reply is spoilt, of 0 to 4
@@ -265,7 +265,7 @@ def test_an_honest_clients_reply_says_what_it_answers(small, make_store, populat
             return replies
 
     experiment, store = small(clients=3, methods=("tiprdc+",), federation={"rounds": 1}), make_store(3)
-    grid = Listening(build_client_app(str(store.root)), store)
+    grid = grid_of(store, Listening)
     train_point(grid, take_roster(grid, 3), experiment, population.contributors.description, Point("tiprdc+", 0.5, 0))
     assert {asked for asked, _ in seen} == {1, 2, 3, 4}
     assert all(asked == answered for asked, answered in seen)

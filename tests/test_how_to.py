@@ -42,7 +42,6 @@ def project(tmp_path, monkeypatch):
     """The project's folder after a run: some of Adult, an extractor, two publications."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(CLASSIFIERS, "centers", raising=False)  # what a page registers goes with its test
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "fl_tiprdc" / "data").mkdir(parents=True)
     with resources.as_file(resources.files("fl_tiprdc.data") / "adult.parquet") as path:
         pd.read_parquet(path)[:2500].to_parquet("fl_tiprdc/data/adult.parquet")

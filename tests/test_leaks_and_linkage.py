@@ -6,11 +6,10 @@ import pytest
 from scipy.stats import norm
 
 from fl_tiprdc.config import AuditConfig
-from fl_tiprdc.evaluation.attacks import leaks as leaks_module
 from fl_tiprdc.evaluation.attacks.leaks import leaks
 from fl_tiprdc.evaluation.attacks.linkage import LEAST, OWN, POOLED, bundle, linkage, pool
 from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit
-from fl_tiprdc.evaluation.classifiers import MAJORITY
+from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
 from fl_tiprdc.evaluation.metric_rows import COLUMNS
 
 PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bootstrap=60)
@@ -75,19 +74,20 @@ def test_more_leaks_tell_more_and_draws_are_nested_and_few(monkeypatch):
     release, known, unknown = case(0.7, d=20)
     seen = []
 
-    def spy(part, leaked, *rest):
-        seen.append(part.contributors)
-        assert len(part.contributors) == len(leaked.attacks["u"]) == len(leaked.participant)
-        return audit(part, leaked, *rest)
+    def spy(x, labels, classes, test, seed):
+        chosen_by = test[: -len(release.held_out)]  # they leak too
+        seen.append(np.concatenate([x, chosen_by]))
+        assert len(x) == len(labels)
+        return CLASSIFIERS["logistic"](x, labels, classes, test, seed)
 
-    monkeypatch.setattr(leaks_module, "audit", spy)
-    found = areas(leaks(release, known, unknown, ONE, sizes=(50, 400, 1200)))
-    monkeypatch.undo()
+    monkeypatch.setitem(CLASSIFIERS, "spy", spy)
+    config = ONE.model_copy(update={"attackers": ("spy",), "probes": ()})
+    found = areas(leaks(release, known, unknown, config, sizes=(50, 400, 1200)))
     assert [len(rows) for rows in seen] == [1600, 50, 400, 1200, 50, 400, 50, 400]
     for few, more in ((1, 2), (2, 3), (4, 5), (6, 7)):
         assert set(seen[few][:, 0]) < set(seen[more][:, 0])
     assert set(seen[1][:, 0]) != set(seen[4][:, 0])
-    line = found.loc["logistic"].sort_index()
+    line = found.loc["spy"].sort_index()
     assert line["value"].loc[[50, 400, 1600]].is_monotonic_increasing
     assert line["value"].loc[1600] - line["value"].loc[50] > 0.02
     assert line["low"].loc[50] < line["low"].loc[1600]  # the interval holds all draws

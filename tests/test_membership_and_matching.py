@@ -229,30 +229,28 @@ def test_networks_that_know_their_members_by_heart_are_caught(task, small):
     assert results[0]["low"] <= 0.5 <= results[0]["high"]  # fresh networks know nobody
 
 
-def test_stacked_losses_are_those_of_one_record_after_the_other(task, small, monkeypatch):
+def test_stacked_losses_are_those_of_one_record_after_the_other(task, small):
     _, members, others = task
     step, groups, stacked = losses_after(task, small, 3)
     few = Records(members.x[:6], members.private[:6])
-    monkeypatch.setattr(step, "stacks", "never")
+    step.stacks = "never"
     one_by_one = record_losses(step, groups, few, others, 0.0, 0)
     np.testing.assert_allclose(one_by_one[0], stacked[0][:6], atol=1e-5)
 
 
-def test_losses_of_some_records_only(task, small, monkeypatch):
+def test_losses_of_some_records_only(task, small):
     """Those drawn have their own losses, whichever rows are looked at; the others are left out of the attack."""
-    from fl_tiprdc.evaluation.attacks import membership as module
-
-    _, members, others = task
-    step, groups, (whole, whole_others) = losses_after(task, small, 2)
+    step, groups, _ = losses_after(task, small, 2)
     assert white_box_records(step) == 500
-    monkeypatch.setattr(module, "white_box_records", lambda step: 20)
-    monkeypatch.setattr(module, "draw_noise", lambda shape, generator: torch.zeros(shape))
-    rows = np.arange(79, 9, -1)
+    u = np.random.default_rng(50).integers(0, 2, (600, 1))
+    members, others = Records(normal(51, 560, 20), u[:560]), Records(normal(52, 600, 20), u)
+    whole, whole_others = record_losses(step, groups, members, others, 0.0, 0)
+    rows = np.arange(559, 9, -1)
     mine, theirs = sampled_losses(step, groups, members, others, 0.0, 0, rows)
-    assert (mine.shape, theirs.shape) == ((70, 3), (len(others), 3))
+    assert (mine.shape, theirs.shape) == ((550, 3), (len(others), 3))
     for some, place in ((mine, whole[rows]), (theirs, whole_others)):
         kept = np.isfinite(some).all(1)
-        assert kept.sum() == 20
+        assert kept.sum() == 500
         np.testing.assert_allclose(some[kept], place[kept], atol=1e-5)
     assert np.isnan(theirs[:COMPANY]).all()
 

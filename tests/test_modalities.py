@@ -19,8 +19,8 @@ from fl_tiprdc.evaluation.audit import COMPONENTS, narrow
 from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.hybrid.step import HybridStep
-from fl_tiprdc.release import release
 from fl_tiprdc.release.draws import draws_from
+from fl_tiprdc.release.release import RECORDS_AT_ONCE
 from fl_tiprdc.seeding import torch_generator
 from tests.test_networks import IMAGES, TEXTS, some
 from tests.test_runtimes import federate, largest_difference
@@ -115,13 +115,13 @@ def test_raw_features_of_images_and_texts():
     assert counts.sum() == (texts.x > 0).sum()  # padding doesn't count
 
 
-def test_release_of_pieces_equals_that_of_all(one_thread, monkeypatch):
+def test_release_of_pieces_equals_that_of_all(one_thread):
     step = HybridStep(IMAGES, build_experiment({}).network, build_experiment({}).method_config("tiprdc+"))
-    records, made = some(IMAGES, 9), step.release(step.initial(0), 0.5, 0.0)
-    whole = made.apply(records.x, None, draws_from(torch_generator(0, "a"))).z
-    monkeypatch.setattr(release, "RECORDS_AT_ONCE", 4)
-    pieces = made.apply(records.x, None, draws_from(torch_generator(0, "a"))).z
-    np.testing.assert_allclose(whole, pieces, atol=1e-5)
+    x, made = some(IMAGES, RECORDS_AT_ONCE + 9).x, step.release(step.initial(0), 0.5, 0.0)
+    whole = made.apply(x, None, draws_from(torch_generator(0, "a"))).z
+    draws = draws_from(torch_generator(0, "a"))
+    pieces = [made.apply(part, None, draws).z for part in np.split(x, [1500])]
+    np.testing.assert_allclose(whole, np.concatenate(pieces), atol=1e-5)
 
 
 def test_wide_representations_are_narrowed_by_what_contributors_know():

@@ -20,7 +20,7 @@ from fl_tiprdc.report.figures import tasks_figure
 from fl_tiprdc.report.file_names import file_name
 from fl_tiprdc.report.run_tables import read_run
 from fl_tiprdc.report.style import draw_each, save
-from tests.test_disk import outcome
+from tests.invented_metrics import some_outcome
 from tests.test_report import some_points, some_tasks
 
 NAMES = (
@@ -73,7 +73,7 @@ def test_a_figure_that_fails_is_a_line_and_the_others_are_drawn(tmp_path):
 
 
 def test_what_was_found_is_written_though_nothing_can_be_drawn(tmp_path):
-    found = outcome()
+    found = some_outcome()
     found.risk = pd.DataFrame({"unknown": [1.0]})  # the figure of codes has no use for it
     experiment = build_experiment({"private": ["sex"], "methods": ["tiprdc+"], "lambdas": [0.1, 0.9]})
     (tmp_path / "config.toml").write_text(config_text(experiment))
@@ -99,7 +99,7 @@ def test_a_terminal_shows_a_name_as_it_is_written(name):
 
 
 def test_tables_read_back_keep_names_that_look_like_something_else(tmp_path):
-    found = outcome()
+    found = some_outcome()
     renamed = {"income": "null", "sex": "1"}
     found.metrics["target"] = found.metrics["target"].map(renamed)
     found.metrics.to_csv(tmp_path / "metrics.csv", index=False)

@@ -2,8 +2,8 @@
 
 import datetime
 import decimal
+import sys
 import warnings
-from importlib import resources
 
 import numpy as np
 import pandas as pd
@@ -248,11 +248,8 @@ def test_tokens_come_from_contributors_only():
 
 
 def test_names_without_their_package(monkeypatch):
-    def gone(package):
-        raise ModuleNotFoundError(package)
-
     names._names.cache_clear()
-    monkeypatch.setattr(resources, "files", gone)
+    monkeypatch.setitem(sys.modules, "gender_guesser", None)
     with pytest.raises(InputError, match=r"gender-guesser: pip install 'fl-tiprdc\[names\]'$"):
         load_population("names", (), 0.2)
 

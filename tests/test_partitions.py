@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import fl_tiprdc.experiment.checking as checking
 from fl_tiprdc.report.partition_figure import partition_figure
 from simulations import partitions
 from simulations.partitions import compare_partitions
@@ -29,8 +28,7 @@ bootstrap = 5
 
 
 @pytest.fixture
-def arguments(population, monkeypatch, tmp_path):
-    monkeypatch.setattr(checking, "load_population", lambda *_: population)
+def arguments(adult_is_small, tmp_path):
     (tmp_path / "small.toml").write_text(CONFIG)
     return ["--config", str(tmp_path / "small.toml"), "--output", str(tmp_path / "study")]
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import fl_tiprdc.experiment.checking as checking
 from fl_tiprdc.config import Point, build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.hostile import KINDS, LEAK, SCALE, Asked, HostileGrid, hostile_clients
@@ -132,9 +131,7 @@ def test_multi_krum_needs_enough_replies(changes, why):
         check_aggregation(build_experiment({**changes, "federation": {**federation, "aggregation": other}}))
 
 
-def test_the_study_leaves_a_table_and_goes_on_where_it_was(population, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(checking, "load_population", lambda *_: population)
-    monkeypatch.setattr(poisoning, "as_done", lambda work: ((name, piece()) for name, piece in work.items()))
+def test_the_study_leaves_a_table_and_goes_on_where_it_was(adult_is_small, one_process, tmp_path, capsys):
     (tmp_path / "small.toml").write_text(
         "clients = 10\n[federation]\nupdates_per_round = 2\ngradient_clients = 8\ngradient_records = 8\n"
         '[audit]\nattackers = ["logistic"]\nprobes = ["logistic"]\n'
@@ -150,6 +147,7 @@ def test_the_study_leaves_a_table_and_goes_on_where_it_was(population, monkeypat
     assert table["attack"].between(0.3, 1).all()
     assert table["retention"].between(-0.5, 1.5).all()
     assert "results:" in capsys.readouterr().out
-    monkeypatch.setattr(poisoning, "cell", lambda *_: pytest.fail("a finished cell is done again"))
+    table.assign(seconds=-1.0).to_csv(tmp_path / "p" / "poisoning.csv", index=False)
     poisoning.main([*flags, "--kinds", "none,leak", "--rules", "mean"])
-    assert len(pd.read_csv(tmp_path / "p" / "poisoning.csv")) == 2
+    again = pd.read_csv(tmp_path / "p" / "poisoning.csv")
+    assert again["seconds"].tolist() == [-1, -1]  # no finished cell is done again

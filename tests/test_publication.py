@@ -16,7 +16,6 @@ from fl_tiprdc.config import Point
 from fl_tiprdc.data.publication_store import read_store, write_part
 from fl_tiprdc.errors import InputError, TooManyFailuresError
 from fl_tiprdc.evaluation.publication_files import read_publication
-from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_messages import stamp
 from fl_tiprdc.federated.local_work import publication_of
@@ -27,7 +26,7 @@ from fl_tiprdc.release.arrays import released_groups
 from fl_tiprdc.wire.messages import pack_arrays
 from strategies.roster import take_roster
 from tests.cheating import Cheat, add_labels, sends
-from tests.conftest import initial_arrays, noise_left
+from tests.conftest import grid_of, initial_arrays, noise_left
 
 
 @pytest.fixture
@@ -42,10 +41,6 @@ def release(small, make_store, population):
 def representations(store, partition, instruction, groups) -> np.ndarray:
     """The numbers that one client publishes."""
     return publication_of(store, partition, instruction, groups).z
-
-
-def grid_of(store) -> InlineGrid:
-    return InlineGrid(build_client_app(str(store.root)), store)
 
 
 def send(store, instruction, groups, folder, grid=None, allowed=0.0) -> Traffic:
@@ -264,13 +259,13 @@ def test_a_part_that_two_clients_send_is_nobodys(release, tmp_path):
             return replies
 
     assert store.sizes[0] <= store.sizes[[1, 3]].min()
-    send(store, instruction, groups, tmp_path / "p", Copying(build_client_app(str(store.root)), store), allowed=0.6)
+    send(store, instruction, groups, tmp_path / "p", grid_of(store, Copying), allowed=0.6)
     assert set(read_store(tmp_path / "p")[0].tolist()) == {2, 4}
     facts = json.loads((tmp_path / "p" / "release.json").read_text())
     assert list(facts["refused"]) == ["0", "1", "3"]
     assert facts["refused"]["1"] == "client 1's part is client 0's"
     with pytest.raises(TooManyFailuresError, match="3 of 5 clients published nothing usable"):
-        send(store, instruction, groups, tmp_path / "q", Copying(build_client_app(str(store.root)), store))
+        send(store, instruction, groups, tmp_path / "q", grid_of(store, Copying))
 
 
 def test_a_half_written_store_is_refused_and_publishing_again_repairs_it(release, tmp_path):

@@ -106,7 +106,6 @@ def test_a_coded_release_has_a_card_and_a_codebook(tmp_path):
 def test_its_one_liners_open_the_records(coded, tmp_path, monkeypatch):
     pytest.importorskip("datasets")
     pytest.importorskip("duckdb")
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "p"
     codes = publish(folder) if coded else publish(folder, None, 0.5)
     write_card(folder, coded_facts() if coded else PublicationFacts("adult", "tiprdc+", (SEX,)))
@@ -154,9 +153,8 @@ def test_the_folder_is_still_read_and_a_new_release_takes_card_and_codebook_away
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_its_data_files_open_with_datasets(tmp_path, monkeypatch):
+def test_its_data_files_open_with_datasets(tmp_path):
     datasets = pytest.importorskip("datasets")
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
     codes = publish(tmp_path / "p")
     write_card(tmp_path / "p", coded_facts())
     records = datasets.load_dataset(str(tmp_path / "p"), split="train")

@@ -29,7 +29,6 @@ def test_a_publication_opens_with(reader, coded, tmp_path, monkeypatch):
         write_part(tmp_path / PLACE, client, z, codes[client] if coded else None)
     (tmp_path / PLACE / "release.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
     names: dict[str, object] = {}
     exec(SNIPPETS[reader], names)
     table = names["table"]

@@ -9,7 +9,6 @@ import pytorch_msssim
 import torch
 from rich.console import Console
 
-import fl_tiprdc.experiment.carry_out as carry_out_module
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import PADDING, Attribute, Column, Crowd, Description, Population
 from fl_tiprdc.evaluation.attacks.reconstruction import Examples, is_wanted, reconstruct
@@ -18,9 +17,9 @@ from fl_tiprdc.evaluation.frontier import summarize_points
 from fl_tiprdc.evaluation.image_decoder import ImageDecoder
 from fl_tiprdc.evaluation.image_similarity import ms_ssim, psnr, scales_and_window, ssim
 from fl_tiprdc.evaluation.metric_rows import COLUMNS
-from fl_tiprdc.experiment.further_attacks import Job
 from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.report.reconstruction_figure import reconstruction_figure
+from tests.conftest import on_one_thread
 
 ATTRIBUTES = (Attribute("u", ("a", "b")),)
 CONFIG = AuditConfig(reconstruct="always", reconstruction_records=400, reconstruction_steps=100, bootstrap=50)
@@ -65,10 +64,8 @@ def image_description(x):
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread():
     """As in a run, where attacks share the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with on_one_thread():
+        yield
 
 
 # ---- similarity
@@ -304,21 +301,15 @@ def test_images_keep_their_shape_in_narrow_figures():
 # ---- a run
 
 
-def test_a_run_on_images_leaves_rows_and_the_figure(small, tmp_path, monkeypatch):
-    x, codes = some_images(300)
+def test_a_run_on_images_leaves_rows_and_the_figure(small, one_process, tmp_path):
+    x, _ = some_images(300)
     parts = [crowd_of(x[:200], image_description(x), tasks=True), crowd_of(x[200:], image_description(x), tasks=True)]
-
-    def trained(experiment, population, stages, outcome, rounds, kept):
-        where = {"setting": "centralized", "method": "tiprdc+", "lam": 0.1, "seed": 0, "round": 1, "phase": "update"}
-        rounds.append({**where, "privacy": 0.7, "information": 0.1, "adversary": 0.6})
-        return [Job(release(codes, 200, setting="centralized", lam=lam)) for lam in experiment.lambdas]
-
-    monkeypatch.setattr(carry_out_module, "train_at_one_place", trained)
     experiment = small(
         settings=("centralized", "baseline"),
         methods=("tiprdc+",),
         private=("u",),
         lambdas=(0.1, 0.9),
+        centralized={"steps": 2},
         audit={"reconstruction_steps": 20},
     )
     run_experiment(experiment, Population(*parts), tmp_path / "run", Console(quiet=True))

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
 import fl_tiprdc
-import fl_tiprdc.experiment.run as run_module
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.commands.run import main
 from fl_tiprdc.config import Point
@@ -24,11 +24,11 @@ from fl_tiprdc.data.crowd import Crowd, Population
 from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.resume import Kept
+from fl_tiprdc.experiment.run import record_run
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
-from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.server_app import train_point
 from strategies.roster import take_roster
+from tests.conftest import grid_of
 
 CONFIG = """
 methods = ["tiprdc", "tiprdc+"]
@@ -144,7 +144,7 @@ def test_training_goes_on_from_a_checkpoint(small, population, make_store, tmp_p
     point = Point(method, 0.5, 0)
 
     def train(stop_after: int | None = None, checkpoint: Path | None = None):
-        grid = InlineGrid(build_client_app(str(store.root)), store)
+        grid = grid_of(store)
 
         def stop(point, exchange):
             if exchange.exchange == stop_after:
@@ -244,30 +244,28 @@ def renamed(crowd: Crowd) -> Crowd:
 
 
 def test_resuming_with_other_settings_data_or_code_is_refused(small, population, tmp_path, monkeypatch):
-    from rich.console import Console
-
-    def fail(experiment, publication, stages, kept, **_):
+    def fail(experiment, publication, stages, kept):
         kept.keep("centralized/x", {"a": np.ones(1, np.float32)})
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "carry_out", fail)
+    def resume(people=population, **changes):
+        record_run(small(**changes), tmp_path / "run", Console(quiet=True), fail, True, people)
+
     with pytest.raises(KeyboardInterrupt):
-        run_module.run_experiment(small(), population, tmp_path / "run", Console(quiet=True))
+        record_run(small(), tmp_path / "run", Console(quiet=True), fail, people=population)
     made = tmp_path / ".run.partial" / "kept" / "centralized" / "x.safetensors"
     assert made.is_file()
     with pytest.raises(InputError, match="another 'lambdas'"):
-        run_module.run_experiment(small(lambdas=(0.3,)), population, tmp_path / "run", Console(quiet=True), resume=True)
+        resume(lambdas=(0.3,))
     assert made.is_file()
     for people in others_than(population):
         with pytest.raises(InputError, match=r"^the interrupted run had other data, [^\n]*leave --resume$"):
-            run_module.run_experiment(small(), people, tmp_path / "run", Console(quiet=True), resume=True)
+            resume(people)
     with monkeypatch.context() as patch:
         patch.setattr(fl_tiprdc, "__version__", "0.0.1")
         with pytest.raises(InputError, match=r"^the interrupted run had another version of the code, "):
-            run_module.run_experiment(small(), population, tmp_path / "run", Console(quiet=True), resume=True)
+            resume()
     assert made.is_file()
     with pytest.raises(KeyboardInterrupt):  # where it takes place may change
-        run_module.run_experiment(
-            small(runtime="inline"), population, tmp_path / "run", Console(quiet=True), resume=True
-        )
+        resume(runtime="ray-cohort")
     assert made.is_file()

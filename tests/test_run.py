@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from functools import partial
 from io import StringIO
 
 import numpy as np
@@ -9,30 +10,17 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-import fl_tiprdc.experiment.checking as checking
-import fl_tiprdc.experiment.federated_stage as federated_stage
 from fl_tiprdc.command_line.guard import guard
-from fl_tiprdc.commands.run import main
 from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.evaluation.frontier import VALIDATION
 from fl_tiprdc.evaluation.metric_rows import COLUMNS
+from fl_tiprdc.experiment.carry_out import carry_out
 from fl_tiprdc.experiment.closing_table import closing_table
 from fl_tiprdc.experiment.closing_words import closing_words, next_steps
-from fl_tiprdc.experiment.run import run_experiment
-
-
-@pytest.fixture(scope="module")
-def slice_of_adult(population):
-    """Every run loads the small population."""
-
-    def load(dataset, private, held_out, config):
-        assert (dataset, tuple(private) or ("sex",)) == ("adult", ("sex",))
-        return population
-
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(checking, "load_population", load)
-        yield
+from fl_tiprdc.experiment.run import record_run, run_experiment
+from fl_tiprdc.experiment.screen import Screen
+from tests.conftest import break_client, grid_of
 
 
 def quiet() -> Console:
@@ -142,54 +130,37 @@ def test_another_seed_gives_other_metrics(small, population, tmp_path):
     assert not np.allclose(mine["value"], theirs["value"])
 
 
-def test_a_second_run_takes_the_place_of_the_first_only_when_it_is_whole(small, population, tmp_path, monkeypatch):
-    folder = tmp_path / "run"
+def work_over(grid, population):
+    """What a run does over clients that are there."""
+    return partial(carry_out, population=population, grid=grid)
+
+
+def test_a_second_run_takes_the_place_of_the_first_only_when_it_is_whole(small, make_store, population, tmp_path):
+    folder = tmp_path / "runs" / "run"
     run_experiment(small(methods=("tiprdc+",)), population, folder, quiet())
     before = (folder / "metrics.csv").read_text()
-
-    def broken(*_, **__):
-        raise TooManyFailuresError("3 of 6 clients failed")
-
-    monkeypatch.setattr(federated_stage, "launch_all", broken)
+    store = make_store()
+    for partition in range(3):
+        break_client(store, partition)
     with pytest.raises(TooManyFailuresError):
-        run_experiment(small(seeds=(9,)), population, folder, quiet())
+        record_run(small(seeds=(9,)), folder, quiet(), work_over(grid_of(store), population))
     assert (folder / "metrics.csv").read_text() == before
-    assert {path.name for path in tmp_path.iterdir()} == {"run", ".run.partial"}  # what was done is kept, out of sight
+    # what was done is kept, out of sight
+    assert {path.name for path in folder.parent.iterdir()} == {"run", ".run.partial"}
 
 
-def test_a_run_in_which_clients_fail_ends_with_status_1_and_one_line(slice_of_adult, tmp_path, monkeypatch, capsys):
-    from fl_tiprdc.federated.client_store import ClientStore
-
-    def raises(self, partition):
-        raise OSError(f"client {partition}: disk is gone")
-
-    monkeypatch.setattr(ClientStore, "records", raises)
+def test_a_run_in_which_clients_fail_ends_with_status_1_and_one_line(small, make_store, population, tmp_path, capsys):
+    store, folder = make_store(), tmp_path / "runs" / "run"
+    for partition in range(6):
+        break_client(store, partition)
     with pytest.raises(SystemExit) as ended:
-        guard(
-            lambda _: main(
-                [
-                    "--quick",
-                    "--clients",
-                    "6",
-                    "--runtime",
-                    "inline",
-                    "--rounds",
-                    "1",
-                    "--methods",
-                    "tiprdc+",
-                    "--lambdas",
-                    "0.5",
-                    "--output",
-                    str(tmp_path / "run"),
-                ]
-            )
-        )
+        guard(lambda _: record_run(small(), folder, Screen(), work_over(grid_of(store), population)))
     assert ended.value.code == 1
     error = capsys.readouterr().err
     assert error.startswith("failed: 6 of 6 clients failed in exchange 1")
-    assert "disk is gone" in error
+    assert "x has values that are not finite" in error
     assert error.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == [".run.partial"]  # the centralized part, for --resume
+    assert [path.name for path in folder.parent.iterdir()] == [".run.partial"]  # the centralized part, for --resume
 
 
 def test_several_private_attributes_and_seeds(small, tmp_path):

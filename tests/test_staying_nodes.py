@@ -29,22 +29,15 @@ from fl_tiprdc.wire.messages import pack_arrays, unpack_arrays
 pytestmark = pytest.mark.alone  # it measures time
 
 
-@pytest.fixture
-def slept(monkeypatch):
-    """What was waited, in seconds."""
-    waits: list[float] = []
-    monkeypatch.setattr(patched_supernode.time, "sleep", waits.append)
-    return waits
-
-
 def test_the_patched_module_waits_where_the_patch_expects_it():
     source = Path(start_client_internal.__file__).read_text()
     assert re.findall(r"\btime\.(\w.*)\n", source) == ["sleep(3)", "sleep(0.5)", "sleep(0.5)"]
 
 
-def test_an_idle_node_waits_longer_and_longer_and_a_message_begins_anew(slept):
+def test_an_idle_node_waits_longer_and_longer_and_a_message_begins_anew():
     told: list[None] = []
-    waits = patched_supernode.ShorterWaits(lambda: told.append(None))
+    slept: list[float] = []  # seconds
+    waits = patched_supernode.ShorterWaits(lambda: told.append(None), slept.append)
     for _ in range(40):
         waits.sleep(3)
     assert slept[0] == patched_supernode.FIRST

@@ -10,7 +10,6 @@ from flwr.app import Error, Message
 
 from fl_tiprdc.config import FederationConfig
 from fl_tiprdc.errors import InputError, TooManyFailuresError
-from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_messages import FIRST_NODE, PartitionOf, identify, stamp
 from fl_tiprdc.methods import MethodConfig
 from fl_tiprdc.wire.messages import Update
@@ -18,6 +17,7 @@ from strategies.aggregation import Average, ServerAdam, weighted_mean
 from strategies.exchange_plan import ExchangePlan, Exchanges, Turn, gradient_exchanges, weight_exchanges
 from strategies.hybrid_strategy import HybridStrategy
 from strategies.roster import Roster, take_roster
+from tests.conftest import grid_of
 
 
 def arrays(*values: float) -> dict[str, np.ndarray]:
@@ -252,7 +252,6 @@ def test_the_adversary_learns_more_while_the_extractor_comes_to_rest():
 
 
 def test_the_roster_asks_who_is_who_and_says_who_is_missing(make_store):
-    from fl_tiprdc.federated.client_app import build_client_app
 
     store = make_store(4)
 
@@ -260,7 +259,7 @@ def test_the_roster_asks_who_is_who_and_says_who_is_missing(make_store):
         """Only Flower's own interface."""
 
         def __init__(self, there: int) -> None:
-            self.inner = InlineGrid(build_client_app(str(store.root)), store)
+            self.inner = grid_of(store)
             self.there = there
 
         def get_node_ids(self):

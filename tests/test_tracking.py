@@ -1,6 +1,7 @@
 """Trackers, the real ones: what a run tells them is what they hold afterwards."""
 
 import ast
+import json
 import sys
 from pathlib import Path
 
@@ -9,15 +10,12 @@ import pytest
 from rich.console import Console
 
 import fl_tiprdc  # noqa: F401  switches telemetry off
-import fl_tiprdc.experiment.carry_out as carry_out_module
-import fl_tiprdc.experiment.run as run_module
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.progress import Stages
-from fl_tiprdc.experiment.run import run_experiment
+from fl_tiprdc.experiment.run import record_run, run_experiment
 from fl_tiprdc.experiment.tracking import trackers
 from fl_tiprdc.experiment.tracking.tracker import Place, Tracker, curves, plain, point_metrics
 from fl_tiprdc.experiment.tracking.trackers import TRACKERS, Trackers, named_trackers
-from tests.invented_metrics import metrics_of
 
 POINTS = pd.DataFrame(
     {
@@ -128,8 +126,8 @@ def test_wandb_offline_has_a_run_and_sends_nothing(followed, tmp_path, monkeypat
     assert sys.executable.encode() not in content
 
 
-def test_a_run_is_followed_from_start_to_end(small, population, tmp_path, monkeypatch):
-    told = []
+def test_a_run_is_followed_from_start_to_end(small, population, one_process, tmp_path, monkeypatch):
+    told, summaries = [], []
 
     class Listening(Tracker):
         def __getattribute__(self, name):
@@ -138,30 +136,21 @@ def test_a_run_is_followed_from_start_to_end(small, population, tmp_path, monkey
             return super().__getattribute__(name)
 
         def finished(self, summary):
-            assert summary is SUMMARY
+            summaries.append(summary)
             assert (tmp_path / ".one.partial" / "report.html").is_file()
 
     monkeypatch.setitem(TRACKERS, "mlflow", Listening)
-
-    def write(folder, *_):
-        (folder / "report.html").touch()
-        return SUMMARY, POINTS
-
-    monkeypatch.setattr(carry_out_module, "_audit", lambda *_: metrics_of([]))
-    monkeypatch.setattr(carry_out_module, "attack_further", lambda *_: metrics_of([]))
-    monkeypatch.setattr(run_module, "write_results", write)
-    monkeypatch.setattr(run_module, "closing_table", lambda _: "")
     experiment = small(settings=("centralized",), methods=("tiprdc+",), track=("mlflow",), private=("sex",))
     run_experiment(experiment, population, tmp_path / "one", Console(quiet=True))
     assert told == ["started", "exchanges", "points", "finished"]
+    assert summaries == [json.loads((tmp_path / "one" / "summary.json").read_text())]
     del told[:]
 
-    def breaks(*_, **__):
+    def breaks(*_):
         raise OSError("disk")
 
-    monkeypatch.setattr(run_module, "carry_out", breaks)
     with pytest.raises(OSError, match="disk"):
-        run_experiment(experiment, population, tmp_path / "two", Console(quiet=True))
+        record_run(experiment, tmp_path / "two", Console(quiet=True), breaks)
     assert told == ["started", "failed"]
 
 

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-import fl_tiprdc.experiment.checking as checking
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
@@ -232,8 +231,7 @@ def test_clients_of_equal_composition_cannot_be_told_apart(population, small, tm
 
 
 @pytest.fixture
-def arguments(population, monkeypatch, tmp_path):
-    monkeypatch.setattr(checking, "load_population", lambda *_: population)
+def arguments(adult_is_small, tmp_path):
     return [
         *("--clients", "6", "--rounds", "1", "--shadows", "2", "--noise", "0,1", "--members", "2,6"),
         *("--bootstrap", "10", "--partitions", "by-private", "--output", str(tmp_path / "u"), "--config"),

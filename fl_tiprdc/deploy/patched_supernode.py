@@ -31,24 +31,25 @@ class ShorterWaits:
 
     Args:
         work: called while a message waits for its reply.
+        wait: lets so many seconds go by.
 
     Attributes:
         begun: whether anybody has waited: the server has let the node in.
     """
 
-    def __init__(self, work: Callable[[], None]) -> None:
-        self._work, self._idle, self.begun = work, FIRST, False
+    def __init__(self, work: Callable[[], None], wait: Callable[[float], None] = time.sleep) -> None:
+        self._work, self._wait, self._idle, self.begun = work, wait, FIRST, False
 
     def sleep(self, seconds: float) -> None:
         """Wait for less than `seconds`."""
         self.begun = True
         if seconds >= IDLE:
-            time.sleep(self._idle)
+            self._wait(self._idle)
             self._idle = min(self._idle * GROWTH, seconds)
         else:
             self._idle = FIRST
             self._work()
-            time.sleep(min(LOOK, seconds))
+            self._wait(min(LOOK, seconds))
 
 
 def _failing(ask: Callable[P, T]) -> Callable[P, T]:

@@ -19,7 +19,6 @@ from fl_tiprdc.federated.local_messages import LOST, stamp
 from fl_tiprdc.federated.quorum import Enough
 
 TRIES_PER_JOB = 2
-TOGETHER, ALONE = 3 / 4, 1 / 16  # of an exchange's time: what a cohort may take, and then each of its clients
 DIED, HUNG = "actor-died", "actor-hung"  # kinds of loss
 
 log = logging.getLogger(__name__)
@@ -48,8 +47,8 @@ class RayCohortGrid(LocalGrid):
     """Sends Flower's messages to Ray actors that train whole cohorts of clients.
 
     Train messages that share their content are dealt to the actors in cohorts of near-equal numbers of records;
-    other messages go to the ClientApp one by one. An actor that dies, or that takes more than `TOGETHER` of an
-    exchange's time, is replaced. Its clients are asked once more, each alone and for at most `ALONE` of the time, so
+    other messages go to the ClientApp one by one. An actor that dies, or that takes more than `together` of an
+    exchange's time, is replaced. Its clients are asked once more, each alone and for at most `alone` of the time, so
     that the one at fault is found. If a client's process dies again, the reply is an error, and the client is asked
     alone from then on.
 
@@ -59,16 +58,24 @@ class RayCohortGrid(LocalGrid):
         threads: number of torch's threads in each actor.
         gpus: share of a GPU that each actor asks for.
 
+    Attributes:
+        actor: what works in an actor's process.
+        together: share of an exchange's time that a cohort may take.
+        alone: share that a client may take which is asked alone.
+
     Raises:
         RuntimeError: Ray has not been started; see `launch.start_ray`.
     """
+
+    actor: type[CohortActor] = CohortActor
+    together, alone = 3 / 4, 1 / 16
 
     def __init__(self, store: ClientStore, actors: int, threads: int = 1, gpus: float = 0.0) -> None:
         super().__init__(store)
         if not ray.is_initialized():  # else Ray would start itself, and join any cluster that was ever here
             raise RuntimeError("start Ray before a RayCohortGrid is made")
         options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
-        remote = ray.remote(**options)(CohortActor)
+        remote = ray.remote(**options)(self.actor)
         self._make = lambda: remote.remote(str(store.root), len(store), threads)
         self._workers = [_Worker(self._make()) for _ in range(actors)]
         self._alone: set[int] = set()  # nodes that are asked alone
@@ -128,9 +135,10 @@ class RayCohortGrid(LocalGrid):
 
     def _start(self, worker: _Worker, job: CohortJob, timeout: float | None) -> None:
         job.tries += 1
-        time_share = ALONE if len(job.messages) == 1 and (job.tries > 1 or self._suspected(job)) else TOGETHER
+        suspect = len(job.messages) == 1 and (job.tries > 1 or self._suspected(job))
         worker.job, worker.stale = job, False
-        worker.until = time.monotonic() + time_share * timeout if timeout else math.inf
+        share = self.alone if suspect else self.together
+        worker.until = time.monotonic() + share * timeout if timeout else math.inf
         if job.work is None:
             worker.busy = worker.actor.handle.remote(job.messages)
             return
