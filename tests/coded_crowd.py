@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from flwr.serverapp import Grid
 from rich.console import Console
 
 from fl_tiprdc.config import Experiment, Point, build_experiment, merge
 from fl_tiprdc.data.crowd import Crowd, Population
-from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.experiment.carry_out import carry_out
@@ -23,12 +21,6 @@ from fl_tiprdc.methods import METHODS
 from tests.conftest import SMALL
 
 CODES, CLIENTS, LAMBDAS = 8, 6, (0.0, 1.0)
-
-
-def adult(contributors: int = 1400, held_out: int = 700, private: tuple[str, ...] = ("sex",)) -> Population:
-    """The first so many people of Adult."""
-    whole = load_population("adult", private, 0.2)
-    return Population(whole.contributors.take(np.arange(contributors)), whole.held_out.take(np.arange(held_out)))
 
 
 def coded(coding: dict[str, Any] | None = None, **changes: Any) -> Experiment:

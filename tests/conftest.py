@@ -34,6 +34,8 @@ settings.register_profile("project", deadline=None, derandomize=True, database=N
 settings.register_profile("random", deadline=None, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
+ROOT = Path(__file__).resolve().parent.parent
+
 # files that take longest, of which one begun last would leave a core idle
 LONGEST = (
     "resume",
@@ -81,11 +83,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: first.index(item.path.stem) if item.path.stem in first else len(first))
 
 
+def adult(contributors: int = 1400, held_out: int = 700, private: tuple[str, ...] = ("sex",)) -> Population:
+    """The first so many people of Adult."""
+    whole = load_population("adult", private, 0.2)
+    return Population(whole.contributors.take(np.arange(contributors)), whole.held_out.take(np.arange(held_out)))
+
+
 @pytest.fixture(scope="session")
 def population() -> Population:
     """The first 360 contributors and 200 held-out people of Adult."""
-    whole = load_population("adult", ("sex",), 0.2)
-    return Population(whole.contributors.take(np.arange(360)), whole.held_out.take(np.arange(200)))
+    return adult(360, 200)
 
 
 @pytest.fixture

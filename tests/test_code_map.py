@@ -12,7 +12,8 @@ from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.experiment.code_map import principal_plane, telling_words
 from fl_tiprdc.hybrid.decoded_codes import decode_codewords
 from fl_tiprdc.hybrid.step import HybridStep
-from tests.coded_crowd import CODES, adult, coded
+from tests.coded_crowd import CODES, coded
+from tests.conftest import adult
 from tests.test_coded_modalities import run_on
 
 SEX = Attribute("sex", ("f", "m"))

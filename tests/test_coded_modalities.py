@@ -11,7 +11,8 @@ from fl_tiprdc.experiment.outcome import release_folder
 from fl_tiprdc.experiment.results import extractor_card
 from fl_tiprdc.extractor.card import write_extractor
 from fl_tiprdc.extractor.released import Extractor
-from tests.coded_crowd import CODES, adult, run_on
+from tests.coded_crowd import CODES, run_on
+from tests.conftest import adult
 
 
 def test_two_attributes_are_coupled_together_and_certified_each(tmp_path):

@@ -18,8 +18,8 @@ from fl_tiprdc.release.arrays import released_groups
 from fl_tiprdc.release.codes import Codes
 from strategies.roster import take_roster
 from tests.cheating import Cheat, add_labels, sends
-from tests.coded_crowd import CLIENTS, CODES, adult, coded, publication_at, server_of, store_of
-from tests.conftest import grid_of
+from tests.coded_crowd import CLIENTS, CODES, coded, publication_at, server_of, store_of
+from tests.conftest import adult, grid_of
 
 WIDTH = 8  # numbers in a representation
 

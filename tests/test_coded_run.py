@@ -8,8 +8,6 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from fl_tiprdc.data.crowd import Population
-from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.evaluation.frontier import retention_of_tasks, summarize_points
 from fl_tiprdc.evaluation.limits import MEAN, limit_table
 from fl_tiprdc.evaluation.posterior_risk import RISK_COLUMNS, risk_tables
@@ -18,6 +16,7 @@ from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.report.exact_figure import exact_figures
 from fl_tiprdc.report.figures import CERTIFIED, EXACT, frontier_figure, tasks_figure
+from tests.conftest import adult
 from tests.invented_metrics import metrics_of
 
 pytestmark = pytest.mark.usefixtures("one_thread_each")
@@ -29,8 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread_each")
 @pytest.fixture(scope="module")
 def people():
     """More of Adult's than other tests have: codes need them."""
-    whole = load_population("adult", ("sex",), 0.2)
-    return Population(whole.contributors.take(np.arange(1100)), whole.held_out.take(np.arange(200)))
+    return adult(1100, 200)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from fl_tiprdc.experiment.carry_out import carry_out
 from fl_tiprdc.experiment.outcome import release_folder
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
-from tests.coded_crowd import CODES, LAMBDAS, adult, run_on
+from tests.coded_crowd import CODES, LAMBDAS, run_on
+from tests.conftest import adult
 
 
 @pytest.fixture(scope="module")

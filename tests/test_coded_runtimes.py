@@ -18,8 +18,8 @@ from strategies.code_questions import CodeQuestions
 from strategies.roster import take_roster
 from strategies.server_draws import TrainingName
 from strategies.update_protection import update_protection
-from tests.coded_crowd import CODES, adult, coded, publication_at, server_of, store_of
-from tests.conftest import grid_of
+from tests.coded_crowd import CODES, coded, publication_at, server_of, store_of
+from tests.conftest import adult, grid_of
 from tests.test_runtimes import largest_difference
 
 CLIENTS, LAM = 6, 1.0

@@ -27,10 +27,9 @@ from fl_tiprdc.experiment.run import record_run
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.report.run_tables import read_run
+from tests.conftest import ROOT
 from tests.entry_points import caller, read_once, tree
 from tests.invented_metrics import metrics_of
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)

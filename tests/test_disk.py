@@ -22,9 +22,9 @@ from fl_tiprdc.experiment.run import record_run
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.whole_file import reserve, write_whole
 from simulations import benchmark, partitions, updates
+from tests.conftest import ROOT
 from tests.entry_points import caller, tree
 from tests.invented_metrics import some_outcome
-from tests.test_command_line import ROOT
 
 FULL = "No space left on device"
 

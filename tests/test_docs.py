@@ -6,14 +6,11 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
 import fl_tiprdc
-
-ROOT = Path(__file__).resolve().parent.parent
-
+from tests.conftest import ROOT
 
 NOTEBOOK = ROOT / "examples" / "tutorial.ipynb"
 

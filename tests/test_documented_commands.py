@@ -19,8 +19,8 @@ from fl_tiprdc.command_line.flags import given_experiment
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.command_line.subcommands import PROGRAM, SUBCOMMANDS
 from fl_tiprdc.evaluation.todays_classifiers import PACKAGES
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "results/reference/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")),

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fl_tiprdc.flower.commands import flower_environment
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 START = """
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.federated.launch import start_ray

@@ -41,8 +41,8 @@ CLIENTS = 10
 RAISE, HANG = (1, 4, 8), (6,)  # 30 % and 10 %
 
 
-def faulty(raising=(), hanging=(), slow=(), deadly=(), seconds: float = 3600.0) -> type[CohortActor]:
-    """An actor some of whose clients raise, hang, are slow, or take their process with them."""
+def faulty(hanging=(), slow=(), deadly=(), seconds: float = 3600.0) -> type[CohortActor]:
+    """An actor some of whose clients hang, are slow, or take their process with them."""
 
     class Faulty(CohortActor):
         def train(self, instruction, groups, partitions, secure=None):
@@ -52,19 +52,7 @@ def faulty(raising=(), hanging=(), slow=(), deadly=(), seconds: float = 3600.0) 
                 time.sleep(3600)
             if set(partitions) & set(slow):
                 time.sleep(seconds)
-            if not set(partitions) & set(raising):
-                return super().train(instruction, groups, partitions, secure)
-            return [
-                "OSError: broken disk"
-                if partition in raising
-                else self._train_alone(self._open(), instruction, groups, partition, secure)
-                for partition in partitions
-            ]
-
-        def _open(self):
-            from fl_tiprdc.federated.client_app import open_store
-
-            return open_store(self._store)
+            return super().train(instruction, groups, partitions, secure)
 
     return Faulty
 
@@ -114,9 +102,11 @@ def test_a_training_among_failing_clients_is_that_of_the_others(
         method={method: {"closing_steps": 0}} if method == "tiprdc+" else {},
     )
     store, description = make_store(CLIENTS), population.contributors.description
+    for partition in RAISE:
+        break_client(store, partition)
 
     class Among(Killing):
-        actor = faulty(RAISE, hanging)
+        actor = faulty(hanging)
         together = alone = 1 / 12  # twenty seconds for a cohort, as processes start, and for one of its clients alone
 
     grid = Among(store, 2, range(1, 100, 2 if method == "tiprdc+" else 1))

@@ -24,8 +24,8 @@ from fl_tiprdc.wire.messages import CONFIG, PUBLISH, LocalArrays
 from strategies.code_questions import CodeQuestions
 from strategies.hybrid_strategy import Exchange
 from strategies.roster import take_roster
-from tests.coded_crowd import CLIENTS, adult, coded, publication_at, server_of, store_of
-from tests.conftest import grid_of
+from tests.coded_crowd import CLIENTS, coded, publication_at, server_of, store_of
+from tests.conftest import adult, grid_of
 
 EXTRACTOR = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
 COUNT = Request("class-counts", {"classes": np.array([2], dtype=np.float32)}, {"counts": (2, 2)})

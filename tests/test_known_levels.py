@@ -28,7 +28,8 @@ from fl_tiprdc.release.known_levels import (
 )
 from fl_tiprdc.release.release import CodedRelease
 from fl_tiprdc.release.statistics import Coded
-from tests.coded_crowd import adult, coded
+from tests.coded_crowd import coded
+from tests.conftest import adult
 from tests.test_codebook import D, crowd, fit
 from tests.test_coded_modalities import run_on
 

@@ -17,8 +17,8 @@ from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.hybrid.centralized import train_centralized
 from fl_tiprdc.hybrid.step import HybridStep
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 # from the lowest layer up; a module may import its own layer and those before it
 LAYERS = (
     ("fl_tiprdc.errors", "fl_tiprdc.environment", "fl_tiprdc.notices"),

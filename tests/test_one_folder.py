@@ -11,8 +11,8 @@ import pytest
 from fl_tiprdc.config import Experiment, build_experiment, merge
 from fl_tiprdc.errors import InputError, RunFailedError
 from fl_tiprdc.experiment.run_folder import default_output, finish, held, prepare
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 HOLD = """
 import sys
 from pathlib import Path

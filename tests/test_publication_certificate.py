@@ -16,7 +16,8 @@ from fl_tiprdc.evaluation.certified import certify_release
 from fl_tiprdc.experiment.outcome import DELTA, release_folder
 from fl_tiprdc.federated.client_store import certifying_people, person_of
 from fl_tiprdc.seeding import derive
-from tests.coded_crowd import CODES, adult
+from tests.coded_crowd import CODES
+from tests.conftest import adult
 from tests.test_coded_modalities import run_on
 
 

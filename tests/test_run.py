@@ -20,7 +20,7 @@ from fl_tiprdc.experiment.closing_table import closing_table
 from fl_tiprdc.experiment.closing_words import closing_words, next_steps
 from fl_tiprdc.experiment.run import record_run, run_experiment
 from fl_tiprdc.experiment.screen import Screen
-from tests.conftest import break_client, grid_of
+from tests.conftest import adult, break_client, grid_of
 
 
 def quiet() -> Console:
@@ -164,13 +164,8 @@ def test_a_run_in_which_clients_fail_ends_with_status_1_and_one_line(small, make
 
 
 def test_several_private_attributes_and_seeds(small, tmp_path):
-    from fl_tiprdc.data.crowd import Population
-    from fl_tiprdc.data.datasets import load_population
-
-    whole = load_population("adult", ("sex", "race"), 0.2)
-    part = Population(whole.contributors.take(np.arange(400)), whole.held_out.take(np.arange(300)))
     experiment = small(private=("sex", "race"), seeds=(0, 1), methods=("tiprdc+",), partition="by-private", clients=10)
-    points = run_experiment(experiment, part, tmp_path / "run", quiet())
+    points = run_experiment(experiment, adult(400, 300, ("sex", "race")), tmp_path / "run", quiet())
     assert set(points[points["setting"] == "federated"]["seed"]) == {0, 1}
     metrics = pd.read_csv(tmp_path / "run" / "metrics.csv")
     assert set(metrics[metrics["kind"] == "attack"]["target"]) == {"sex", "race"}

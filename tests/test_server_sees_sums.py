@@ -16,7 +16,8 @@ from fl_tiprdc.flower.packed import BYTES, PACKED, unpack
 from fl_tiprdc.flower.run_config import run_config_defaults
 from fl_tiprdc.flower.server import server_app
 from fl_tiprdc.wire.messages import CONFIG, Instruction, unpack_groups
-from tests.coded_crowd import adult, coded
+from tests.coded_crowd import coded
+from tests.conftest import adult
 from tests.test_flower_apps import FIRST_NODE, NodesGrid
 
 CLIENTS = 3

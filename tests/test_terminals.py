@@ -11,9 +11,9 @@ import pytest
 
 from fl_tiprdc.experiment.closing_table import closing_table
 from fl_tiprdc.experiment.screen import Screen, logged, say, show_table
+from tests.conftest import ROOT
 from tests.test_report import some_points
 
-ROOT = Path(__file__).resolve().parent.parent
 WORK = """
 import sys
 from pathlib import Path

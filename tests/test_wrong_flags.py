@@ -13,8 +13,9 @@ from fl_tiprdc.command_line.parser import Parser, ShowHelp
 from fl_tiprdc.commands import audit, run
 from fl_tiprdc.data.datasets import DATASETS
 from simulations import benchmark, crowd_sizes, gpu, long_run, partitions, poisoning, updates
+from tests.conftest import ROOT
 from tests.entry_points import caller
-from tests.test_command_line import BAD_FLAGS, ROOT
+from tests.test_command_line import BAD_FLAGS
 from tests.test_official_data import WRITERS, change, remove, shorten
 from tests.test_published import WRONG
 
