@@ -37,9 +37,9 @@ def subcommand_of(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     name = " ".join(words[:size])
     if name in SUBCOMMANDS:
         return name, words[size:]
-    from fl_tiprdc.catalogue import contents
+    from fl_tiprdc.catalogue import catalogue
 
-    if name in contents():
+    if name in catalogue():
         return "catalogue", words
     near = difflib.get_close_matches(name, SUBCOMMANDS, 1)
     meant = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(SUBCOMMANDS)}"

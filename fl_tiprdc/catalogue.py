@@ -68,7 +68,7 @@ def _studies() -> dict[str, str]:
     return studies
 
 
-def contents() -> dict[str, Section]:
+def catalogue() -> dict[str, Section]:
     """Return all that can be chosen, by its kind."""
     seeing = {**CLASSIFIERS, **{name: build for name, (_, build) in SHAPED.items()}}
     attackers = _described({**seeing, **WHITE_BOX})

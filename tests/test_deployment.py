@@ -27,7 +27,7 @@ from fl_tiprdc.deploy.split import main as split_main
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import require_noise
 from fl_tiprdc.federated.local_work import publication_of
-from fl_tiprdc.federated.node_store import OwnStore, write_own_store
+from fl_tiprdc.federated.node_store import NodeStore, write_node_store
 from fl_tiprdc.federated.server_app import instruction_for
 from fl_tiprdc.flower.client import disk
 from fl_tiprdc.flower.coordinator import read_coordinator, read_deployment
@@ -44,7 +44,7 @@ def own(tmp_path, population):
     """A client's folder with 40 records."""
     crowd = population.contributors
     root = tmp_path / "own"
-    write_own_store(root, Records(crowd.x[:40], crowd.private[:40]), crowd.description)
+    write_node_store(root, Records(crowd.x[:40], crowd.private[:40]), crowd.description)
     return root
 
 
@@ -60,23 +60,23 @@ def folders(tmp_path):
 
 def test_a_clients_folder_is_its_owners_and_its_secret_stays(own, population):
     crowd = population.contributors
-    store = OwnStore(own, 2)
+    store = NodeStore(own, 2)
     assert store.size(2) == 40
     np.testing.assert_array_equal(store.records(2).x, crowd.x[:40])
     assert stat.S_IMODE(own.stat().st_mode) == 0o700
     assert stat.S_IMODE((own / "secret").stat().st_mode) == 0o600
     secret = store.secret(2)
     assert secret > 2**128  # of 256 bits from the operating system
-    write_own_store(own, Records(crowd.x[:30], crowd.private[:30]), crowd.description)
-    assert OwnStore(own, 2).secret(2) == secret
+    write_node_store(own, Records(crowd.x[:30], crowd.private[:30]), crowd.description)
+    assert NodeStore(own, 2).secret(2) == secret
     with pytest.raises(InputError, match="this is client 2, not 0"):
         store.records(0)
     with pytest.raises(InputError, match="holds no client's records"):
-        OwnStore(own / "nothing", 0)
+        NodeStore(own / "nothing", 0)
 
 
 def test_splitting_gives_each_client_its_own_and_the_server_none_of_it(folders, tmp_path):
-    stores = [OwnStore(client_folder(folders, i), i) for i in range(3)]
+    stores = [NodeStore(client_folder(folders, i), i) for i in range(3)]
     assert sum(store.size(i) for i, store in enumerate(stores)) == 240  # a fifth of 300 contributes nothing
     assert len({store.secret(i) for i, store in enumerate(stores)}) == 3
     coordinator = read_coordinator(coordinator_folder(folders))
@@ -108,10 +108,10 @@ def test_a_release_follows_from_the_secret(own, population, small):
     experiment = small(methods=("tiprdc+",))
     groups = released_groups(initial_arrays(population, experiment, "tiprdc+"))
     instruction = instruction_for(experiment, Point("tiprdc+", 0.5, 0))
-    z = publication_of(OwnStore(own, 2), 2, instruction, groups).z
-    np.testing.assert_array_equal(z, publication_of(OwnStore(own, 2), 2, instruction, groups).z)
+    z = publication_of(NodeStore(own, 2), 2, instruction, groups).z
+    np.testing.assert_array_equal(z, publication_of(NodeStore(own, 2), 2, instruction, groups).z)
     (own / "secret").write_text(str(int((own / "secret").read_text()) ^ (1 << 200)))  # beyond 63 bits
-    assert not np.allclose(z, publication_of(OwnStore(own, 2), 2, instruction, groups).z)
+    assert not np.allclose(z, publication_of(NodeStore(own, 2), 2, instruction, groups).z)
 
 
 def test_a_client_has_a_least_noise_of_its_own(small):
@@ -139,7 +139,7 @@ def test_the_noise_of_a_release_is_the_one_that_the_client_checked(own, populati
     quiet = instruction.method_config().model_copy(update={"sigma_low": 0.0, "sigma_high": 0.0})
     lying = replace(instruction, method=quiet.model_dump_json())
     require_noise(lying, groups, instruction.sigma)
-    honest, lied = (publication_of(OwnStore(own, 2), 2, asked, groups).z for asked in (instruction, lying))
+    honest, lied = (publication_of(NodeStore(own, 2), 2, asked, groups).z for asked in (instruction, lying))
     np.testing.assert_array_equal(honest, lied)
 
 
@@ -227,7 +227,7 @@ def test_a_clients_own_table_is_encoded_by_the_coordinators_description(tmp_path
     assert sum(map(len, vars(coordinator.people).values())) == 300
     # the sample itself, by its description, is what loading it gives
     own_table_main([str(tmp_path / "sample.csv"), "--description", str(description), "--output", str(tmp_path / "own")])
-    store = OwnStore(tmp_path / "own", 0)
+    store = NodeStore(tmp_path / "own", 0)
     rows = {row.tobytes() for row in store.records(0).x}
     sides = vars(coordinator.people).values()
     assert {row.tobytes() for side in sides for row in side.x} == rows
@@ -238,7 +238,7 @@ def test_a_clients_own_table_is_encoded_by_the_coordinators_description(tmp_path
     (tmp_path / "mine.csv").write_text(table)
     own_table_main([str(tmp_path / "mine.csv"), "--description", str(description), "--output", str(tmp_path / "mine")])
     assert "2 records, 1 rows without private values left out" in capsys.readouterr().out
-    records = OwnStore(tmp_path / "mine", 0).records(0)
+    records = NodeStore(tmp_path / "mine", 0).records(0)
     assert records.private[:, 0].tolist() == [0, 1]
     column = next(column for column in store.description.columns if column.name == "job")
     assert records.x[:, column.span].sum(1).tolist() == [1, 0]

@@ -10,7 +10,7 @@ import pytest
 
 from fl_tiprdc.__main__ import subcommand_of
 from fl_tiprdc.baselines import BASELINES
-from fl_tiprdc.catalogue import contents
+from fl_tiprdc.catalogue import catalogue
 from fl_tiprdc.command_line.help_topics import ALL, MAIN, TOPICS, has_topics, topics_of
 from fl_tiprdc.command_line.presets import PRESETS
 from fl_tiprdc.command_line.subcommands import SUBCOMMANDS
@@ -53,7 +53,7 @@ def test_what_is_registered_from_outside_is_listed_with_its_own_line(monkeypatch
         (CLASSIFIERS, own),
     ):
         monkeypatch.setitem(registry, "mine", thing)
-    listed = {kind for kind, section in contents().items() if section.lines.get("mine") == "Do it in another way"}
+    listed = {kind for kind, section in catalogue().items() if section.lines.get("mine") == "Do it in another way"}
     assert listed == {
         *("methods", "partitions", "architectures", "further-attacks", "runtimes", "exchanges", "aggregations"),
         *("attackers", "probes"),
@@ -61,7 +61,7 @@ def test_what_is_registered_from_outside_is_listed_with_its_own_line(monkeypatch
 
 
 def test_everything_that_is_registered_is_listed_with_a_line(capsys):
-    sections = contents()
+    sections = catalogue()
     for heading, registry in {
         "commands": SUBCOMMANDS,
         "data-sets": DATASETS,
@@ -194,7 +194,7 @@ def test_a_wrong_flag_gets_one_line_and_status_2(flags, message, capsys):
 def test_completed_flags_exist():
     flags = {action.dest for build in PARSERS.values() for action in build().actions}
     assert {*KINDS, *FILES, *OTHERS} <= flags
-    assert set(KINDS.values()) <= set(contents())
+    assert set(KINDS.values()) <= set(catalogue())
     assert set(PARSERS) <= set(SUBCOMMANDS)
 
 

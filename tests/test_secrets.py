@@ -26,7 +26,7 @@ from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore, Store, certifying_people, write_client_store
 from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_work import publication_of
-from fl_tiprdc.federated.node_store import OwnStore, write_own_store
+from fl_tiprdc.federated.node_store import NodeStore, write_node_store
 from fl_tiprdc.federated.server_app import (
     exchanges_for,
     instruction_for,
@@ -285,7 +285,7 @@ def test_a_server_of_real_clients_draws_from_its_system_and_keeps_no_secret(popu
     crowd, clients = population.contributors, 3
     parts = partition(crowd.private, clients, "iid", 0)
     for i, rows in enumerate(parts):
-        write_own_store(tmp_path / f"client-{i}", Records(crowd.x[rows], crowd.private[rows]), crowd.description)
+        write_node_store(tmp_path / f"client-{i}", Records(crowd.x[rows], crowd.private[rows]), crowd.description)
     write_coordinator(tmp_path / "coordinator", crowd.description, None)
     (tmp_path / "tiny.toml").write_text(TINY)
     found = []
@@ -392,14 +392,14 @@ def sides(tmp_path, small, population, one_thread):
     write_client_store(tmp_path / "all", crowd.records(), parts, crowd.description, POINT.seed)
     folders = [tmp_path / f"client-{i}" for i in range(clients)]
     for folder, rows in zip(folders, parts, strict=True):
-        write_own_store(folder, Records(crowd.x[rows], crowd.private[rows]), crowd.description)
+        write_node_store(folder, Records(crowd.x[rows], crowd.private[rows]), crowd.description)
     federation = {"rounds": 1, "clients_per_round": 0}
     experiment = small(clients=clients, methods=("tiprdc",), federation=federation, protection={"secagg": True})
     simulated = ClientStore(tmp_path / "all")
     found = []
     for grid, stores, each in (
         (ReadGrid(simulated), [simulated] * clients, experiment),
-        (ReadNodes(folders), [OwnStore(folder, i) for i, folder in enumerate(folders)], deployed(experiment)),
+        (ReadNodes(folders), [NodeStore(folder, i) for i, folder in enumerate(folders)], deployed(experiment)),
     ):
         folder = tmp_path / f"release-{each.runtime}"
         serve_point(grid, lambda done: None, each, crowd.description, POINT, folder)
@@ -432,7 +432,7 @@ def test_nor_are_they_in_a_message_or_the_same_for_the_same_records(sides, popul
         assert not wire.holds(secret.to_bytes(32))
         assert str(secret).encode() not in wire.data
         again = tmp_path / f"again-{client}"
-        write_own_store(again, store.records(client), crowd.description)
-        other = OwnStore(again, client)
+        write_node_store(again, store.records(client), crowd.description)
+        other = NodeStore(again, client)
         for secret_of in (key_of, shares_of, mask_of, certifying_of):
             assert secret_of(store, client) != secret_of(other, client)

@@ -10,7 +10,7 @@ from fl_tiprdc.data.crowd import Records
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.experiment.run_folder import config_text
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.node_store import OwnStore, write_own_store
+from fl_tiprdc.federated.node_store import NodeStore, write_node_store
 from fl_tiprdc.flower.coordinator import write_coordinator
 from fl_tiprdc.flower.packed import BYTES, PACKED, unpack
 from fl_tiprdc.flower.run_config import run_config_defaults
@@ -26,7 +26,7 @@ CLIENTS = 3
 class WatchedNodes(NodesGrid):
     """Real clients; notes what each says in plain numbers, and all that the server gets to read or has on its disk."""
 
-    def __init__(self, run_config, stores: list[OwnStore], disk: Path) -> None:
+    def __init__(self, run_config, stores: list[NodeStore], disk: Path) -> None:
         super().__init__(run_config, CLIENTS, lambda client: {"data": str(stores[client].root)})
         self._stores, self._disk = stores, disk
         self.plain: list[bytes] = []
@@ -60,8 +60,8 @@ def test_the_server_reads_no_single_clients_numbers(openly, tmp_path, capfd):
     crowd = adult(1400, 10).contributors
     parts, stores = partition(crowd.private, CLIENTS, "iid", 0), []
     for i, rows in enumerate(parts):
-        write_own_store(tmp_path / f"client-{i}", Records(crowd.x[rows], crowd.private[rows]), crowd.description)
-        stores.append(OwnStore(tmp_path / f"client-{i}", i))
+        write_node_store(tmp_path / f"client-{i}", Records(crowd.x[rows], crowd.private[rows]), crowd.description)
+        stores.append(NodeStore(tmp_path / f"client-{i}", i))
     server = tmp_path / "server"
     write_coordinator(server / "coordinator", crowd.description, None)
     experiment = coded(

@@ -10,7 +10,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from fl_tiprdc.catalogue import Section, contents
+from fl_tiprdc.catalogue import Section, catalogue
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.command_line.subcommands import PROGRAM
 from fl_tiprdc.errors import require_known
@@ -30,13 +30,13 @@ def folded(kind: str, section: Section, width: int) -> Iterator[str]:
 def catalogue_parser() -> Parser:
     """Return the parser of the flags."""
     parser = Parser(__doc__ or "")
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(contents())} (default: all)")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(catalogue())} (default: all)")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse and print."""
-    sections = contents()
+    sections = catalogue()
     asked = catalogue_parser().parse_args(arguments).kinds
     require_known("kind", asked, sections)
     width = max(NARROWEST, shutil.get_terminal_size().columns)

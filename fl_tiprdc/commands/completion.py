@@ -10,7 +10,7 @@ lists with commas too), files. Make the file anew when names have been added.
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 
-from fl_tiprdc.catalogue import contents
+from fl_tiprdc.catalogue import catalogue
 from fl_tiprdc.command_line.help_topics import ALL, has_topics, topics_of
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.command_line.subcommands import GROUP, PROGRAM, SUBCOMMANDS
@@ -58,11 +58,11 @@ def _names(action: argparse.Action, parser: Parser) -> tuple[str, ...]:
     if action.dest == "help":
         return (*topics_of(parser.actions), ALL) if has_topics(parser.actions) else ()
     if action.dest == "kinds":
-        return tuple(contents())
+        return tuple(catalogue())
     if action.dest == "config":
-        return tuple(contents()["presets"].lines)
+        return tuple(catalogue()["presets"].lines)
     if action.dest in KINDS:
-        return tuple(contents()[KINDS[action.dest]].lines)
+        return tuple(catalogue()[KINDS[action.dest]].lines)
     return OTHERS.get(action.dest, ())
 
 

@@ -13,7 +13,7 @@ from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.data.crowd_files import read_description
 from fl_tiprdc.data.described_table import records_of
 from fl_tiprdc.data.own_table import read_table
-from fl_tiprdc.federated.node_store import write_own_store
+from fl_tiprdc.federated.node_store import write_node_store
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,6 +27,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     columns = [column.missing_in or column.name for column in description.columns]
     frame = read_table(parsed.table, wanted=[*columns, *(attribute.name for attribute in description.attributes)])
     records = records_of(frame, description)
-    write_own_store(parsed.output, records, description)
+    write_node_store(parsed.output, records, description)
     left_out = len(frame) - len(records)
     print(f"{parsed.output}: {len(records)} records, {left_out} rows without private values left out")

@@ -15,7 +15,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Population, Records
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.node_store import write_own_store
+from fl_tiprdc.federated.node_store import write_node_store
 from fl_tiprdc.flower.coordinator import write_coordinator
 
 
@@ -44,7 +44,7 @@ def split(experiment: Experiment, population: Population, root: Path) -> None:
     parts = partition(crowd.private, experiment.clients, experiment.partition, experiment.seeds[0], crowd.participant)
     for client, rows in enumerate(parts):
         records = Records(crowd.x[rows], crowd.private[rows])
-        write_own_store(client_folder(root, client), records, crowd.description)
+        write_node_store(client_folder(root, client), records, crowd.description)
     write_coordinator(coordinator_folder(root), crowd.description, population.held_out)
 
 

@@ -11,7 +11,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, write_records
 
 
-def write_own_store(root: Path, records: Records, description: Description) -> None:
+def write_node_store(root: Path, records: Records, description: Description) -> None:
     """Write one client's records into a folder that only its owner may read.
 
     The operating system draws the secret. A folder that has one keeps it, so that asking again for a release that was
@@ -31,11 +31,11 @@ def write_own_store(root: Path, records: Records, description: Description) -> N
         secret.write_text(str(secrets.randbits(256)))
 
 
-class OwnStore(ClientStore):
+class NodeStore(ClientStore):
     """Reads one client's folder.
 
     Args:
-        root: folder that `write_own_store` wrote.
+        root: folder that `write_node_store` wrote.
         partition: partition id under which the server knows the client.
 
     Raises:
@@ -72,6 +72,6 @@ class OwnStore(ClientStore):
 
 
 @lru_cache(maxsize=8)
-def open_own_store(root: str, partition: int) -> OwnStore:
+def open_node_store(root: str, partition: int) -> NodeStore:
     """Return the store in a client's folder, which a process opens once."""
-    return OwnStore(Path(root), partition)
+    return NodeStore(Path(root), partition)

@@ -11,7 +11,7 @@ from flwr.app import Context
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import client_app_of
 from fl_tiprdc.federated.client_store import Store
-from fl_tiprdc.federated.node_store import open_own_store
+from fl_tiprdc.federated.node_store import open_node_store
 from fl_tiprdc.flower.config_keys import COORDINATOR, DATA
 from fl_tiprdc.flower.packed import unpacking
 
@@ -34,7 +34,7 @@ def disk(context: Context, seed: int) -> Store:
             else f"this node has no records of its own: --node-config '{DATA}=\"/FOLDER\" partition-id=0'"
         )
     if folder:
-        return open_own_store(str(folder), int(context.node_config["partition-id"]))
+        return open_node_store(str(folder), int(context.node_config["partition-id"]))
     from fl_tiprdc.flower.simulated_clients import simulated_store
 
     return simulated_store(context.run_config, context.node_config, seed)
