@@ -1,4 +1,4 @@
-"""What somebody new meets: what there is, help that fits a screen, a word on a mistyped flag, completion by TAB."""
+"""What somebody new meets: the catalogue, help that fits a screen, a word on a mistyped flag, completion by TAB."""
 
 import importlib
 import re
@@ -16,12 +16,16 @@ from fl_tiprdc.command_line.presets import PRESETS
 from fl_tiprdc.command_line.subcommands import SUBCOMMANDS
 from fl_tiprdc.commands.catalogue import main as list_contents
 from fl_tiprdc.commands.completion import FILES, KINDS, OTHERS, PARSERS, script
+from fl_tiprdc.config import AuditConfig, Experiment, NetworkConfig
 from fl_tiprdc.data.datasets import DATASETS
 from fl_tiprdc.data.partition import PARTITIONERS
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, FurtherAttack
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
+from fl_tiprdc.experiment.tracking.trackers import TRACKERS
 from fl_tiprdc.federated.launch import RUNTIMES
+from fl_tiprdc.hybrid.bounds import INFORMATION
+from fl_tiprdc.hybrid.privacy import PRIVACY
 from fl_tiprdc.methods import METHODS, Method, MethodConfig
 from fl_tiprdc.models.networks import ARCHITECTURES
 from simulations.benchmark import benchmark_parser
@@ -58,6 +62,25 @@ def test_what_is_registered_from_outside_is_listed_with_its_own_line(monkeypatch
         *("methods", "partitions", "architectures", "further-attacks", "runtimes", "exchanges", "aggregations"),
         *("attackers", "probes"),
     }
+
+
+@pytest.mark.parametrize(
+    ("setting", "registry"),
+    [
+        (Experiment.model_fields["runtime"], RUNTIMES),
+        (Experiment.model_fields["partition"], PARTITIONERS),
+        (Experiment.model_fields["track"], TRACKERS),
+        (AuditConfig.model_fields["further"], FURTHER),
+        (NetworkConfig.model_fields["architecture"], ARCHITECTURES),
+        (MethodConfig.model_fields["privacy"], PRIVACY),
+        (MethodConfig.model_fields["information"], INFORMATION),
+        (MethodConfig.model_fields["exchange"], EXCHANGES),
+    ],
+    ids=["runtime", "partition", "track", "further", "architecture", "privacy", "information", "exchange"],
+)
+def test_the_description_of_a_setting_names_all_that_is_registered_for_it(setting, registry):
+    named = set(re.findall(r"[\w-]+", setting.description))
+    assert named >= set(registry)
 
 
 def test_everything_that_is_registered_is_listed_with_a_line(capsys):

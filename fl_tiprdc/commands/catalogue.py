@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     width = max(NARROWEST, shutil.get_terminal_size().columns)
     try:
         if not asked:
-            print(f"Federated TIPRDC: all that can be chosen. One kind alone: {PROGRAM} catalogue KIND\n")
+            print(f"Federated TIPRDC: what can be chosen. One kind alone: {PROGRAM} catalogue KIND\n")
         for name in asked or sections:
             print("\n".join(folded(name, sections[name], width)))
         sys.stdout.flush()
