@@ -1,6 +1,6 @@
 """The exception for input that a person can correct, and the one for work elsewhere that failed."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 class InputError(ValueError):
@@ -16,7 +16,7 @@ class RunFailedError(RuntimeError):
 
 
 class TooManyFailuresError(RuntimeError):
-    """More clients failed in an exchange than the experiment allows."""
+    """Say that more clients failed in an exchange than the experiment allows."""
 
 
 def require_known(kind: str, names: Iterable[str], allowed: Collection[str]) -> None:
@@ -38,6 +38,23 @@ def require_once(kind: str, names: Sequence[str]) -> None:
     """
     if len(set(names)) < len(names):
         raise InputError(f"{', '.join(names)}: has a {kind} twice")
+
+
+def selection(
+    kind: str, names: Sequence[str], registry: Collection[str], whole: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Return names of a registry, checked; a name of `whole`, alone, stands for what it maps to.
+
+    Raises:
+        InputError: unknown name, one twice, or one of `whole` beside others.
+    """
+    require_known(kind, names, (*registry, *whole))
+    for name in whole:
+        if name in names and len(names) > 1:
+            raise InputError(f"{kind} '{name}' stands alone, and not among {', '.join(names)}")
+    if len(set(names)) < len(names):
+        raise InputError(f"{kind}s have a value twice: {', '.join(names)}")
+    return whole[names[0]] if names and names[0] in whole else tuple(names)
 
 
 def choose(kind: str, name: str, allowed: object) -> InputError:

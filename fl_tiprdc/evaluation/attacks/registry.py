@@ -9,7 +9,7 @@ import torch
 
 from fl_tiprdc.config import AuditConfig, NetworkConfig
 from fl_tiprdc.data.crowd import Column, Crowd, Floats, Ints
-from fl_tiprdc.errors import InputError, require_known
+from fl_tiprdc.errors import selection
 from fl_tiprdc.evaluation.attacks import averaging, leaks, linkage
 from fl_tiprdc.evaluation.attacks.known_record import known_record, named_ladders
 from fl_tiprdc.evaluation.attacks.membership import membership, sampled_losses, white_box_records
@@ -271,16 +271,5 @@ ALL, NONE = "all", "none"  # in place of names
 
 
 def named_attacks(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names of attacks, checked; "all" and "none", alone, stand for all of them and none.
-
-    Raises:
-        InputError: unknown name, one twice, or "all" or "none" beside others.
-    """
-    whole: Mapping[str, tuple[str, ...]] = {ALL: tuple(FURTHER), NONE: ()}
-    require_known("attack", names, (*FURTHER, *whole))
-    for name in whole:
-        if name in names and len(names) > 1:
-            raise InputError(f"attack '{name}' stands alone, and not among {', '.join(names)}")
-    if len(set(names)) != len(names):
-        raise InputError(f"attacks have a value twice: {', '.join(names)}")
-    return whole[names[0]] if names and names[0] in whole else tuple(names)
+    """Return names of attacks, checked as in `selection`; "all" and "none", alone, stand for all of them and none."""
+    return selection("attack", names, FURTHER, {ALL: tuple(FURTHER), NONE: ()})

@@ -9,7 +9,7 @@ import pandas as pd
 
 import fl_tiprdc.environment  # noqa: F401  before the trackers
 from fl_tiprdc.config import Experiment
-from fl_tiprdc.errors import InputError, require_known
+from fl_tiprdc.errors import InputError, selection
 from fl_tiprdc.experiment.tracking.mlflow_runs import MLflow
 from fl_tiprdc.experiment.tracking.tensorboard_files import TensorBoard
 from fl_tiprdc.experiment.tracking.tracker import Place, Tracker
@@ -25,17 +25,8 @@ EVERY = 5.0  # seconds between two words on a stage's progress
 
 
 def named_trackers(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of trackers, checked; "none", alone, stands for none of them.
-
-    Raises:
-        InputError: unknown name, one twice, or "none" beside others.
-    """
-    require_known("tracker", names, (*TRACKERS, NONE))
-    if len(set(names)) != len(names):
-        raise InputError(f"trackers have a value twice: {', '.join(names)}")
-    if NONE in names and len(names) > 1:
-        raise InputError(f"tracker '{NONE}' stands alone, and not among {', '.join(names)}")
-    return tuple(name for name in names if name != NONE)
+    """Return names of trackers, checked as in `selection`; "none", alone, stands for none of them."""
+    return selection("tracker", names, TRACKERS, {NONE: ()})
 
 
 class Trackers(Tracker):
