@@ -12,7 +12,7 @@ import pytest
 import fl_tiprdc
 from tests.conftest import ROOT
 
-NOTEBOOK = ROOT / "examples" / "tutorial.ipynb"
+NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 
 
 @pytest.mark.timeout(600)
