@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fl_tiprdc.report.figures import ATTACK, RETENTION
-from fl_tiprdc.report.panels import interval, one_legend
+from fl_tiprdc.report.panels import interval, one_legend, panels
 from fl_tiprdc.report.style import GRAY, colors, styled
 
 ACROSS = 3  # panels in a row
@@ -19,10 +19,10 @@ def suite_figure(table: pd.DataFrame) -> Figure:
     """
     color = colors(list(table["method"].unique()))
     kinds = list(table.groupby(["dataset", "private"], sort=False))
-    rows = -(-len(kinds) // ACROSS)
-    figure = Figure(figsize=(3.4 * min(ACROSS, len(kinds)), 3.0 * rows + 0.6), layout="constrained")
-    grid = figure.subplots(rows, min(ACROSS, len(kinds)), squeeze=False, sharex=True, sharey=True)
-    for axes, ((dataset, private), of_data) in zip(grid.flat, kinds, strict=False):
+    columns = min(ACROSS, len(kinds))
+    figure = Figure(figsize=(3.4 * columns, 3.0 * -(-len(kinds) // columns) + 0.6), layout="constrained")
+    grid = panels(figure, len(kinds), columns, f"{ATTACK};\nbars to the right: certified", sharex=True, sharey=True)
+    for axes, ((dataset, private), of_data) in zip(grid, kinds, strict=True):
         for method, curve in of_data.dropna(subset="retention").groupby("method", sort=False):
             attack = curve[["panel", "exact"]].max(axis=1)
             axes.errorbar(
@@ -42,10 +42,7 @@ def suite_figure(table: pd.DataFrame) -> Figure:
         axes.axvline(0.5, color=GRAY, linewidth=1)
         axes.set_title(f"{dataset}, hiding {private}", fontsize=9)
         axes.set_ylim(0, 1.05)
-    for axes in list(grid.flat)[len(kinds) :]:
-        axes.set_axis_off()
-    grid[-1][0].set_xlabel(f"{ATTACK};\nbars to the right: certified", fontsize=8)
-    for axes in grid[:, 0]:
-        axes.set_ylabel(f"mean {RETENTION};\ndotted: limit", fontsize=8)
+    for axes in grid[::columns]:
+        axes.set_ylabel(f"mean {RETENTION};\ndotted: limit")
     one_legend(figure, 7, fontsize=8)
     return figure
