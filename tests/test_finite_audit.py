@@ -172,7 +172,7 @@ def test_the_command_on_codes(call, people, tmp_path):
     assert (status, err) == (0, [])
     assert "exact: sex" in out
     assert "exact attack, by the table of 4 codes: AUC 0." in out
-    assert "say so with --certify" in out
+    assert "--certify bounds what any attacker can tell" in out
     assert "certified for" not in out
     names = {str(p.relative_to(tmp_path / "found")) for p in (tmp_path / "found").rglob("*") if p.is_file()}
     figures = {"figures/exact-sex.png", "figures/exact-sex.svg"}

@@ -121,6 +121,6 @@ def test_a_run_leaves_its_results_in_the_folder_where_it_was_called(call, tmp_pa
     (results,) = (tmp_path / "empty" / "results").glob("table-sex-iid-3-*")
     assert {"metrics.csv", "summary.json", "config.toml", "report.html"} <= {path.name for path in results.iterdir()}
     summary = json.loads((results / "summary.json").read_text())
-    assert summary["command"].startswith("fl-tiprdc run --dataset table")
+    assert summary["command"].startswith("fl-tiprdc run --quick --dataset table")
     assert summary["commit"] == "unknown"
     assert [path.name for path in (tmp_path / "empty").iterdir()] == ["results"]

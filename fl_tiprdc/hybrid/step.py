@@ -195,7 +195,7 @@ class HybridStep:
         """
         groups = {**frozen, **trained}
         z = self.represent(groups["extractor"], batch.x, batch.noise, sigma)
-        if trained and "critic" not in trained:
+        if "adversary" in trained and "critic" not in trained:
             return self._classification_loss(groups, batch, z if "extractor" in trained else z.detach())
         return self._hybrid_loss(groups, set(trained), batch, z, lam)
 
