@@ -5,16 +5,17 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic.fields import FieldInfo
 
 from fl_tiprdc.command_line.parser import Parser, one_name, require_text, some_words, words
 from fl_tiprdc.command_line.presets import config_file
 from fl_tiprdc.config import QUICK, Experiment, build_experiment, merge, read_toml
-from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.experiment.checking import check_settings, load_checked
+
+if TYPE_CHECKING:
+    from fl_tiprdc.data.crowd import Population
 
 
 def _numbers(kind: Callable[[str], Any], text: str, flag: str) -> tuple[Any, ...]:
@@ -160,7 +161,10 @@ def given_experiment(arguments: argparse.Namespace) -> Experiment:
         if (text := getattr(arguments, name, None)) is not None:
             require_text(text, name)
             values = merge(values, flag.nested(text))
-    return check_settings(build_experiment(values))
+    experiment = build_experiment(values)
+    from fl_tiprdc.experiment.checking import check_settings  # takes seconds, which help and wrong values needn't
+
+    return check_settings(experiment)
 
 
 def read_experiment(arguments: argparse.Namespace) -> Experiment:
@@ -172,10 +176,12 @@ def read_experiment(arguments: argparse.Namespace) -> Experiment:
     return read_run(arguments)[0]
 
 
-def read_run(arguments: argparse.Namespace) -> tuple[Experiment, Population]:
+def read_run(arguments: argparse.Namespace) -> "tuple[Experiment, Population]":
     """Return the experiment that is given and its people, checked as far as that goes without training.
 
     Raises:
         InputError: naming the value and what is allowed.
     """
+    from fl_tiprdc.experiment.checking import load_checked
+
     return load_checked(given_experiment(arguments))

@@ -9,12 +9,14 @@ where they are. Of a single run, its own page is made anew. The page needs no ne
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.screen import Screen, say
-from fl_tiprdc.report.page import write_page
-from fl_tiprdc.report.run_tables import RunTables, read_run
+
+if TYPE_CHECKING:
+    from fl_tiprdc.report.run_tables import RunTables
 
 
 def compare_parser() -> Parser:
@@ -29,12 +31,14 @@ def compare_parser() -> Parser:
     return parser
 
 
-def read_runs(folders: Sequence[Path]) -> list[RunTables]:
+def read_runs(folders: Sequence[Path]) -> "list[RunTables]":
     """Read runs, named by their folders: by as much of the path as tells them apart.
 
     Raises:
         InputError: a folder is no run, or is named twice.
     """
+    from fl_tiprdc.report.run_tables import read_run  # takes seconds, which the help needn't
+
     places = [folder.resolve() for folder in folders]
     if twice := [place for place, times in Counter(places).items() if times > 1]:
         raise InputError(f"run '{twice[0]}' is named twice")
@@ -51,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, write, print."""
     parsed = compare_parser().parse_args(arguments)
     runs = read_runs(parsed.runs)
+    from fl_tiprdc.report.page import write_page
+
     place = parsed.runs[0].resolve()
     output = parsed.output or (place / "report.html" if len(runs) == 1 else place.parent / "comparison.html")
     try:

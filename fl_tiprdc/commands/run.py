@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from fl_tiprdc.command_line.flags import experiment_parser, read_run
 from fl_tiprdc.command_line.parser import Parser
-from fl_tiprdc.experiment.run import run_experiment
 
 
 def run_parser() -> Parser:
@@ -19,4 +18,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse and run."""
     parsed = run_parser().parse_args(arguments)
     experiment, population = read_run(parsed)
+    from fl_tiprdc.experiment.run import run_experiment  # takes seconds, which help and wrong values needn't
+
     run_experiment(experiment, population, parsed.output, resume=parsed.resume)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from fl_tiprdc.data.crowd import Crowd, Floats
 from fl_tiprdc.data.raw_features import raw_features
@@ -15,6 +14,8 @@ MOST_VECTORS = 4096  # vectors that components are fitted to: images of many peo
 
 def fit_components(x: Floats, count: int, seed: int) -> Any:
     """Fit the first `count` principal components (fewer where x has fewer) of x [n, k], as scikit-learn's PCA."""
+    from sklearn.decomposition import PCA  # takes a second, which few processes need
+
     rows = np.sort(numpy_generator(seed, "principal-components").permutation(len(x))[:MOST_VECTORS])
     count = min(count, x.shape[1], len(rows))
     solver = "randomized" if x.shape[1] > WIDEST_VECTOR else "full"

@@ -1,7 +1,8 @@
 """The classifiers that attack and probe: a registry of functions that fit and predict in one go.
 
 Each takes (x [n, d], labels [n, targets], classes of each target, test [m, d], seed) and returns class
-probabilities on the test records, one [m, classes] a target.
+probabilities on the test records, one [m, classes] a target. scikit-learn is imported by those that use it: it takes a
+second, and the process that hands out the work needs none of it.
 """
 
 import warnings
@@ -9,11 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.mlp import Perceptron
@@ -48,6 +44,10 @@ def _fit_predict(model: Any, x: Floats, labels: Ints, classes: int, test: Floats
 
 def logistic(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
     """Fit a logistic regression on standardized inputs."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(x)
     inputs, tested = scaler.transform(x), scaler.transform(test)
     answers = []
@@ -60,6 +60,8 @@ def logistic(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed
 
 def boosting(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
     """Fit histogram gradient boosting."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     answers = []
     for i, k in enumerate(classes):
         model = HistGradientBoostingClassifier(
@@ -71,6 +73,8 @@ def boosting(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed
 
 def forest(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
     """Fit a random forest, one for all targets."""
+    from sklearn.ensemble import RandomForestClassifier
+
     model = RandomForestClassifier(n_estimators=20, min_samples_leaf=10, max_samples=0.25, random_state=seed % 2**32)
     targets = labels if len(classes) > 1 else labels[:, 0]
     answers = model.fit(x, targets).predict_proba(test)
@@ -90,6 +94,9 @@ TRIED_ON = 1000  # records, kept from the neighbors, on which it is chosen
 
 def nearest(x: Floats, labels: Ints, classes: Sequence[int], test: Floats, seed: int) -> list[Floats]:
     """Answer the classes' shares among the nearest standardized records; as many as do best on records kept apart."""
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(x)
     inputs = scaler.transform(x)
     shuffled = numpy_generator(seed, "nearest").permutation(len(x))

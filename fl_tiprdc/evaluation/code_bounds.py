@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.special import ndtri
 
 Counts = npt.NDArray[np.int64]
 
@@ -88,7 +88,7 @@ def asymptotic_bound(first: Counts, second: Counts, delta: float) -> float:
     distance, spread = estimate_distance(first, second)
     # the largest d with d - distance <= quantile sqrt(spread + 4 (1/n0 + 1/n1) d), squared
     growth = 4 * (1 / int(first.sum()) + 1 / int(second.sum()))
-    quantile = float(norm.ppf(1 - delta))
+    quantile = float(ndtri(1 - delta))
     middle = distance + growth * quantile**2 / 2
     root = math.sqrt(max(0.0, middle**2 - distance**2 + quantile**2 * spread))
     return gini_bound(middle + root, len(first))

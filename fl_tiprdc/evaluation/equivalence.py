@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from fl_tiprdc.evaluation.scores import Values
 
@@ -29,6 +28,8 @@ def two_one_sided_tests(differences: Values, margin: float) -> tuple[float, floa
         p, the larger of both tests' (small: equivalent), and the ends of the interval of level 1 - 2 `LEVEL`, which
         lies within the margin exactly where p < `LEVEL`. NaN for fewer than two differences: one shows no spread.
     """
+    from scipy.stats import t as student  # takes a second, which runs of one seed needn't
+
     n = len(differences)
     if n < 2:
         return math.nan, math.nan, math.nan

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from fl_tiprdc.data.crowd import Ints
 from fl_tiprdc.evaluation.scores import Values
@@ -56,8 +56,8 @@ class PosteriorRisk:
         """
         others = self.records[:, None] - self.counts
         tail = (1 - CONFIDENCE) / 2
-        low = np.where(self.counts > 0, beta.ppf(tail, self.counts + 0.5, others + 0.5), 0.0)
-        high = np.where(others > 0, beta.ppf(1 - tail, self.counts + 0.5, others + 0.5), 1.0)
+        low = np.where(self.counts > 0, betaincinv(self.counts + 0.5, others + 0.5, tail), 0.0)
+        high = np.where(others > 0, betaincinv(self.counts + 0.5, others + 0.5, 1 - tail), 1.0)
         return low, high
 
     def table(self, class_names: Sequence[str]) -> pd.DataFrame:

@@ -9,8 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln, logsumexp
-from scipy.stats import binom
+from scipy.special import bdtr, gammaln, logsumexp
 
 from fl_tiprdc.evaluation.code_bounds import Counts, gini_bound, mcdiarmid_slack, predicted_hindsight
 
@@ -303,12 +302,15 @@ def bound_without_leak(first: int, second: int, plan: Plan, rest: float) -> floa
     levels = (np.arange(LEVELS) + 0.5) / LEVELS
     ends = -np.log1p(-plan.rate * plan.excess(np.array([1 - plan.share, -plan.share])))
     alone = float(ends @ [plan.share, 1 - plan.share])
-    numbers = binom.ppf(levels, plan.people, 1 / plan.codes).astype(np.int64)
+    shares = bdtr(np.arange(plan.people + 1), plan.people, 1 / plan.codes)
+    numbers = np.searchsorted(shares, levels)  # quantiles of how many people have a code
     costs = [
         plan.strength * n / (n - 1) + offset(plan, int(n), int(top)) if n > 1 else n * alone
         for n, top in zip(*people_used(numbers), strict=True)
     ]
-    possible = binom.cdf(second, plan.people, plan.share) - binom.cdf(plan.people - first - 1, plan.people, plan.share)
-    nats = plan.codes * float(np.mean(costs)) - math.log(max(float(possible), 1e-12))
+    most, fewest = min(second, plan.people), plan.people - first  # of class 1 in a subset that there are people for
+    too_few = float(bdtr(fewest - 1, plan.people, plan.share)) if fewest > 0 else 0.0
+    possible = float(bdtr(most, plan.people, plan.share)) - too_few
+    nats = plan.codes * float(np.mean(costs)) - math.log(max(possible, 1e-12))
     by_differences = predicted_hindsight(first, second, plan.codes, 0.0) + mcdiarmid_slack(first, second, rest)
     return min(1.0, gini_bound(plan.squared_distance(nats), plan.codes), by_differences)

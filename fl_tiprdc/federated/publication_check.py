@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from flwr.app import Array, RecordDict
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.wire.messages import REPRESENTATIONS, unpack_strictly
@@ -99,7 +99,7 @@ def _check_norms(norms: npt.NDArray[np.float64], d: int, sigma: float) -> None:
     most = 1.001 * math.sqrt(d) + sigma * (math.sqrt(d) + 6.5)
     if norms.max() > most:
         raise InputError(f"has a norm of {norms.max():.2f}, the channel allows {most:.2f}")
-    least = sigma * math.sqrt(float(chi2.ppf(UNLIKELY, d)))
+    least = sigma * math.sqrt(2 * float(gammaincinv(d / 2, UNLIKELY)))
     if norms.min() < 0.999 * least:
         raise InputError(f"has a norm of {norms.min():.2g}, the channel's noise alone gives {least:.2g}")
     if sigma and len(norms) >= FEW and (np.abs(norms / math.sqrt(d) - 1) < CLEAN).all():

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Column, Floats, Ints
@@ -271,6 +270,8 @@ def _area(
 
     NaN where no class is counted, see `scores.area`.
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     if not len(counted):
         return np.full(len(weights), np.nan)
     if not len(knowledge.categorical):

@@ -14,7 +14,6 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -341,6 +340,8 @@ def _bytes(images: Tensor) -> Pixels:
 
 
 def _tables(attack: _Attack) -> Scores:
+    from sklearn.linear_model import Ridge
+
     known = torch.from_numpy(np.asarray(attack.x[attack.rows], dtype=np.float32))
     tested = np.asarray(attack.tested_x[attack.tested_rows], dtype=np.float32)
     mean = known.mean(0)

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
-from sklearn.linear_model import Ridge
+from scipy.special import betaincinv
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.data.principal_components import fit_components
@@ -63,8 +62,8 @@ class Matching:
 
 def share_with_interval(hits: float, n: int) -> Score:
     """Return hits/n with the exact (Clopper-Pearson, 1934) 95 % interval, which is none too narrow for few hits."""
-    low = float(beta.ppf(0.025, hits, n - hits + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf(0.975, hits + 1, n - hits)) if hits < n else 1.0
+    low = float(betaincinv(hits, n - hits + 1, 0.025)) if hits > 0 else 0.0
+    high = float(betaincinv(hits + 1, n - hits, 0.975)) if hits < n else 1.0
     return Score(hits / n, low, high)
 
 
@@ -118,6 +117,8 @@ def _regress(inputs: Values, outputs: Values) -> tuple[Callable[[Values], Values
 
     Residuals are those of a fifth of the records, kept from the fit, or else a wide input looks better than it is.
     """
+    from sklearn.linear_model import Ridge
+
     mean, std = inputs.mean(0), np.maximum(inputs.std(0), 1e-6)
     cut = max(1, len(inputs) // 5)
     model = Ridge(1.0).fit((inputs[cut:] - mean) / std, outputs[cut:])
