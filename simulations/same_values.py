@@ -40,7 +40,7 @@ def read_values(folder: Path) -> pd.DataFrame:
 
 def differing_rows(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """Return the rows whose values differ or that one run alone has, largest differences first."""
-    both = before.join(after, how="outer", lsuffix=" before", rsuffix=" after").fillna("no such row")
+    both = before.add_suffix(" before").join(after.add_suffix(" after"), how="outer").fillna("no such row")
     differs = pd.concat([both[f"{name} before"] != both[f"{name} after"] for name in VALUES], axis=1).any(axis=1)
     rows = both[differs]
     sides = [pd.to_numeric(rows[f"value {side}"], errors="coerce") for side in ("before", "after")]
