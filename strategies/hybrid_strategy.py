@@ -23,7 +23,7 @@ from strategies.reply_check import Replies, ReplyCheck, sort_replies
 from strategies.roster import Roster
 from strategies.secagg_reply_check import MaskedReplyCheck
 from strategies.secure_sum import SecureSumError
-from strategies.update_protection import ProtectedExchange, UpdateProtection
+from strategies.update_protection import UNKNOWN_LOSSES, ProtectedExchange, UpdateProtection
 
 LEADER = "extractor"  # Strategy.start hands this one group from round to round; the strategy keeps the others
 
@@ -50,7 +50,7 @@ class Exchange:
         seconds: time from asking to the next arrays.
         bytes_down: size of the arrays sent.
         bytes_up: size of the arrays received and used.
-        losses: mean losses over clients; NaN with noise, as they would tell what the noise hides.
+        losses: mean losses over clients; NaN of sums, and with noise, as they would tell what the noise hides.
         failure_kinds: number of failures by kind, see `reply_check.Kind`. Some kinds are no failures of clients asked:
             "late", not waited for, as enough others had replied; "stranger", replies of nodes that weren't asked
             (nobody may end a run who takes no part in it); "actor-died" and "actor-hung", processes that were replaced.
@@ -208,6 +208,8 @@ class HybridStrategy(Strategy):  # type: ignore[misc]
             weights: list[float] = [len(good) if turn.sums else 1]  # a mean of sums is a share of their total
         else:
             updates, weights, losses = self._plain(number, good, opened.drawn.weights)
+        if turn.sums:  # nothing is trained
+            losses = UNKNOWN_LOSSES
         for name, rule in turn.rules.items():
             replies_of_group = [update[name] for update in updates]
             self.groups[name] = plan.exchanges.rules[rule](self.groups[name], replies_of_group, weights)

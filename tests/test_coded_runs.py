@@ -51,6 +51,10 @@ def test_centralized_and_federated_runs_are_certified(found):
         assert (release_folder(folder / "publication", one.setting, Point("coded", one.lam, 0))).exists() == (
             one.setting == "federated"
         )
+    federated = outcome.rounds[outcome.rounds["setting"] == "federated"]
+    asked = federated["phase"].str.startswith("codes.")
+    assert federated.loc[asked, ["privacy", "information", "adversary"]].isna().all(axis=None)  # nothing is trained
+    assert federated.loc[~asked, "information"].notna().all()
     assert set(outcome.extractors["federated", Point("coded", 1.0, 0)]) == {"extractor", "codes"}
     assert set(outcome.extractors["centralized", Point("coded", 1.0, 0)]) == {"extractor", "codes"}
 

@@ -19,6 +19,7 @@ from fl_tiprdc.report.figures import (
     training_figure,
 )
 from fl_tiprdc.report.style import colors
+from fl_tiprdc.report.training_curves import training_curves
 from tests.invented_metrics import metrics_of
 
 FIGURES = ["frontier", "comparison", "tasks", "training"]
@@ -173,6 +174,18 @@ def test_the_training_figure_shows_the_mean_over_seeds_by_round():
     for axes in figure.axes:
         assert len(axes.lines) == 3
         assert all(np.isfinite(line.get_ydata()).all() for line in axes.lines)
+
+
+def test_sums_and_networks_that_a_method_lacks_make_no_training_curve():
+    rounds = some_rounds(("coded",), (0.0,), (0,)).assign(adversary=0.0, privacy=0.0, phase="local-training")
+    sums = rounds[rounds["round"] == 4].assign(round=5, phase="codes.cells", information=0.0)
+    trained = rounds[rounds["setting"] == "federated"]
+    curves = training_curves(pd.concat([trained, sums]))
+    assert set(curves["loss"]) == {"information"}
+    assert curves["round"].tolist() == [1, 2, 3, 4]
+    assert (curves["value"] > 0).all()
+    figure = training_figure(pd.concat([trained, sums]))
+    assert [bool(axes.lines) for axes in figure.axes] == [axes.axison for axes in figure.axes] == [False, False, True]
 
 
 def test_the_tasks_figure_has_a_panel_a_task_and_an_x_scale_on_the_lowest_of_each_column():

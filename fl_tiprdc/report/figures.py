@@ -165,7 +165,10 @@ def tasks_figure(points: pd.DataFrame, tasks: pd.DataFrame, limits: Mapping[str,
 
 @styled
 def training_figure(rounds: pd.DataFrame) -> Figure:
-    """Draw federated training curves by round, one row a method and one line a λ: mean and range over seeds."""
+    """Draw federated training curves by round, one row a method and one line a λ: mean and range over seeds.
+
+    A method without one of the networks has no panel for it.
+    """
     rounds = rounds[rounds["setting"] == "federated"]
     curves = training_curves(rounds)
     methods = list(rounds["method"].unique())
@@ -174,16 +177,23 @@ def training_figure(rounds: pd.DataFrame) -> Figure:
     grid = figure.subplots(max(1, len(methods)), 3, squeeze=False, sharex=True)
     shade = shades(rounds["lam"])
     for row, method in enumerate(methods):
+        shared = rounds.loc[rounds["method"] == method, "lam"].nunique() < len(shade)
+        grid[row][0].set_title(f"{method}: one training for all λ" if shared else method, loc="left")
         for axes, (loss, label) in zip(grid[row], CURVES.items(), strict=True):
             mine = curves[(curves["method"] == method) & (curves["loss"] == loss)]
+            if mine.empty:
+                axes.set_axis_off()
+                continue
             for lam, color in shade.items():
                 curve = mine[mine["lam"] == lam]
-                axes.plot(curve["round"], curve["value"], color=color, linewidth=1.3, label=f"λ = {lam:g}")
+                color, label_of = (GRAY, "all λ") if shared else (color, f"λ = {lam:g}")
+                axes.plot(curve["round"], curve["value"], color=color, linewidth=1.3, label=label_of)
                 axes.fill_between(curve["round"], curve["low"], curve["high"], color=color, alpha=0.2, linewidth=0)
             axes.set_ylabel(label, fontsize=7)
-            axes.set_title(method if loss == "adversary" else "", loc="left")
-            if row == len(methods) - 1:
-                axes.set_xlabel("round")
+    for column in grid.T:
+        for axes in [axes for axes in column if axes.axison][-1:]:  # the lowest that there is
+            axes.set_xlabel("round")
+            axes.xaxis.set_tick_params(labelbottom=True)
     one_legend(figure, len(shade))
     return figure
 

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from fl_tiprdc.wire.phases import QUESTION
+
 CURVES = {
     "adversary": "adversary's cross-entropy\n(nats)",
     "privacy": "extractor's privacy term\n(lower = hidden)",
@@ -19,16 +21,20 @@ def training_curves(rounds: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns setting, method, lam, loss, round, value, low, high. Of a curve with many rounds (centralized training
-        counts updates) every so many are united to their mean.
+        counts updates) every so many are united to their mean. Sums over a trained extractor have no losses, and a
+        loss that is 0 throughout is of a network that the method doesn't have: neither makes a curve.
     """
     where = ["setting", "method", "lam"]
     tables: list[pd.DataFrame] = []
+    rounds = rounds[~rounds["phase"].str.startswith(QUESTION)]
     for (setting, method), mine in rounds.groupby(["setting", "method"], sort=False):
         apart = -(-mine["round"].nunique() // MOST_POINTS)
         place = mine["round"].rank(method="dense").sub(1).floordiv(apart)
         mine = mine.assign(round=mine.groupby(place)["round"].transform("max"))
         for loss in CURVES:
             counted = mine if loss == "adversary" else mine[mine["phase"] != ADVERSARY_ALONE]
+            if (counted[loss].fillna(0) == 0).all():
+                continue
             by_seed = counted.groupby(["lam", "round", "seed"])[loss].mean()
             curve = by_seed.groupby(["lam", "round"]).agg(value="mean", low="min", high="max").reset_index()
             tables.append(curve.assign(setting=str(setting), method=str(method), loss=loss))
