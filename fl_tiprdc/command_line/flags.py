@@ -182,6 +182,7 @@ def read_run(arguments: argparse.Namespace) -> "tuple[Experiment, Population]":
     Raises:
         InputError: naming the value and what is allowed.
     """
+    experiment = given_experiment(arguments)
     from fl_tiprdc.experiment.checking import load_checked
 
-    return load_checked(given_experiment(arguments))
+    return load_checked(experiment)
