@@ -283,9 +283,8 @@ def sharp_bound(first: Counts, second: Counts, plan: Plan, generator: np.random.
         for size in sizes
     ]
     evidences = evidence(plan, np.stack([subset[0] for subset in subsets]), np.stack([subset[1] for subset in subsets]))
-    averaged = math.log(THINNINGS) - float(
-        logsumexp(-evidences)
-    )  # subsets for which the counts don't suffice are no evidence
+    # subsets for which the counts don't suffice are no evidence
+    averaged = math.log(THINNINGS) - float(logsumexp(-evidences))
     return gini_bound(plan.squared_distance(averaged), plan.codes)
 
 
