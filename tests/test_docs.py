@@ -40,6 +40,21 @@ def test_the_notebook_shows_what_came_out():
     assert not re.search(r"/(root|home|work|tmp)/", text)
 
 
+def test_the_panels_table_is_that_of_the_committed_run():
+    """Numbers that were copied into the page follow the run that stands behind them."""
+    summary = json.loads((ROOT / "results" / "reference" / "main" / "summary.json").read_text())
+    points = {(point["setting"], point["method"], point["lam"]): point for point in summary["points"]}
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").partition("## The panel's view")[2]
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in page.splitlines() if line[:3] == "| `"]
+    assert {method for method, *_ in rows[:8]} == {"tiprdc", "tiprdc+"}
+    for method, dial, *values in rows[:8]:
+        sides = [points[setting, method, float(dial[4:])] for setting in ("centralized", "federated")]
+        expected = [side[name] for name in ("attack", "retention") for side in sides]
+        assert values == [f"{value:.3f}" for value in expected], (method, dial)
+    areas = [f"{summary['frontier_area'][name]:.2f}" for name in ("baseline/gaussian-noise", "federated/tiprdc+")]
+    assert set(areas) <= set(re.findall(r"0\.\d\d", page.partition("Area under the frontier")[2][:200]))
+
+
 def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path):
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings_handlers.python")
