@@ -4,6 +4,7 @@ python simulations/long_run.py                       # 500 rounds of coded, 100 
 python simulations/long_run.py --rounds 100 --method tiprdc+ --runtime inline
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.experiment.run_folder import open_folder
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.federated.client_store import ClientStore
+from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 from fl_tiprdc.federated.launch import RUNTIMES, launch
 from fl_tiprdc.federated.server_app import train_point
 from fl_tiprdc.methods import METHODS
@@ -39,26 +41,37 @@ MEASURES = ("driver_mb", "actors_mb", "files", "log_mb")
 WORKERS = "ray::"  # how Ray names the processes of actors
 
 
+def workers_of(grid: Grid) -> list[psutil.Process]:
+    """Return the processes that work for clients: a cohort grid's actors, else all of Ray's below this one that do."""
+    if isinstance(grid, RayCohortGrid):
+        return [psutil.Process(pid) for pid in grid.pids()]
+    return [process for process in psutil.Process().children(recursive=True) if _works(process)]
+
+
+def _works(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):  # it has ended
+        return process.name().startswith(WORKERS) and "IDLE" not in process.name()
+    return False
+
+
 class Sampler:
     """Measure what this process and its actors hold, at moments of a training.
 
     Args:
+        grid: reaches the clients.
         logs: folders whose files are logs.
     """
 
-    def __init__(self, logs: Sequence[Path]) -> None:
-        self._own, self._logs = psutil.Process(), logs
+    def __init__(self, grid: Grid, logs: Sequence[Path]) -> None:
+        self._own, self._grid, self._logs = psutil.Process(), grid, logs
         self.rows: list[dict[str, float]] = []
 
     def take(self, number: int) -> None:
         """Note everything after round `number`."""
         workers = []
-        for process in self._own.children(recursive=True):
-            try:
-                if process.name().startswith(WORKERS) and "IDLE" not in process.name():
-                    workers.append((own_memory(process), process.num_fds()))
-            except psutil.Error:
-                continue
+        for process in workers_of(self._grid):
+            with contextlib.suppress(psutil.Error):
+                workers.append((own_memory(process), process.num_fds()))
         self.rows.append(
             {
                 "round": number,
@@ -127,7 +140,7 @@ def run_long(runtime: str, experiment: Experiment, every: int, actors: int) -> t
         began = time.perf_counter()
 
         def server(grid: Grid) -> None:
-            sampler = Sampler([path for path in (ray_logs(),) if path is not None])
+            sampler = Sampler(grid, [path for path in (ray_logs(),) if path is not None])
 
             def note(point: Point, exchange: Exchange) -> None:
                 if exchange.round % every == 0:
