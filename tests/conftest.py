@@ -140,8 +140,10 @@ def on_one_thread() -> Iterator[None]:
     """Torch on one thread, as in an actor."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture
