@@ -49,12 +49,14 @@ def level_figure(rows: pd.DataFrame, words: LevelFigure) -> Figure:
     lines = -(-len(cases) // columns)
     figure = Figure(figsize=(1.0 + 3.1 * columns, 0.9 + 2.7 * lines), layout="constrained")
     figure.suptitle(words.title)
-    grid = panels(figure, len(cases), columns, words.axes[str(curves["unit"].iloc[0])], sharex=True, sharey=True)
+    grid = panels(figure, len(cases), columns, sharex=True, sharey=True)
     for i, (axes, ((target, setting, method), panel)) in enumerate(zip(grid, cases, strict=True)):
         _levels(axes, panel, raw[raw["target"] == target])
         axes.set_title(f"{method}, {setting}" + (f": {target}" if several else ""))
         if i % columns == 0:
             axes.set_ylabel("AUC of the best attacker\n(0.5 = chance)")
+        if i + columns >= len(cases):  # attributes may differ in the unit of their levels
+            axes.set_xlabel(words.axes[str(panel["unit"].iloc[0])])
     one_legend(figure, 4, (RAW, CHANCE))
     return figure
 
