@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 
 # from the lowest layer up; a module may import its own layer and those before it
 LAYERS = (
-    ("fl_tiprdc.errors", "fl_tiprdc.environment", "fl_tiprdc.notices"),
+    ("fl_tiprdc.errors", "fl_tiprdc.environment", "fl_tiprdc.moved", "fl_tiprdc.notices"),
     ("fl_tiprdc.seeding", "fl_tiprdc.whole_file"),
     ("fl_tiprdc.frozen",),
     ("fl_tiprdc.methods",),

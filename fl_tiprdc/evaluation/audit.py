@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from fl_tiprdc.evaluation.shaped_classifiers import SHAPED, fits, shaped
 from fl_tiprdc.evaluation.subgroups import group_people, group_rows
 from fl_tiprdc.evaluation.todays_classifiers import check_installed
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
+from fl_tiprdc.moved import names_moved_from
 from fl_tiprdc.seeding import derive, numpy_generator
 
 NARROW = 256  # numbers in a representation that all models take as they are
@@ -257,3 +259,7 @@ def model_answers(
     seen, tested = inputs.wide if name in TAKE_WIDE else inputs.narrow
     classifier = majority if name == MAJORITY else CLASSIFIERS[name]
     return classifier(seen, labels, classes, tested, seed)
+
+
+if not TYPE_CHECKING:  # type checkers know the current names only
+    __getattr__ = names_moved_from(__name__)

@@ -11,7 +11,7 @@ where r is any mixture of p0 and p1. docs/certificate.md has the proofs of what 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from fl_tiprdc.evaluation.code_bounds import (
     predicted_hindsight,
 )
 from fl_tiprdc.evaluation.sharp_bound import bound_without_leak, make_plan, predicted_distance, sharp_bound
+from fl_tiprdc.moved import names_moved_from
 from fl_tiprdc.seeding import numpy_generator
 
 Kind = Literal["sharp", "bounded-differences", "none"]
@@ -246,3 +247,7 @@ def codes_for(people: Sequence[int], fitted: Sequence[int], target: float = 0.57
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
+
+
+if not TYPE_CHECKING:  # type checkers know the current names only
+    __getattr__ = names_moved_from(__name__)

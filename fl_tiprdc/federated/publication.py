@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -17,6 +17,7 @@ from flwr.serverapp import Grid
 from fl_tiprdc.data.publication_store import MANIFEST, clear, part_name, write_part
 from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.federated.publication_check import Copies, PartCheck
+from fl_tiprdc.moved import names_moved_from
 from fl_tiprdc.release.arrays import GroupArrays, digest_of
 from fl_tiprdc.whole_file import write_whole
 from fl_tiprdc.wire.messages import CONFIG, PUBLISH, Instruction, pack_arrays
@@ -108,3 +109,7 @@ def publish(
     }
     write_whole(folder / MANIFEST, json.dumps(facts, indent=1).encode())
     return Traffic(sent, received)
+
+
+if not TYPE_CHECKING:  # type checkers know the current names only
+    __getattr__ = names_moved_from(__name__)

@@ -1,7 +1,7 @@
 """Releases: one interface for all methods, from records (x and u) to what leaves the device."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fl_tiprdc.data.crowd import Floats, Ints, X
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.moved import names_moved_from
 from fl_tiprdc.release.channel import release
 from fl_tiprdc.release.codes import Codes, joint_classes
 from fl_tiprdc.release.draws import Draws, no_draws
@@ -135,3 +136,7 @@ def one_draw_each(x: X, draws: Draws) -> Floats:
         for begin in range(0, len(x), RECORDS_AT_ONCE)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.float32)
+
+
+if not TYPE_CHECKING:  # type checkers know the current names only
+    __getattr__ = names_moved_from(__name__)
