@@ -1,6 +1,5 @@
 """Methods: what each optimizes and releases."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -149,7 +148,7 @@ class Method:
     description: str
 
 
-METHODS: Mapping[str, Method] = {
+METHODS: dict[str, Method] = {
     "tiprdc": Method(
         _PAPER, "the paper's: negated cross-entropy and a Jensen-Shannon bound, weights exchanged, no noise"
     ),

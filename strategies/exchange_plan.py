@@ -149,7 +149,7 @@ def weight_exchanges(federation: FederationConfig, method: MethodConfig) -> Exch
 
 
 # name in MethodConfig.exchange -> exchanges of a training
-EXCHANGES: Mapping[str, Callable[[FederationConfig, MethodConfig], Exchanges]] = {
+EXCHANGES: dict[str, Callable[[FederationConfig, MethodConfig], Exchanges]] = {
     "gradients": gradient_exchanges,
     "weights": weight_exchanges,
 }

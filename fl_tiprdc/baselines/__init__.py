@@ -1,6 +1,6 @@
 """Releases to compare with, each with a dial; audited like every other representation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fl_tiprdc.baselines.encoder import encoder
@@ -35,7 +35,7 @@ class Baseline:
         return self.fit(contributors, held_out, seed)(dial)
 
 
-BASELINES: Mapping[str, Baseline] = {
+BASELINES: dict[str, Baseline] = {
     "gaussian-noise": Baseline(gaussian_noise, (0.5, 1.0, 2.0, 4.0), "noise σ, in standard deviations"),
     "local-laplace": Baseline(local_laplace, (0.01, 0.02, 0.05, 0.1, 1.0), "1/ε, ε-local privacy of a whole record"),
     "encoder": Baseline(encoder, (0.0, 0.5, 1.0, 2.0, 4.0), "noise σ, in standard deviations of the code"),

@@ -1,6 +1,6 @@
 """Data sets by name, and what loads each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fl_tiprdc.config import DataConfig
@@ -33,7 +33,7 @@ class Source:
     private: tuple[str, ...]
 
 
-DATASETS: Mapping[str, Source] = {
+DATASETS: dict[str, Source] = {
     "adult": Source(load_adult, ("sex",)),
     "german-credit": Source(load_german_credit, ("sex",)),
     "bank-marketing": Source(load_bank_marketing, ("marital",)),

@@ -1,6 +1,6 @@
 """The partition of records among clients, by flwr-datasets' partitioners on local data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -67,7 +67,7 @@ def _by_private(clients: int, alpha: float, seed: int) -> object:
     )
 
 
-PARTITIONERS: Mapping[str, Callable[[int, float, int], object]] = {
+PARTITIONERS: dict[str, Callable[[int, float, int], object]] = {
     "iid": _iid,
     "dirichlet": _dirichlet,
     "by-private": _by_private,

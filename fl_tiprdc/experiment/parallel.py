@@ -2,8 +2,8 @@
 
 import contextlib
 import ctypes
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
@@ -13,16 +13,17 @@ from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.shaped_classifiers import SHAPED
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
 from fl_tiprdc.federated.launch import ray_session
+from fl_tiprdc.hybrid.registered import TRAINING, Entries, Registries, entries_of, register
 
 T = TypeVar("T")
-# what audits look up by name: a process that starts anew would have the built-in entries alone
-REGISTRIES: tuple[dict[str, Any], ...] = (CLASSIFIERS, SHAPED, WHITE_BOX, FURTHER)
+# what trainings and audits look up by name
+REGISTRIES: Registries = (*TRAINING, CLASSIFIERS, SHAPED, WHITE_BOX, FURTHER)
 
 
 def as_done(work: Mapping[str, Callable[[], T]], address: str = "") -> Iterator[tuple[str, T]]:
     """Do all work, each piece on one core; name and result of each as it is done.
 
-    Attackers, probes and further attacks that were registered here are registered there too.
+    What was registered here is registered there too.
 
     Args:
         work: can be sent to another process; large arrays are best bound by `functools.partial`.
@@ -33,7 +34,7 @@ def as_done(work: Mapping[str, Callable[[], T]], address: str = "") -> Iterator[
     """
     if not work:
         return
-    registered = [dict(registry) for registry in REGISTRIES]
+    registered = entries_of(REGISTRIES)
     if not address:
         parallel = joblib.Parallel(
             n_jobs=joblib.cpu_count(), return_as="generator_unordered", inner_max_num_threads=1, backend="loky"
@@ -67,7 +68,6 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _named(name: str, piece: Callable[[], T], registered: Sequence[Mapping[str, Any]]) -> tuple[str, T]:
-    for registry, entries in zip(REGISTRIES, registered, strict=True):
-        registry.update(entries)
+def _named(name: str, piece: Callable[[], T], registered: Entries) -> tuple[str, T]:
+    register(registered, REGISTRIES)
     return name, piece()

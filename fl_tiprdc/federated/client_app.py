@@ -15,6 +15,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.local_work import perform, publication_of, with_kept
 from fl_tiprdc.federated.masked_work import ledger_of, member_of, perform_masked
+from fl_tiprdc.hybrid.registered import entries_of, register
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.messages import (
     NEXT,
@@ -51,8 +52,17 @@ def open_store(root: str) -> ClientStore:
 
 
 def build_client_app(root: str) -> ClientApp:
-    """Return a ClientApp whose clients keep their records in the client store at `root`."""
-    return client_app_of(lambda context, seed: open_store(root))
+    """Return a ClientApp whose clients keep their records in the client store at `root`.
+
+    It takes along what is registered here, wherever it is sent.
+    """
+    registered = entries_of()
+
+    def disk(context: Context, seed: int) -> Store:
+        register(registered)
+        return open_store(root)
+
+    return client_app_of(disk)
 
 
 def client_app_of(disk: Disk, mods: Sequence[Mod] = ()) -> ClientApp:

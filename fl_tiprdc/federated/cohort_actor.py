@@ -10,6 +10,7 @@ from fl_tiprdc.federated.client_app import build_client_app, open_store, train_t
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_messages import answer, identify, node_context
 from fl_tiprdc.hybrid.device import training_device
+from fl_tiprdc.hybrid.registered import Entries, register
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction
@@ -22,9 +23,12 @@ class CohortActor:
         store: folder of the client store.
         clients: number of clients.
         threads: number of torch's threads; few of them keep the actors of one machine from fighting over its cores.
+        registered: what is registered in the process that asks; empty: this is that process.
     """
 
-    def __init__(self, store: str, clients: int, threads: int) -> None:
+    def __init__(self, store: str, clients: int, threads: int, registered: Entries = ()) -> None:
+        if registered:
+            register(registered)
         torch.set_num_threads(threads)
         identify()
         self._store, self._clients, self._threads = store, clients, threads

@@ -17,6 +17,7 @@ from fl_tiprdc.federated.cohorts import CohortJob, deal_messages, replies_to
 from fl_tiprdc.federated.local_grid import LocalGrid
 from fl_tiprdc.federated.local_messages import LOST, stamp
 from fl_tiprdc.federated.quorum import Enough
+from fl_tiprdc.hybrid.registered import entries_of
 
 TRIES_PER_JOB = 2
 DIED, HUNG = "actor-died", "actor-hung"  # kinds of loss
@@ -76,7 +77,8 @@ class RayCohortGrid(LocalGrid):
             raise RuntimeError("start Ray before a RayCohortGrid is made")
         options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
         remote = ray.remote(**options)(self.actor)
-        self._make = lambda: remote.remote(str(store.root), len(store), threads)
+        registered = ray.put(entries_of())
+        self._make = lambda: remote.remote(str(store.root), len(store), threads, registered)
         self._workers = [_Worker(self._make()) for _ in range(actors)]
         self._alone: set[int] = set()  # nodes that are asked alone
         self._losses: Counter[str] = Counter()

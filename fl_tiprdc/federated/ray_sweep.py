@@ -19,16 +19,28 @@ from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 from fl_tiprdc.federated.local_grid import SingleProcessGrid
 from fl_tiprdc.federated.progress import Progress
 from fl_tiprdc.federated.serving import Tell, serve_on, share_of
+from fl_tiprdc.hybrid.registered import TRAINING, Entries, Registries, entries_of, register
+from strategies.exchange_plan import EXCHANGES
+from strategies.robust import AGGREGATIONS
 
 T = TypeVar("T")
 PROGRESS_SECONDS = 0.5  # between two reports on how far a training is
+REGISTRIES: Registries = (*TRAINING, EXCHANGES, AGGREGATIONS)  # what a server and its clients look up by name
 RETRIES = 3  # of a training whose process died; it goes on from its checkpoint
 
 
 def _train(
-    number: int, server: Callable[[Grid, Tell], Any], store: Path, actors: int, threads: int, gpus: float, progress: Any
+    number: int,
+    server: Callable[[Grid, Tell], Any],
+    registered: Entries,
+    store: Path,
+    actors: int,
+    threads: int,
+    gpus: float,
+    progress: Any,
 ) -> Any:
     """Run one training, with its clients in this process, or with actors of its own if there are enough cores."""
+    register(registered, REGISTRIES)
     last_report = 0.0
 
     def tell(done: int) -> None:
@@ -71,6 +83,7 @@ def ray_sweep(
     options = {"num_cpus": 1 if alone else 0, "num_gpus": share if alone else 0, "max_retries": RETRIES}
     train = ray.remote(**options, scheduling_strategy="SPREAD")(_train)
     progress = ray.remote(num_cpus=0)(Progress).remote()
+    registered = entries_of(REGISTRIES)
     waiting = list(range(len(servers)))[::-1]
     running: dict[Any, int] = {}
     results: dict[int, T] = {}
@@ -78,7 +91,7 @@ def ray_sweep(
         while waiting or running:
             while waiting and len(running) < at_a_time:
                 i = waiting.pop()
-                running[train.remote(i, servers[i], store, actors, threads, share, progress)] = i
+                running[train.remote(i, servers[i], registered, store, actors, threads, share, progress)] = i
             ready, _ = ray.wait(list(running), timeout=PROGRESS_SECONDS)
             for done in ready:
                 results[running.pop(done)] = ray.get(done)

@@ -112,7 +112,7 @@ UNEXPLAINED: Mapping[str, Callable[[Tensor, Tensor, Description], Tensor]] = {
 
 
 # name -> (critic network, bound)
-INFORMATION: Mapping[str, tuple[str, Bound]] = {
+INFORMATION: dict[str, tuple[str, Bound]] = {
     "jsd": ("towers", jsd_rolled),
     "jsd-joint": ("joint", jsd_joint),
     "jsd-pairs": ("towers", jsd_pairs),

@@ -1,6 +1,6 @@
 """Losses of the adversary, and of the extractor against it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import log
 
 import numpy as np
@@ -55,7 +55,7 @@ def maximum_entropy(logits: Tensor, u: Tensor, mask: Tensor, description: Descri
     return total
 
 
-PRIVACY: Mapping[str, Callable[[Tensor, Tensor, Tensor, Description], Tensor]] = {
+PRIVACY: dict[str, Callable[[Tensor, Tensor, Tensor, Description], Tensor]] = {
     "negated-cross-entropy": negated_cross_entropy,
     "maximum-entropy": maximum_entropy,
 }

@@ -92,7 +92,7 @@ class Architecture:
     stacks: Literal["always", "shared", "never"] = "always"
 
 
-ARCHITECTURES: Mapping[str, Architecture] = {
+ARCHITECTURES: dict[str, Architecture] = {
     "perceptron": Architecture(_build_perceptron, _vector_shape, ("table",)),
     "convolutional": Architecture(_build_convolutional, _vector_shape, ("image", "text"), stacks="shared"),
     "linear": Architecture(_build_linear, _vector_shape, ("image", "table")),

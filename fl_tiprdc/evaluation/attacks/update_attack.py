@@ -116,9 +116,11 @@ def sketch(shadow: Floats, real: Floats) -> Sketch:
 
 def _noisy(x: Values, deviation: float, numbers: int, generator: np.random.Generator) -> Values:
     """Return rows [n, r] with noise in all `numbers` dimensions; one more column has its length outside the span."""
-    inside = x + deviation * generator.standard_normal(x.shape)
-    rest = max(0, numbers - x.shape[1])
-    outside = deviation * np.sqrt(generator.chisquare(rest, len(x))) if rest and deviation else np.zeros(len(x))
+    inside, outside, rest = x, np.zeros(len(x)), numbers - x.shape[1]
+    if deviation:
+        inside = x + deviation * generator.standard_normal(x.shape)
+    if deviation and rest > 0:
+        outside = deviation * np.sqrt(generator.chisquare(rest, len(x)))
     return np.concatenate([inside, outside[:, None]], axis=1)
 
 
@@ -131,43 +133,66 @@ def _sets(clients: int, size: int, each: int, generator: np.random.Generator) ->
     return member
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Represent clients as the server sees them under a defence.
+
+    Attributes:
+        groups: by group, rows [n, r + 1] in the basis of a sketch, with the length outside it.
+        client: [n] whose row it is.
+        exact: [n] true share of the value in a row's sum; None: rows are single clients'.
+    """
+
+    groups: Mapping[str, Values]
+    client: Ints
+    exact: Values | None = None
+
+
+def _in_sums(
+    updates: Mapping[str, Values], clients: Updates, size: int, each: int, unit: float, generator: np.random.Generator
+) -> Seen:
+    """Return sums of `size` clients, `each` around every client.
+
+    `unit` is what clients divide their records by to weight themselves, which leaves sums of the same order; 0: all
+    count alike.
+    """
+    member = _sets(len(clients.share), size, each, generator)
+    if unit:
+        member = member * clients.records / unit
+    groups = {name: _noisy(member @ rows, 0, rows.shape[1], generator) for name, rows in updates.items()}
+    return Seen(groups, np.repeat(np.arange(len(clients.share)), each), member @ clients.share)
+
+
+def _norms(updates: Mapping[str, Values]) -> Values:
+    """Return the norms [n] of clients' whole messages, all groups together."""
+    norms: Values = np.sqrt(sum((rows**2).sum(1) for rows in updates.values()))
+    return norms
+
+
 def _seen(
     sketches: Mapping[str, Sketch], shadow: Updates, real: Updates, defence: Defence, weighted: bool, seed: int
-) -> tuple[dict[str, Values], dict[str, Values], Ints, Ints, Values | None]:
-    """Return shadow and real updates under a defence by group, each row's owner, and the true share in each sum."""
+) -> tuple[Seen, Seen]:
+    """Return the server's view of shadows and of real clients under a defence."""
     generator = numpy_generator(seed, "update-defence", defence.name, str(defence.level))
-    ours, theirs = np.arange(len(shadow.share)), np.arange(len(real.share))
+    sides = {name: s.shadow for name, s in sketches.items()}, {name: s.real for name, s in sketches.items()}
     if defence.name == "sum":
-        size = int(defence.level)
-        each = max(SETS, -(-SHADOW_SUMS // len(ours)))
-        sums = _sets(len(ours), size, each, generator), _sets(len(theirs), size, SETS, generator)
-        if weighted:  # clients multiply by their records first, in units that leave sums of the same order
-            sums = tuple(s * u.records / real.records.mean() for s, u in zip(sums, (shadow, real), strict=True))
+        size, unit = int(defence.level), real.records.mean() if weighted else 0.0
+        each = max(SETS, -(-SHADOW_SUMS // len(shadow.share)))
         return (
-            {name: _noisy(sums[0] @ s.shadow, 0, s.numbers, generator) for name, s in sketches.items()},
-            {name: _noisy(sums[1] @ s.real, 0, s.numbers, generator) for name, s in sketches.items()},
-            np.repeat(ours, each),
-            np.repeat(theirs, SETS),
-            sums[1] @ real.share,
+            _in_sums(sides[0], shadow, size, each, unit, generator),
+            _in_sums(sides[1], real, size, SETS, unit, generator),
         )
-    if defence.name == "noise":
-        # a client clips its whole message, all groups together
-        norms = [
-            np.sqrt(sum(((s.shadow if side == "shadow" else s.real) ** 2).sum(1) for s in sketches.values()))
-            for side in ("shadow", "real")
-        ]
-        bound = float(np.median(norms[0]))
-        scales = [clip_factors(norm, bound)[:, None] for norm in norms]
-        deviation = defence.level * bound
-    else:
-        scales, deviation = [np.ones((len(ours), 1)), np.ones((len(theirs), 1))], 0.0
-    return (
-        {name: _noisy(s.shadow * scales[0], deviation, s.numbers, generator) for name, s in sketches.items()},
-        {name: _noisy(s.real * scales[1], deviation, s.numbers, generator) for name, s in sketches.items()},
-        ours,
-        theirs,
-        None,
-    )
+    bound = float(np.median(_norms(sides[0]))) if defence.name == "noise" else None
+
+    def alone(updates: Mapping[str, Values]) -> Seen:
+        scale = 1.0 if bound is None else clip_factors(_norms(updates), bound)[:, None]
+        groups = {
+            name: _noisy(rows * scale, defence.level * (bound or 0.0), sketches[name].numbers, generator)
+            for name, rows in updates.items()
+        }
+        return Seen(groups, np.arange(len(next(iter(updates.values())))))
+
+    return alone(sides[0]), alone(sides[1])
 
 
 # ---- what the server makes of it
@@ -312,21 +337,29 @@ def attack(
     axes = {name: _axes(s.shadow) for name, s in sketches.items()}
     readings: dict[tuple[str, Defence], Reading] = {}
     for defence in defences:
-        ours, theirs, owner, target, exact = _seen(sketches, shadow, real, defence, weighted, seed)
+        ours, theirs = _seen(sketches, shadow, real, defence, weighted, seed)
         for group in (*sketches, *(["all"] if len(sketches) > 1 else [])):
             names = list(sketches) if group == "all" else [group]
             few = COMPONENTS // len(names)
             x, test = (
-                np.concatenate([_features(side[name], axes[name][:, :few]) for name in names], axis=1)
+                np.concatenate([_features(side.groups[name], axes[name][:, :few]) for name in names], axis=1)
                 for side in (ours, theirs)
             )
             readings[group, defence] = read_features(
-                x, test, owner, target, shadow.share, real.share, crowd, derive(seed, "update-attack"), bootstrap
+                x,
+                test,
+                ours.client,
+                theirs.client,
+                shadow.share,
+                real.share,
+                crowd,
+                derive(seed, "update-attack"),
+                bootstrap,
             )
             if on_reading is not None:
                 on_reading()
-        if exact is not None:
-            auc, rank = judge(exact, real.share[target], target, crowd, bootstrap)
+        if theirs.exact is not None:
+            auc, rank = judge(theirs.exact, real.share[theirs.client], theirs.client, crowd, bootstrap)
             readings["exact", defence] = Reading("exact", auc, rank, len(real.share))
     return readings
 

@@ -15,7 +15,7 @@ from fl_tiprdc.experiment.tracking.tensorboard_files import TensorBoard
 from fl_tiprdc.experiment.tracking.tracker import Place, Tracker
 from fl_tiprdc.experiment.tracking.wandb_runs import WeightsAndBiases
 
-TRACKERS: Mapping[str, Callable[[], Tracker]] = {
+TRACKERS: dict[str, Callable[[], Tracker]] = {
     "tensorboard": TensorBoard,
     "mlflow": MLflow,
     "wandb": WeightsAndBiases,
