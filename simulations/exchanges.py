@@ -30,7 +30,7 @@ from simulations.tables import show
 LEVEL = 0.6  # the attack at which methods are compared
 
 
-class Plan(NamedTuple):
+class Training(NamedTuple):
     """Describe one way to train: a method, and what differs from the experiment."""
 
     method: str
@@ -41,20 +41,20 @@ def _coded(local_rounds: int) -> dict[str, Any]:
     return {"method": {"coded": {"local_rounds": local_rounds}}}
 
 
-PLANS = {
-    "coded": Plan("coded"),
-    "coded-200-exchanges": Plan("coded", _coded(1) | {"federation": {"rounds": 200}}),
-    "coded-440-exchanges": Plan("coded", _coded(1) | {"federation": {"rounds": 406}}),
-    "coded-every-round": Plan("coded", _coded(1)),
-    "coded-every-4-rounds": Plan("coded", _coded(4)),
-    "coded-server-momentum": Plan("coded", _coded(4) | {"federation": {"server_momentum": 0.5}}),
-    "coded-20-clients": Plan("coded", {"federation": {"clients_per_round": 20}}),
-    "coded-by-private": Plan("coded", {"partition": "by-private"}),
-    "coded-small-networks": Plan(
+TRAININGS = {
+    "coded": Training("coded"),
+    "coded-200-exchanges": Training("coded", _coded(1) | {"federation": {"rounds": 200}}),
+    "coded-440-exchanges": Training("coded", _coded(1) | {"federation": {"rounds": 406}}),
+    "coded-every-round": Training("coded", _coded(1)),
+    "coded-every-4-rounds": Training("coded", _coded(4)),
+    "coded-server-momentum": Training("coded", _coded(4) | {"federation": {"server_momentum": 0.5}}),
+    "coded-20-clients": Training("coded", {"federation": {"clients_per_round": 20}}),
+    "coded-by-private": Training("coded", {"partition": "by-private"}),
+    "coded-small-networks": Training(
         "coded", {"network": {"representation": 16, "extractor_hidden": (64,), "critic_hidden": (64,)}}
     ),
     # three records each: components for an extractor, which like the codebook are made of a tenth of the clients
-    "coded-10000-clients": Plan(
+    "coded-10000-clients": Training(
         "coded",
         {
             "clients": 10_000,
@@ -64,10 +64,12 @@ PLANS = {
             "method": {"coded": {"coding": {"extractor": "components"}}},
         },
     ),
-    "tiprdc": Plan("tiprdc"),
-    "tiprdc+": Plan("tiprdc+"),
-    "tiprdc+-4-rounds": Plan("tiprdc+", {"federation": {"rounds": 4}}),
-    "tiprdc+-10-rounds": Plan("tiprdc+", {"federation": {"rounds": 10}, "method": {"tiprdc+": {"closing_steps": 0}}}),
+    "tiprdc": Training("tiprdc"),
+    "tiprdc+": Training("tiprdc+"),
+    "tiprdc+-4-rounds": Training("tiprdc+", {"federation": {"rounds": 4}}),
+    "tiprdc+-10-rounds": Training(
+        "tiprdc+", {"federation": {"rounds": 10}, "method": {"tiprdc+": {"closing_steps": 0}}}
+    ),
 }
 
 
@@ -101,7 +103,7 @@ def exchange_rows(name: str, experiment: Experiment, folder: Path, points: pd.Da
 def exchanges_parser() -> Parser:
     """Return the parser of the flags."""
     parser = experiment_parser(__doc__ or "")
-    parser.add_argument("--plans", default=",".join(PLANS), help="ways to train (default: all)")
+    parser.add_argument("--plans", default=",".join(TRAININGS), help="ways to train (default: all)")
     return parser
 
 
@@ -113,10 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Screen()
     output = parsed.output or Path.cwd() / "results" / "exchanges"
     names = some_words(parsed.plans, "plans")
-    require_known("plan", names, PLANS)
+    require_known("plan", names, TRAININGS)
     cells: dict[str, Experiment] = {}
     for name in names:
-        plan = PLANS[name]
+        plan = TRAININGS[name]
         one = read_experiment(argparse.Namespace(**{**vars(parsed), "methods": plan.method}))
         lambdas = one.lambdas if one.method_config(plan.method).coding is None else (*one.lambdas, 1.0)
         changes = merge({"settings": ("federated",), "lambdas": lambdas}, plan.changes)

@@ -200,10 +200,10 @@ def last_line(said: Path) -> str:
 def refusal(log: Path) -> str:
     """Return what a node says that isn't let in: the line with the reason, or the last one."""
     lines = re.sub(r"\x1b\[\d*m", "", log.read_text(errors="replace")).splitlines()
-    found = [
+    reasons = [
         line.strip() for word in ("failed to activate", "failed to", "error") for line in lines if word in line.lower()
     ]
-    return found[0] if found else last_line(log)
+    return reasons[0] if reasons else last_line(log)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

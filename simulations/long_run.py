@@ -187,11 +187,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Screen()
     experiment = settings(parsed.method, parsed.rounds, parsed.clients)
     samples, seconds = run_long(parsed.runtime, experiment, parsed.every, parsed.actors)
-    found = slopes(samples)
+    grown = slopes(samples)
     write_table(parsed.output / "samples.csv", samples)
-    write_table(parsed.output / "slopes.csv", found)
+    write_table(parsed.output / "slopes.csv", grown)
     title = f"{parsed.rounds} rounds of {parsed.method}, {parsed.clients} clients, {parsed.runtime}: {seconds:.0f} s"
-    console.print(show(found, title))
+    console.print(show(grown, title))
     console.print(f"results: {parsed.output}", soft_wrap=True, highlight=False)
 
 

@@ -115,8 +115,8 @@ def taken(folder: Path, config: str, kinds: Sequence[str], rules: Sequence[str])
     """Return the cells of an earlier call with the same settings, as far as they are asked for."""
     path = folder / "poisoning.csv"
     same = path.is_file() and (folder / "config.toml").is_file() and (folder / "config.toml").read_text() == config
-    found = pd.read_csv(path) if same else pd.DataFrame(columns=COLUMNS)
-    return found[found["kind"].isin(kinds) & found["rule"].isin(rules)]
+    measured = pd.read_csv(path) if same else pd.DataFrame(columns=COLUMNS)
+    return measured[measured["kind"].isin(kinds) & measured["rule"].isin(rules)]
 
 
 def _parser() -> Parser:

@@ -74,7 +74,7 @@ MOMENTS = ("start", "middle", "end")
 
 
 @dataclass(frozen=True)
-class Plan:
+class UpdateStudy:
     """Say what the attack is about.
 
     Attributes:
@@ -102,7 +102,7 @@ def _rows(where: dict[str, object], defence: Defence, reading: Reading) -> list[
     ]
 
 
-def read_plainly(x: Floats, test: Floats, shadow: Updates, real: Updates, plan: Plan, seed: int) -> Reading:
+def read_plainly(x: Floats, test: Floats, shadow: Updates, real: Updates, plan: UpdateStudy, seed: int) -> Reading:
     """Attack by a few numbers that come in the clear with every update."""
     return read_features(
         x.astype(np.float64),
@@ -118,7 +118,7 @@ def read_plainly(x: Floats, test: Floats, shadow: Updates, real: Updates, plan: 
 
 
 def attack_partition(
-    experiment: Experiment, kinds: Sequence[str], population: Population, plan: Plan, stages: Stages
+    experiment: Experiment, kinds: Sequence[str], population: Population, plan: UpdateStudy, stages: Stages
 ) -> pd.DataFrame:
     """Carry out all that is tried with one partition, and return rows of updates.csv."""
     point = Point(experiment.methods[0], experiment.lambdas[0], experiment.seeds[0])
@@ -160,7 +160,7 @@ def _attack_moment(
     at: tuple[GroupArrays, int],
     real: Attacked,
     shadows: Sequence[Attacked],
-    plan: Plan,
+    plan: UpdateStudy,
     stages: Stages,
 ) -> list[dict[str, object]]:
     groups, done = at
@@ -327,7 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             check_clients(crowd.private, experiment.clients, experiment.partition, crowd.participant)
     value, share = _value(population, parsed.value)
     shadows = 1 if parsed.quick else parsed.shadows
-    plan = Plan(value, share, shadows, defences, parsed.bootstrap, moments)
+    plan = UpdateStudy(value, share, shadows, defences, parsed.bootstrap, moments)
     output = parsed.output or Path.cwd() / "results" / f"{first.dataset}-updates-{first.clients}"
     open_folder(output)
     console = Screen()

@@ -58,8 +58,10 @@ def make_run(folder: Path, shift: float = 0.0, clients: int = 100) -> Path:
         "versions": {"numpy": "2.0"},
         "seconds": {"load data": 1.0, "audit": 2.5},
         "bytes": {"training_down": 36_000_000, "training_up": 3_000_000, "publication": 1_000_000},
-        "frontier_area": {"federated/tiprdc+": 0.8 - shift},
-        "capacity_bits": {"tiprdc+": {"0.1": 79.57, "0.5": 47.02, "0.9": 20.79}},
+        "frontier_areas": [{"setting": "federated", "method": "tiprdc+", "area": 0.8 - shift}],
+        "capacities": [
+            {"method": "tiprdc+", "lam": lam, "bits": bits} for lam, bits in ((0.1, 79.57), (0.5, 47.02), (0.9, 20.79))
+        ],
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     config = {"dataset": "<img src=x>", "private": ["sex"], "clients": clients, "data": {"tasks": list(TASKS)}}

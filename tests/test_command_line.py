@@ -478,9 +478,13 @@ def test_results_are_whole_and_read_back(tmp_path):
     read = json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
     assert read == summary
     # no noise: no bound; σ = ½ on 32 numbers: 16 log2(5) bits
-    assert read["capacity_bits"] == {"tiprdc+": {"0": None, "1": round(16 * math.log2(5), 2)}}
+    assert read["capacities"] == [
+        {"method": "tiprdc+", "lam": 0, "bits": None},
+        {"method": "tiprdc+", "lam": 1, "bits": round(16 * math.log2(5), 2)},
+    ]
     # retention 1 at attack .9, and (.8 - ½) / .4 = ¾ from .7 on: (¾ · .2 + 1 · .1) / ½
-    assert read["frontier_area"]["federated/tiprdc+"] == pytest.approx(0.5, abs=0.01)
+    areas = {(row["setting"], row["method"]): row["area"] for row in read["frontier_areas"]}
+    assert areas["federated", "tiprdc+"] == pytest.approx(0.5, abs=0.01)
     assert [row["attack_difference"] for row in read["comparison"]] == [0, 0, 0, 0]
     pd.testing.assert_frame_equal(read_run(tmp_path).metrics, outcome.metrics, check_dtype=False)
     assert read_experiment(experiment_parser("").parse_args(["--config", str(tmp_path / "config.toml")])) == experiment

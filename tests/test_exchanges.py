@@ -8,7 +8,7 @@ import pytest
 from fl_tiprdc.config import build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.report.exchanges_figure import exchanges_figure
-from simulations.exchanges import LEVEL, PLANS, exchange_rows, main, traffic_of
+from simulations.exchanges import LEVEL, TRAININGS, exchange_rows, main, traffic_of
 
 
 def finished(folder, exchanges, **sent):
@@ -52,7 +52,7 @@ def test_rows_say_what_is_kept_at_the_level(tmp_path):
 
 
 def test_plans_change_what_they_say():
-    merged = {name: dict(plan.changes) for name, plan in PLANS.items()}
+    merged = {name: dict(plan.changes) for name, plan in TRAININGS.items()}
     assert build_experiment(merged["coded-every-4-rounds"]).method_config("coded").local_rounds == 4
     assert build_experiment(merged["coded-every-round"]).method_config("coded").coding is not None
 

@@ -153,7 +153,9 @@ def test_the_entropy_of_a_binary_symmetric_channel_is_found(error):
 
 
 def test_the_channel_bounds_every_attacker():
-    capacity = channel_capacity({"tiprdc+": {"0.5": 0.2, "0.9": None}})
+    capacity = channel_capacity(
+        [{"method": "tiprdc+", "lam": 0.5, "bits": 0.2}, {"method": "tiprdc+", "lam": 0.9, "bits": None}]
+    )
     assert capacity("federated", "tiprdc+", 0.5) == 0.2
     for other in (("federated", "tiprdc+", 0.9), ("raw", "tiprdc+", 0.5), ("federated", "tiprdc", 0.5)):
         assert capacity(*other) == math.inf

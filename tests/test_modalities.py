@@ -59,7 +59,8 @@ def test_a_run_from_records_to_audit(load, small, tmp_path):
     figures = {path.name for path in (tmp_path / "run" / "figures").glob("*.png")}
     assert any("reconstruction" in name for name in figures) == image
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["capacity_bits"]["tiprdc+"]["0.5"] > 0
+    bits = {(row["method"], row["lam"]): row["bits"] for row in summary["capacities"]}
+    assert bits["tiprdc+", 0.5] > 0
 
 
 @pytest.mark.parametrize("description", [IMAGES, TEXTS], ids=["image", "text"])

@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
@@ -52,11 +54,15 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """A folder with the package alone; what it depends on is this interpreter's."""
-    target = tmp_path_factory.mktemp("installed")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-compile"]
-    subprocess.run([*pip, "--no-deps", "--no-index", "--target", target, wheel], check=True)
-    return target
+    """An empty environment with the package alone; what it depends on is found where this interpreter has it."""
+    environment = tmp_path_factory.mktemp("installed")
+    venv.create(environment, symlinks=True)
+    (site,) = environment.glob("lib/python*/site-packages")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", environment, "install", "-q"]
+    subprocess.run([*pip, "--no-compile", "--no-deps", "--no-index", wheel], check=True)
+    # the folder, not what its .pth files add: a checkout that is installed in place is none of the package's
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return environment
 
 
 @pytest.fixture
@@ -66,11 +72,12 @@ def call(installed, tmp_path):
     folder.mkdir()
 
     def run(*arguments: str, status: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", TRACED, str(tmp_path / "modules.json"), str(installed / "bin" / "fl-tiprdc")]
+        of_package = installed / "bin"
+        command = [of_package / "python", "-c", TRACED, tmp_path / "modules.json", of_package / "fl-tiprdc"]
         done = subprocess.run(
             [*command, *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(installed), "COLUMNS": "80", **environment},
+            env={**os.environ, "COLUMNS": "80", **environment},
             capture_output=True,
             text=True,
             check=False,

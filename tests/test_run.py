@@ -63,19 +63,20 @@ def test_a_run_leaves_every_file(finished, population):
     assert metrics.loc[chosen_by, ["low", "high"]].isna().all(axis=None)
 
     summary = json.loads((folder / "summary.json").read_text())
-    assert {"seconds", "bytes", "frontier_area", "capacity_bits", "comparison", "points", "versions", "commit"} <= set(
+    assert {"seconds", "bytes", "frontier_areas", "capacities", "comparison", "points", "versions", "commit"} <= set(
         summary
     )
-    assert set(summary["frontier_area"]) == {
-        "raw/raw",
-        "baseline/gaussian-noise",
-        *(f"{s}/{m}" for s in ("centralized", "federated") for m in ("tiprdc", "tiprdc+")),
+    assert {(row["setting"], row["method"]) for row in summary["frontier_areas"]} == {
+        ("raw", "raw"),
+        ("baseline", "gaussian-noise"),
+        *((s, m) for s in ("centralized", "federated") for m in ("tiprdc", "tiprdc+")),
     }
     assert summary["bytes"]["publication"] > 360 * 8 * 4
     # (d/2) log2(1 + 1/σ²) with d = 8
     sigma = experiment.method_config("tiprdc+").sigma(0.9)
-    assert summary["capacity_bits"]["tiprdc+"]["0.9"] == pytest.approx(4 * np.log2(1 + sigma**-2), abs=0.01)
-    assert "tiprdc" not in summary["capacity_bits"]  # no channel, no bound
+    bits = {(row["method"], row["lam"]): row["bits"] for row in summary["capacities"]}
+    assert bits["tiprdc+", 0.9] == pytest.approx(4 * np.log2(1 + sigma**-2), abs=0.01)
+    assert "tiprdc" not in {row["method"] for row in summary["capacities"]}  # no channel, no bound
     assert len(summary["guarantees"]) == len(summary["points"])
     for row in summary["guarantees"]:
         assert row["attribute"] == "sex"

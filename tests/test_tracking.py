@@ -44,7 +44,7 @@ ROUNDS = pd.DataFrame(
         "seconds": [None, None, 0.1, 0.2, 0.3],
     }
 )
-SUMMARY = {"frontier_area": {"federated/tiprdc+": 0.75}, "commit": "abc"}
+SUMMARY = {"frontier_areas": [{"setting": "federated", "method": "tiprdc+", "area": 0.75}], "commit": "abc"}
 NAMES = ["federated/tiprdc+/lam-0.1/seed-0", "federated/tiprdc+/lam-0.9/seed-0"]
 TRAINING = "centralized/tiprdc+/lam-0.1/seed-0"
 

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fl_tiprdc.baselines.baseline_release import BaselineRelease
 from fl_tiprdc.baselines.encoder import encoder
 from fl_tiprdc.baselines.gaussian_noise import gaussian_noise
 from fl_tiprdc.baselines.hybrid_osia import hybrid_osia
 from fl_tiprdc.baselines.known_task import known_task
 from fl_tiprdc.baselines.leace import leace
 from fl_tiprdc.baselines.local_laplace import local_laplace
-from fl_tiprdc.baselines.released import Released
 from fl_tiprdc.data.crowd import Crowd
 
-Release = Callable[[float], Released]
+Release = Callable[[float], BaselineRelease]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Baseline:
     dials: tuple[float, ...]
     dial: str
 
-    def release(self, contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> Released:
+    def release(self, contributors: Crowd, held_out: Crowd, dial: float, seed: int) -> BaselineRelease:
         """Return what both groups of people would publish at one value of the dial."""
         return self.fit(contributors, held_out, seed)(dial)
 

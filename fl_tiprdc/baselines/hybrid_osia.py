@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fl_tiprdc.baselines.baseline_release import BaselineRelease
 from fl_tiprdc.baselines.extractor import extract, train_autoencoder
-from fl_tiprdc.baselines.released import Released
 from fl_tiprdc.data.crowd import Crowd, Floats
 from fl_tiprdc.data.principal_components import fit_components, narrow_features
 from fl_tiprdc.seeding import numpy_generator
@@ -13,7 +13,7 @@ from fl_tiprdc.seeding import numpy_generator
 COMPONENTS = 8  # principal components that are released
 
 
-def hybrid_osia(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
+def hybrid_osia(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], BaselineRelease]:
     """Release the PCA of an encoder's features + dial · ε, ε ~ N(0, I): [n, 8] and [m, 8].
 
     Osia et al., "A Hybrid Deep Learning Architecture for Privacy-Preserving Mobile Analytics" (IEEE Internet of
@@ -29,12 +29,12 @@ def hybrid_osia(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[fl
     scale = max(float(np.sqrt(components.transform(features).var(0).mean())), 1e-6)
     ours, theirs = (components.transform(codes) / scale for codes in (features, extract(network, unknown)))
 
-    def release(dial: float) -> Released:
+    def release(dial: float) -> BaselineRelease:
         generator = numpy_generator(seed, "hybrid-osia", str(dial))
 
         def noisy(reduced: Floats) -> Floats:
             return np.asarray(reduced + dial * generator.standard_normal(reduced.shape), dtype=np.float32)
 
-        return Released(noisy(ours), noisy(theirs), np.asarray(ours, dtype=np.float32), dial)
+        return BaselineRelease(noisy(ours), noisy(theirs), np.asarray(ours, dtype=np.float32), dial)
 
     return release

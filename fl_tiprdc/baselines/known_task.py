@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fl_tiprdc.baselines.baseline_release import BaselineRelease
 from fl_tiprdc.baselines.extractor import FEATURES, HIDDEN, build_perceptrons, extract, minimize
-from fl_tiprdc.baselines.released import Released
 from fl_tiprdc.data.crowd import Crowd
 from fl_tiprdc.data.principal_components import narrow_features
 from fl_tiprdc.errors import InputError
@@ -19,7 +19,7 @@ from fl_tiprdc.release import channel
 from fl_tiprdc.seeding import torch_generator
 
 
-def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
+def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], BaselineRelease]:
     """Release an extractor's features for the crowd's first task through the channel: [n, 32] and [m, 32].
 
     Liu et al., "Privacy Adversarial Network: Representation Learning for Mobile Data Privacy" (IMWUT 2019): the
@@ -44,7 +44,7 @@ def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[flo
     labels = next(iter(contributors.tasks.values()))
     x, t, u = (torch.from_numpy(np.array(values)) for values in (known, labels, contributors.private))
 
-    def release(dial: float) -> Released:
+    def release(dial: float) -> BaselineRelease:
         network, task, adversary = build_perceptrons(
             seed,
             [known.shape[1], HIDDEN, FEATURES],
@@ -66,6 +66,6 @@ def known_task(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[flo
         minimize(loss, (network, task, adversary), len(x), seed)
         codes = [torch.from_numpy(extract(network, values)) for values in (known, unknown)]
         clean = channel.release(codes[0], torch.zeros(()), 0.0).numpy()
-        return Released(released(codes[0]).numpy(), released(codes[1]).numpy(), clean, sigma)
+        return BaselineRelease(released(codes[0]).numpy(), released(codes[1]).numpy(), clean, sigma)
 
     return release

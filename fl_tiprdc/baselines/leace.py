@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from fl_tiprdc.baselines.released import Released
+from fl_tiprdc.baselines.baseline_release import BaselineRelease
 from fl_tiprdc.data.crowd import Crowd, Floats, Ints
 from fl_tiprdc.data.principal_components import narrow_features
 from fl_tiprdc.seeding import numpy_generator
@@ -42,7 +42,7 @@ def fit_leace(x: Floats, private: Ints) -> Callable[[Floats], Doubles]:
     return lambda record: record - (record - mean) @ into @ back
 
 
-def leace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
+def leace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], BaselineRelease]:
     """Release x through LEACE: [n, k] and [m, k]; dial from 0 (raw) over 1 (erased) to more (noise as well).
 
     Up to 1: x + dial · (LEACE(x) - x). From 1 on: LEACE(x) + (dial - 1) · ε, ε ~ N(0, I).
@@ -56,7 +56,7 @@ def leace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], 
     erase = fit_leace(known, contributors.private)
     pairs = [(x, erase(x)) for x in (known, unknown)]
 
-    def release(dial: float) -> Released:
+    def release(dial: float) -> BaselineRelease:
         share, sigma = min(dial, 1.0), max(dial - 1.0, 0.0)
         generator = numpy_generator(seed, "leace", str(dial))
 
@@ -64,6 +64,6 @@ def leace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], 
             return (erased + sigma * generator.standard_normal(erased.shape)).astype(np.float32)
 
         ours, theirs = (x + share * (without - x) for x, without in pairs)
-        return Released(noisy(ours), noisy(theirs), ours.astype(np.float32), sigma)
+        return BaselineRelease(noisy(ours), noisy(theirs), ours.astype(np.float32), sigma)
 
     return release

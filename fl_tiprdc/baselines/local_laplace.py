@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fl_tiprdc.baselines.released import Released
+from fl_tiprdc.baselines.baseline_release import BaselineRelease
 from fl_tiprdc.data.crowd import Crowd, Description, Floats
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.seeding import numpy_generator
@@ -24,7 +24,7 @@ def sensitivity(description: Description) -> float:
     return 2.0 * math.prod(description.shape)
 
 
-def local_laplace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], Released]:
+def local_laplace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[float], BaselineRelease]:
     """Release clipped x + Laplace noise of scale sensitivity · dial, dial = 1/ε: [n, k], [m, k]. At 0 only clipped.
 
     The Laplace mechanism (Dwork, McSherry, Nissim & Smith, TCC 2006) on the whole record, on the client: ε-local
@@ -47,12 +47,12 @@ def local_laplace(contributors: Crowd, held_out: Crowd, seed: int) -> Callable[[
 
     known, unknown = clipped(contributors), clipped(held_out)
 
-    def release(dial: float) -> Released:
+    def release(dial: float) -> BaselineRelease:
         generator = numpy_generator(seed, "local-laplace", str(dial))
 
         def noisy(x: Floats) -> Floats:
             return (x + widest * dial * generator.laplace(size=x.shape)).astype(np.float32)
 
-        return Released(noisy(known), noisy(unknown), shape=raw_shape(contributors.description))
+        return BaselineRelease(noisy(known), noisy(unknown), shape=raw_shape(contributors.description))
 
     return release

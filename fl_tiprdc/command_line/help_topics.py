@@ -138,8 +138,8 @@ def meant(message: str, actions: Iterable[argparse.Action]) -> str:
     actions = list(actions)
     flags = [option for action in actions for option in action.option_strings]
     unknown = [word.split("=")[0].rstrip(":") for word in message.split() if word.startswith("--")]
-    found = [near for word in unknown if word not in flags for near in difflib.get_close_matches(word, flags, 1)]
-    if found:
-        return f"; did you mean {found[0]}?"
+    close = [near for word in unknown if word not in flags for near in difflib.get_close_matches(word, flags, 1)]
+    if close:
+        return f"; did you mean {close[0]}?"
     main = [action.option_strings[-1] for action in _shown(actions, "") if action.option_strings]
     return f"; flags are {', '.join(main)}" if message.startswith("unrecognized") else ""

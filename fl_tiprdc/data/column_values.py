@@ -19,7 +19,7 @@ def as_number(name: str, values: pd.Series) -> pd.Series:
     Raises:
         InputError: a text is no number; names the column and the text.
     """
-    found = values.dropna()
+    present = values.dropna()
     if pd.api.types.is_datetime64_any_dtype(values):
         days = pd.to_datetime(values, utc=True).dt.tz_localize(None)
         number = (days - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
@@ -30,7 +30,7 @@ def as_number(name: str, values: pd.Series) -> pd.Series:
         return as_number(name, dates)
     else:
         number = pd.to_numeric(values.astype(object).where(values.notna(), None), errors="coerce")
-        if number[found.index].isna().any():
+        if number[present.index].isna().any():
             reading = read_numbers(as_text(values))
             if len(reading.strays):
                 raise InputError(
@@ -44,10 +44,10 @@ def as_number(name: str, values: pd.Series) -> pd.Series:
 
 def looks_like_dates(values: pd.Series) -> bool:
     """Return whether all values are texts like 2024-05-31 or 2024-05-31 12:00, or dates, that exist."""
-    found = values.dropna()
-    if not len(found) or pd.api.types.is_numeric_dtype(values):
+    present = values.dropna()
+    if not len(present) or pd.api.types.is_numeric_dtype(values):
         return False
-    text = found.astype(str)
+    text = present.astype(str)
     if not text.str.fullmatch(ISO_DATE).all():
         return False
     return bool(pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce").notna().all())
@@ -97,9 +97,9 @@ def is_number(values: pd.Series) -> bool:
         or pd.api.types.is_timedelta64_dtype(values)
     ):
         return True
-    found = values.dropna()
-    if pd.api.types.is_object_dtype(values) and len(found):
+    present = values.dropna()
+    if pd.api.types.is_object_dtype(values) and len(present):
         kinds = (int, float, decimal.Decimal, np.number)
-        if all(isinstance(value, kinds) and not isinstance(value, bool) for value in found):
+        if all(isinstance(value, kinds) and not isinstance(value, bool) for value in present):
             return True
     return looks_like_dates(values)

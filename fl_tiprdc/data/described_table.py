@@ -65,8 +65,8 @@ def _labels(values: pd.Series, attribute: Attribute) -> Ints:
 def _positions(text: Sequence[str], attribute: Attribute) -> Ints:
     known = {name: place for place, name in enumerate(attribute.classes)}
     other = known.get(OTHER)
-    found = [known.get(value, other) for value in text]
-    if None in found:
-        row, allowed = found.index(None) + 1, ", ".join(attribute.classes)
+    codes = [known.get(value, other) for value in text]
+    if None in codes:
+        row, allowed = codes.index(None) + 1, ", ".join(attribute.classes)
         raise InputError(f"column '{attribute.name}', row {row} of those that are complete: is none of {allowed}")
-    return np.array(found, dtype=np.int64)
+    return np.array(codes, dtype=np.int64)

@@ -44,10 +44,10 @@ def load_dial(config: DataConfig, private: Sequence[str], held_out: float) -> Po
     tasks = choose_tasks("dial", config, private, ATTRIBUTES, ATTRIBUTES)
     words = len(folder.lines(VOCABULARY))
     tweets = {name: _tweets(folder, name, words) for name in FILES}
-    counts = {name: len(found) for name, found in tweets.items()}
+    counts = {name: len(counted) for name, counted in tweets.items()}
     if len(set(counts.values())) > 1 or not counts["pos_pos"]:
-        found = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise InputError(f"dial: the files in '{folder.root}' must have equally many tweets, found {found}")
+        counted = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise InputError(f"dial: the files in '{folder.root}' must have equally many tweets, found {counted}")
 
     rows = [tweet for name in FILES for tweet in tweets[name]]
     x = np.full((len(rows), max(map(len, rows))), PADDING, dtype=np.int32)

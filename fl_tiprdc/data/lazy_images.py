@@ -44,10 +44,10 @@ class _Cache:
 
     def get(self, key: int) -> Pixels | None:
         with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
+            image = self._kept.get(key)
+            if image is not None:
                 self._kept.move_to_end(key)
-            return found
+            return image
 
     def put(self, key: int, image: Pixels) -> None:
         with self._lock:
@@ -124,8 +124,8 @@ class LazyImages:
         rows = self._rows[index]
         if rows.ndim == 0:
             return self._one(int(rows))
-        found = np.empty((*rows.shape, self._channels, *self._size), np.uint8)
-        flat = found.reshape(-1, self._channels, *self._size)
+        images = np.empty((*rows.shape, self._channels, *self._size), np.uint8)
+        flat = images.reshape(-1, self._channels, *self._size)
         for place, key in enumerate(rows.reshape(-1).tolist()):
             flat[place] = self._one(key)
-        return found
+        return images

@@ -120,9 +120,9 @@ def read_names(lines: Sequence[str]) -> pd.DataFrame:
             continue
         # Turkish capital dotted I, of which lower() makes two characters
         name = line[NAME].strip().replace("+", "").replace("İ", "i").lower()
-        found = np.array([int(digit, 16) if digit != " " else 0 for digit in line[FREQUENCIES]])
+        frequencies = np.array([int(digit, 16) if digit != " " else 0 for digit in line[FREQUENCIES]])
         genders.setdefault(name, set()).add(GENDERS[line[:2].strip()])
-        levels[name] = np.maximum(levels[name], found) if name in levels else found
+        levels[name] = np.maximum(levels[name], frequencies) if name in levels else frequencies
     names = sorted(name for name, said in genders.items() if said in ({"male"}, {"female"}) and levels[name].any())
     if not names:
         raise InputError("the file of names has none whose gender and country are known")

@@ -292,13 +292,13 @@ def label_values(
         raise InputError(f"{what} '{name}' has a single value, '{values[known].iloc[0]}': nothing to learn")
     if not number or (count <= FEW and kind != "number"):
         return _class_names(f"{what} '{name}'", as_text(values), known, unite, strays)
-    found = as_number(name, values)
+    numbers = as_number(name, values)
     if count > 2:
-        middle = found[known].median()
-        if not (found[known] > middle).any():
+        middle = numbers[known].median()
+        if not (numbers[known] > middle).any():
             raise InputError(f"{what} '{name}' cannot be split: most of its values are {middle:g}, the largest")
         give_notice(f"{what} '{name}' has {count} different numbers: split at the median, {middle:g}")
-    return found
+    return numbers
 
 
 def _class_names(what: str, text: pd.Series, known: np.ndarray, unite: bool, strays: str) -> pd.Series:

@@ -74,8 +74,8 @@ def _image_files(folder: OfficialFolder) -> list[Path]:
     everything: list[Path] = []
     for places in [*groups, [folder.root]]:
         below = (place.iterdir() if place == folder.root else place.rglob("*") for place in places)
-        found = itertools.chain.from_iterable(below)
-        files = sorted(path for path in found if not path.name.startswith(".") and path.is_file())
+        paths = itertools.chain.from_iterable(below)
+        files = sorted(path for path in paths if not path.name.startswith(".") and path.is_file())
         if any(NAME.fullmatch(path.name) for path in files):
             return files
         everything += files

@@ -83,9 +83,9 @@ def answer_messages(address: str, authority: str | None, secure: bool, told: int
         retry_invoker=make_simple_http_retry_invoker(),
     )
     while os.read(told, 4096):
-        found = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
-        if found.HasField("task") and found.token:
-            answer = partial(run_clientapp, address, found.token, not secure, certificates, node)
+        task = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
+        if task.HasField("task") and task.token:
+            answer = partial(run_clientapp, address, task.token, not secure, certificates, node)
             os.waitpid(in_a_fork(answer), 0)
 
 

@@ -43,10 +43,10 @@ def retention_of_tasks(metrics: pd.DataFrame) -> pd.DataFrame:
     tasks = best[best["kind"] == "task"]
     raw = tasks[tasks["setting"] == "raw"].groupby("target")["value"].mean()
     raw = raw.where(raw > 0.5)
-    found = tasks.assign(retention=(tasks["value"] - 0.5) / (tasks["target"].map(raw) - 0.5))
+    kept = tasks.assign(retention=(tasks["value"] - 0.5) / (tasks["target"].map(raw) - 0.5))
     key = [*POINT, "target"]
     tried = metrics.loc[metrics["kind"] == "task", key].drop_duplicates().sort_values(key, kind="stable")
-    return tried.merge(found[[*key, "retention"]], on=key, how="left").rename(columns={"target": "task"})
+    return tried.merge(kept[[*key, "retention"]], on=key, how="left").rename(columns={"target": "task"})
 
 
 def summarize_points(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,8 @@ u: private attribute with K classes, t: task, z: representation; entropies in bi
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -202,11 +203,12 @@ def trade_offs(metrics: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*POINT, *TRADE_OFF])
 
 
-def channel_capacity(bits: Mapping[str, Mapping[str, float | None]]) -> Callable[[str, str, float], float]:
-    """Return a release's capacity from a run's summary: method -> λ as text -> bits, None for no noise."""
+def channel_capacity(capacities: Sequence[Mapping[str, Any]]) -> Callable[[str, str, float], float]:
+    """Return a release's capacity from rows of a run's summary with method, λ and bits, None for no noise."""
+    bits = {(row["method"], row["lam"]): row["bits"] for row in capacities}
 
     def capacity(setting: str, method: str, lam: float) -> float:
-        known = bits.get(method, {}).get(f"{lam:g}") if setting in ("centralized", "federated") else None
+        known = bits.get((method, lam)) if setting in ("centralized", "federated") else None
         return math.inf if known is None else known
 
     return capacity

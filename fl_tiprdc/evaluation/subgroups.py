@@ -16,7 +16,7 @@ GROUP_ACCURACY = "group-accuracy"
 
 
 @dataclass(frozen=True)
-class Groups:
+class Subgroups:
     """Hold the people of each private group.
 
     Attributes:
@@ -30,7 +30,7 @@ class Groups:
     totals: Values
 
 
-def group_people(private: Mapping[str, Ints], class_names: Mapping[str, Sequence[str]], weights: Weights) -> Groups:
+def group_people(private: Mapping[str, Ints], class_names: Mapping[str, Sequence[str]], weights: Weights) -> Subgroups:
     """Return the groups of each private attribute.
 
     Args:
@@ -45,11 +45,11 @@ def group_people(private: Mapping[str, Ints], class_names: Mapping[str, Sequence
             names.append((attribute, class_names[attribute][k] if attribute in class_names else str(k)))
             members.append((labels == k).astype(np.float32))
     together = np.stack(members, axis=1)
-    return Groups(tuple(names), together, (weights @ together).astype(np.float64))
+    return Subgroups(tuple(names), together, (weights @ together).astype(np.float64))
 
 
 def accuracy_by_group(
-    labels: Ints, probabilities: Floats, weights: Weights, groups: Groups
+    labels: Ints, probabilities: Floats, weights: Weights, groups: Subgroups
 ) -> dict[tuple[str, str], Score]:
     """Return the likeliest class's accuracy in every group; for an attacker on that attribute: the recall of the class.
 
@@ -74,7 +74,7 @@ def accuracy_by_group(
 
 
 def group_rows(
-    where: Answered, labels: Ints, probabilities: Floats, weights: Weights, groups: Groups
+    where: Answered, labels: Ints, probabilities: Floats, weights: Weights, groups: Subgroups
 ) -> list[MetricRow]:
     """Return rows of metrics.csv of `accuracy_by_group`, for what was answered, by whom."""
     rows: list[MetricRow] = []

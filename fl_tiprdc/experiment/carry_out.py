@@ -246,16 +246,16 @@ def _reconstruct(
         def attack(job: Job) -> Reconstruction:
             torch.set_num_threads(1)
             crowds = population.contributors, population.held_out
-            found = reconstruct(job.release, *crowds, experiment.audit, job.rows, constants)
+            reconstruction = reconstruct(job.release, *crowds, experiment.audit, job.rows, constants)
             ticker.tick()
-            return found
+            return reconstruction
 
         with ThreadPoolExecutor(joblib.cpu_count()) as pool:
             results = list(pool.map(attack, attacked))
         torch.set_num_threads(cores)
-    for job, found in zip(attacked, results, strict=True):
+    for job, reconstruction in zip(attacked, results, strict=True):
         release = job.release
-        if found.examples is not None:
-            outcome.examples[release.setting, release.method, release.lam, release.seed] = found.examples
-    tables = [outcome.metrics, *(found.metrics for found in results if len(found.metrics))]
+        if reconstruction.examples is not None:
+            outcome.examples[release.setting, release.method, release.lam, release.seed] = reconstruction.examples
+    tables = [outcome.metrics, *(reconstruction.metrics for reconstruction in results if len(reconstruction.metrics))]
     outcome.metrics = pd.concat(tables, ignore_index=True)

@@ -16,7 +16,7 @@ from fl_tiprdc.experiment.outcome import Outcome, audited_release, certified, no
 from fl_tiprdc.experiment.parallel import as_done, give_memory_back
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
-from fl_tiprdc.hybrid.centralized import Curve, train_centralized
+from fl_tiprdc.hybrid.centralized import LossCurve, train_centralized
 from fl_tiprdc.hybrid.coding import fit_at_one_place, fitting, set_aside
 from fl_tiprdc.hybrid.cohort import CohortResult
 from fl_tiprdc.hybrid.device import training_device
@@ -148,7 +148,7 @@ def _train(
     return arrays
 
 
-def _flat(result: CohortResult, curve: Curve) -> Arrays:
+def _flat(result: CohortResult, curve: LossCurve) -> Arrays:
     """Return a centralized training as named arrays: its groups, and its curve."""
     arrays = {f"{name}/{key}": v.numpy() for name, group in result.groups.items() for key, v in group.items()}
     arrays["updates"] = np.array([update for update, _ in curve], dtype=np.int64)

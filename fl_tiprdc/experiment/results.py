@@ -83,16 +83,17 @@ def write_results(
         write_table(folder / "risk.csv", outcome.risk, 6)
     if outcome.code_maps:
         write_whole(folder / CODE_MAP, json.dumps(list(outcome.code_maps.values()), ensure_ascii=False).encode())
-    areas = {
-        f"{setting}/{method}": round(frontier_area(group), 4)
+    areas = [
+        {"setting": setting, "method": method, "area": round(frontier_area(group), 4)}
         for (setting, method), group in points.groupby(["setting", "method"], sort=False)
-    }
-    capacity = {
-        method: {f"{lam:g}": _capacity(outcome.representation, config_.sigma(lam)) for lam in experiment.lambdas}
+    ]
+    capacities = [
+        {"method": method, "lam": lam, "bits": _capacity(outcome.representation, config_.sigma(lam))}
         for method in experiment.methods
         if (config_ := experiment.method_config(method)).channel and config_.coding is None
-    }
-    bounds = guarantees(outcome.metrics, channel_capacity(capacity))
+        for lam in experiment.lambdas
+    ]
+    bounds = guarantees(outcome.metrics, channel_capacity(capacities))
     same = equivalence(points) if len(experiment.seeds) > 1 else pd.DataFrame()
     worst = worst_groups(outcome.metrics)
     summary = {
@@ -104,8 +105,8 @@ def write_results(
         "bytes": outcome.traffic,
         "failures": dict(sorted(outcome.failures.items())),
         **({"privacy": budget} if (budget := privacy_budget(experiment.protection, outcome.rounds)) else {}),
-        "frontier_area": areas,
-        "capacity_bits": capacity,
+        "frontier_areas": areas,
+        "capacities": capacities,
         "comparison": records_of(compare(points)),
         **({"equivalence": records_of(same)} if len(same) else {}),
         "guarantees": records_of(bounds),

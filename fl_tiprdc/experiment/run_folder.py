@@ -171,7 +171,7 @@ def git_commit() -> str:
     if CHECKOUT is None:  # what git says there is of somebody else's
         return "unknown"
     try:
-        found = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--match="],
             cwd=CHECKOUT,
             capture_output=True,
@@ -180,4 +180,4 @@ def git_commit() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return found.stdout.strip()
+    return described.stdout.strip()

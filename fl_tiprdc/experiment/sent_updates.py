@@ -77,13 +77,13 @@ def answers(
     losses: list[Floats] = []
     example: GroupArrays = {}
     for begin in range(0, len(order), COHORT):
-        found = perform(crowd.store, instruction, groups, order[begin : begin + COHORT])
-        example = {name: {key: value[0] for key, value in arrays.items()} for name, arrays in found.groups.items()}
-        for name, arrays in found.groups.items():
+        update = perform(crowd.store, instruction, groups, order[begin : begin + COHORT])
+        example = {name: {key: value[0] for key, value in arrays.items()} for name, arrays in update.groups.items()}
+        for name, arrays in update.groups.items():
             base = {key: groups[name][key] if instruction.phase == "local-training" else 0 for key in arrays}
-            parts = [(value - base[key]).reshape(len(found), -1) for key, value in arrays.items()]
+            parts = [(value - base[key]).reshape(len(update), -1) for key, value in arrays.items()]
             rows.setdefault(name, []).append(np.concatenate(parts, axis=1).astype(np.float32))
-        losses.append(found.losses)
+        losses.append(update.losses)
     ticker.tick()
     back = np.argsort(order)
     kept = np.sort(order)

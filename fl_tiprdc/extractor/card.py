@@ -20,11 +20,10 @@ from fl_tiprdc.config import NetworkConfig
 from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.methods import MethodConfig
+from fl_tiprdc.release.arrays import Arrays
 from fl_tiprdc.whole_file import write_whole
 
 ARRAYS, CARD = "extractor.safetensors", "extractor.json"
-
-Arrays = Mapping[str, npt.NDArray[np.float32]]
 
 
 class Card(BaseModel):

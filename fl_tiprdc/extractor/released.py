@@ -17,10 +17,11 @@ from fl_tiprdc.data.crowd import TYPES, Description, Floats, Ints, X
 from fl_tiprdc.data.described_table import private_positions
 from fl_tiprdc.data.lazy_images import LazyImages
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.extractor.card import Arrays, Card, read_extractor, write_extractor
+from fl_tiprdc.extractor.card import Card, read_extractor, write_extractor
 from fl_tiprdc.extractor.private_columns import as_pandas, require_same_rows
 from fl_tiprdc.hybrid.bounds import critic_and_bound
 from fl_tiprdc.models.networks import build_networks, representation_width
+from fl_tiprdc.release.arrays import Arrays
 from fl_tiprdc.release.channel import capacity_bits, release
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.draws import Draws, draws_from, fresh_noise, key_of, record_noise

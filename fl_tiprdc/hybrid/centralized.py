@@ -16,7 +16,7 @@ from fl_tiprdc.hybrid.step import HybridStep
 ROWS = 40  # points of a training curve
 SMALLEST_BATCH = 64
 
-Curve = list[tuple[int, Tensor]]  # (extractor update, [λ, 3] mean losses since the last row)
+LossCurve = list[tuple[int, Tensor]]  # (extractor update, [λ, 3] mean losses since the last row)
 
 
 def _components(step: HybridStep, records: Records, rows: int, seed: int) -> CohortResult:
@@ -34,7 +34,7 @@ def train_centralized(
     config: CentralizedConfig,
     on_update: Callable[[int, int], None] | None = None,
     device: torch.device | str = "cpu",
-) -> tuple[CohortResult, Curve]:
+) -> tuple[CohortResult, LossCurve]:
     """Train one extractor for each λ.
 
     Args:
@@ -56,7 +56,7 @@ def train_centralized(
     schedule = schedule_for(step.method, config.steps)
     pretraining = pretraining_in(step.method, config.steps)
     members = [CohortMember(records, lam, step.method.sigma(lam), seed, ("centralized",)) for lam in lambdas]
-    curve: Curve = []
+    curve: LossCurve = []
     sums, batches, updates, every = torch.zeros(len(lambdas), 3), 0, 0, max(1, config.steps // ROWS)
 
     def note(done: int, total: int, losses: Tensor) -> None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from fl_tiprdc.data.crowd import Description, Floats, Ints
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.methods import CodesConfig
+from fl_tiprdc.release.arrays import Arrays
 from fl_tiprdc.release.codes import Codes, Values
 from fl_tiprdc.release.coupling import (
     better_potentials,
@@ -36,7 +37,7 @@ from fl_tiprdc.release.known_levels import (
     known_columns,
     level_shares,
 )
-from fl_tiprdc.release.statistics import COUNTED_LAST, Arrays, Request, Sums, couplings_as_arrays
+from fl_tiprdc.release.statistics import COUNTED_LAST, Request, Sums, couplings_as_arrays
 from fl_tiprdc.seeding import derive, numpy_generator
 
 Bears = Callable[[Sequence[int], Sequence[int]], int]  # from certifying and fitting people of classes to codes

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_tiprdc.data.crowd import Floats
-from fl_tiprdc.release.statistics import Arrays, Request, Sums
+from fl_tiprdc.release.arrays import Arrays
+from fl_tiprdc.release.statistics import Request, Sums
 from fl_tiprdc.seeding import numpy_generator
 
 Axes = npt.NDArray[np.float64]

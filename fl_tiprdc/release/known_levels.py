@@ -43,8 +43,8 @@ def known_columns(names: Sequence[str], columns: Sequence[Column]) -> Floats:
     by_name = {column.name: column for column in columns}
     require_known("column", names, by_name)
     require_once("column", names)
-    found = [by_name[name] for name in names]
-    rows = [(column.start, column.width, (column.middle - column.mean) / column.deviation) for column in found]
+    chosen = [by_name[name] for name in names]
+    rows = [(column.start, column.width, (column.middle - column.mean) / column.deviation) for column in chosen]
     known = np.array(rows, dtype=np.float32).reshape(-1, 3)
     if (levels := count_levels(known)) > MOST_LEVELS:
         raise InputError(f"known columns {', '.join(names)} have {levels} levels together: at most {MOST_LEVELS}")

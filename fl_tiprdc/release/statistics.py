@@ -12,10 +12,10 @@ import numpy.typing as npt
 from scipy.special import softmax
 
 from fl_tiprdc.data.crowd import Floats, Ints, X
+from fl_tiprdc.release.arrays import Arrays
 from fl_tiprdc.release.codes import Codes
 from fl_tiprdc.release.known_levels import NOTHING_KNOWN, count_levels, with_level
 
-Arrays = dict[str, npt.NDArray[np.float32]]
 Sums = Mapping[str, npt.NDArray[Any]]
 RECORDS_AT_ONCE = 4096
 T = TypeVar("T")

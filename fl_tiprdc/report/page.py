@@ -68,9 +68,9 @@ def _web(name: str) -> str:
 
 def _facts(run: RunTables) -> dict[str, str]:
     """Return what a reader wants to know first, then what it takes to do the same again."""
-    found = run.settings
+    settings = run.settings
     wanted = {"data set": "dataset", "clients": "clients", "who holds what": "partition", "runtime": "runtime"}
-    facts = {label: str(found[name]) for label, name in wanted.items() if name in found}
+    facts = {label: str(settings[name]) for label, name in wanted.items() if name in settings}
     facts["seeds"] = ", ".join(map(str, sorted(run.points["seed"].unique())))
     sent: Mapping[str, int] = run.summary.get("bytes", {})
     labels = {

@@ -19,19 +19,19 @@ from fl_tiprdc.report.training_curves import CURVES, training_curves
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table; what is no finite number becomes None."""
-    found: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=5))
-    return found
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=5))
+    return rows
 
 
 def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:
     """Return nested settings as dotted name -> text."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{before}{name}.")
+            texts |= flat(value, f"{before}{name}.")
         else:
-            found[before + name] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return found
+            texts[before + name] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return texts
 
 
 def _points(run: RunTables) -> list[dict[str, Any]]:
@@ -45,13 +45,13 @@ def _points(run: RunTables) -> list[dict[str, Any]]:
     for column in ("attacker", "attribute"):
         mean = mean.merge(same[column].agg(lambda found: ", ".join(dict.fromkeys(found))).reset_index(), on=LINE)
     mean = mean.merge(same["attack_outside"].mean().reset_index(), on=LINE)
-    bits = run.summary.get("capacity_bits", {})
+    bits = {(row["method"], row["lam"]): row["bits"] for row in run.summary.get("capacities", [])}
     points = records(mean)
     for point in points:
         where = point["setting"], point["method"], point["lam"]
         point["tasks"] = records(tasks.loc[[where]])[0]
         trained = point["setting"] in ("centralized", "federated")
-        point["capacity"] = bits.get(point["method"], {}).get(f"{point['lam']:g}") if trained else None
+        point["capacity"] = bits.get(where[1:]) if trained else None
     return points
 
 
@@ -89,7 +89,7 @@ def _run(run: RunTables) -> dict[str, Any]:
             "" if task == MEAN else task: limit
             for task, limit in limit_table(run.metrics)[["task", "retention"]].itertuples(index=False, name=None)
         },
-        "areas": dict(run.summary.get("frontier_area", {})),
+        "areas": {f"{row['setting']}/{row['method']}": row["area"] for row in run.summary.get("frontier_areas", [])},
     }
 
 

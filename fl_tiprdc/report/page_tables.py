@@ -97,15 +97,9 @@ def traffic_rows(rounds: pd.DataFrame) -> pd.DataFrame:
 
 def _with_capacity(run: RunTables) -> pd.DataFrame:
     """Return the publications, with the channel's capacity in bits; without them the capacities alone."""
-    bits = [
-        {"method": method, "lam": float(lam), "capacity_bits": value}
-        for method, values in run.summary.get("capacity_bits", {}).items()
-        for lam, value in values.items()
-    ]
-    capacity = pd.DataFrame(bits, columns=["method", "lam", "capacity_bits"])
-    if run.releases.empty:
-        return capacity.astype({"capacity_bits": float})
-    return run.releases.merge(capacity.astype({"capacity_bits": float}), on=["method", "lam"], how="left")
+    capacities = pd.DataFrame(run.summary.get("capacities", []), columns=["method", "lam", "bits"])
+    capacities = capacities.astype({"lam": float, "bits": float}).rename(columns={"bits": "capacity_bits"})
+    return capacities if run.releases.empty else run.releases.merge(capacities, on=["method", "lam"], how="left")
 
 
 def mean_of_tasks(tasks: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +122,6 @@ def page_tables(run: RunTables) -> list[PageTable]:
     def noted(name: str) -> pd.DataFrame:
         return pd.DataFrame(run.summary.get(name) or [])
 
-    areas = pd.DataFrame(run.summary.get("frontier_area", {}).items(), columns=["curve", "area"])
     reconstructions = run.metrics.loc[run.metrics["kind"] == "reconstruction", _RECONSTRUCTIONS]
     seconds = pd.DataFrame(run.summary.get("seconds", {}).items(), columns=["stage", "seconds"])
     tables = [
@@ -149,7 +142,7 @@ def page_tables(run: RunTables) -> list[PageTable]:
         PageTable("Points", "Means over seeds; attack: AUC of the worst attack.", _points(run), "tables"),
         PageTable("Federated and centralized", "", noted("comparison"), "tables"),
         PageTable("Federated equals centralized, within a margin", "", noted("equivalence"), "tables"),
-        PageTable("Frontier area", "1 is perfect.", areas, "tables"),
+        PageTable("Frontier area", "1 is perfect.", noted("frontier_areas"), "tables"),
         PageTable(
             "Attackers",
             "Every attacker of the panel; chosen: in how many seeds it is the one that counts.",
@@ -197,14 +190,14 @@ def together(runs: Sequence[RunTables]) -> list[PageTable]:
     """Return the tables of several runs, those with the same heading as one, with a column that names the run."""
     if len(runs) == 1:
         return page_tables(runs[0])
-    found: dict[str, list[PageTable]] = {}
+    by_heading: dict[str, list[PageTable]] = {}
     for run in runs:
         for table in page_tables(run):
             frame = table.frame.copy()
             frame.insert(0, "run", run.name)
-            found.setdefault(table.heading, []).append(PageTable(table.heading, table.note, frame, table.part))
+            by_heading.setdefault(table.heading, []).append(PageTable(table.heading, table.note, frame, table.part))
     return [
         PageTable(first.heading, first.note, pd.concat([table.frame for table in same], ignore_index=True), first.part)
-        for same in found.values()
+        for same in by_heading.values()
         for first in same[:1]
     ]

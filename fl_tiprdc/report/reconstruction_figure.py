@@ -10,7 +10,7 @@ from fl_tiprdc.data.lazy_images import Pixels
 from fl_tiprdc.evaluation.attacks.reconstruction import Examples
 from fl_tiprdc.report.style import colors, styled
 
-Curve = tuple[str, str, float, int]  # setting, method, λ or a baseline's dial, seed
+CurveKey = tuple[str, str, float, int]  # setting, method, λ or a baseline's dial, seed
 
 PEOPLE = 6  # rows
 METHODS = 2  # beside each other, at most
@@ -19,7 +19,7 @@ TILE = 0.72  # inches, the longer side of an image
 GAP = 0.25  # between groups of columns, in tiles
 
 
-def drawn_curves(examples: Mapping[Curve, Examples]) -> dict[str, list[Curve]]:
+def drawn_curves(examples: Mapping[CurveKey, Examples]) -> dict[str, list[CurveKey]]:
     """Return method -> its points by λ: of the first of `SETTINGS`, tiprdc+ and tiprdc before others, first seed."""
     setting = min((curve[0] for curve in examples), key=SETTINGS.index)
     seed = min(curve[3] for curve in examples)
@@ -29,7 +29,7 @@ def drawn_curves(examples: Mapping[Curve, Examples]) -> dict[str, list[Curve]]:
 
 
 @styled
-def reconstruction_figure(examples: Mapping[Curve, Examples]) -> Figure:
+def reconstruction_figure(examples: Mapping[CurveKey, Examples]) -> Figure:
     """Draw a row a person: the original, the best constant image, then a column for each λ of each method.
 
     Args:
@@ -52,8 +52,8 @@ def reconstruction_figure(examples: Mapping[Curve, Examples]) -> Figure:
         columns.append(None)
         headings[len(columns)] = (len(curves), f"{method}, {setting}")
         for curve in curves:
-            found = examples[curve]
-            columns.append((f"{dial} = {curve[2]:g}\n{found.similarity:.2f}", list(found.reconstructions)))
+            example = examples[curve]
+            columns.append((f"{dial} = {curve[2]:g}\n{example.similarity:.2f}", list(example.reconstructions)))
     ratios = [GAP if column is None else 1.0 for column in columns]
     head = 1.05  # inches above the images
     size = (TILE * wide * sum(ratios) + 0.2, TILE * tall * people + head)

@@ -62,12 +62,10 @@ class RunTables:
     @property
     def title(self) -> str:
         """Return what the run is about; its name where there is no configuration."""
-        found = self.settings
-        if not {"dataset", "private", "clients"} <= set(found):
+        if not {"dataset", "private", "clients"} <= set(self.settings):
             return f"Federated TIPRDC: {self.name}"
-        return (
-            f"Federated TIPRDC: {found['dataset']}, hiding {', '.join(found['private'])}, {found['clients']:,} clients"
-        )
+        dataset, private, clients = (self.settings[name] for name in ("dataset", "private", "clients"))
+        return f"Federated TIPRDC: {dataset}, hiding {', '.join(private)}, {clients:,} clients"
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -136,13 +134,13 @@ def read_run(folder: Path, name: str = "") -> RunTables:
     rounds, summary, config = folder / "rounds.csv", folder / "summary.json", folder / "config.toml"
     maps = folder / CODE_MAP
     try:
-        found = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
+        facts = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
         text = config.read_text(encoding="utf-8") if config.is_file() else ""
         tomllib.loads(text)
         code_maps = json.loads(maps.read_text(encoding="utf-8")) if maps.is_file() else []
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read '{folder}': {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(facts, dict):
         raise InputError(f"'{summary}' is no summary of a run")
     if not isinstance(code_maps, list):
         raise InputError(f"'{maps}' is no map of codes")
@@ -153,7 +151,7 @@ def read_run(folder: Path, name: str = "") -> RunTables:
         summarize_points(metrics),
         retention_of_tasks(metrics),
         _read_table(rounds, ROUNDS) if rounds.is_file() and rounds.stat().st_size > 2 else pd.DataFrame(),
-        found,
+        facts,
         text,
         {figure: path.read_bytes() for figure, paths in places.items() for path in paths if path.is_file()},
         _releases(folder),

@@ -41,12 +41,12 @@ class MLflow(Tracker):
         own = "MLFLOW_TRACKING_URI" not in os.environ
         home = place.home.resolve()
         self._client = MlflowClient(tracking_uri=f"sqlite:///{home / STORE}" if own else None)
-        found = self._client.get_experiment_by_name(PROJECT)
-        if found is None:
+        existing = self._client.get_experiment_by_name(PROJECT)
+        if existing is None:
             location = (home / ARTIFACTS).as_uri() if own else None
             self._experiment = self._client.create_experiment(PROJECT, artifact_location=location)
         else:
-            self._experiment = found.experiment_id
+            self._experiment = existing.experiment_id
         self._run: str = self._client.create_run(self._experiment, run_name=place.name).info.run_id
         self._below: dict[str, str] = {}
         params = [Param(key, value[:6000]) for key, value in settings(experiment).items()]
@@ -96,8 +96,8 @@ class MLflow(Tracker):
 
     def finished(self, summary: Mapping[str, Any]) -> None:
         """Log frontier areas, and the run's files."""
-        for curve, area in summary["frontier_area"].items():
-            self._client.log_metric(self._run, plain(f"frontier area/{curve}"), area)
+        for row in summary["frontier_areas"]:
+            self._client.log_metric(self._run, plain(f"frontier area/{row['setting']}/{row['method']}"), row["area"])
         self._client.set_tag(self._run, "commit", summary["commit"])
         for name in KEPT:
             path = self._place.folder / name

@@ -64,8 +64,8 @@ class WeightsAndBiases(Tracker):
 
     def finished(self, summary: Mapping[str, Any]) -> None:
         """Log frontier areas; then close the run."""
-        for curve, area in summary["frontier_area"].items():
-            self._run.summary[f"frontier area/{curve}"] = area
+        for row in summary["frontier_areas"]:
+            self._run.summary[f"frontier area/{row['setting']}/{row['method']}"] = row["area"]
         self._run.finish()
         self._wandb.teardown()  # its process has written all that it was told
 

@@ -3,9 +3,9 @@
 function pointsTable(one, other) {
   const key = (point) => [point.setting, point.method, point.lam].join(" ");
   const certified = [...one.points, ...other.points].some((point) => point.certified);
-  const found = new Map(other.points.map((point) => [key(point), point]));
-  const rows = one.points.filter((point) => found.has(key(point))).map((a) => {
-    const b = found.get(key(a));
+  const theirs = new Map(other.points.map((point) => [key(point), point]));
+  const rows = one.points.filter((point) => theirs.has(key(point))).map((a) => {
+    const b = theirs.get(key(a));
     const apart = a.attack_low > b.attack_high || b.attack_low > a.attack_high;
     const [name, attack, kept] = [a.setting === "raw" ? "" : { text: String(a.lam), value: a.lam }, b.attack - a.attack, b.retention - a.retention];
     const numbers = [a.attack, b.attack, attack, apart ? "yes" : "no", a.retention, b.retention, kept];

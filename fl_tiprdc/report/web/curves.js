@@ -7,16 +7,16 @@ const HEIGHT = 230; /* pixels of a panel */
 const curves = { groups: [], group: null };
 
 function prepareGroups() {
-  const found = new Map();
+  const byName = new Map();
   DATA.runs.forEach((run, runNumber) => {
     for (const row of run.curves) {
       const name = curveName({ ...row, run: run.name, runNumber });
-      if (!found.has(name)) found.set(name, []);
-      found.get(name).push(row);
+      if (!byName.has(name)) byName.set(name, []);
+      byName.get(name).push(row);
     }
   });
   const rank = (rows) => Number(rows[0].setting !== "federated") * 2 + Number(rows[0].method !== "tiprdc+");
-  curves.groups = Array.from(found, ([name, rows]) => ({
+  curves.groups = Array.from(byName, ([name, rows]) => ({
     name,
     rows: rows.filter((row) => row.value !== null),
     lambdas: Array.from(new Set(rows.map((row) => row.lam))).sort((a, b) => a - b),

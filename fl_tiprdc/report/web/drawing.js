@@ -63,10 +63,10 @@ function ticks(low, high, count) {
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((times) => times * power).find((size) => size >= rough);
-  const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(i * step);
+  const places = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) places.push(i * step);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return found.map((value) => ({ value, text: value.toFixed(digits) }));
+  return places.map((value) => ({ value, text: value.toFixed(digits) }));
 }
 
 function scale(low, high, from, to) {

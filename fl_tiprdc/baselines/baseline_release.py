@@ -5,7 +5,7 @@ from typing import NamedTuple
 from fl_tiprdc.data.crowd import Floats
 
 
-class Released(NamedTuple):
+class BaselineRelease(NamedTuple):
     """Representations of both groups of people, and what an attacker who knows the mechanism knows of them.
 
     contributors [n, k]; held_out [m, k]; clean [n, k] what contributors would release without noise and sigma the
