@@ -108,7 +108,7 @@ def operations(experiment: Experiment, records: Records, description: Descriptio
     size = int(stacked.mask[0].sum())
     batch = Batch(*(part[0, :size] for part in stacked))
     groups = {name: {key: v.to(device) for key, v in group.items()} for name, group in step.initial(0).items()}
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter, step.training():
         step.gradients_of_one(groups, {}, batch, batches.lam[0], batches.sigma[0])
     return float(counter.get_total_flops()) / size
 

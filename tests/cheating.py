@@ -3,8 +3,8 @@
 from flwr.app import MetricRecord
 
 from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.wire.messages import pack_arrays
+from tests.inline_grid import InlineGrid
 
 
 class Cheat(InlineGrid):

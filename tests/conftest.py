@@ -22,12 +22,12 @@ from fl_tiprdc.data.partition import partition
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import start_ray
-from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_messages import FIRST_NODE
 from fl_tiprdc.federated.server_app import Trained, instruction_for, serve_point
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.wire.messages import pack_arrays
+from tests.inline_grid import InlineGrid
 
 # the same examples each time, so that what passes here passes elsewhere; HYPOTHESIS_PROFILE=random looks for new ones
 settings.register_profile("project", deadline=None, derandomize=True, database=None)

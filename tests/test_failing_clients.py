@@ -26,13 +26,14 @@ from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 from fl_tiprdc.federated.launch import launch
-from fl_tiprdc.federated.local_grid import InlineGrid, LocalGrid, SingleProcessGrid
+from fl_tiprdc.federated.local_grid import LocalGrid, SingleProcessGrid
 from fl_tiprdc.federated.local_messages import FIRST_NODE, LOST, RAISED, answer, identify, node_context, stamp
 from fl_tiprdc.federated.quorum import QuorumGrid, at_quorum
 from fl_tiprdc.federated.server_app import train_point
 from fl_tiprdc.wire.replies import needed
 from strategies.roster import take_roster
 from tests.conftest import break_client, grid_of, train_messages
+from tests.inline_grid import InlineGrid
 from tests.test_strategy import AVERAGING, Clients, update
 
 pytestmark = pytest.mark.alone  # it measures time

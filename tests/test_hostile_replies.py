@@ -9,12 +9,12 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from fl_tiprdc.config import Point
 from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_messages import FIRST_NODE, stamp
 from fl_tiprdc.federated.server_app import Trained, train_point
 from fl_tiprdc.wire.messages import LocalArrays, Update, pack_arrays
 from strategies.roster import take_roster
 from tests.conftest import grid_of, initial_arrays
+from tests.inline_grid import InlineGrid
 from tests.test_strategy import AVERAGING, Clients, arrays, update
 
 BAD = 2  # the client whose reply is spoilt, of 0 to 4

@@ -16,7 +16,6 @@ from fl_tiprdc.config import Point
 from fl_tiprdc.data.publication_store import read_store, write_part
 from fl_tiprdc.errors import InputError, TooManyFailuresError
 from fl_tiprdc.evaluation.publication_files import read_publication
-from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_messages import stamp
 from fl_tiprdc.federated.local_work import publication_of
 from fl_tiprdc.federated.publication import Traffic, publish
@@ -27,6 +26,7 @@ from fl_tiprdc.wire.messages import pack_arrays
 from strategies.roster import take_roster
 from tests.cheating import Cheat, add_labels, sends
 from tests.conftest import grid_of, initial_arrays, noise_left
+from tests.inline_grid import InlineGrid
 
 
 @pytest.fixture

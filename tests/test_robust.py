@@ -6,7 +6,6 @@ import pytest
 from fl_tiprdc.config import FederationConfig, Point, build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import build_client_app
-from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_messages import FIRST_NODE
 from fl_tiprdc.federated.server_app import train_point
 from fl_tiprdc.methods import MethodConfig
@@ -25,6 +24,7 @@ from strategies.robust import (
 )
 from strategies.roster import take_roster
 from tests.conftest import initial_arrays
+from tests.inline_grid import InlineGrid
 
 ROBUST = [name for name in AGGREGATIONS if name != "mean"]
 

@@ -7,7 +7,7 @@ from fl_tiprdc.config import Point
 from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.server_app import Trained
-from tests.conftest import initial_arrays, serve
+from tests.conftest import grid_of, initial_arrays, serve
 from tests.sequential_reference import Reference
 
 PARTITIONS = ("iid", "dirichlet:0.3", "by-private")
@@ -26,22 +26,21 @@ METHODS = {
     "pairs": {"information": "jsd-pairs", "adversary_steps": 2, "privacy": "maximum-entropy"},
     "infonce": {"information": "infonce", "exchange": "weights"},
 }
+CLIENT_BY_CLIENT = "client by client"  # as real clients train
 NAMES = ("tiprdc", "tiprdc+", *METHODS)
 
 
 def federate(runtime, experiment, store, population, folder, points) -> list[Trained]:
-    return launch(
-        runtime,
-        lambda grid: serve(
+    def server(grid):
+        return serve(
             grid,
             experiment,
             population.contributors.description,
             points,
             lambda point: folder / point.method / str(point.lam) / str(point.seed),
-        ),
-        store.root,
-        2,
-    )
+        )
+
+    return server(grid_of(store)) if runtime == CLIENT_BY_CLIENT else launch(runtime, server, store.root, 2)
 
 
 def largest_difference(a, b) -> float:
@@ -58,7 +57,7 @@ def expected(experiment, store, population, method):
 
 
 @pytest.mark.parametrize("partition", PARTITIONS)
-def test_ray_cohort_and_inline_equal_a_plain_loop(
+def test_cohorts_on_ray_and_in_this_process_and_single_clients_equal_a_plain_loop(
     partition, small, make_store, population, tmp_path, ray_session, one_thread
 ):
     experiment = small(clients=7, partition=partition, methods=NAMES, method=METHODS)
@@ -67,10 +66,11 @@ def test_ray_cohort_and_inline_equal_a_plain_loop(
     points = [Point(name, 0.5, 0) for name in NAMES]
     cohort = federate("ray-cohort", experiment, store, population, tmp_path / "cohort", points)
     inline = federate("inline", experiment, store, population, tmp_path / "inline", points)
-    for name, a, b in zip(NAMES, cohort, inline, strict=True):
+    single = federate(CLIENT_BY_CLIENT, experiment, store, population, tmp_path / "single", points)
+    for name, *trained in zip(NAMES, cohort, inline, single, strict=True):
         wanted = expected(experiment, store, population, name)
-        assert largest_difference(a.groups, wanted) < 1e-5, name
-        assert largest_difference(b.groups, wanted) < 1e-5, name
+        for one in trained:
+            assert largest_difference(one.groups, wanted) < 1e-5, name
 
 
 @pytest.mark.parametrize(
@@ -102,13 +102,17 @@ def test_flower_equals_the_others_and_publishes_the_same(small, make_store, popu
     points = [Point(name, 0.5, 0) for name in NAMES]
     flower = federate("flower", experiment, store, population, tmp_path / "flower", points)
     inline = federate("inline", experiment, store, population, tmp_path / "inline", points)
-    for name, a, b in zip(NAMES, flower, inline, strict=True):
+    single = federate(CLIENT_BY_CLIENT, experiment, store, population, tmp_path / "single", points)
+    for name, a, b, c in zip(NAMES, flower, inline, single, strict=True):
         assert largest_difference(a.groups, b.groups) < 1e-5, name
+        assert largest_difference(a.groups, c.groups) < 1e-5, name
         one = read_store(tmp_path / "flower" / name / "0.5" / "0")
-        other = read_store(tmp_path / "inline" / name / "0.5" / "0")
+        other = read_store(tmp_path / "single" / name / "0.5" / "0")
         assert np.array_equal(one[0], other[0])
         assert np.array_equal(one[1], other[1])
-        if experiment.method_config(name).channel:  # the same noise; without a channel z isn't normalized
+        if experiment.method_config(
+            name
+        ).channel:  # the same model to the last digit, so the same noise; without a channel z isn't normalized
             np.testing.assert_allclose(one[2], other[2], atol=1e-4)
 
 

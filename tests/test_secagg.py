@@ -13,7 +13,6 @@ from fl_tiprdc.config import Point
 from fl_tiprdc.errors import TooManyFailuresError
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.launch import launch
-from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_messages import FIRST_NODE, stamp
 from fl_tiprdc.federated.server_app import Trained, train_point
 from fl_tiprdc.secagg.fixed_point import FRACTION_BITS, LARGEST, decode, encode
@@ -23,6 +22,7 @@ from fl_tiprdc.secagg.messages import KEYS, OPEN, SHARES, MaskedUpdate, MaskRequ
 from fl_tiprdc.secagg.sharing import COEFFICIENT_BYTES, combine, split
 from fl_tiprdc.wire.messages import LocalArrays, pack_arrays
 from strategies.roster import take_roster
+from tests.inline_grid import InlineGrid
 from tests.test_runtimes import largest_difference
 
 NUMBERS = 5000

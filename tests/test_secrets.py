@@ -24,7 +24,6 @@ from fl_tiprdc.experiment.run import record_run
 from fl_tiprdc.federated.checkpoint import read_checkpoint
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore, Store, certifying_people, write_client_store
-from fl_tiprdc.federated.local_grid import InlineGrid
 from fl_tiprdc.federated.local_work import publication_of
 from fl_tiprdc.federated.node_store import NodeStore, write_node_store
 from fl_tiprdc.federated.server_app import (
@@ -54,6 +53,7 @@ from strategies.server_draws import (
     server_draws,
 )
 from tests.conftest import initial_arrays
+from tests.inline_grid import InlineGrid
 from tests.test_flower_apps import TINY, NodesGrid
 
 CLIENTS, ASKED = 9, 6

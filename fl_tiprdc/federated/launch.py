@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from threadpoolctl import threadpool_limits
@@ -19,15 +20,19 @@ from threadpoolctl import threadpool_limits
 from fl_tiprdc.errors import RunFailedError, choose
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore
-from fl_tiprdc.federated.local_grid import InlineGrid
+from fl_tiprdc.federated.local_grid import SingleProcessGrid
 from fl_tiprdc.federated.serving import Server, Tell, one_after_the_other, serve_on, share_of
 
 T = TypeVar("T")
 
 
 def _inline(server: Server, store: ClientStore, actors: int, address: str) -> Any:
-    """Train one client after the other in this process, for tests and breakpoints."""
-    return serve_on(InlineGrid(build_client_app(str(store.root)), store), server)
+    """Train whole cohorts of clients in this process: no Ray, and debuggers stop in a client's work."""
+    threads = torch.get_num_threads()
+    try:
+        return serve_on(SingleProcessGrid(store, threads), server)
+    finally:
+        torch.set_num_threads(threads)
 
 
 # bytes of a folder's name that leave Ray room for its sockets below it: the system allows 107 for the path of one

@@ -1,11 +1,10 @@
-"""Grids without a network: the project's base of them, and the two that answer messages in this process."""
+"""Grids without a network: the project's base of them, and the one that trains clients in this process."""
 
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flwr.app import Message, RecordDict
-from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
@@ -13,7 +12,7 @@ from fl_tiprdc.data.crowd import Ints
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.cohort_actor import CohortActor
 from fl_tiprdc.federated.cohorts import as_it_is, deal_messages, replies_to
-from fl_tiprdc.federated.local_messages import PartitionOf, answer, identify, node_context, stamp
+from fl_tiprdc.federated.local_messages import PartitionOf, identify, stamp
 
 
 class LocalGrid(Grid):  # type: ignore[misc]
@@ -78,29 +77,6 @@ class LocalGrid(Grid):  # type: ignore[misc]
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Return the replies to all messages, or those that came within `timeout` seconds."""
         return self.answer_all([stamp(message) for message in messages], timeout)
-
-
-class InlineGrid(LocalGrid):
-    """Answers messages without other processes: a breakpoint in a client stops the debugger there.
-
-    Args:
-        app: ClientApp that answers them.
-        store: store of the clients' records.
-    """
-
-    def __init__(self, app: ClientApp, store: ClientStore) -> None:
-        super().__init__(store)
-        self._app = app
-
-    def answer_all(self, messages: list[Message], timeout: float | None) -> list[Message]:
-        """Return the replies of the ClientApp, one message after the other."""
-        deadline = time.monotonic() + timeout if timeout else None
-        replies: list[Message] = []
-        for message in messages:
-            if deadline is not None and time.monotonic() > deadline:
-                break
-            replies.append(answer(self._app, message, node_context(message.metadata.dst_node_id, self.clients)))
-        return replies
 
 
 class SingleProcessGrid(LocalGrid):

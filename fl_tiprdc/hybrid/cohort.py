@@ -81,10 +81,10 @@ class _Adam:
 
     def update(self, gradients: Parameters, active: int, learning_rate: float) -> None:
         adam(
-            [p[:active] for p in self.parameters],
+            _first_rows(self.parameters, active),
             [gradients[name] for name in self._names],
-            [m[:active] for m in self._mean],
-            [s[:active] for s in self._square],
+            _first_rows(self._mean, active),
+            _first_rows(self._square, active),
             [],
             self._steps,
             fused=True,
@@ -98,6 +98,11 @@ class _Adam:
         )
         for name, value in self._statistics.items():
             value[:active] -= MOMENTUM * gradients[name]
+
+
+def _first_rows(tensors: list[Tensor], count: int) -> list[Tensor]:
+    """Return the first rows of each; a view costs as much as a small network's layer."""
+    return tensors if not tensors or count == len(tensors[0]) else [tensor[:count] for tensor in tensors]
 
 
 class _Work(NamedTuple):
@@ -124,7 +129,7 @@ def _mapped_gradients(
     """Return gradients and losses with a leading client dimension, which `shared` groups of parameters don't have."""
     batch, lam, sigma, _ = work
     own_weights = not shared.issuperset(trained)
-    # of a single member stacking is all cost: a real client, or the inline runtime
+    # of a single member, as a real client is, stacking is all cost
     if (
         len(lam) == 1
         or step.stacks == "never"
@@ -170,6 +175,9 @@ def _gradients_in_turn(
             )
         gradients.append(gradient)
         losses.append(loss)
+    if len(gradients) == 1:
+        alone = {name: {key: value[None] for key, value in group.items()} for name, group in gradients[0].items()}
+        return alone, Losses(*(value[None] for value in losses[0]))
     stacked = {
         name: {key: torch.stack([gradient[name][key] for gradient in gradients]) for key in group}
         for name, group in trained.items()
@@ -184,7 +192,9 @@ def _say_not_stacked() -> None:
 
 def _first(groups: Groups, names: Sequence[str], active: int, shared: set[str]) -> Groups:
     return {
-        name: groups[name] if name in shared else {key: value[:active] for key, value in groups[name].items()}
+        name: groups[name]
+        if name in shared
+        else dict(zip(groups[name], _first_rows(list(groups[name].values()), active), strict=True))
         for name in names
     }
 
@@ -238,33 +248,31 @@ def train_cohort(
     weights = torch.zeros(len(members), 3, device=device)
     total = len(batches)
     updates, all_updates = 0, sum(moves_extractor(names) for names in training.schedule)
-    for number in range(total):
-        done = number - training.pretraining
-        names = training.schedule[done % len(training.schedule)] if done >= 0 else PRETRAINED
-        if done == 0 and training.pretraining:
-            optimizers = fresh_optimizers()
-        work = _work(batches, number)
-        active = len(work.lam)
-        gradients, losses = _mapped_gradients(
-            step,
-            _first(groups, names, active, shared),
-            _first(groups, [name for name in groups if name not in names], active, shared),
-            shared,
-            work,
-        )
-        for name in names:
-            decays = training.decays and done >= 0
-            scale = step_size(step.method, name, updates, all_updates) if decays else 1.0
-            optimizers[name].update(gradients[name], active, training.learning_rate * scale)
-        updates += done >= 0 and moves_extractor(names)
-        seen = work.batch.mask.sum(1)
-        rows = torch.stack(losses, dim=1)
-        sums[:active] += rows * seen[:, None]
-        weights[:active] += seen[:, None] * torch.tensor(
-            ["extractor" in names, "extractor" in names, "adversary" in names], device=device
-        )
-        if on_batch is not None:
-            on_batch(number + 1, total, rows.cpu())
+    with step.training():
+        for number in range(total):
+            done = number - training.pretraining
+            names = training.schedule[done % len(training.schedule)] if done >= 0 else PRETRAINED
+            if done == 0 and training.pretraining:
+                optimizers = fresh_optimizers()
+            work = _work(batches, number)
+            active = len(work.lam)
+            held = [name for name in groups if name not in names]
+            gradients, losses = _mapped_gradients(
+                step, _first(groups, names, active, shared), _first(groups, held, active, shared), shared, work
+            )
+            for name in names:
+                decays = training.decays and done >= 0
+                scale = step_size(step.method, name, updates, all_updates) if decays else 1.0
+                optimizers[name].update(gradients[name], active, training.learning_rate * scale)
+            updates += done >= 0 and moves_extractor(names)
+            seen = work.batch.mask.sum(1)
+            rows = torch.stack(losses, dim=1)
+            sums[:active] += rows * seen[:, None]
+            weights[:active] += seen[:, None] * torch.tensor(
+                ["extractor" in names, "extractor" in names, "adversary" in names], device=device
+            )
+            if on_batch is not None:
+                on_batch(number + 1, total, rows.cpu())
     trained = {name: {key: batches.restore(value) for key, value in groups[name].items()} for name in learning}
     return CohortResult(trained, batches.restore(sums / weights.clamp(min=1)))
 
@@ -285,13 +293,14 @@ def cohort_gradients(
     size = records or max(len(member.records) for member in members)
     batches = CohortBatches(members, size, [1] * len(members), step.d if step.method.channel else 0, device)
     on_device = {group: {k: v.to(device) for k, v in values.items()} for group, values in groups.items()}
-    gradients, losses = _mapped_gradients(
-        step,
-        {name: on_device[name] for name in names},
-        {group: values for group, values in on_device.items() if group not in names},
-        set(GROUPS),
-        _work(batches, 0),
-    )
+    with step.training():
+        gradients, losses = _mapped_gradients(
+            step,
+            {name: on_device[name] for name in names},
+            {group: values for group, values in on_device.items() if group not in names},
+            set(GROUPS),
+            _work(batches, 0),
+        )
     return CohortResult(
         {name: {key: batches.restore(value) for key, value in gradients[name].items()} for name in names},
         batches.restore(torch.stack(losses, dim=1)),

@@ -1,6 +1,7 @@
 """Losses of the adversary, and of the extractor against it."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import log
 
 import numpy as np
@@ -9,6 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from fl_tiprdc.data.crowd import Description, Ints
+
+
+@lru_cache(maxsize=64)
+def _class_weights(marginal: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the weight 1/(K p_u) of every class."""
+    return 1 / (len(marginal) * torch.tensor(marginal, dtype=dtype, device=device).clamp(min=1e-6))
 
 
 def balanced_cross_entropy(logits: Tensor, u: Tensor, mask: Tensor, description: Description) -> Tensor:
@@ -29,7 +36,7 @@ def balanced_cross_entropy(logits: Tensor, u: Tensor, mask: Tensor, description:
     """
     total, start = logits.new_zeros(()), 0
     for a, (k, marginal) in enumerate(zip(description.classes, description.marginals, strict=True)):
-        weights = 1 / (k * torch.tensor(marginal, dtype=logits.dtype, device=logits.device).clamp(min=1e-6))
+        weights = _class_weights(marginal, logits.dtype, logits.device)
         loss = functional.cross_entropy(logits[:, start : start + k], u[:, a], reduction="none")
         total = total + (loss * weights[u[:, a]] * mask).sum() / mask.sum().clamp(min=1)
         start += k

@@ -1,7 +1,7 @@
 """The hybrid step: gradients of extractor, critic and adversary on one batch, for any subset of the three."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -94,6 +94,11 @@ class HybridStep:
             module.requires_grad_(False).eval()  # a release must not depend on the rest of its batch
         self.d = representation_width(description, network)
         self.stacks = architecture_for(description, network).stacks
+        # a network that has a parameter in two places; looking for one takes as long as a small network's pass
+        self._tied = {
+            name: len(list(module.parameters())) < len(list(module.named_parameters(remove_duplicate=False)))
+            for name, module in self._modules.items()
+        }
         self._norms = {
             name: [part for part in module.modules() if isinstance(part, BatchNorm2d)]
             for name, module in self._modules.items()
@@ -103,7 +108,7 @@ class HybridStep:
         """Return a network's output in float32, whatever precision the network itself computes in."""
         half = self.network.precision == "bfloat16"
         with torch.autocast(inputs[0].device.type, torch.bfloat16) if half else nullcontext():
-            output: Tensor = functional_call(self._modules[group], parameters, inputs)
+            output: Tensor = functional_call(self._modules[group], parameters, inputs, tie_weights=self._tied[group])
         return output.float()
 
     def initial(self, seed: int) -> Groups:
@@ -235,17 +240,24 @@ class HybridStep:
     def _training(
         self, trained: Groups, frozen: Groups, batch: Batch, lam: Tensor, sigma: Tensor
     ) -> tuple[Tensor, Losses]:
-        """Return the surrogate with networks in training mode, in which running statistics follow the batch."""
-        for module in self._modules.values():
-            module.train()
+        """Return the surrogate, with how far running statistics are from the batch's."""
         total, losses = self._surrogate(trained, frozen, batch, lam, sigma)
         for name in trained:
             for norm in self._norms[name]:
                 if norm.lag is not None:
                     total, norm.lag = total + norm.lag, None
-        for module in self._modules.values():
-            module.eval()
         return total, losses
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Put networks into training mode, in which running statistics follow the batch and units drop out."""
+        for module in self._modules.values():
+            module.train()
+        try:
+            yield
+        finally:
+            for module in self._modules.values():
+                module.eval()
 
     def gradients_of_one(
         self, trained: Groups, frozen: Groups, batch: Batch, lam: Tensor, sigma: Tensor
