@@ -13,10 +13,9 @@ from pydantic import Field, ValidationError, model_validator
 from fl_tiprdc.errors import InputError, require_known
 from fl_tiprdc.frozen import Frozen, Positive, Share, Widths
 from fl_tiprdc.methods import METHODS, CodesConfig, MethodConfig
+from fl_tiprdc.wrong_setting import LICENSE, RAY_ADDRESS, one_line, wrong_setting
 
 FEWEST_IN_SUM = 3  # with fewer, who knows their own update knows the other's
-RAY_ADDRESS = r"^(auto|(ray://)?([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5})?$"
-LICENSE = r"^[a-z0-9][a-z0-9.\-]*$"
 
 
 class DataConfig(Frozen):
@@ -339,7 +338,7 @@ def _with_base(name: str, change: Any) -> Any:
     if base is None:
         return own
     if not isinstance(base, str) or base not in METHODS:
-        raise InputError(_one_line(f"method.{name}.base is {base!r}: choose from {', '.join(METHODS)}"))
+        raise InputError(one_line(f"method.{name}.base is {base!r}: choose from {', '.join(METHODS)}"))
     return merge(METHODS[base].settings.model_dump(), own)
 
 
@@ -358,60 +357,7 @@ def build_experiment(values: Mapping[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        raise InputError(_first_line(error)) from None
-
-
-_IN_WORDS = {
-    RAY_ADDRESS: "must be auto, HOST:PORT or ray://HOST:PORT",
-    LICENSE: "must be lower-case letters, digits, dots and dashes, such as cc-by-4.0",
-}
-# pydantic's kinds of error in plain words
-_WANTED = {
-    "int_parsing": "must be a whole number",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool_parsing": "must be true or false",
-    "bool_type": "must be true or false",
-    "string_type": "must be text",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a table of settings",
-    "model_type": "must be a table of settings",
-    "greater_than_equal": "must be at least {ge:g}",
-    "greater_than": "must be above {gt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "less_than": "must be below {lt:g}",
-    "literal_error": "must be {expected}",
-    "too_short": "must have at least {min_length} value",
-}
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _first_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        model: Any = Experiment
-        for part in first["loc"][:-1]:
-            annotation = model.model_fields[part].annotation if part in model.model_fields else MethodConfig
-            model = annotation if hasattr(annotation, "model_fields") else MethodConfig
-        return f"unknown setting '{_one_line(where)}': choose from {', '.join(model.model_fields)}"
-    if first["type"] == "value_error":
-        tables = "".join(f"{part}." for part in first["loc"])
-        return _one_line(tables + first["msg"].removeprefix("Value error, "))
-    wanted = _WANTED.get(first["type"])
-    message = wanted.format(**first.get("ctx", {})) if wanted else first["msg"]
-    message = _IN_WORDS.get(first.get("ctx", {}).get("pattern", ""), message)
-    names = [part for part in first["loc"] if isinstance(part, str)]
-    verb = "is" if len(names) == len(first["loc"]) else "has"  # a number is a place in a list
-    shown = repr(first["input"])
-    shown = shown if len(shown) <= 200 else f"{shown[:200]}..."
-    return _one_line(f"{'.'.join(names)} {verb} {shown}: {message}")
+        raise InputError(wrong_setting(error, Experiment, MethodConfig)) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ that are published: the same sums mean the same model, the same releases, and no
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -29,193 +27,23 @@ import psutil
 from fl_tiprdc.command_line.flags import experiment_parser, read_run
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
-from fl_tiprdc.deploy.certificates import LOOPBACK, make_certificates, make_node_key, node_key
+from fl_tiprdc.deploy.certificates import LOOPBACK, make_certificates, make_node_key
 from fl_tiprdc.deploy.loopback import interrupt
-from fl_tiprdc.deploy.processes import CONNECTION, LoopbackDeployment
+from fl_tiprdc.deploy.processes import LoopbackDeployment
 from fl_tiprdc.deploy.split import client_folder, coordinator_folder, split
 from fl_tiprdc.errors import InputError, RunFailedError
-from fl_tiprdc.experiment.run_folder import ROOT, unfinished
-from fl_tiprdc.flower.commands import flower_environment
 from fl_tiprdc.flower.coordinator import PEOPLE
+from simulations.trial import CLIENTS, FAILED, PLAIN, Ending, Setup, Trial, end, kill, last_line, refusal
 
-CLIENTS, ROWS = 4, 1500
+ROWS = 1500
 LAST = CLIENTS - 1  # the client to whom it happens
-ANSWER = 30  # seconds that the server waits for an exchange
-PATIENCE = 300.0  # seconds after which a run hangs
 LATE = 10.0  # seconds that a late node comes late
-AGAIN = 15  # times that a node is started again: Flower takes it for there up to 60 s after it was killed
 CLOCK = 3600  # seconds that a clock is off
 COLUMNS = ("fault", "ended", "same_publication", "last_line", "seconds")
-COMPLETED, FAILED, HANGS, NOT_TRIED = "completed", "failed", "hangs", "not tried"
+NOT_TRIED = "not tried"
 TRAINED, PUBLISHED = "training.safetensors", "release.json"  # files that show how far a run is
-ACTIVE = "SuperNode ID"  # what a node says that was let in
-SETTINGS = """
-baselines = []
-lambdas = [0.2, 0.8]
-[federation]
-rounds = 1
-timeout = {timeout}
-allowed_failures = {allowed}
-updates_per_round = 1
-[network]
-representation = 8
-extractor_hidden = [24]
-adversary_hidden = [16]
-critic_hidden = [16]
-critic_embedding = 8
-[method.tiprdc]
-channel = true
-[method.coded.coding]
-codes = 8
-coupling_rounds = 2
-lloyd_rounds = 1
-"""
-Setup = tuple[str, float]  # the method, and the share of the clients that may fail
-PLAIN, PATIENT, CODED = ("tiprdc", 0.0), ("tiprdc", 0.25), ("coded", 0.0)
-
-
-@dataclass(frozen=True)
-class Ending:
-    """Hold how a run ended: its status, and the line that tells the operator."""
-
-    ended: str
-    line: str
-
-
-class Trial:
-    """Keep a deployment that is whole when a fault begins, and make it whole again after it.
-
-    Args:
-        deployment: its processes.
-        root: clients' folders; the runs' results come here.
-    """
-
-    def __init__(self, deployment: LoopbackDeployment, root: Path) -> None:
-        self.deployment, self.root = deployment, root
-        self.superlink = deployment.start_superlink()
-        self.nodes: dict[int, subprocess.Popen[bytes]] = {}
-        self._count, self._setup = 0, PLAIN
-        self.register()
-
-    def register(self) -> None:
-        """Tell the SuperLink all clients' keys."""
-        for client in range(CLIENTS):
-            self.deployment.register(node_key(self.deployment.keys, client))
-
-    def start(self, client: int, key: Path | None = None, name: str = "") -> subprocess.Popen[bytes]:
-        """Start a node for a client's folder; with another key than its own, if one is given."""
-        own, folder = node_key(self.deployment.keys, client), client_folder(self.root, client)
-        return self.deployment.start_node(client, key or own, folder, name or f"node-{client}")
-
-    def bring(self, client: int) -> str:
-        """Start a client's node, again and again as a service manager does; what it said when it was turned away.
-
-        Raises:
-            RunFailedError: it never is let in.
-        """
-        said = ""
-        for _ in range(AGAIN):
-            node = self.nodes[client] = self.start(client)
-            log = self.deployment.log(f"node-{client}")
-            while node.poll() is None:
-                if ACTIVE in log.read_text(errors="replace"):
-                    return said
-                time.sleep(0.1)
-            said = refusal(log)
-        raise RunFailedError(f"node {client} isn't let in again: {said}")
-
-    def whole(self, setup: Setup) -> None:
-        """Start the nodes that are missing, and begin a new folder of results."""
-        self._count, self._setup = self._count + 1, setup
-        for client in range(CLIENTS):
-            if client not in self.nodes or self.nodes[client].poll() is not None:
-                self.bring(client)
-        self._config.write_text(SETTINGS.format(timeout=ANSWER, allowed=setup[1]))
-
-    def submit(self, resume: bool = False) -> subprocess.Popen[bytes]:
-        """Start the run, as the coordinator does."""
-        flags = [f"--connection={CONNECTION}", f"--coordinator={coordinator_folder(self.root)}"]
-        flags += [f"--config={self._config}", f"--output={self.output}", f"--methods={self._setup[0]}"]
-        flags += [f"--clients={CLIENTS}", *(["--resume"] if resume else [])]
-        with self._said.open("wb") as said:
-            return subprocess.Popen(
-                [sys.executable, str(ROOT / "simulations" / "flwr_run.py"), *flags],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                env=flower_environment(self.deployment.home),
-            )
-
-    def end_of(self, run: subprocess.Popen[bytes]) -> Ending:
-        """Wait until a run has ended, or hangs."""
-        try:
-            ended = FAILED if run.wait(PATIENCE) else COMPLETED
-        except subprocess.TimeoutExpired:
-            run.kill()
-            run.wait()
-            ended = HANGS
-        return Ending(ended, "" if ended == COMPLETED else last_line(self._said))
-
-    def until(self, name: str, run: subprocess.Popen[bytes]) -> None:
-        """Wait until the run has written a file of this name.
-
-        Raises:
-            RunFailedError: it ends before.
-        """
-        while not any(unfinished(self.output).rglob(name)):
-            if run.poll() is not None:
-                raise RunFailedError(f"the run ended before there was {name}: {last_line(self._said)}")
-            time.sleep(0.02)
-
-    def resumed(self, first: Ending) -> Ending:
-        """Go on with a run that has failed; the line is the first failure's, unless there is a second."""
-        if first.ended != FAILED:
-            return first
-        second = self.end_of(self.submit(resume=True))
-        return Ending(f"{first.ended}, with --resume {second.ended}", second.line or first.line)
-
-    @property
-    def output(self) -> Path:
-        """Return the folder of results of the run that is tried now."""
-        return self.root / f"run-{self._count}"
-
-    @property
-    def _said(self) -> Path:
-        return self.root / f"run-{self._count}.log"
-
-    @property
-    def _config(self) -> Path:
-        return self.root / f"run-{self._count}.toml"
-
-
+PATIENT, CODED = ("tiprdc", 0.25), ("coded", 0.0)
 Fault = Callable[[Trial], Ending]
-
-
-def last_line(said: Path) -> str:
-    """Return the last line of a log, without the folder that only this trial had."""
-    lines = [line.strip() for line in said.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1].replace(str(said.parent), "…") if lines else ""
-
-
-def refusal(log: Path) -> str:
-    """Return what a node says that isn't let in: the line with the reason, or the last one."""
-    lines = re.sub(r"\x1b\[\d*m", "", log.read_text(errors="replace")).splitlines()
-    reasons = [
-        line.strip() for word in ("failed to activate", "failed to", "error") for line in lines if word in line.lower()
-    ]
-    return reasons[0] if reasons else last_line(log)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process with all that it has started, as a power failure does."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process kindly: a node that ends so tells the SuperLink."""
-    process.terminate()
-    process.wait(30)
 
 
 def undisturbed(trial: Trial) -> Ending:

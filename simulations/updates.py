@@ -26,16 +26,8 @@ from fl_tiprdc.config import Experiment, Point
 from fl_tiprdc.data.crowd import Floats, Population
 from fl_tiprdc.data.partition import check_clients, parse_partition
 from fl_tiprdc.errors import InputError, choose, require_known, require_once
-from fl_tiprdc.evaluation.attacks.update_attack import (
-    NONE,
-    Defence,
-    Reading,
-    Updates,
-    attack,
-    head_place,
-    read_features,
-    read_head,
-)
+from fl_tiprdc.evaluation.attacks.seen_updates import NONE, Defence, Updates
+from fl_tiprdc.evaluation.attacks.update_attack import Reading, attack, head_place, read_features, read_head
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.run_folder import config_text, open_folder
 from fl_tiprdc.experiment.screen import Screen

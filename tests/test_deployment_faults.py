@@ -5,7 +5,8 @@ import json
 import pytest
 
 from fl_tiprdc.errors import InputError, RunFailedError
-from simulations.faults import FAULTS, PLAIN, Ending, attempt, chosen, published, refusal, row_of
+from simulations.faults import FAULTS, attempt, chosen, published, row_of
+from simulations.trial import PLAIN, Ending, refusal
 
 
 class NoProcesses:

@@ -23,7 +23,7 @@ from tests.conftest import ROOT
 LAYERS = (
     ("fl_tiprdc.errors", "fl_tiprdc.environment", "fl_tiprdc.moved", "fl_tiprdc.notices"),
     ("fl_tiprdc.seeding", "fl_tiprdc.whole_file"),
-    ("fl_tiprdc.frozen",),
+    ("fl_tiprdc.frozen", "fl_tiprdc.wrong_setting"),
     ("fl_tiprdc.methods",),
     ("fl_tiprdc.config",),
     ("fl_tiprdc.data",),

@@ -10,19 +10,8 @@ from scipy.stats import spearmanr
 from fl_tiprdc.config import Point
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.attacks.update_attack import (
-    NONE,
-    Defence,
-    Updates,
-    _noisy,
-    _sets,
-    attack,
-    head_place,
-    judge,
-    rank_correlation,
-    read_head,
-    sketch,
-)
+from fl_tiprdc.evaluation.attacks.seen_updates import NONE, Defence, Updates, draw_sets, sketch, with_noise
+from fl_tiprdc.evaluation.attacks.update_attack import attack, head_place, judge, rank_correlation, read_head
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.federated.server_app import instruction_for
@@ -64,19 +53,19 @@ def test_a_sketch_keeps_lengths_and_angles():
 def test_noise_fills_all_numbers_of_an_update():
     generator = np.random.default_rng(0)
     x = np.zeros((2000, 5))
-    noisy = _noisy(x, 0.5, NUMBERS, generator)
+    noisy = with_noise(x, 0.5, NUMBERS, generator)
     assert noisy.shape == (2000, 6)
     assert (noisy**2).sum(1).mean() == pytest.approx(0.25 * NUMBERS, rel=0.02)
     assert noisy[:, :5].std() == pytest.approx(0.5, rel=0.03)
-    assert not _noisy(x, 0.0, NUMBERS, generator).any()
+    assert not with_noise(x, 0.0, NUMBERS, generator).any()
 
 
 def test_sets_hold_their_target_and_no_one_twice():
-    member = _sets(10, 4, 3, np.random.default_rng(0))
+    member = draw_sets(10, 4, 3, np.random.default_rng(0))
     assert member.shape == (30, 10)
     assert (member.sum(1) == 4).all()
     assert (member[np.arange(30), np.arange(30) // 3] == 1).all()
-    assert (_sets(10, 10, 1, np.random.default_rng(0)) == 1).all()
+    assert (draw_sets(10, 10, 1, np.random.default_rng(0)) == 1).all()
 
 
 def test_rank_correlation_is_scipys():

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from fl_tiprdc.config import Experiment, Point
 from fl_tiprdc.data.crowd import Crowd, Description, Floats, Population
 from fl_tiprdc.data.partition import partition
-from fl_tiprdc.evaluation.attacks.update_attack import Updates
+from fl_tiprdc.evaluation.attacks.seen_updates import Updates
 from fl_tiprdc.experiment.progress import Ticker
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.launch import launch
