@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fl_tiprdc.data.csv_file import read_csv
-from fl_tiprdc.data.own_table import read_table
+from fl_tiprdc.data.table_file import read_table
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.record_keys import join
 from fl_tiprdc.notices import DataNotice

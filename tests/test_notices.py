@@ -9,7 +9,7 @@ PROGRAM = """
 import sys, warnings
 from pathlib import Path
 from fl_tiprdc.command_line.guard import guard
-from fl_tiprdc.data.own_table import read_table
+from fl_tiprdc.data.table_file import read_table
 
 def main(arguments):
     for path in sys.argv[1:]:

@@ -16,8 +16,9 @@ from fl_tiprdc.data.crowd import PADDING
 from fl_tiprdc.data.datasets import DATASETS, load_population
 from fl_tiprdc.data.digits import LOOPS, slants
 from fl_tiprdc.data.names import COUNTRIES, REGIONS, read_names, tokens
-from fl_tiprdc.data.own_table import MANY, read_table
+from fl_tiprdc.data.own_table import MANY
 from fl_tiprdc.data.population import hold_out
+from fl_tiprdc.data.table_file import read_table
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.notices import DataNotice
 from tests.avatar_law import information_bits, joint_distribution

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from fl_tiprdc.data.own_table import read_table
+from fl_tiprdc.data.table_file import read_table
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.publication_files import read_publication
 from fl_tiprdc.evaluation.published import prepare_audit

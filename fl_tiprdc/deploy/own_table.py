@@ -12,7 +12,7 @@ from pathlib import Path
 from fl_tiprdc.command_line.parser import Parser
 from fl_tiprdc.data.crowd_files import read_description
 from fl_tiprdc.data.described_table import records_of
-from fl_tiprdc.data.own_table import read_table
+from fl_tiprdc.data.table_file import read_table
 from fl_tiprdc.federated.node_store import write_node_store
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import tomli_w
 
 from fl_tiprdc.config import AuditConfig, DataConfig
-from fl_tiprdc.data.own_table import read_table
+from fl_tiprdc.data.table_file import read_table
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, named_ladders
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case
