@@ -44,7 +44,7 @@ def load_dial(config: DataConfig, private: Sequence[str], held_out: float) -> Po
     tasks = choose_tasks("dial", config, private, ATTRIBUTES, ATTRIBUTES)
     words = len(folder.lines(VOCABULARY))
     tweets = {name: _tweets(folder, name, words) for name in FILES}
-    counts = {name: len(counted) for name, counted in tweets.items()}
+    counts = {name: len(texts) for name, texts in tweets.items()}
     if len(set(counts.values())) > 1 or not counts["pos_pos"]:
         counted = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise InputError(f"dial: the files in '{folder.root}' must have equally many tweets, found {counted}")

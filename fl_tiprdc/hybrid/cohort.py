@@ -5,7 +5,7 @@ client dimension, so that a cohort costs a few large operations in place of many
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +18,7 @@ from torch.optim.adam import adam
 
 from fl_tiprdc.hybrid.batches import CohortBatches, CohortMember, batches_in
 from fl_tiprdc.hybrid.schedule import Schedule, moves_extractor, step_size
-from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Batch, Groups, HybridStep, Losses, Parameters
+from fl_tiprdc.hybrid.step import GROUPS, PRETRAINED, Batch, Groups, HybridStep, Losses
 from fl_tiprdc.models.batch_norm import MOMENTUM, is_statistic
 from fl_tiprdc.seeding import layer_draws
 
@@ -68,36 +68,44 @@ class CohortResult:
 
 
 class _Adam:
-    """Adam over stacked parameters of which only the first rows may be active."""
+    """Adam over the stacked parameters of some groups, of which only the first rows may be active."""
 
-    def __init__(self, parameters: Parameters, beta1: float, weight_decay: float) -> None:
-        self._names = [name for name in parameters if not is_statistic(name)]
-        self._statistics = {name: value for name, value in parameters.items() if is_statistic(name)}
-        self.parameters = [parameters[name] for name in self._names]
-        self._mean = [torch.zeros_like(p) for p in self.parameters]
-        self._square = [torch.zeros_like(p) for p in self.parameters]
-        self._steps = [torch.zeros((), device=p.device) for p in self.parameters]
+    def __init__(self, groups: Groups, names: Sequence[str], beta1: float, weight_decay: float) -> None:
+        self._statistics = {
+            name: {key: value for key, value in groups[name].items() if is_statistic(key)} for name in names
+        }
+        self._learning = {
+            name: {key: value for key, value in groups[name].items() if not is_statistic(key)} for name in names
+        }
+        learning = self._learning.items()
+        self._mean = {name: [torch.zeros_like(p) for p in group.values()] for name, group in learning}
+        self._square = {name: [torch.zeros_like(p) for p in group.values()] for name, group in learning}
+        self._steps = {name: [torch.zeros((), device=p.device) for p in group.values()] for name, group in learning}
         self._beta1, self._weight_decay = beta1, weight_decay
 
-    def update(self, gradients: Parameters, active: int, learning_rate: float) -> None:
-        adam(
-            _first_rows(self.parameters, active),
-            [gradients[name] for name in self._names],
-            _first_rows(self._mean, active),
-            _first_rows(self._square, active),
-            [],
-            self._steps,
-            fused=True,
-            amsgrad=False,
-            beta1=self._beta1,
-            beta2=BETA2,
-            lr=learning_rate,
-            weight_decay=self._weight_decay,
-            eps=EPSILON,
-            maximize=False,
-        )
-        for name, value in self._statistics.items():
-            value[:active] -= MOMENTUM * gradients[name]
+    def update(self, gradients: Groups, active: int, rates: Mapping[str, float]) -> None:
+        """Take a step of each group in `rates`, name -> step size; equal ones go together, which costs one call."""
+        for rate in set(rates.values()):
+            names = [name for name in rates if rates[name] == rate]
+            adam(
+                _first_rows([p for name in names for p in self._learning[name].values()], active),
+                [gradients[name][key] for name in names for key in self._learning[name]],
+                _first_rows([m for name in names for m in self._mean[name]], active),
+                _first_rows([s for name in names for s in self._square[name]], active),
+                [],
+                [step for name in names for step in self._steps[name]],
+                fused=True,
+                amsgrad=False,
+                beta1=self._beta1,
+                beta2=BETA2,
+                lr=rate,
+                weight_decay=self._weight_decay,
+                eps=EPSILON,
+                maximize=False,
+            )
+        for name in rates:
+            for key, value in self._statistics[name].items():
+                value[:active] -= MOMENTUM * gradients[name][key]
 
 
 def _first_rows(tensors: list[Tensor], count: int) -> list[Tensor]:
@@ -240,10 +248,10 @@ def train_cohort(
             else:
                 groups[name][key] = value[torch.tensor(batches.order, device=device)].clone()
 
-    def fresh_optimizers() -> dict[str, _Adam]:
-        return {name: _Adam(groups[name], step.method.beta1, training.weight_decay) for name in learning}
+    def fresh_optimizer() -> _Adam:
+        return _Adam(groups, learning, step.method.beta1, training.weight_decay)
 
-    optimizers = fresh_optimizers()
+    optimizer = fresh_optimizer()
     sums = torch.zeros(len(members), 3, device=device)
     weights = torch.zeros(len(members), 3, device=device)
     total = len(batches)
@@ -253,17 +261,16 @@ def train_cohort(
             done = number - training.pretraining
             names = training.schedule[done % len(training.schedule)] if done >= 0 else PRETRAINED
             if done == 0 and training.pretraining:
-                optimizers = fresh_optimizers()
+                optimizer = fresh_optimizer()
             work = _work(batches, number)
             active = len(work.lam)
             held = [name for name in groups if name not in names]
             gradients, losses = _mapped_gradients(
                 step, _first(groups, names, active, shared), _first(groups, held, active, shared), shared, work
             )
-            for name in names:
-                decays = training.decays and done >= 0
-                scale = step_size(step.method, name, updates, all_updates) if decays else 1.0
-                optimizers[name].update(gradients[name], active, training.learning_rate * scale)
+            decays = training.decays and done >= 0
+            scales = {name: step_size(step.method, name, updates, all_updates) if decays else 1.0 for name in names}
+            optimizer.update(gradients, active, {name: training.learning_rate * scales[name] for name in names})
             updates += done >= 0 and moves_extractor(names)
             seen = work.batch.mask.sum(1)
             rows = torch.stack(losses, dim=1)
