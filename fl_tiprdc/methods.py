@@ -171,3 +171,5 @@ METHODS: dict[str, Method] = {
         "TAPPFL (AAAI 2024): tiprdc with an adversary that learns from a batch of its own first",
     ),
 }
+
+BUILT_IN = frozenset(METHODS)  # names that mean the same everywhere

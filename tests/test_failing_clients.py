@@ -19,7 +19,7 @@ from ray.exceptions import RayActorError
 from rich.console import Console
 
 from fl_tiprdc.config import Point, build_experiment
-from fl_tiprdc.errors import InputError, TooManyFailuresError
+from fl_tiprdc.errors import InputError, RunFailedError, TooManyFailuresError
 from fl_tiprdc.experiment.carry_out import carry_out
 from fl_tiprdc.experiment.run import record_run
 from fl_tiprdc.federated.client_app import build_client_app
@@ -28,7 +28,7 @@ from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_grid import LocalGrid, SingleProcessGrid
 from fl_tiprdc.federated.local_messages import FIRST_NODE, LOST, RAISED, answer, identify, node_context, stamp
-from fl_tiprdc.federated.quorum import QuorumGrid, at_quorum
+from fl_tiprdc.federated.quorum import EndingGrid, QuorumGrid, at_quorum
 from fl_tiprdc.federated.server_app import train_point
 from fl_tiprdc.wire.replies import needed
 from strategies.roster import take_roster
@@ -239,6 +239,21 @@ def test_a_grid_of_flowers_is_polled_and_its_messages_expire(make_store):
     grid.waiting = []
     assert list(QuorumGrid(grid, 0.6).send_and_receive(asked, timeout=0.5)) == []
     assert time.monotonic() - began < 5
+
+
+def test_nobody_waits_for_an_engine_that_has_ended(make_store):
+    grid, ended = grid_of(make_store(3)), threading.Event()
+    grid.push_messages = lambda messages: [stamp(message).metadata.message_id for message in messages]
+    grid.pull_messages = lambda message_ids: []
+    asked = [Message(RecordDict(), dst_node_id=FIRST_NODE, message_type="query.who")]
+    threading.Timer(0.3, ended.set).start()
+    waiting = EndingGrid(grid, ended)
+    assert list(waiting.get_node_ids())
+    for ask in (waiting.send_and_receive, QuorumGrid(waiting, 0.6).send_and_receive):
+        with pytest.raises(RunFailedError, match="the engine has ended"):
+            ask(asked, timeout=60)
+    with pytest.raises(RunFailedError, match="the engine has ended"):
+        waiting.get_node_ids()
 
 
 def test_where_clients_answer_in_turn_nobody_is_left_behind(make_store):

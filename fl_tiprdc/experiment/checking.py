@@ -17,6 +17,7 @@ from fl_tiprdc.experiment.tracking.trackers import named_trackers
 from fl_tiprdc.federated.launch import RUNTIMES
 from fl_tiprdc.hybrid.bounds import INFORMATION
 from fl_tiprdc.hybrid.privacy import PRIVACY
+from fl_tiprdc.methods import BUILT_IN
 from fl_tiprdc.release.codes import joint_classes
 from fl_tiprdc.release.groups import check_fitted
 from fl_tiprdc.release.known_levels import known_columns
@@ -25,7 +26,7 @@ from strategies.robust import check_aggregation
 
 
 def check_settings(experiment: Experiment) -> Experiment:
-    """Return the experiment with its lists of names spelled out ("all"), if its settings go together.
+    """Return the experiment with its lists of names spelled out ("all") and its methods, if its settings go together.
 
     Raises:
         InputError: a name that is in no registry, or settings that contradict each other.
@@ -45,7 +46,10 @@ def check_settings(experiment: Experiment) -> Experiment:
     audit = experiment.audit.model_copy(update={"further": named_attacks(experiment.audit.further)})
     check_used(audit)
     parse_partition(experiment.partition)
-    return experiment.model_copy(update={"audit": audit, "track": named_trackers(experiment.track)})
+    # methods that only this process knows are written down, so that the run's settings say what it did
+    own = {name: experiment.method_config(name) for name in experiment.methods if name not in BUILT_IN}
+    changes = {"audit": audit, "track": named_trackers(experiment.track), "method": {**experiment.method, **own}}
+    return experiment.model_copy(update=changes)
 
 
 def load_checked(experiment: Experiment) -> tuple[Experiment, Population]:

@@ -13,7 +13,7 @@ from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.shaped_classifiers import SHAPED
 from fl_tiprdc.evaluation.white_box import WHITE_BOX
 from fl_tiprdc.federated.launch import ray_session
-from fl_tiprdc.hybrid.registered import TRAINING, Entries, Registries, entries_of, register
+from fl_tiprdc.hybrid.registered import TRAINING, Registries, entries_of, register
 
 T = TypeVar("T")
 # what trainings and audits look up by name
@@ -68,6 +68,6 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _named(name: str, piece: Callable[[], T], registered: Entries) -> tuple[str, T]:
+def _named(name: str, piece: Callable[[], T], registered: bytes) -> tuple[str, T]:
     register(registered, REGISTRIES)
     return name, piece()

@@ -70,6 +70,8 @@ def run_experiment(
     if population is None:
         experiment, population = load_checked(experiment)
     else:
+        names = tuple(attribute.name for attribute in population.contributors.description.attributes)
+        experiment = experiment.model_copy(update={"private": names})
         check_against(experiment, population)
     folder = output or default_output(experiment)
     work = partial(carry_out, population=population)

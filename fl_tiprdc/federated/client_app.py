@@ -1,6 +1,7 @@
 """Flower ClientApp, which hands messages to local work and packs the answers."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_store import ClientStore, Store
 from fl_tiprdc.federated.local_work import perform, publication_of, with_kept
 from fl_tiprdc.federated.masked_work import ledger_of, member_of, perform_masked
-from fl_tiprdc.hybrid.registered import entries_of, register
+from fl_tiprdc.hybrid.registered import register
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.messages import (
     NEXT,
@@ -51,15 +52,23 @@ def open_store(root: str) -> ClientStore:
     return _stores[root]
 
 
-def build_client_app(root: str) -> ClientApp:
+@lru_cache(maxsize=1)
+def register_once(registered: bytes) -> None:
+    """Register what `entries_of` the process that started this one returned; empty: this is that process."""
+    if registered:
+        register(registered)
+
+
+def build_client_app(root: str, registered: bytes = b"") -> ClientApp:
     """Return a ClientApp whose clients keep their records in the client store at `root`.
 
-    It takes along what is registered here, wherever it is sent.
+    Args:
+        root: folder of the store.
+        registered: `entries_of` this process, for an app that is sent to others; empty: it stays here.
     """
-    registered = entries_of()
 
     def disk(context: Context, seed: int) -> Store:
-        register(registered)
+        register_once(registered)
         return open_store(root)
 
     return client_app_of(disk)

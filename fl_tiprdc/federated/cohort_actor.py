@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from flwr.app import Message
 
-from fl_tiprdc.federated.client_app import build_client_app, open_store, train_together
+from fl_tiprdc.federated.client_app import build_client_app, open_store, register_once, train_together
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_messages import answer, identify, node_context
 from fl_tiprdc.hybrid.device import training_device
-from fl_tiprdc.hybrid.registered import Entries, register
 from fl_tiprdc.release.arrays import GroupArrays
 from fl_tiprdc.secagg.messages import MaskedCohort, SecureWork
 from fl_tiprdc.wire.messages import CohortUpdate, Instruction
@@ -23,17 +22,16 @@ class CohortActor:
         store: folder of the client store.
         clients: number of clients.
         threads: number of torch's threads; few of them keep the actors of one machine from fighting over its cores.
-        registered: what is registered in the process that asks; empty: this is that process.
+        registered: `entries_of` the process that asks; empty: this is that process.
     """
 
-    def __init__(self, store: str, clients: int, threads: int, registered: Entries = ()) -> None:
-        if registered:
-            register(registered)
+    def __init__(self, store: str, clients: int, threads: int, registered: bytes = b"") -> None:
         torch.set_num_threads(threads)
         identify()
         self._store, self._clients, self._threads = store, clients, threads
         self._device = training_device()
-        self._app = build_client_app(store)
+        self._app = build_client_app(store, registered)
+        self._registered = registered
 
     def pid(self) -> int:
         """Return the actor's process id."""
@@ -49,6 +47,7 @@ class CohortActor:
         """
         store = open_store(self._store)
         try:
+            register_once(self._registered)
             return train_together(store, instruction, groups, partitions, secure, device=self._device)
         except Exception:
             return [self._train_alone(store, instruction, groups, partition, secure) for partition in partitions]
@@ -62,6 +61,7 @@ class CohortActor:
         secure: SecureWork | None,
     ) -> CohortUpdate | MaskedCohort | str:
         try:
+            register_once(self._registered)
             return train_together(store, instruction, groups, [partition], secure, device=self._device)
         except Exception as error:
             return f"{type(error).__name__}: {error}"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 
 import torch
@@ -21,7 +22,9 @@ from fl_tiprdc.errors import RunFailedError, choose
 from fl_tiprdc.federated.client_app import build_client_app
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.local_grid import SingleProcessGrid
+from fl_tiprdc.federated.quorum import EndingGrid
 from fl_tiprdc.federated.serving import Server, Tell, one_after_the_other, serve_on, share_of
+from fl_tiprdc.hybrid.registered import entries_of
 
 T = TypeVar("T")
 
@@ -159,25 +162,28 @@ def _flower(server: Server, store: ClientStore, actors: int, address: str) -> An
     from flwr.simulation import run_simulation
 
     results: list[Any] = []
-    app = ServerApp()
+    app, ended = ServerApp(), Event()
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        results.append(server(grid))
+        results.append(server(EndingGrid(grid, ended)))
 
     import ray
 
     if not ray.is_initialized():  # else Flower's engine starts it, and waits for clients though that has failed
         _start_ray(actors or os.cpu_count() or 1, address)
-    with warnings.catch_warnings(), _unless(DEPRECATED):
-        warnings.simplefilter("ignore")
-        run_simulation(
-            server_app=app,
-            client_app=build_client_app(str(store.root)),
-            num_supernodes=len(store),
-            # max_restarts: Flower puts a dead actor back into its pool, where it swallows every message
-            backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0, "max_restarts": -1}},
-        )
+    try:
+        with warnings.catch_warnings(), _unless(DEPRECATED):
+            warnings.simplefilter("ignore")
+            run_simulation(
+                server_app=app,
+                client_app=build_client_app(str(store.root), entries_of()),
+                num_supernodes=len(store),
+                # max_restarts: Flower puts a dead actor back into its pool, where it swallows every message
+                backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0, "max_restarts": -1}},
+            )
+    finally:
+        ended.set()
     return results[0]
 
 

@@ -3,11 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from threading import Event
 from typing import Any, Protocol, runtime_checkable
 
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from fl_tiprdc.errors import RunFailedError
 from fl_tiprdc.federated.local_grid import LocalGrid
 from fl_tiprdc.wire.replies import answered, needed
 
@@ -94,6 +96,33 @@ class QuorumGrid(Grid):  # type: ignore[misc]
             if not new_replies:
                 time.sleep(PAUSE)
         return replies
+
+
+class EndingGrid(QuorumGrid):
+    """Stops waiting for clients once the engine that reaches them has ended: a ServerApp's thread would wait for ever.
+
+    Args:
+        grid: reaches the clients.
+        ended: set when nobody answers any more.
+    """
+
+    def __init__(self, grid: Grid, ended: Event) -> None:
+        super().__init__(grid, 1.0)
+        self._ended = ended
+
+    def _require_engine(self) -> None:
+        if self._ended.is_set():
+            raise RunFailedError("the engine has ended")
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the ids of all nodes, while there are any."""
+        self._require_engine()
+        return super().get_node_ids()
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the replies that have come, while any can."""
+        self._require_engine()
+        return super().pull_messages(message_ids)
 
 
 def at_quorum(grid: Grid, quorum: float) -> Grid:

@@ -19,7 +19,7 @@ from fl_tiprdc.federated.cohort_grid import RayCohortGrid
 from fl_tiprdc.federated.local_grid import SingleProcessGrid
 from fl_tiprdc.federated.progress import Progress
 from fl_tiprdc.federated.serving import Tell, serve_on, share_of
-from fl_tiprdc.hybrid.registered import TRAINING, Entries, Registries, entries_of, register
+from fl_tiprdc.hybrid.registered import TRAINING, Registries, entries_of, register
 from strategies.exchange_plan import EXCHANGES
 from strategies.robust import AGGREGATIONS
 
@@ -32,7 +32,7 @@ RETRIES = 3  # of a training whose process died; it goes on from its checkpoint
 def _train(
     number: int,
     server: Callable[[Grid, Tell], Any],
-    registered: Entries,
+    registered: bytes,
     store: Path,
     actors: int,
     threads: int,

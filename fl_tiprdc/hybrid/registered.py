@@ -1,26 +1,57 @@
 """Registered entries on their way to another process, which starts with the built-in ones alone."""
 
-from collections.abc import Mapping, Sequence
+import pickle
+import sys
+from collections.abc import Sequence
 from typing import Any
 
+from fl_tiprdc.errors import InputError
 from fl_tiprdc.hybrid.bounds import INFORMATION
 from fl_tiprdc.hybrid.privacy import PRIVACY
 from fl_tiprdc.methods import METHODS
 from fl_tiprdc.models.networks import ARCHITECTURES
 
 Registries = Sequence[dict[str, Any]]
-Entries = Sequence[Mapping[str, Any]]  # of each registry
 
 # what a step of training looks up by name
 TRAINING: Registries = (METHODS, ARCHITECTURES, INFORMATION, PRIVACY)
 
 
-def entries_of(registries: Registries = TRAINING) -> Entries:
-    """Return what is registered in this process, to be sent to another."""
-    return [dict(registry) for registry in registries]
+def identities(registries: Registries = TRAINING) -> tuple[int, ...]:
+    """Return what changes when something is registered, in place of something else too."""
+    return tuple(id(thing) for registry in registries for thing in registry.values())
 
 
-def register(entries: Entries, registries: Registries = TRAINING) -> None:
-    """Register entries of `entries_of` in this process."""
-    for registry, added in zip(registries, entries, strict=True):
-        registry.update(added)
+def entries_of(registries: Registries = TRAINING) -> bytes:
+    """Return what is registered in this process, and where it finds modules, to be sent to another of its own.
+
+    Raises:
+        InputError: an entry can't be sent; names it.
+    """
+    import cloudpickle
+
+    def packed(name: str, thing: object) -> bytes:
+        try:
+            blob: bytes = cloudpickle.dumps(thing)
+        except Exception as error:  # of many types
+            raise InputError(f"'{name}' is registered and can't be sent to other processes: {error}") from None
+        return blob
+
+    entries = [{name: packed(name, thing) for name, thing in registry.items()} for registry in registries]
+    return pickle.dumps((sys.path, entries))
+
+
+def register(sent: bytes, registries: Registries = TRAINING) -> None:
+    """Register in this process what `entries_of` the same registries returned in the one that started it.
+
+    Raises:
+        InputError: an entry's module can't be imported here; names both.
+    """
+    places, entries = pickle.loads(sent)
+    sys.path += [place for place in places if place not in sys.path]
+    for registry, packed in zip(registries, entries, strict=True):
+        for name, blob in packed.items():
+            try:
+                registry[name] = pickle.loads(blob)
+            except Exception as error:  # whatever the import of a module raises
+                raise InputError(f"'{name}' is registered and unknown in another process: {error}") from None
