@@ -19,7 +19,7 @@ from fl_tiprdc.report.figures import (
     training_figure,
 )
 from fl_tiprdc.report.style import colors
-from fl_tiprdc.report.training_curves import training_curves
+from fl_tiprdc.report.training_curves import serving_all, training_curves
 from tests.invented_metrics import metrics_of
 
 FIGURES = ["frontier", "comparison", "tasks", "training"]
@@ -70,7 +70,12 @@ def some_rounds(methods=("tiprdc", "tiprdc+"), lambdas=(0.1, 0.5, 0.9), seeds=(0
 
 
 def all_figures(points, tasks, rounds):
-    return [frontier_figure(points), comparison_figure(points), tasks_figure(points, tasks), training_figure(rounds)]
+    return [
+        frontier_figure(points),
+        comparison_figure(points),
+        tasks_figure(points, tasks),
+        training_figure(rounds, points),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +171,7 @@ def test_the_methods_figure_has_a_line_for_each_method_and_a_dot_for_each_lambda
 def test_the_training_figure_shows_the_mean_over_seeds_by_round():
     rounds = some_rounds()
     rounds["adversary"] += 0.1 * rounds["seed"]
-    figure = training_figure(rounds)
+    figure = training_figure(rounds, some_points())
     line = figure.axes[0].lines[0]  # tiprdc, adversary, λ = 0.1
     assert line.get_label() == "λ = 0.1"
     assert list(line.get_xdata()) == [1, 2, 3, 4]
@@ -184,7 +189,11 @@ def test_sums_and_networks_that_a_method_lacks_make_no_training_curve():
     assert set(curves["loss"]) == {"information"}
     assert curves["round"].tolist() == [1, 2, 3, 4]
     assert (curves["value"] > 0).all()
-    figure = training_figure(pd.concat([trained, sums]))
+    points = pd.DataFrame({"setting": "federated", "method": "coded", "lam": [0.0, 0.5, 1.0]})
+    figure = training_figure(pd.concat([trained, sums]), points)
+    assert [line.get_label() for line in figure.axes[2].lines] == ["all λ"]  # codes of all λ share the extractor
+    assert serving_all(curves, points) == {("federated", "coded")}
+    assert not serving_all(curves, points[:1])
     assert [bool(axes.lines) for axes in figure.axes] == [axes.axison for axes in figure.axes] == [False, False, True]
 
 

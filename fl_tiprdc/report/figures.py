@@ -12,7 +12,7 @@ from fl_tiprdc.evaluation.frontier import POINT, over_seeds
 from fl_tiprdc.evaluation.limits import MEAN
 from fl_tiprdc.report.panels import BARS, interval, one_legend, panels, shades
 from fl_tiprdc.report.style import GRAY, SETTING_LINES, SETTING_MARKERS, colors, draw_each, styled
-from fl_tiprdc.report.training_curves import CURVES, training_curves
+from fl_tiprdc.report.training_curves import CURVES, serving_all, training_curves
 
 ATTACK = "worst attack AUC (0.5 = chance)"
 RETENTION = "utility retention (raw = 1)"
@@ -164,20 +164,21 @@ def tasks_figure(points: pd.DataFrame, tasks: pd.DataFrame, limits: Mapping[str,
 
 
 @styled
-def training_figure(rounds: pd.DataFrame) -> Figure:
+def training_figure(rounds: pd.DataFrame, points: pd.DataFrame) -> Figure:
     """Draw federated training curves by round, one row a method and one line a λ: mean and range over seeds.
 
     A method without one of the networks has no panel for it.
     """
     rounds = rounds[rounds["setting"] == "federated"]
     curves = training_curves(rounds)
+    one_for_all = serving_all(curves, points)
     methods = list(rounds["method"].unique())
     figure = Figure(figsize=(8.4, 2.5 * max(1, len(methods))), layout="constrained")
     figure.suptitle("Federated training, by round")
     grid = figure.subplots(max(1, len(methods)), 3, squeeze=False, sharex=True)
     shade = shades(rounds["lam"])
     for row, method in enumerate(methods):
-        shared = rounds.loc[rounds["method"] == method, "lam"].nunique() < len(shade)
+        shared = ("federated", method) in one_for_all
         grid[row][0].set_title(f"{method}: one training for all λ" if shared else method, loc="left")
         for axes, (loss, label) in zip(grid[row], CURVES.items(), strict=True):
             mine = curves[(curves["method"] == method) & (curves["loss"] == loss)]
@@ -278,7 +279,7 @@ def draw_all(
     """
     most = {} if limits is None else dict(zip(limits["task"], limits["retention"], strict=True))
     if not len(points):  # nothing was audited
-        draw_each(folder, {"training": lambda: training_figure(rounds)})
+        draw_each(folder, {"training": lambda: training_figure(rounds, points)})
         return ["training"]
     figures: dict[str, Callable[[], Figure]] = {
         "frontier": lambda: frontier_figure(points, most.get(MEAN)),
@@ -286,7 +287,7 @@ def draw_all(
         "tasks": lambda: tasks_figure(points, tasks, most),
     }
     if len(rounds):  # principal components centralized have none
-        figures["training"] = lambda: training_figure(rounds)
+        figures["training"] = lambda: training_figure(rounds, points)
     if points["method"].nunique() - points.loc[points["setting"].isin(["raw", "baseline"]), "method"].nunique() > 2:
         figures["methods"] = lambda: methods_figure(points)
     draw_each(folder, figures)

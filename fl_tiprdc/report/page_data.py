@@ -14,7 +14,7 @@ from fl_tiprdc.report.page_codes import placed_codes, told_classes
 from fl_tiprdc.report.page_tables import LINE, attacker_rows, mean_of_tasks, task_rows
 from fl_tiprdc.report.run_tables import RunTables
 from fl_tiprdc.report.style import PARTITION_LOOKS, colors
-from fl_tiprdc.report.training_curves import CURVES, training_curves
+from fl_tiprdc.report.training_curves import CURVES, serving_all, training_curves
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -76,13 +76,21 @@ def _code_tables(run: RunTables) -> list[dict[str, Any]]:
     return tables
 
 
+def _curves(run: RunTables) -> list[dict[str, Any]]:
+    """Return the rows of `training_curves`, and whether each is of a training that serves all λ."""
+    curves = training_curves(run.rounds)
+    one_for_all = serving_all(curves, run.points)
+    lines = zip(curves["setting"], curves["method"], strict=True)
+    return records(curves.assign(shared=[line in one_for_all for line in lines]))
+
+
 def _run(run: RunTables) -> dict[str, Any]:
     return {
         "name": run.name,
         "points": _points(run),
         "attackers": records(attacker_rows(run.metrics)),
         "tasks": records(task_rows(run.metrics)),
-        "curves": records(training_curves(run.rounds)) if len(run.rounds) else [],
+        "curves": _curves(run) if len(run.rounds) else [],
         "config": flat(run.settings),
         "codes": _code_tables(run),
         "limits": {

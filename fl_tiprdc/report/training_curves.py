@@ -40,3 +40,20 @@ def training_curves(rounds: pd.DataFrame) -> pd.DataFrame:
             tables.append(curve.assign(setting=str(setting), method=str(method), loss=loss))
     columns = [*where, "loss", "round", "value", "low", "high"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def serving_all(curves: pd.DataFrame, points: pd.DataFrame) -> set[tuple[str, str]]:
+    """Return setting and method of trainings that serve more λ than they name: codes of all λ share one extractor.
+
+    Args:
+        curves: of `training_curves`.
+        points: of the run's audit.
+    """
+    if points.empty:  # nothing was audited
+        return set()
+    audited = points.groupby(["setting", "method"])["lam"].nunique()
+    return {
+        (str(setting), str(method))
+        for (setting, method), named in curves.groupby(["setting", "method"])["lam"]
+        if audited.get((setting, method), 0) > named.nunique()
+    }

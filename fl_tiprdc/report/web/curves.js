@@ -37,7 +37,7 @@ function drawCurves() {
     const entry = element("span");
     const swatch = draw(entry, "svg", { viewBox: "0 0 30 14", "aria-hidden": true });
     draw(swatch, "line", { x1: 0, x2: 30, y1: 7, y2: 7, "stroke-width": 2.2, ...lineLooks(i) });
-    entry.append(`λ = ${lam}`);
+    entry.append(group.rows[0].shared ? "all λ" : `λ = ${lam}`);
     return entry;
   });
   byId("curves-legend").replaceChildren(...entries);
@@ -76,7 +76,7 @@ function drawPanel(svg, loss, rows) {
     const path = line.map((row) => `${x(row.round)},${y(row.value)}`).join("L");
     draw(svg, "path", { d: `M${path}`, fill: "none", "stroke-width": 1.8, ...looks });
     if (line.length === 1) draw(svg, "circle", { cx: x(line[0].round), cy: y(line[0].value), r: 3, fill: looks.stroke });
-    return `λ ${lam}: from ${number(line[0].value)} to ${number(line[line.length - 1].value)}`;
+    return `${group.rows[0].shared ? "all λ" : `λ ${lam}`}: from ${number(line[0].value)} to ${number(line[line.length - 1].value)}`;
   });
   svg.setAttribute("aria-label", `Line chart of ${group.name}: ${name}, by ${group.unit}. ${summary.filter(Boolean).join("; ")}`);
   addReading(svg, name, rows, rounds, x, box);
@@ -92,7 +92,7 @@ function addReading(svg, name, rows, rounds, x, box) {
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, x(round));
     cursor.setAttribute("visibility", "visible");
     const values = rows.filter((row) => row.round === round).sort((a, b) => a.lam - b.lam);
-    const texts = values.map((row) => `λ ${row.lam}: ${number(row.value)}`);
+    const texts = values.map((row) => `${row.shared ? "all λ" : `λ ${row.lam}`}: ${number(row.value)}`);
     byId("curves-reading").textContent = `${curves.group.name}, ${curves.group.unit} ${round}, ${name}: ${texts.join(", ")}`;
   };
   const leave = () => cursor.setAttribute("visibility", "hidden");
