@@ -17,7 +17,7 @@ from fl_tiprdc.experiment.run_folder import config_text
 from fl_tiprdc.federated.launch import launch, launch_all
 from fl_tiprdc.hybrid.bounds import INFORMATION
 from fl_tiprdc.hybrid.privacy import PRIVACY, maximum_entropy
-from fl_tiprdc.hybrid.registered import entries_of, register
+from fl_tiprdc.hybrid.registered import Registered, entries_of, register
 from fl_tiprdc.methods import METHODS, Method
 from strategies.robust import AGGREGATIONS
 from tests.conftest import serve
@@ -139,6 +139,19 @@ def test_what_is_registered_anew_under_a_name_is_what_trains(small, make_store, 
     first = train()
     monkeypatch.setitem(PRIVACY, "mine", lambda *given: -maximum_entropy(*given))
     assert largest_difference(first, train()) > 1e-3
+    monkeypatch.setitem(PRIVACY, "mine", maximum_entropy)
+    assert largest_difference(first, train()) == 0
+
+
+def test_no_later_entry_is_taken_for_one_that_is_gone():
+    """Objects that come one after the other have the same address in turns."""
+    registry = {}
+    seen = []
+    for _ in range(50):
+        registry["mine"] = object()
+        seen.append(Registered((registry,)))
+        assert Registered((registry,)) == seen[-1]
+    assert len(set(seen)) == 50
 
 
 def test_a_registered_method_is_in_the_settings_of_its_run(monkeypatch):

@@ -15,7 +15,7 @@ from fl_tiprdc.hybrid.batches import CohortMember
 from fl_tiprdc.hybrid.coding import coded, fitting
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
 from fl_tiprdc.hybrid.privacy import balance
-from fl_tiprdc.hybrid.registered import identities
+from fl_tiprdc.hybrid.registered import Registered
 from fl_tiprdc.hybrid.schedule import schedule_for
 from fl_tiprdc.hybrid.step import GROUPS, Groups, HybridStep
 from fl_tiprdc.release.arrays import Arrays, GroupArrays, digest_of
@@ -30,11 +30,11 @@ from fl_tiprdc.wire.phases import GRADIENTS, QUESTION, WEIGHTS
 
 
 def _step(description: Description, network: str, method: str) -> HybridStep:
-    return _kept_step(description, network, method, identities())
+    return _kept_step(description, network, method, Registered())
 
 
 @lru_cache(maxsize=8)
-def _kept_step(description: Description, network: str, method: str, registered: tuple[int, ...]) -> HybridStep:
+def _kept_step(description: Description, network: str, method: str, registered: Registered) -> HybridStep:
     """Return the step of settings as JSON, made anew when something else is `registered`."""
     from fl_tiprdc.config import NetworkConfig
     from fl_tiprdc.methods import MethodConfig

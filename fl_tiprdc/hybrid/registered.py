@@ -17,9 +17,21 @@ Registries = Sequence[dict[str, Any]]
 TRAINING: Registries = (METHODS, ARCHITECTURES, INFORMATION, PRIVACY)
 
 
-def identities(registries: Registries = TRAINING) -> tuple[int, ...]:
-    """Return what changes when something is registered, in place of something else too."""
-    return tuple(id(thing) for registry in registries for thing in registry.values())
+class Registered:
+    """Hold what is registered now; equal to another if nothing was registered between the two.
+
+    It keeps the entries, so that none of a later one can have the identity of one that is gone.
+    """
+
+    def __init__(self, registries: Registries = TRAINING) -> None:
+        self._entries = [thing for registry in registries for thing in registry.values()]
+        self._identities = tuple(map(id, self._entries))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Registered) and self._identities == other._identities
+
+    def __hash__(self) -> int:
+        return hash(self._identities)
 
 
 def entries_of(registries: Registries = TRAINING) -> bytes:
