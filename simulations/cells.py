@@ -8,7 +8,7 @@ import pandas as pd
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.evaluation.frontier import summarize_points
-from fl_tiprdc.experiment.checking import load_checked
+from fl_tiprdc.experiment.checking import check_experiment
 from fl_tiprdc.experiment.fingerprint import changed_since, fingerprint
 from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.experiment.run_folder import config_text, open_folder
@@ -30,8 +30,7 @@ def run_or_take(
         resume: go on with an interrupted run.
         population: the people; None: those that the experiment's data settings name.
     """
-    if population is None:
-        experiment, population = load_checked(experiment)
+    experiment, population = check_experiment(experiment, population)
     config = folder / "config.toml"
     same = config.is_file() and config.read_text(encoding="utf-8") == config_text(experiment)
     changed = changed_since(folder, fingerprint(population)) if same else ""

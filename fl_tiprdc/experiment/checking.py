@@ -69,6 +69,25 @@ def load_checked(experiment: Experiment) -> tuple[Experiment, Population]:
     return experiment, population
 
 
+def check_experiment(experiment: Experiment, population: Population | None = None) -> tuple[Experiment, Population]:
+    """Return a checked experiment with everything spelled out that a run's config.toml says, and its people.
+
+    Args:
+        experiment: what is asked for.
+        population: the people, whose attributes are the private ones; None: those that the data settings name.
+
+    Raises:
+        InputError: naming the value and what is allowed.
+    """
+    experiment = check_settings(experiment)
+    if population is None:
+        return load_checked(experiment)
+    names = tuple(attribute.name for attribute in population.contributors.description.attributes)
+    experiment = experiment.model_copy(update={"private": names})
+    check_against(experiment, population)
+    return experiment, population
+
+
 def check_against(experiment: Experiment, population: Population) -> None:
     """Check that an experiment can be carried out with these people.
 

@@ -16,7 +16,7 @@ from fl_tiprdc.evaluation.frontier import retention_of_tasks
 from fl_tiprdc.evaluation.measurable import unmeasured, unmeasured_lines
 from fl_tiprdc.evaluation.privacy_budget import budget_lines
 from fl_tiprdc.experiment.carry_out import carry_out
-from fl_tiprdc.experiment.checking import check_against, check_settings, load_checked
+from fl_tiprdc.experiment.checking import check_experiment
 from fl_tiprdc.experiment.closing_table import closing_table
 from fl_tiprdc.experiment.closing_words import closing_words, next_steps
 from fl_tiprdc.experiment.fingerprint import check_unchanged, fingerprint, write_fingerprint
@@ -66,13 +66,7 @@ def run_experiment(
         InputError: a wrong setting; settings that don't fit the people; a folder that can't be written.
         TooManyFailuresError: more clients failed than allowed.
     """
-    experiment = check_settings(experiment)
-    if population is None:
-        experiment, population = load_checked(experiment)
-    else:
-        names = tuple(attribute.name for attribute in population.contributors.description.attributes)
-        experiment = experiment.model_copy(update={"private": names})
-        check_against(experiment, population)
+    experiment, population = check_experiment(experiment, population)
     folder = output or default_output(experiment)
     work = partial(carry_out, population=population)
     return record_run(experiment, folder, console or Screen(), work, resume, population)
