@@ -8,43 +8,14 @@ Ends with status 1, after a table of the largest differences, where a value diff
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser
-from fl_tiprdc.errors import InputError
-from fl_tiprdc.evaluation.metric_rows import COLUMNS
 from fl_tiprdc.experiment.screen import Screen
+from fl_tiprdc.studies.value_differences import VALUES, differing_rows, read_values
 from simulations.tables import show
 
-VALUES = ("value", "low", "high")
 SHOWN = ["method", "lam", "kind", "target", "model", "metric", "value before", "value after"]  # fit a terminal
 MOST = 20  # rows that are shown
-
-
-def read_values(folder: Path) -> pd.DataFrame:
-    """Return a run's values as they are written, by what they are of.
-
-    Raises:
-        InputError: the folder has no metrics.csv of a run.
-    """
-    path = folder / "metrics.csv"
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read '{path}': {error}") from None
-    if list(table.columns) != COLUMNS:
-        raise InputError(f"'{path}' has other columns than this version's: {', '.join(table.columns)[:200]}")
-    return table.set_index([name for name in COLUMNS if name not in VALUES])
-
-
-def differing_rows(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows whose values differ or that one run alone has, largest differences first."""
-    both = before.add_suffix(" before").join(after.add_suffix(" after"), how="outer").fillna("no such row")
-    differs = pd.concat([both[f"{name} before"] != both[f"{name} after"] for name in VALUES], axis=1).any(axis=1)
-    rows = both[differs]
-    sides = [pd.to_numeric(rows[f"value {side}"], errors="coerce") for side in ("before", "after")]
-    return rows.loc[(sides[0] - sides[1]).abs().sort_values(ascending=False, na_position="first").index]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,7 +13,7 @@ import fl_tiprdc.experiment.run as run_module
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.config import DataConfig
 from fl_tiprdc.data.datasets import DATASETS
-from simulations import benchmark, cells, long_run, poisoning, updates
+from fl_tiprdc.studies import benchmark, cells, long_run, poisoning, updates
 
 Call = Callable[..., tuple[int | str | None, list[str]]]
 

@@ -4,36 +4,40 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import simulations.benchmark as benchmark
-import simulations.protection_cost as protection_cost
 from fl_tiprdc.config import merge
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.report.runtime_figures import runtimes_figure
 from fl_tiprdc.report.style import save
+from fl_tiprdc.studies.benchmark import compare_runtimes
+from fl_tiprdc.studies.peers import PEERS
+from fl_tiprdc.studies.protection_cost import PROTECTIONS, compare_protections
+from fl_tiprdc.studies.timing import rounds_of, train_once
+from fl_tiprdc.studies.workloads import CODES, PAPER, PLUS, WIDTH, Workload, synthetic_store
+from simulations import benchmark
 from strategies.hybrid_strategy import Exchange
 
 
 def test_the_synthetic_store_has_every_clients_records(tmp_path):
-    benchmark.synthetic_store(tmp_path / "s", 1203, 4)  # more than one piece, and the last one not full
+    synthetic_store(tmp_path / "s", 1203, 4)  # more than one piece, and the last one not full
     store = ClientStore(tmp_path / "s")
     assert len(store) == 1203
     first, last = store.records(0), store.records(1202)
-    assert first.x.shape == last.x.shape == (4, benchmark.WIDTH)
+    assert first.x.shape == last.x.shape == (4, WIDTH)
     np.testing.assert_allclose(np.sort(last.x[:, 0]), np.sort(first.x[:, 0]))
     assert not np.array_equal(last.x, first.x)
 
 
 def test_a_round_is_the_sum_of_its_exchanges():
     exchanges = [Exchange(i, r, "p", 1, 0, s, 0, 0) for i, (r, s) in enumerate([(1, 1.0), (1, 0.5), (2, 2.0)])]
-    assert benchmark.rounds_of(exchanges) == [1.5, 2.0]
+    assert rounds_of(exchanges) == [1.5, 2.0]
 
 
 @pytest.fixture
 def crowd(tmp_path):
     """The store of a few clients with records enough to fit some codes."""
-    benchmark.synthetic_store(tmp_path / "crowd", 4, 160)
+    synthetic_store(tmp_path / "crowd", 4, 160)
     return tmp_path / "crowd"
 
 
@@ -47,14 +51,14 @@ SMALL = {
 @pytest.mark.timeout(600)  # the peer starts Flower's engine
 def test_runtimes_are_compared_by_rounds_of_training(tmp_path, one_thread):
     def write(root):
-        benchmark.synthetic_store(root, 4, 160)
+        synthetic_store(root, 4, 160)
 
     workloads = [
-        benchmark.Workload("paper", benchmark.PAPER, write, SMALL, peers=True),
-        benchmark.Workload("codes", benchmark.CODES, write, SMALL),
+        Workload("paper", PAPER, write, SMALL, peers=True),
+        Workload("codes", CODES, write, SMALL),
     ]
-    found = benchmark.compare_runtimes(workloads, ["inline"], 2, Screen(quiet=True))
-    assert list(found["runtime"]) == ["inline", *benchmark.PEERS, "inline"]
+    found = compare_runtimes(workloads, ["inline"], 2, Screen(quiet=True))
+    assert list(found["runtime"]) == ["inline", *PEERS, "inline"]
     assert list(found["workload"].unique()) == ["paper", "codes"]
     assert (found["seconds"] > 0).all()
     assert (found["low"] <= found["seconds"]).all()
@@ -67,12 +71,12 @@ def test_runtimes_are_compared_by_rounds_of_training(tmp_path, one_thread):
 
 def test_protections_are_compared_by_exchanges(crowd, one_thread):
     def exchanges_of(experiment):
-        return benchmark.train_once("inline", experiment, crowd, benchmark.PLUS)
+        return train_once("inline", experiment, crowd, PLUS)
 
     settings = merge(SMALL, {"federation": {"rounds": 2}})
-    found = protection_cost.compare_protections(settings, exchanges_of)
-    assert len(found) == 2 * len(protection_cost.PROTECTIONS)  # phases
-    assert set(found["protection"]) == set(protection_cost.PROTECTIONS)
+    found = compare_protections(settings, exchanges_of)
+    assert len(found) == 2 * len(PROTECTIONS)  # phases
+    assert set(found["protection"]) == set(PROTECTIONS)
     assert (found["mb_up"] > 0).all()
 
 

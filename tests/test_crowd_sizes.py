@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fl_tiprdc.studies.crowd_sizes import TASKS, Generated
 from simulations import crowd_sizes
-from simulations.crowd_sizes import TASKS, Generated
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from fl_tiprdc.errors import InputError, RunFailedError
-from simulations.faults import FAULTS, attempt, chosen, published, row_of
-from simulations.trial import PLAIN, Ending, refusal
+from fl_tiprdc.studies.faults import FAULTS, attempt, chosen, published, row_of
+from fl_tiprdc.studies.trial import PLAIN, Ending, refusal
 
 
 class NoProcesses:

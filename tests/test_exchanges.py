@@ -8,7 +8,8 @@ import pytest
 from fl_tiprdc.config import build_experiment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.report.exchanges_figure import exchanges_figure
-from simulations.exchanges import LEVEL, TRAININGS, exchange_rows, main, traffic_of
+from fl_tiprdc.studies.exchanges import LEVEL, TRAININGS, exchange_rows, traffic_of
+from simulations.exchanges import main
 
 
 def finished(folder, exchanges, **sent):

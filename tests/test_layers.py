@@ -44,6 +44,7 @@ LAYERS = (
     ("fl_tiprdc.catalogue",),
     ("fl_tiprdc.commands",),
     ("fl_tiprdc.deploy",),
+    ("fl_tiprdc.studies",),
     ("fl_tiprdc.__main__",),
     ("simulations",),
 )
@@ -95,6 +96,13 @@ def test_training_knows_nothing_of_flower_and_flower_code_nothing_of_losses():
         if name.startswith(("fl_tiprdc.federated", "strategies", "fl_tiprdc.hybrid")):
             # the type with task labels: training gets Records
             assert not {"fl_tiprdc.data.crowd.Crowd", "fl_tiprdc.data.crowd.Population"} & used, name
+
+
+def test_scripts_parse_call_and_print():
+    for name, path in modules():
+        if name.startswith("simulations."):
+            used = {module.split(".")[0] for module in imports(path)}
+            assert not {"numpy", "torch", "flwr", "ray"} & used, f"{name} computes: that is a study's part"
 
 
 def test_an_audit_of_somebodys_release_needs_neither_flower_nor_ray():

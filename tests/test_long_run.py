@@ -4,17 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fl_tiprdc.studies.long_run import MEASURES, slopes
 from simulations import long_run
 
 
 def table(**measures) -> pd.DataFrame:
     rounds = np.arange(10, 510, 10)
-    flat = {name: np.full(50, 100.0) for name in long_run.MEASURES}
+    flat = {name: np.full(50, 100.0) for name in MEASURES}
     return pd.DataFrame({"round": rounds, **flat, **{name: f(rounds) for name, f in measures.items()}})
 
 
 def test_slopes_are_those_after_the_warm_up_and_of_no_single_jump():
-    found = long_run.slopes(
+    found = slopes(
         table(
             driver_mb=lambda r: 100 + 0.02 * r,
             actors_mb=lambda r: np.where(r < 100, r, 100.0),  # caches fill

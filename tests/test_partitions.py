@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from fl_tiprdc.report.partition_figure import partition_figure
+from fl_tiprdc.studies.partitions import compare_partitions
 from simulations import partitions
-from simulations.partitions import compare_partitions
 
 CONFIG = """
 methods = ["tiprdc+"]

@@ -12,6 +12,7 @@ from fl_tiprdc.federated.hostile import KINDS, LEAK, SCALE, Asked, HostileGrid, 
 from fl_tiprdc.federated.local_grid import SingleProcessGrid
 from fl_tiprdc.federated.local_messages import FIRST_NODE
 from fl_tiprdc.federated.server_app import instruction_for, train_point
+from fl_tiprdc.studies.poisoning import COLUMNS
 from simulations import poisoning
 from strategies.robust import AGGREGATIONS, check_aggregation
 from strategies.roster import take_roster
@@ -143,7 +144,7 @@ def test_the_study_leaves_a_table_and_goes_on_where_it_was(adult_is_small, one_p
     assert table[["kind", "rule"]].to_numpy().tolist() == [
         ["none", "mean"], ["none", "multi-krum"], ["leak", "mean"], ["leak", "multi-krum"]
     ]  # fmt: skip
-    assert list(table.columns) == poisoning.COLUMNS
+    assert list(table.columns) == COLUMNS
     assert table["attack"].between(0.3, 1).all()
     assert table["retention"].between(-0.5, 1.5).all()
     assert "results:" in capsys.readouterr().out

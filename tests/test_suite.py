@@ -13,7 +13,8 @@ from fl_tiprdc.experiment.checking import check_against
 from fl_tiprdc.methods import METHODS
 from fl_tiprdc.report.style import colors
 from fl_tiprdc.report.suite_figure import suite_figure
-from simulations.suite import main, page
+from fl_tiprdc.studies.suite import page
+from simulations.suite import main
 
 SMALL = """
 attackers = ["logistic"]

@@ -15,6 +15,7 @@ from fl_tiprdc.evaluation.attacks.update_attack import attack, head_place, judge
 from fl_tiprdc.federated.client_store import ClientStore, write_client_store
 from fl_tiprdc.federated.local_work import perform
 from fl_tiprdc.federated.server_app import instruction_for
+from fl_tiprdc.studies.updates import COLUMNS
 from simulations import updates
 
 from .conftest import initial_arrays
@@ -244,7 +245,7 @@ def test_the_command_leaves_a_table_and_a_figure(arguments, tmp_path, capsys):
     (tmp_path / "small.toml").write_text(CONFIG)
     updates.main(arguments)
     table = pd.read_csv(tmp_path / "u" / "updates.csv")
-    assert list(table.columns) == list(updates.COLUMNS)
+    assert list(table.columns) == list(COLUMNS)
     assert set(table["phase"]) == {"hybrid-gradient", "adversary-gradient", "local-training", "any"}
     assert set(table["moment"]) == {"start", "middle", "end", "any"}
     assert set(table["group"]) == {"extractor", "adversary", "critic", "all", "losses", "records", "exact"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -18,19 +19,41 @@ from fl_tiprdc.whole_file import write_table
 Rows = Callable[[str, Experiment, Path, pd.DataFrame], pd.DataFrame]  # name, settings, folder, points -> a cell's rows
 
 
-def run_or_take(
-    experiment: Experiment, folder: Path, console: Screen, resume: bool, population: Population | None = None
-) -> pd.DataFrame:
+class Cell(NamedTuple):
+    """Describe one run of a study: its settings and its people."""
+
+    experiment: Experiment
+    population: Population
+
+
+class CheckedCells:
+    """Make cells of experiments; people that several cells are about are loaded once."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Population] = {}
+
+    def check(self, experiment: Experiment) -> Cell:
+        """Return the cell of an experiment, checked as far as that goes without training.
+
+        Raises:
+            InputError: naming the value and what is allowed.
+        """
+        people = experiment.model_dump_json(include={"dataset", "private", "held_out", "data"})
+        cell = Cell(*check_experiment(experiment, self._loaded.get(people)))
+        self._loaded[people] = cell.population
+        return cell
+
+
+def run_or_take(cell: Cell, folder: Path, console: Screen, resume: bool) -> pd.DataFrame:
     """Return the points of the run in `folder` if it had the same settings, data and code, else of a new one.
 
     Args:
-        experiment: what to run.
+        cell: what to run.
         folder: of the run's results.
         console: for progress.
         resume: go on with an interrupted run.
-        population: the people; None: those that the experiment's data settings name.
     """
-    experiment, population = check_experiment(experiment, population)
+    experiment, population = cell
     config = folder / "config.toml"
     same = config.is_file() and config.read_text(encoding="utf-8") == config_text(experiment)
     changed = changed_since(folder, fingerprint(population)) if same else ""
@@ -44,7 +67,7 @@ def run_or_take(
 
 
 def tabulate(
-    cells: Mapping[str, Experiment],
+    cells: Mapping[str, Cell],
     rows: Rows,
     output: Path,
     file: str,
@@ -55,7 +78,7 @@ def tabulate(
     """Run or take every cell and return the table of their rows, which is written after each of them.
 
     Args:
-        cells: name, of a folder under `output` too -> its settings.
+        cells: name, of a folder under `output` too -> what to run.
         rows: makes a cell's rows.
         output: folder of the study.
         file: name of the table in it.
@@ -69,9 +92,9 @@ def tabulate(
     open_folder(output)
     frames: list[pd.DataFrame] = []
     table = pd.DataFrame()
-    for name, experiment in cells.items():
+    for name, cell in cells.items():
         folder = output / name
-        frames.append(rows(name, experiment, folder, run_or_take(experiment, folder, console, resume)))
+        frames.append(rows(name, cell.experiment, folder, run_or_take(cell, folder, console, resume)))
         table = pd.concat(frames, ignore_index=True)  # a study that is cut short keeps what it has
         write_table(output / file, table, digits)
     return table
