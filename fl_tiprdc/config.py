@@ -306,6 +306,7 @@ class Experiment(Frozen):
 
 
 QUICK: Mapping[str, Any] = {
+    "methods": ("tiprdc", "coded"),
     "lambdas": (0.1, 0.5, 0.9),
     "dials": {"gaussian-noise": (1.0, 4.0)},
     "centralized": {"steps": 100},
@@ -315,6 +316,8 @@ QUICK: Mapping[str, Any] = {
         "probes": ("logistic", "boosting"),
         "attack_records": 5000,
         "probe_records": 4000,
+        "bootstrap": 50,
+        "further": (),
         "reconstruction_steps": 100,
     },
 }

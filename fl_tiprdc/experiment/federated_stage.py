@@ -107,7 +107,9 @@ def train_federated(
     with stages.stage("train federated", total) as ticker:
         for number, seed in enumerate(experiment.seeds):
             points = [Point(method, lam, seed) for method in experiment.methods for lam in experiment.lambdas]
-            servers = servers_for(experiment, description, points, publication, kept)
+            # one task has all values of λ of a method with codes: begun last it would leave the other cores idle
+            begun = sorted(points, key=lambda point: experiment.method_config(point.method).coding is None)
+            servers = servers_for(experiment, description, begun, publication, kept)
             before = number * of_one_seed
 
             def tell(done: int, before: int = before) -> None:
@@ -123,7 +125,7 @@ def train_federated(
                     trained = launch_all(
                         experiment.runtime, servers, store, experiment.actors, experiment.ray_address, tell
                     )
-            for one in itertools.chain.from_iterable(trained):
+            for one in sorted(itertools.chain.from_iterable(trained), key=lambda one: points.index(one.point)):
                 jobs.append(_job(experiment, population, parts[seed], publication, one))
                 note_training(experiment, description, one, outcome, rounds)
                 people = len(np.unique(population.contributors.participant[jobs[-1].rows]))
