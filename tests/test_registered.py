@@ -46,10 +46,13 @@ def own_things(monkeypatch):
     monkeypatch.setitem(AGGREGATIONS, "largest", lambda share: largest)
 
 
-@pytest.mark.parametrize("runtime", ["ray-cohort", "flower", "side by side"])
+@pytest.mark.parametrize("runtime", ["ray-cohort", "side by side", "flower"])  # whose engine ends the others' Ray
 def test_own_losses_and_an_own_rule_train_alike_in_every_runtime(
-    runtime, own_things, small, make_store, population, tmp_path, one_thread
+    runtime, own_things, small, make_store, population, tmp_path, one_thread, request
 ):
+    if runtime != "flower":
+        request.getfixturevalue("ray_session")
+
     store = make_store(4, "iid")
     experiment = small(
         clients=4,
@@ -84,7 +87,7 @@ def test_own_losses_are_known_where_audits_and_centralized_trainings_run(own_thi
 
 
 def test_a_module_that_only_this_process_finds_is_found_in_the_others(
-    small, make_store, population, tmp_path, monkeypatch
+    small, make_store, population, tmp_path, monkeypatch, ray_session
 ):
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "own_rule_module.py").write_text(

@@ -12,7 +12,7 @@ import pytest
 from fl_tiprdc.command_line.parser import Parser, ShowHelp
 from fl_tiprdc.commands import audit, run
 from fl_tiprdc.data.datasets import DATASETS
-from simulations import benchmark, crowd_sizes, gpu, long_run, partitions, poisoning, updates
+from simulations import benchmark, crowd_sizes, gpu, long_run, partitions, poisoning, sharpness, updates
 from tests.conftest import ROOT
 from tests.entry_points import caller
 from tests.test_command_line import BAD_FLAGS
@@ -175,6 +175,14 @@ GPU = [
     (["--output", "people.csv/below", "--parts", "codes"], "cannot write to output", "Not a directory"),
     (["--output", "x" * 300, "--parts", "codes"], "cannot write to output", "File name too long"),
 ]
+SHARPNESS = [
+    (["--draws", "0"], "--draws 0", "at least 1"),
+    (["--draws", "-1"], "--draws -1", "at least 1"),
+    (["--draws", "few"], "'few'", "int"),
+    (["--output", "people.csv"], "cannot write to output", "File exists"),
+    (["--output", "people.csv/below"], "cannot write to output", "Not a directory"),
+    (["--output", "x" * 300], "cannot write to output", "File name too long"),
+]
 TABLES = {
     run: MORE,
     partitions: PARTITIONS,
@@ -184,6 +192,7 @@ TABLES = {
     gpu: GPU,
     long_run: LONG_RUN,
     poisoning: POISONING,
+    sharpness: SHARPNESS,
 }
 # those whose wrong values have tests elsewhere: the entry point, its flags in each of them
 ELSEWHERE = [(run, row[0]) for row in BAD_FLAGS] + [(audit, flags) for flags, _ in WRONG]
@@ -238,7 +247,7 @@ def test_a_wrong_value_of_any_entry_point(module, flags, wrong, allowed, call):
 
 @pytest.mark.parametrize(
     "module",
-    [run, partitions, updates, benchmark, crowd_sizes, gpu, audit, long_run, poisoning],
+    [run, partitions, updates, benchmark, crowd_sizes, gpu, audit, long_run, poisoning, sharpness],
     ids=lambda m: m.__name__,
 )
 def test_every_flag_is_tried_with_three_wrong_values(module, monkeypatch, call):
