@@ -17,7 +17,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.errors import require_known
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.studies.cells import CheckedCells
-from fl_tiprdc.studies.coded import PARTS, Part, study_coded
+from fl_tiprdc.studies.coded import PARTS, CodedRun, study_coded
 from simulations.tables import show
 
 SHOWN = ["dataset", "private", "partition", "setting", "R", "exact", "certified"]  # fit 80 characters
@@ -30,7 +30,7 @@ def coded_parser() -> Parser:
     return parser
 
 
-def part_experiment(part: Part, parsed: argparse.Namespace) -> Experiment:
+def part_experiment(part: CodedRun, parsed: argparse.Namespace) -> Experiment:
     """Return the settings of a part: its own, over those of the flags."""
     one = argparse.Namespace(**{**vars(parsed), "dataset": part.dataset, "partition": part.partition})
     one.private = part.private or parsed.private

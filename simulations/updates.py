@@ -31,7 +31,7 @@ from fl_tiprdc.studies.updates import (
     attacked_value,
     check_partitions,
     study_updates,
-    summarize,
+    summarize_updates,
 )
 from simulations.tables import show
 from strategies.exchange_plan import EXCHANGES
@@ -142,7 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     attribute = population.contributors.description.attributes[0]
     secret = f"{attribute.name} = {attribute.classes[value]}"
     for spec, mine in table.groupby("partition", sort=False):
-        console.print(show(summarize(mine), f"{spec}: AUC of reading {secret} from a client's update; chance is 0.50"))
+        console.print(
+            show(summarize_updates(mine), f"{spec}: AUC of reading {secret} from a client's update; chance is 0.50")
+        )
     console.print(stages.table())
     console.print(f"results: {output}", soft_wrap=True, highlight=False)
 

@@ -1,1 +1,1 @@
-"""What the studies behind the documentation's tables measure, one file each; simulations/ calls them."""
+"""Measure what the tables of the documentation show, one file a study; simulations/ calls them."""

@@ -20,7 +20,7 @@ COLUMNS = ["dataset", "private", "partition", "method", "setting", "seed", "lam"
 COLUMNS += ["codes", "retention", "exact", "certified", "people", "bits", "limit"]
 
 
-class Part(NamedTuple):
+class CodedRun(NamedTuple):
     """Describe one run of the study; what is empty is as asked for."""
 
     dataset: str
@@ -32,15 +32,15 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "adult-sex-iid": Part("adult", "sex", "iid"),
-    "adult-sex-dirichlet": Part("adult", "sex", "dirichlet:0.3", "federated"),
-    "adult-sex-by-private": Part("adult", "sex", "by-private", "federated"),
-    "adult-sex-adversarial": Part("adult", "sex", "iid", "centralized", "coded-adversarial"),
-    "adult-sex-given-marital": Part("adult", "sex,marital-status", "iid", "centralized"),
-    "adult-sex-x": Part("adult", "sex", "iid", "centralized", "coded-x"),
-    "adult-race-iid": Part("adult", "race", "iid"),
-    "digits": Part("digits", "", "iid"),
-    "names": Part("names", "", "iid"),
+    "adult-sex-iid": CodedRun("adult", "sex", "iid"),
+    "adult-sex-dirichlet": CodedRun("adult", "sex", "dirichlet:0.3", "federated"),
+    "adult-sex-by-private": CodedRun("adult", "sex", "by-private", "federated"),
+    "adult-sex-adversarial": CodedRun("adult", "sex", "iid", "centralized", "coded-adversarial"),
+    "adult-sex-given-marital": CodedRun("adult", "sex,marital-status", "iid", "centralized"),
+    "adult-sex-x": CodedRun("adult", "sex", "iid", "centralized", "coded-x"),
+    "adult-race-iid": CodedRun("adult", "race", "iid"),
+    "digits": CodedRun("digits", "", "iid"),
+    "names": CodedRun("names", "", "iid"),
 }
 
 
@@ -70,7 +70,7 @@ def best_under(points: pd.DataFrame, column: str, level: float) -> float:
     return float(allowed.mean()) if len(allowed) == points["seed"].nunique() else math.nan
 
 
-def summarize(points: pd.DataFrame) -> pd.DataFrame:
+def summarize_curves(points: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each curve: what is kept at given exact and certified attacks, means over seeds."""
     rows = []
     for where, curve in points.groupby(["dataset", "private", "partition", "method", "setting"], sort=False):
@@ -101,8 +101,8 @@ def study_coded(cells: Mapping[str, Cell], output: Path, console: Screen, resume
         resume: go on with an interrupted cell.
 
     Returns:
-        `summarize`'s table.
+        `summarize_curves`'s table.
     """
-    table = summarize(tabulate(cells, coded_points, output, "points.csv", console, resume))
+    table = summarize_curves(tabulate(cells, coded_points, output, "points.csv", console, resume))
     write_table(output / "summary.csv", table)
     return table

@@ -48,17 +48,17 @@ SIDE = 8192  # of the square matrices whose product says what the card can do
 
 
 @dataclass(frozen=True)
-class Card:
+class Accelerator:
     """Describe the device that trains: its name, and its floating-point operations a second in a matrix product."""
 
     name: str
     rates: Mapping[str, float]
 
 
-def probe_card() -> Card:
+def probe_accelerator() -> Accelerator:
     """Return the device that trains; a processor's rate isn't measured."""
     if training_device().type != "cuda":
-        return Card("processor", dict.fromkeys(PRECISIONS, math.nan))
+        return Accelerator("processor", dict.fromkeys(PRECISIONS, math.nan))
     torch.backends.cuda.matmul.allow_tf32 = True  # as convolutions are allowed to compute by default
     rates = {}
     for name in PRECISIONS:
@@ -71,7 +71,7 @@ def probe_card() -> Card:
             torch.cuda.synchronize()
             times.append(time.perf_counter() - began)
         rates[name] = 2 * SIDE**3 / float(np.median(times[3:]))
-    return Card(torch.cuda.get_device_name(), rates)
+    return Accelerator(torch.cuda.get_device_name(), rates)
 
 
 def card_mb() -> float:
@@ -105,7 +105,7 @@ def operations(experiment: Experiment, records: Records, description: Descriptio
 
 
 def _row(
-    part: str, card: Card, precision: str, processes: int, seconds: Sequence[float], **more: float
+    part: str, card: Accelerator, precision: str, processes: int, seconds: Sequence[float], **more: float
 ) -> dict[str, Any]:
     """Return a row of gpu.csv: `pictures` are those of one of the timed pieces, `operations` those of a picture."""
     middle = float(np.median(seconds))
@@ -137,7 +137,7 @@ def train_clients(
     return exchanges, memory.peak
 
 
-def at_one_place(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
+def at_one_place(card: Accelerator, console: Screen) -> Iterator[dict[str, Any]]:
     """Yield rows for an update of the paper's networks with all pictures at one place."""
     records, description = pictures(BATCH * 9)  # a batch is an eighth of all at most
     work = operations(build_experiment(PAPER), records, description)
@@ -157,7 +157,7 @@ def at_one_place(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
         yield _row("update", card, precision, 1, seconds, pictures=BATCH, operations=work, card_mb=memory.peak)
 
 
-def federated(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
+def federated(card: Accelerator, console: Screen) -> Iterator[dict[str, Any]]:
     """Yield rows for a round of the paper's networks, with more and more processes on the card."""
     records, description = pictures(CLIENTS * PICTURES)
     work = operations(build_experiment(PAPER), records, description)
@@ -179,7 +179,7 @@ def federated(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
         yield _row("round", card, precision, processes, rounds_of(exchanges)[1:], **more)
 
 
-def codes(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
+def codes(card: Accelerator, console: Screen) -> Iterator[dict[str, Any]]:
     """Yield rows for a training of `coded` on pictures, with principal components and with a trained extractor."""
     records, description = pictures(CODED)
     for extractor, precision in (("components", "float32"), ("trained", "float32"), ("trained", "bfloat16")):
@@ -197,14 +197,14 @@ def codes(card: Card, console: Screen) -> Iterator[dict[str, Any]]:
         yield _row(f"codes: {extractor}", card, precision, 4, [sum(e.seconds for e in exchanges)], **more)
 
 
-PARTS: Mapping[str, Callable[[Card, Screen], Iterator[dict[str, Any]]]] = {
+PARTS: Mapping[str, Callable[[Accelerator, Screen], Iterator[dict[str, Any]]]] = {
     "update": at_one_place,
     "round": federated,
     "codes": codes,
 }
 
 
-def study_gpu(parts: Sequence[str], output: Path, console: Screen) -> tuple[Card, pd.DataFrame]:
+def study_gpu(parts: Sequence[str], output: Path, console: Screen) -> tuple[Accelerator, pd.DataFrame]:
     """Measure parts of the study; write machine.json, and gpu.csv after each row.
 
     Args:
@@ -215,7 +215,7 @@ def study_gpu(parts: Sequence[str], output: Path, console: Screen) -> tuple[Card
     Returns:
         The device, and the table.
     """
-    card = probe_card()
+    card = probe_accelerator()
     facts = {"device": card.name, "torch": torch.__version__, **{f"{k}_flops": v for k, v in card.rates.items()}}
     write_whole(output / "machine.json", json.dumps(facts, indent=1).encode())
     rows: list[dict[str, Any]] = []

@@ -135,13 +135,13 @@ def _train(experiment: Experiment, store: Path, point: Point, processes: int, me
     from pfl.stats import MappedVectorStatistics
 
     class Share(pytorch_ops.PyTorchDistributedContext):  # type: ignore[misc]
-        """The processes, without the addresses that pfl asks its platform for."""
+        """Name this process and their number without the addresses that pfl asks its platform for."""
 
         def __init__(self) -> None:
             self._global_rank, self._world_size = rank, processes
 
     class FederatedAveraging(FederatedAlgorithm):  # type: ignore[misc]
-        """FedAvg of one exchange of weights a round, by the step of this project."""
+        """Average what one exchange of weights a round brings, as FedAvg does, with this project's step."""
 
         def get_next_central_contexts(self, model: GroupArrays, iteration: int, *_: object) -> tuple[Any, ...]:
             ends.append(time.perf_counter())

@@ -183,7 +183,7 @@ def _attack_moment(
     return rows
 
 
-def summarize(table: pd.DataFrame) -> pd.DataFrame:
+def summarize_updates(table: pd.DataFrame) -> pd.DataFrame:
     """Return one partition's AUC by phase: each group without defence, everything under defences; means of moments."""
     columns: dict[str, dict[str, float]] = {}
     auc = table[(table["metric"] == "auc") & (table["phase"] != "any")]

@@ -1,4 +1,4 @@
-"""What runtimes are compared on: clients' records, real and random, and what is trained on them."""
+"""Clients and trainings that runtimes are compared on: real records and random ones."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
