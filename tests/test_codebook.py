@@ -1,5 +1,6 @@
 """A code fit, driven over made-up records: what it ends with, whoever answers its questions."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -212,6 +213,29 @@ def test_certifying_people_have_no_part_in_the_fit(people, fitted):
 def _draw(codes: Codes, z: np.ndarray, joint: np.ndarray) -> np.ndarray:
     normal = np.random.default_rng(0).standard_normal((len(z), 1)).astype(np.float32)
     return codes.draw(z, joint, normal)
+
+
+@pytest.mark.parametrize("name", ["cells", "shares"])
+def test_the_memory_of_a_sum_does_not_grow_with_people_times_cells(name):
+    """A million people and four thousand cells were 24 GB at once."""
+    people, cells, d = 60_000, 1_000, 4
+    generator = np.random.default_rng(0)
+    z = generator.standard_normal((people, d)).astype(np.float32)
+    alone = np.zeros(people, dtype=np.int64)
+    records = Coded(z, alone, alone.astype(bool), lambda codes: alone)
+    arrays = {"cells": z[None, :cells], "codewords": z[:cells], "potentials": np.zeros((1, 1, cells), np.float32)}
+    arrays |= {"temperature": np.float32(1), "group": np.zeros(1, np.float32)}
+    tracemalloc.start()
+    sums = answer(name, records, arrays)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200e6 < people * cells * 8
+    if name == "cells":
+        nearest = np.concatenate([((part[:, None] - z[:cells]) ** 2).sum(2).argmin(1) for part in np.split(z, 600)])
+        np.testing.assert_array_equal(sums["counts"][0], np.bincount(nearest, minlength=cells))
+        np.testing.assert_allclose(sums["points"][0].sum(0), z.sum(0, dtype=np.float64), atol=1e-6)
+    else:
+        assert sums["shares"].sum() == pytest.approx(people)
 
 
 def test_sums_never_hold_fewer_people_than_a_cell_has_on_average(people):

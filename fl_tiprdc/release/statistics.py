@@ -107,10 +107,12 @@ def assign_cells(records: Coded, arrays: Arrays) -> Sums:
     points = np.zeros(cells.shape)
     for g, centers in enumerate(cells):
         of_group = z[group == g]
-        distance = (centers.astype(np.float64) ** 2).sum(1) - 2 * of_group.astype(np.float64) @ centers.T
-        nearest = distance.argmin(1)
-        counts[g] = np.bincount(nearest, minlength=len(centers))
-        np.add.at(points[g], nearest, of_group)
+        for begin in range(0, len(of_group), RECORDS_AT_ONCE):
+            part = of_group[begin : begin + RECORDS_AT_ONCE]
+            distance = (centers.astype(np.float64) ** 2).sum(1) - 2 * part.astype(np.float64) @ centers.T
+            nearest = distance.argmin(1)
+            counts[g] += np.bincount(nearest, minlength=len(centers))
+            np.add.at(points[g], nearest, part)
     return {"counts": counts, "points": points}
 
 
