@@ -1,6 +1,6 @@
 """Speed of the runtimes: seconds and memory of a round, by runtime and by number of clients.
 
-python simulations/benchmark.py                 # every runtime and two peers, then more and more clients
+python simulations/benchmark.py                 # every runtime and its peers, then more clients
 python simulations/benchmark.py --parts scale   # only the second part
 """
 

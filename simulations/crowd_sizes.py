@@ -13,7 +13,6 @@ from pathlib import Path
 from fl_tiprdc.command_line.guard import guard
 from fl_tiprdc.command_line.parser import Parser, some_words
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.experiment.run_folder import open_folder
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.studies.crowd_sizes import COLUMNS, SIZES, study_sizes
 from simulations.tables import show
@@ -36,7 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for word in words:
         if not word.isdecimal() or int(word) < 1:
             raise InputError(f"--sizes '{word}': give whole numbers from 1 with commas between them")
-    open_folder(parsed.output)
     console = Screen()
     table = study_sizes([int(word) for word in words], parsed.output, console)
     limit = table["limit"].max()

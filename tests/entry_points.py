@@ -17,7 +17,7 @@ from fl_tiprdc.studies import benchmark, cells, long_run, poisoning, updates
 
 Call = Callable[..., tuple[int | str | None, list[str]]]
 
-# entry point -> the names with which its work begins, in it or, of run, in the module that does the work
+# module that does an entry point's work -> the names with which it begins
 WORK: dict[ModuleType, tuple[str, ...]] = {
     run_module: ("carry_out",),
     cells: ("run_experiment",),

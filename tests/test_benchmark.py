@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fl_tiprdc.config import merge
+from fl_tiprdc.config import build_experiment, merge
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.report.runtime_figures import runtimes_figure
 from fl_tiprdc.report.style import save
+from fl_tiprdc.studies import peers
 from fl_tiprdc.studies.benchmark import compare_runtimes
 from fl_tiprdc.studies.peers import PEERS
 from fl_tiprdc.studies.protection_cost import PROTECTIONS, compare_protections
@@ -67,6 +68,27 @@ def test_runtimes_are_compared_by_rounds_of_training(tmp_path, one_thread):
     assert (found["peak_mb"] > 100).all()
     save(runtimes_figure(found), tmp_path, "runtimes")
     assert (tmp_path / "runtimes.png").stat().st_size > 5000
+
+
+def test_pfl_trains_the_model_of_a_plain_loop(tmp_path, monkeypatch, one_thread):
+    pytest.importorskip("pfl")
+    synthetic_store(tmp_path / "crowd", 4, 160)
+    experiment = build_experiment({"clients": 4, "federation": {"rounds": 2}})
+    work, sent = peers.perform, []
+
+    def noting(store, instruction, groups, partitions):
+        sent.append({f"{g}/{k}": np.array(v) for g, arrays in groups.items() for k, v in arrays.items()})
+        return work(store, instruction, groups, partitions)
+
+    monkeypatch.setattr(peers, "perform", noting)
+    peers.plain_loop(experiment, tmp_path / "crowd", PAPER)
+    peers._train(experiment, tmp_path / "crowd", PAPER, 1, tmp_path / "met", 0)
+    plain, pfl = sent[:8], sent[8:]
+    assert len(pfl) == 8
+    assert all(np.array_equal(plain[0][key], pfl[0][key]) for key in plain[0])
+    for key in plain[4]:  # after a round
+        np.testing.assert_allclose(pfl[4][key], plain[4][key], atol=1e-6)
+    assert any(not np.array_equal(plain[0][key], plain[4][key]) for key in plain[0])
 
 
 def test_protections_are_compared_by_exchanges(crowd, one_thread):

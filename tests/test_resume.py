@@ -23,6 +23,7 @@ from fl_tiprdc.config import Point
 from fl_tiprdc.data.crowd import Crowd, Population
 from fl_tiprdc.data.publication_store import read_store
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.experiment.fingerprint import fingerprint
 from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.experiment.run import record_run
 from fl_tiprdc.federated.checkpoint import read_checkpoint, write_checkpoint
@@ -241,6 +242,18 @@ def renamed(crowd: Crowd) -> Crowd:
     return replace(
         crowd, tasks={name if i else "renamed": values for i, (name, values) in enumerate(crowd.tasks.items())}
     )
+
+
+@pytest.mark.parametrize(("package", "same"), [("studies", True), ("hybrid", False), ("report", False)])
+def test_a_study_is_no_part_of_the_code_that_a_run_was_made_by(package, same, tmp_path, monkeypatch):
+    """Else a changed column of a study would train all of its cells anew."""
+    file = tmp_path / "fl_tiprdc" / package / "file.py"
+    file.parent.mkdir(parents=True)
+    monkeypatch.setattr(fl_tiprdc, "__file__", str(tmp_path / "fl_tiprdc" / "__init__.py"))
+    file.write_text("one = 1")
+    before = fingerprint(None)
+    file.write_text("one = 2")
+    assert (fingerprint(None) == before) == same
 
 
 def test_resuming_with_other_settings_data_or_code_is_refused(small, population, tmp_path, monkeypatch):

@@ -52,8 +52,8 @@ def check_settings(experiment: Experiment) -> Experiment:
     return experiment.model_copy(update=changes)
 
 
-def load_checked(experiment: Experiment) -> tuple[Experiment, Population]:
-    """Load an experiment's people; return it with its private attributes named, if it fits them, and them.
+def load_people(experiment: Experiment) -> tuple[Experiment, Population]:
+    """Load an experiment's people; return it with its private attributes named, and them.
 
     Raises:
         InputError: naming the value and what is allowed.
@@ -64,7 +64,16 @@ def load_checked(experiment: Experiment) -> tuple[Experiment, Population]:
         if not own:
             raise InputError("name what to hide: --private COLUMN")
         experiment = experiment.model_copy(update={"private": own})
-    population = load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
+    return experiment, load_population(experiment.dataset, experiment.private, experiment.held_out, experiment.data)
+
+
+def load_checked(experiment: Experiment) -> tuple[Experiment, Population]:
+    """Load an experiment's people as `load_people` does, and check that it fits them.
+
+    Raises:
+        InputError: naming the value and what is allowed.
+    """
+    experiment, population = load_people(experiment)
     check_against(experiment, population)
     return experiment, population
 

@@ -16,6 +16,7 @@ from fl_tiprdc.whole_file import write_whole
 
 FINGERPRINT = "fingerprint.json"  # in a run's folder
 SOURCES = ("fl_tiprdc", "strategies")  # packages that decide what a run finds
+STUDIES = "fl_tiprdc/studies"  # ask for runs and read them: nothing in them changes what a run finds
 LIBRARIES = ("flwr", "torch", "scikit-learn", "numpy", "pandas")
 WORDS = {"data": "other data", "code": "another version of the code"}  # what can differ -> how it is said
 
@@ -81,6 +82,8 @@ def _code_digest() -> str:
     root = Path(fl_tiprdc.__file__).parent.parent
     for package in SOURCES:
         for path in sorted((root / package).rglob("*.py")):
+            if path.is_relative_to(root / STUDIES):
+                continue
             code.update(f"{path.relative_to(root)}".encode())
             code.update(hashlib.sha256(path.read_bytes()).digest())
     return code.hexdigest()

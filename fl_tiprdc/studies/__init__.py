@@ -1,1 +1,1 @@
-"""Measure what the tables of the documentation show, one file a study; simulations/ calls them."""
+"""Measure what the tables of the documentation show: a file for each study, and what they share."""

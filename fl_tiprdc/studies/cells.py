@@ -9,7 +9,7 @@ import pandas as pd
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.evaluation.frontier import summarize_points
-from fl_tiprdc.experiment.checking import check_experiment
+from fl_tiprdc.experiment.checking import check_experiment, load_people
 from fl_tiprdc.experiment.fingerprint import changed_since, fingerprint
 from fl_tiprdc.experiment.run import run_experiment
 from fl_tiprdc.experiment.run_folder import config_text, open_folder
@@ -39,9 +39,9 @@ class CheckedCells:
             InputError: naming the value and what is allowed.
         """
         people = experiment.model_dump_json(include={"dataset", "private", "held_out", "data"})
-        cell = Cell(*check_experiment(experiment, self._loaded.get(people)))
-        self._loaded[people] = cell.population
-        return cell
+        if people not in self._loaded:
+            self._loaded[people] = load_people(experiment)[1]
+        return Cell(*check_experiment(experiment, self._loaded[people]))
 
 
 def run_or_take(cell: Cell, folder: Path, console: Screen, resume: bool) -> pd.DataFrame:

@@ -14,10 +14,10 @@ from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.studies.cells import Cell, tabulate
 from fl_tiprdc.whole_file import write_table
 
-COLUMNS = ["dataset", "private", "partition", "method", "setting", "seed", "lam"]
-
-
-COLUMNS += ["codes", "retention", "exact", "certified", "people", "bits", "limit"]
+COLUMNS = [
+    *("dataset", "private", "partition", "method", "setting", "seed", "lam"),
+    *("codes", "retention", "exact", "certified", "people", "bits", "limit"),
+]
 
 
 class CodedRun(NamedTuple):

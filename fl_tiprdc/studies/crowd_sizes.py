@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from fl_tiprdc.config import build_experiment
 from fl_tiprdc.data.crowd import Attribute, Column, Crowd, Description, Population
 from fl_tiprdc.experiment.checking import check_experiment
+from fl_tiprdc.experiment.run_folder import open_folder
 from fl_tiprdc.experiment.screen import Screen
 from fl_tiprdc.report.crowd_figure import crowd_figure
 from fl_tiprdc.report.style import save
@@ -131,16 +132,21 @@ def study_sizes(sizes: Sequence[int], output: Path, console: Screen) -> pd.DataF
 
     Returns:
         The table, one row a size.
+
+    Raises:
+        InputError: a size is too small.
     """
     generated, experiment = Generated(0), build_experiment(SETTINGS)
+    held_out = generated.crowd(HELD_OUT, "held-out")
+    crowds = {people: Population(generated.crowd(people, "contributors", people), held_out) for people in sizes}
+    cells = {people: Cell(*check_experiment(experiment, crowd)) for people, crowd in crowds.items()}
+    open_folder(output)
     with console.status("limit"):
         limit = generated.limit()
-    held_out = generated.crowd(HELD_OUT, "held-out")
     rows: list[dict[str, float]] = []
-    for people in sizes:
-        population = Population(generated.crowd(people, "contributors", people), held_out)
+    for people, cell in cells.items():
         folder = output / str(people)
-        points = run_or_take(Cell(*check_experiment(experiment, population)), folder, console, resume=False)
+        points = run_or_take(cell, folder, console, resume=False)
         rows.append({**size_row(people, points, folder), "limit": limit})
         table = pd.DataFrame(rows)  # a study that is cut short keeps what it has
         write_table(output / "sizes.csv", table)

@@ -112,6 +112,6 @@ def planned(name: str, experiment: Experiment) -> Experiment:
     """Return the federated experiment of one way to train; of codes with the strictest λ too."""
     plan = TRAININGS[name]
     coded = experiment.method_config(plan.method).coding is not None
-    lambdas = (*experiment.lambdas, 1.0) if coded else experiment.lambdas
+    lambdas = tuple(dict.fromkeys((*experiment.lambdas, 1.0))) if coded else experiment.lambdas
     changes = merge({"settings": ("federated",), "lambdas": lambdas}, plan.changes)
     return build_experiment(merge(experiment.model_dump(), changes))

@@ -205,7 +205,7 @@ PARTS: Mapping[str, Callable[[Accelerator, Screen], Iterator[dict[str, Any]]]] =
 
 
 def study_gpu(parts: Sequence[str], output: Path, console: Screen) -> tuple[Accelerator, pd.DataFrame]:
-    """Measure parts of the study; write machine.json, and gpu.csv after each row.
+    """Measure parts of the study; write gpu.csv and machine.json after each row.
 
     Args:
         parts: names in `PARTS`.
@@ -217,7 +217,6 @@ def study_gpu(parts: Sequence[str], output: Path, console: Screen) -> tuple[Acce
     """
     card = probe_accelerator()
     facts = {"device": card.name, "torch": torch.__version__, **{f"{k}_flops": v for k, v in card.rates.items()}}
-    write_whole(output / "machine.json", json.dumps(facts, indent=1).encode())
     rows: list[dict[str, Any]] = []
     for name in parts:
         for row in PARTS[name](card, console):
@@ -226,4 +225,5 @@ def study_gpu(parts: Sequence[str], output: Path, console: Screen) -> tuple[Acce
                 f"{row['part']}, {row['precision']}, {row['processes']}: {row['seconds']:.3f} s", highlight=False
             )
             write_table(output / "gpu.csv", pd.DataFrame(rows))  # what was measured is kept if a part fails
+            write_whole(output / "machine.json", json.dumps(facts, indent=1).encode())
     return card, pd.DataFrame(rows)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from fl_tiprdc.config import QUICK, Experiment, Point, build_experiment, merge
+from fl_tiprdc.config import Experiment, Point, build_experiment, merge
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
@@ -38,11 +38,13 @@ SHORT = {
     "baselines": (),
     "federation": {"rounds": 8, "updates_per_round": 15},
     "audit": {
-        **QUICK["audit"],
         "attackers": ("logistic", "boosting", "white-box-mlp"),
+        "probes": ("logistic", "boosting"),
         "attack_records": 8000,
+        "probe_records": 4000,
         "bootstrap": 50,
         "further": (),
+        "reconstruction_steps": 100,
     },
 }
 COLUMNS = ["kind", "rule", "share", "seed", "attack", "attack_low", "attack_high", "attacker", "retention", "seconds"]

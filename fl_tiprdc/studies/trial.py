@@ -13,7 +13,7 @@ from fl_tiprdc.deploy.certificates import node_key
 from fl_tiprdc.deploy.processes import CONNECTION, LoopbackDeployment
 from fl_tiprdc.deploy.split import client_folder, coordinator_folder
 from fl_tiprdc.errors import RunFailedError
-from fl_tiprdc.experiment.run_folder import ROOT, unfinished
+from fl_tiprdc.experiment.run_folder import unfinished
 from fl_tiprdc.flower.commands import flower_environment
 
 CLIENTS = 4
@@ -112,7 +112,7 @@ class Trial:
         flags += [f"--clients={CLIENTS}", *(["--resume"] if resume else [])]
         with self._said.open("wb") as said:
             return subprocess.Popen(
-                [sys.executable, str(ROOT / "simulations" / "flwr_run.py"), *flags],
+                [sys.executable, "-m", "fl_tiprdc", "flwr-run", *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
