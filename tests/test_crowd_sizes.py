@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fl_tiprdc.studies import crowd_sizes as study
 from fl_tiprdc.studies.crowd_sizes import TASKS, Generated
 from simulations import crowd_sizes
 
@@ -46,7 +47,8 @@ def test_columns_are_standardized_and_a_leakless_release_keeps_most():
 
 
 @pytest.mark.timeout(600)
-def test_a_size_leaves_a_row_and_the_figure_and_is_taken_the_second_time(tmp_path, capsys):
+def test_a_size_leaves_a_row_and_the_figure_and_is_taken_the_second_time(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(study, "HELD_OUT", 2_000)
     flags = ["--sizes", "1000", "--output", str(tmp_path / "sizes")]
     crowd_sizes.main(flags)
     written = (tmp_path / "sizes" / "sizes.csv").read_bytes()
