@@ -16,7 +16,7 @@ def crowd_figure(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(7.2, 3.1), layout="constrained")
     figure.suptitle("Codes of a larger crowd, λ = 1")
     left, right = figure.subplots(1, 2)
-    left.plot(table["people"], table["retention"], "o-", color=BLUE, label="codes")
+    left.plot(table["people"], table["retention"], "o-", color=BLUE, label="codes, their number above")
     for row in table.itertuples():
         left.annotate(
             f"{row.codes:.0f}", (row.people, row.retention), (0, 6), textcoords="offset points", ha="center", fontsize=7
@@ -31,6 +31,7 @@ def crowd_figure(table: pd.DataFrame) -> Figure:
     right.set_ylim(0.45, 0.8)
     for axes in (left, right):
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("people in the crowd")
         axes.legend(loc="lower right" if axes is left else "upper right")
     return figure

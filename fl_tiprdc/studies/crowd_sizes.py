@@ -23,7 +23,7 @@ from fl_tiprdc.studies.cells import Cell, run_or_take
 from fl_tiprdc.whole_file import write_table
 
 Reals = npt.NDArray[np.float64]
-SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
+SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 1_000_000)
 HELD_OUT = 20_000
 TRAITS, COLUMNS = 8, 24  # what people differ in, and what is seen of it
 TASKS = 4  # each asks for the sign of one trait
