@@ -87,11 +87,14 @@ def rounds_of(exchanges: Sequence[Exchange]) -> list[float]:
     return [float(value) for value in table.groupby("round")["seconds"].sum()]
 
 
-def train_once(runtime: str, experiment: Experiment, store: Path, point: Point) -> list[Exchange]:
-    """Return the exchanges of one training."""
+def train_once(
+    runtime: str, experiment: Experiment, store: Path, point: Point, ready: Callable[[], None] = lambda: None
+) -> list[Exchange]:
+    """Return the exchanges of one training; `ready` is called when the clients are there."""
 
     def server(grid: Grid) -> list[Exchange]:
         roster = take_roster(grid, experiment.clients)
+        ready()
         return train_point(grid, roster, experiment, ClientStore(store).description, point).exchanges
 
     return launch(runtime, server, store, experiment.actors)
@@ -99,17 +102,10 @@ def train_once(runtime: str, experiment: Experiment, store: Path, point: Point) 
 
 def measure(runtime: str, experiment: Experiment, store: Path, point: Point) -> Measured:
     """Train `point` and time its rounds."""
-    began = time.perf_counter()
-    ready: list[float] = []
-
-    def server(grid: Grid) -> list[Exchange]:
-        roster = take_roster(grid, experiment.clients)
-        ready.append(time.perf_counter() - began)
-        return train_point(grid, roster, experiment, ClientStore(store).description, point).exchanges
-
+    began, starts = time.perf_counter(), list[float]()
     with Peak(memory_mb, 1.0) as memory:
-        seconds = rounds_of(launch(runtime, server, store, experiment.actors))
-    return Measured(seconds[1:], ready[0], memory.peak)
+        exchanges = train_once(runtime, experiment, store, point, lambda: starts.append(time.perf_counter() - began))
+    return Measured(rounds_of(exchanges)[1:], starts[0], memory.peak)
 
 
 def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:
