@@ -66,8 +66,7 @@ TRAININGS = {
 
 def trainings_of(experiment: Experiment) -> int:
     """Return the number of federated trainings in a run of one method: all values of λ share the one of codes."""
-    coded = experiment.method_config(experiment.methods[0]).coding is not None
-    return len(experiment.seeds) * (1 if coded else len(experiment.lambdas))
+    return len(experiment.seeds) * (1 if experiment.codings else len(experiment.lambdas))
 
 
 def traffic_of(experiment: Experiment, folder: Path) -> tuple[float, float]:
@@ -75,8 +74,7 @@ def traffic_of(experiment: Experiment, folder: Path) -> tuple[float, float]:
     rounds = pd.read_csv(folder / "rounds.csv")
     rounds = rounds[rounds["setting"] == "federated"]
     sent = json.loads((folder / "summary.json").read_text())["bytes"]
-    coded = experiment.method_config(experiment.methods[0]).coding is not None
-    releases = len(experiment.lambdas) if coded else 1
+    releases = len(experiment.lambdas) if experiment.codings else 1
     trainings = trainings_of(experiment)
     return len(rounds) / trainings + releases, sum(sent.values()) / trainings / 1e6
 
@@ -109,9 +107,7 @@ def study_exchanges(cells: Mapping[str, Cell], output: Path, console: Screen, re
 
 
 def planned(name: str, experiment: Experiment) -> Experiment:
-    """Return the federated experiment of one way to train; of codes with the strictest λ too."""
-    plan = TRAININGS[name]
-    coded = experiment.method_config(plan.method).coding is not None
-    lambdas = tuple(dict.fromkeys((*experiment.lambdas, 1.0))) if coded else experiment.lambdas
-    changes = merge({"settings": ("federated",), "lambdas": lambdas}, plan.changes)
+    """Return the federated experiment of one way to train, of one of its method; of codes with the strictest λ too."""
+    lambdas = tuple(dict.fromkeys((*experiment.lambdas, 1.0))) if experiment.codings else experiment.lambdas
+    changes = merge({"settings": ("federated",), "lambdas": lambdas}, TRAININGS[name].changes)
     return build_experiment(merge(experiment.model_dump(), changes))
