@@ -4,11 +4,13 @@ import io
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import flwr
 import numpy as np
+import psutil
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
@@ -20,6 +22,7 @@ from fl_tiprdc.command_line.flags import experiment_parser
 from fl_tiprdc.deploy import patched_supernode
 from fl_tiprdc.deploy.loopback import methods_of
 from fl_tiprdc.deploy.node import run_node
+from fl_tiprdc.deploy.processes import LoopbackDeployment
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.local_messages import identify, stamp
 from fl_tiprdc.flower.packed import PackingGrid, pack, unpack, unpacking
@@ -102,6 +105,26 @@ def test_a_forked_process_ends_with_its_work():
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=200, check=True)
     assert done.stdout.split() == ["0", "3", "1", "1"]
     assert "ValueError" in done.stderr
+
+
+STARTS_ANOTHER = """
+import signal, subprocess, sys
+child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(600)"
+with subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, start_new_session=True) as started:
+    print(started.stdout.readline(), started.pid, flush=True)
+    signal.pause()
+"""
+
+
+def test_what_a_process_has_started_in_another_session_ends_with_the_deployment(tmp_path):
+    with LoopbackDeployment(tmp_path / "flower", tmp_path / "keys") as deployment:  # a SuperLink's SuperExec is such
+        deployment._start("superlink", [sys.executable, "-c", STARTS_ANOTHER])
+        said, log, end = "", deployment.log("superlink"), time.monotonic() + 30
+        while "here" not in said and time.monotonic() < end:
+            time.sleep(0.05)
+            said = log.read_text()
+    number = int(said.split()[-1])
+    assert not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE  # for init to reap
 
 
 def test_a_run_says_how_far_it_is():

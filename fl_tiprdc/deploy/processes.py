@@ -1,5 +1,6 @@
 """Flower's processes on this machine: one SuperLink, one SuperNode for each client; started, watched, ended."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import tomli_w
 
 from fl_tiprdc.deploy.certificates import CA, SERVER, SERVER_KEY
@@ -123,7 +125,8 @@ class LoopbackDeployment:
         return " ".join(self.log(name).read_text(errors="replace").split())[-300:]
 
     def stop(self) -> None:
-        """End the processes, the last first; what doesn't end in time is killed, with all that it has started."""
+        """End the processes, the last first; what doesn't end in time is killed, and what they have started, too."""
+        started = [child for process in self._processes for child in _started_by(process.pid)]
         for process in reversed(self._processes):
             if process.poll() is None:
                 process.terminate()
@@ -135,7 +138,19 @@ class LoopbackDeployment:
                 process.kill()
                 process.wait()
             _end_group(process.pid)
+        for child in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(started, GRACE)
         self._processes = []
+
+
+def _started_by(process: int) -> list[psutil.Process]:
+    """Return what a process has started, and that in turn: Flower's SuperLink puts its own into another session."""
+    try:
+        return psutil.Process(process).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _end_group(group: int) -> None:
