@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.special import ndtri
+from scipy.special import ndtri, softmax
 from scipy.stats import chisquare
 
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.release.codes import Codes, joint_classes
+from fl_tiprdc.release.codes import Codes, joint_classes, softmax_rows
 
 GROUP = np.array([0, 1, 1], dtype=np.int64)  # three joint classes, the last two as one group
 
@@ -46,6 +46,13 @@ def a_plan(cells: int = 4, codes: int = 5) -> Codes:
 
 
 # ---- probabilities
+
+
+def test_rows_become_probabilities_with_the_bits_of_scipys_softmax():
+    logits = 300 * np.random.default_rng(0).standard_normal((50, 20))
+    wanted = softmax(logits, axis=1)
+    assert softmax_rows(logits) is logits
+    np.testing.assert_array_equal(logits, wanted)
 
 
 @pytest.mark.parametrize("codes", [some_codes(), a_plan()], ids=["coupled", "of x alone"])

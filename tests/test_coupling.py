@@ -4,10 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import softmax
 
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.release.coupling import (
+    CapExponents,
     better_potentials,
     class_free_plan,
     common_codewords,
@@ -36,6 +38,16 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_squared_distances_are_those_of_pythagoras():
     assert squared_distances(np.array([[0, 0], [1, 0]]), np.array([[3, 4]])).tolist() == [[25], [20]]
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_logarithms_of_sums_have_the_bits_of_torchs_whether_terms_underflow_or_not(dim):
+    for spread in (1.0, 30.0, 1000.0):
+        values = spread * torch.randn(300, 200, generator=torch.Generator().manual_seed(0))
+        with CapExponents():
+            capped = torch.logsumexp(values, dim), torch.logsumexp(values, dim, keepdim=True)
+        assert torch.equal(capped[0], torch.logsumexp(values, dim))
+        assert torch.equal(capped[1], torch.logsumexp(values, dim, keepdim=True))
 
 
 # ---- common codewords

@@ -14,7 +14,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.certificate_file import CERTIFICATE, read_certificate
 from fl_tiprdc.evaluation.certified import certify_release
 from fl_tiprdc.experiment.outcome import DELTA, release_folder
-from fl_tiprdc.federated.client_store import certifying_people, person_of
+from fl_tiprdc.federated.client_store import certifying_people, persons_of
 from fl_tiprdc.seeding import derive
 from tests.coded_crowd import CODES
 from tests.conftest import adult
@@ -31,8 +31,8 @@ def test_counts_of_a_publication_give_the_certificate_of_its_run(tmp_path, capsy
     parts = partition(crowd.private, experiment.clients, experiment.partition, 0, crowd.participant)
     share, secrets = experiment.method_config("coded").coding.certifying, derive(0, "client-secrets")
     certifies = [
-        certifying_people(person_of(crowd.participant, part), derive(secrets, "client", i), share)
-        for i, part in enumerate(parts)
+        certifying_people(persons, derive(secrets, "client", i), share)
+        for i, persons in enumerate(persons_of(crowd.participant, parts))
     ]
     client, record, _ = read_store(folder)
     rows = np.array([parts[c][r] for c, r in zip(client, record, strict=True)])

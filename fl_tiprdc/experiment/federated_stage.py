@@ -27,7 +27,7 @@ from fl_tiprdc.experiment.outcome import (
 )
 from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
-from fl_tiprdc.federated.client_store import certifying_people, person_of, write_client_store
+from fl_tiprdc.federated.client_store import certifying_people, persons_of, write_client_store
 from fl_tiprdc.federated.launch import launch_all
 from fl_tiprdc.federated.publication_card import PublicationFacts, write_card
 from fl_tiprdc.federated.server_app import Trained, exchanges_in, serve_coded, serve_point
@@ -148,8 +148,8 @@ def _job(experiment: Experiment, population: Population, parts: list[Ints], publ
         codes, share = read_published_codes(folder), step.method.coding.certifying
         secrets = derive(point.seed, "client-secrets")
         aside = [
-            part[certifying_people(person_of(crowd.participant, part), derive(secrets, "client", i), share)]
-            for i, part in enumerate(parts)
+            part[certifying_people(persons, derive(secrets, "client", i), share)]
+            for i, (part, persons) in enumerate(zip(parts, persons_of(crowd.participant, parts), strict=True))
         ]
         unfitted = np.concatenate(aside)
     published = rows, Released(z, codes)

@@ -16,6 +16,7 @@ from fl_tiprdc.data.crowd import Description, Ints, Records
 from fl_tiprdc.data.crowd_files import read_description, write_description
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.kept_arrays import KeptArrays
+from fl_tiprdc.federated.kept_points import KeptPoints
 from fl_tiprdc.seeding import derive, numpy_generator
 from fl_tiprdc.whole_file import new_array
 
@@ -33,6 +34,10 @@ class Store(Protocol):
     @property
     def kept(self) -> KeptArrays:
         """Return the arrays that were kept from earlier questions."""
+
+    @property
+    def points(self) -> KeptPoints:
+        """Return the points at which records were coded for earlier questions."""
 
     def size(self, partition: int) -> int:
         """Return the number of records of one client."""
@@ -66,7 +71,7 @@ def write_client_store(
         participant: person [n] of each record, where people have several: all of a person's records certify, or none.
     """
     write_records(root, records, partitions, description)
-    if participant is not None and len(np.unique(participant)) < len(participant):
+    if participant is not None and has_repeats(participant):
         np.save(root / PEOPLE, participant[np.concatenate(partitions)])
     (root / "secret").write_text(str(derive(seed, "client-secrets")))
 
@@ -92,7 +97,7 @@ class ClientStore:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, self.kept = root, KeptArrays(root / "kept")
+        self.root, self.kept, self.points = root, KeptArrays(root / "kept"), KeptPoints()
         self.description = read_description(root / "description.json")
         self._x = np.load(root / "x.npy", mmap_mode="r", allow_pickle=False)
         self._finite: set[int] = set()  # clients whose values were looked at
@@ -139,10 +144,19 @@ class ClientStore:
         return certifying_people(self._person(partition), self.secret(partition), share)
 
     def _person(self, partition: int) -> Ints:
-        if not (self.root / PEOPLE).exists():  # no two records are one person's
+        if self._people is None:  # no two records are one person's
             return np.arange(self.size(partition), dtype=np.int64)
         rows = slice(*self.offsets[self._place(partition) : self._place(partition) + 2])
-        return np.asarray(np.load(self.root / PEOPLE, mmap_mode="r", allow_pickle=False)[rows], dtype=np.int64)
+        return np.asarray(self._people[rows], dtype=np.int64)
+
+    @cached_property
+    def _people(self) -> Ints | None:
+        path = self.root / PEOPLE
+        return np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
+
+    @cached_property
+    def _secret(self) -> int:
+        return int((self.root / "secret").read_text())
 
     def _place(self, partition: int) -> int:
         """Return the place of a client's records in this store."""
@@ -150,7 +164,7 @@ class ClientStore:
 
     def secret(self, partition: int) -> int:
         """Return a number that only this client knows; the noise that it publishes derives from it."""
-        return derive(int((self.root / "secret").read_text()), "client", partition)
+        return derive(self._secret, "client", partition)
 
 
 def certifying_people(person: Ints, secret: int, share: float) -> npt.NDArray[np.bool_]:
@@ -159,7 +173,13 @@ def certifying_people(person: Ints, secret: int, share: float) -> npt.NDArray[np
     return np.isin(person, people[numpy_generator(secret, "certifying").random(len(people)) < share])
 
 
-def person_of(participant: Ints, rows: Ints) -> Ints:
-    """Return the persons of the records at `rows`; if nobody has several records, the places in `rows`."""
-    alone = len(np.unique(participant)) == len(participant)
-    return np.arange(len(rows), dtype=np.int64) if alone else participant[rows]
+def has_repeats(participant: Ints) -> bool:
+    """Tell whether anybody has several records, by the person [n] of each."""
+    return len(np.unique(participant)) < len(participant)
+
+
+def persons_of(participant: Ints, parts: Sequence[Ints]) -> list[Ints]:
+    """Return the persons of each part's records; if nobody has several records, the places in the part."""
+    if has_repeats(participant):
+        return [participant[rows] for rows in parts]
+    return [np.arange(len(rows), dtype=np.int64) for rows in parts]

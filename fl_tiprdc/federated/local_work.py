@@ -1,7 +1,7 @@
 """Local work of one or many clients of this process: the bridge from messages to training."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -194,14 +194,15 @@ def count(
     if question == COUNTED_LAST:
         for codes in couplings_in(asked):
             store.kept.keep(codes.arrays())
-    answers = []
+    made_by, answers = (digest, instruction.network, instruction.method), []
     for partition, records in zip(partitions, tables, strict=True):
 
         def draws(codes: Codes, partition: int = partition) -> Draws:
             return _draws(store, partition, digest + codes.digest, instruction)
 
-        coded_records = coded(step, tensors["extractor"], records, _certifying(store, partition, step), draws)
-        answers.append(answer(question, coded_records, asked))
+        z = store.points.of(partition, made_by, partial(step.code_space, tensors["extractor"], records.x))
+        certifying = _certifying(store, partition, step)
+        answers.append(answer(question, coded(z, step.description.classes, records, certifying, draws), asked))
     return update(answers)
 
 

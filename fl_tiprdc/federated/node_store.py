@@ -63,7 +63,7 @@ class NodeStore(ClientStore):
     def secret(self, partition: int) -> int:
         """Return the client's secret."""
         self._place(partition)
-        return int((self.root / "secret").read_text())
+        return self._secret
 
     def _place(self, partition: int) -> int:
         if partition != self.partition:

@@ -15,8 +15,9 @@ from fl_tiprdc.data.crowd import Description, Ints, Records
 from fl_tiprdc.data.datasets import load_population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.errors import InputError
-from fl_tiprdc.federated.client_store import certifying_people, person_of
+from fl_tiprdc.federated.client_store import certifying_people, persons_of
 from fl_tiprdc.federated.kept_arrays import KeptArrays
+from fl_tiprdc.federated.kept_points import KeptPoints
 from fl_tiprdc.flower.run_config import Value, read_run_config
 from fl_tiprdc.notices import DataNotice
 from fl_tiprdc.seeding import derive
@@ -39,7 +40,9 @@ class SimulatedStore:
         self.description = description
         # a client's next message may go to another process: what it keeps is on disk, where its user alone can write
         self.kept = KeptArrays(Path(tempfile.gettempdir()) / f"fl-tiprdc-{getpass.getuser()}")
-        self._records, self._parts, self._seed, self._participant = records, parts, seed, participant
+        self.points = KeptPoints()
+        self._records, self._parts, self._seed = records, parts, seed
+        self._persons = persons_of(participant, parts)
 
     def size(self, partition: int) -> int:
         """Return the number of records of one client."""
@@ -52,7 +55,7 @@ class SimulatedStore:
 
     def certifying(self, partition: int, share: float) -> npt.NDArray[np.bool_]:
         """Return which of a client's records [n] certify codes, as a client store has it."""
-        return certifying_people(person_of(self._participant, self._parts[partition]), self.secret(partition), share)
+        return certifying_people(self._persons[partition], self.secret(partition), share)
 
     def secret(self, partition: int) -> int:
         """Return a client's secret, as a client store has it."""

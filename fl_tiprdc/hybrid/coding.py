@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fl_tiprdc.data.crowd import Ints, Records
+from fl_tiprdc.data.crowd import Floats, Ints, Records
 from fl_tiprdc.data.lazy_images import LazyImages
 from fl_tiprdc.hybrid.step import HybridStep, Parameters
 from fl_tiprdc.methods import MethodConfig
@@ -35,8 +35,8 @@ def fitting(records: Records, certifying: npt.NDArray[np.bool_]) -> Records:
 
 
 def coded(
-    step: HybridStep,
-    extractor: Parameters,
+    z: Floats,
+    classes: tuple[int, ...],
     records: Records,
     certifying: npt.NDArray[np.bool_],
     draws: Callable[[Codes], Draws],
@@ -44,14 +44,13 @@ def coded(
     """Return the records in the form in which the questions of a code fit are answered.
 
     Args:
-        step: the method's networks.
-        extractor: trained parameters.
+        z: [n, d] the points at which they are coded.
+        classes: number of classes of each private attribute.
         records: those of one client, or of all.
         certifying: [n] bool, True for records that have no part in the fit.
         draws: from codes to the draws with which these records are published.
     """
-    z = step.code_space(extractor, records.x)
-    joint = joint_classes(records.private, step.description.classes)
+    joint = joint_classes(records.private, classes)
 
     def draw(codes: Codes) -> Ints:
         place = with_level(joint, codes.known, records.x)
@@ -86,6 +85,6 @@ def fit_at_one_place(
         InputError: there are too few people.
     """
     assert step.method.coding is not None
-    coded_records = coded(step, extractor, records, certifying, draws)
+    coded_records = coded(step.code_space(extractor, records.x), step.description.classes, records, certifying, draws)
     questions = fit_codes(step.method.coding, step.description, step.d, lambdas, seed, bears)
     return ask_all(questions, lambda request: answer(request.name, coded_records, request.arrays))

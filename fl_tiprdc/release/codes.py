@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, softmax
+from scipy.special import ndtr
 
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.errors import InputError
@@ -28,6 +28,14 @@ def joint_classes(private: Ints, classes: tuple[int, ...]) -> Ints:
     """Return the joint class [n] of private labels [n, attributes], the last attribute varying fastest."""
     joint: Ints = np.ravel_multi_index(tuple(private.T), classes).astype(np.int64)
     return joint
+
+
+def softmax_rows(logits: Values) -> Values:
+    """Turn logits [n, K] into probabilities and return them, in place: SciPy's has the same bits in twice the time."""
+    logits -= logits.max(1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(1, keepdims=True)
+    return logits
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Codes:
         """Return P(c | z, group) [n, K] for representations z [n, d] and groups [n]."""
         potentials = self.potentials.astype(np.float64)
         distance = (self.cells.astype(np.float64) ** 2).sum(1) - 2 * z.astype(np.float64) @ self.cells.T
-        chances: Values = softmax((potentials[group] - distance) / self.temperature, axis=1)
+        chances = softmax_rows((potentials[group] - distance) / self.temperature)
         if len(self.plan):
             chances = chances @ self.plan
         chances *= self.keep[group]

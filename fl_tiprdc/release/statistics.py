@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import softmax
 
 from fl_tiprdc.data.crowd import Floats, Ints, X
 from fl_tiprdc.release.arrays import Arrays
-from fl_tiprdc.release.codes import Codes
+from fl_tiprdc.release.codes import Codes, softmax_rows
 from fl_tiprdc.release.known_levels import NOTHING_KNOWN, count_levels, with_level
 
 Sums = Mapping[str, npt.NDArray[Any]]
@@ -107,12 +106,14 @@ def assign_cells(records: Coded, arrays: Arrays) -> Sums:
     points = np.zeros(cells.shape)
     for g, centers in enumerate(cells):
         of_group = z[group == g]
+        nearest = np.zeros(len(of_group), dtype=np.int64)
         for begin in range(0, len(of_group), RECORDS_AT_ONCE):
             part = of_group[begin : begin + RECORDS_AT_ONCE]
             distance = (centers.astype(np.float64) ** 2).sum(1) - 2 * part.astype(np.float64) @ centers.T
-            nearest = distance.argmin(1)
-            counts[g] += np.bincount(nearest, minlength=len(centers))
-            np.add.at(points[g], nearest, part)
+            nearest[begin : begin + RECORDS_AT_ONCE] = distance.argmin(1)
+        counts[g] = np.bincount(nearest, minlength=len(centers))
+        for i, values in enumerate(of_group.T):
+            points[g, :, i] = np.bincount(nearest, values, len(centers))
     return {"counts": counts, "points": points}
 
 
@@ -131,7 +132,7 @@ def add_up_shares(records: Coded, arrays: Arrays) -> Sums:
             part = of_group[begin : begin + RECORDS_AT_ONCE].astype(np.float64)
             distance = (cells.astype(np.float64) ** 2).sum(1) - 2 * part @ cells.T
             for i, of_coupling in enumerate(potentials[:, g]):
-                shares[i, g] += softmax((of_coupling - distance) / float(arrays["temperature"]), axis=1).sum(0)
+                shares[i, g] += softmax_rows((of_coupling - distance) / float(arrays["temperature"])).sum(0)
     return {"shares": shares}
 
 
