@@ -107,8 +107,8 @@ def train_federated(
     with stages.stage("train federated", total) as ticker:
         for number, seed in enumerate(experiment.seeds):
             points = [Point(method, lam, seed) for method in experiment.methods for lam in experiment.lambdas]
-            # one task has all values of λ of a method with codes: begun last it would leave the other cores idle
-            begun = sorted(points, key=lambda point: experiment.method_config(point.method).coding is None)
+            # the longest first: begun last they would leave the other cores idle
+            begun = sorted(points, key=lambda point: -exchanges_in(experiment, point.method))
             servers = servers_for(experiment, description, begun, publication, kept)
             before = number * of_one_seed
 
