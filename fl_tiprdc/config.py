@@ -89,7 +89,10 @@ class FederationConfig(Frozen):
     codebook_clients: int = Field(
         0,
         ge=0,
-        description="codes: clients of whose records a codebook is made; 0: all. Its coupling is fitted to all",
+        description="codes: clients of whose records a codebook is made; 0: all. Its coupling is fitted to more",
+    )
+    coupling_clients: int = Field(
+        0, ge=0, description="codes: clients to whom a codebook's coupling is fitted, and who certify it; 0: all"
     )
     local_epochs: Positive = Field(1, description="weights: passes of a client over its records in a round")
     batch_size: Positive = Field(128, description="weights: largest number of records in a client's batch")
@@ -245,9 +248,15 @@ class Experiment(Frozen):
             # as folder names and tables write them
             if len({f"{value:g}" if isinstance(value, float) else value for value in values}) != len(values):
                 raise ValueError(f"{field} has a value twice: {', '.join(map(str, values))}")
-        for field in ("clients_per_round", "codebook_clients"):
-            if (asked := getattr(self.federation, field)) > self.clients:
+        federation = self.federation
+        for field in ("clients_per_round", "codebook_clients", "coupling_clients"):
+            if (asked := getattr(federation, field)) > self.clients:
                 raise ValueError(f"{field} is {asked} but there are {self.clients} clients")
+        if 0 < federation.coupling_clients < federation.codebook_clients:
+            raise ValueError(
+                f"codebook_clients is {federation.codebook_clients}, more than coupling_clients, "
+                f"{federation.coupling_clients}: a codebook is of some of the clients to whom its coupling is fitted"
+            )
         return self
 
     @model_validator(mode="after")
@@ -267,7 +276,8 @@ class Experiment(Frozen):
                 f"{self.federation.quorum:g} closes it before"
             )
         federation = self.federation
-        numbers = (self.clients, federation.clients_per_round, federation.gradient_clients, federation.codebook_clients)
+        asked = (federation.clients_per_round, federation.gradient_clients, federation.codebook_clients)
+        numbers = (self.clients, *asked, federation.coupling_clients)
         if self.protection.secagg and min(filter(None, numbers)) < FEWEST_IN_SUM:
             raise ValueError(f"secagg needs at least {FEWEST_IN_SUM} clients in an exchange: fewer hide no one")
         return self

@@ -1,6 +1,6 @@
 """Questions of a code fit: each is one exchange of the hybrid strategy, answered by sums."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flwr.app import ConfigRecord
@@ -22,7 +22,8 @@ from strategies.update_protection import UpdateProtection
 class CodeQuestions:
     """Asks the crowd about its records, or about one extractor's output for them.
 
-    A codebook may be made of a sample of the clients, the same ones all the time. The extractor and the codewords are
+    A codebook may be made of a sample of the clients, the same ones all the time, and so may its coupling, of a larger
+    one: then "everybody" is that sample. The extractor and the codewords are
     sent with the first question about them, and clients keep them for the others. They are sent again if a client
     didn't answer the last question, or if a question without them fails: a client may have come late, or lost its disk.
 
@@ -51,13 +52,17 @@ class CodeQuestions:
         protection: UpdateProtection | None,
     ) -> None:
         self._grid, self._extractor, self._config = grid, extractor, dict(config)
-        self._everybody, self._some, most = roster, roster, federation.codebook_clients
-        if 0 < most < len(roster.partitions):
-            self._some = roster.of(roster.sample(most, numpy_generator(seed, "sample-codebook-clients")))
+        self._everybody = _sample(roster, federation.coupling_clients, seed, "sample-coupling-clients")
+        self._some = _sample(self._everybody, federation.codebook_clients, seed, "sample-codebook-clients")
         self._seed, self._federation, self._done = seed, federation, done
         self._on_exchange, self._protection = on_exchange, protection
         # SHA-256 of the groups that all of these clients keep
-        self._kept: dict[Roster, set[str]] = {roster: set(), self._some: set()}
+        self._kept: dict[Roster, set[str]] = {self._everybody: set(), self._some: set()}
+
+    @property
+    def counted(self) -> Sequence[int]:
+        """Return the clients of whom questions for everybody ask: all, or the sample of the coupling."""
+        return self._everybody.partitions
 
     @property
     def sampled(self) -> bool:
@@ -111,6 +116,13 @@ class CodeQuestions:
         sums = strategy.groups["sums"]
         check_sums(sums, sum(roster.size(partition) for partition in roster.partitions))
         return sums
+
+
+def _sample(roster: Roster, most: int, seed: int, purpose: str) -> Roster:
+    """Return the roster of at most so many clients, drawn from a roster; 0: of all."""
+    if not 0 < most < len(roster.partitions):
+        return roster
+    return roster.of(roster.sample(most, numpy_generator(seed, purpose)))
 
 
 def check_sums(sums: Arrays, records: int) -> None:

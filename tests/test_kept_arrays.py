@@ -137,6 +137,21 @@ def test_a_codebook_of_a_samples_records_is_fitted_to_and_certified_by_everybody
     assert [one.counts.sum() for one in trained] == [certifying, certifying]
 
 
+def test_a_coupling_of_a_samples_records_is_certified_by_the_sample_and_everybody_publishes(crowd, store, tmp_path):
+    experiment = coded(federation={"codebook_clients": 3, "coupling_clients": 5})
+    trained = server_of(experiment, crowd, tmp_path)(grid_of(store))
+    asked = {(exchange.phase, exchange.clients) for exchange in trained[0].exchanges if exchange.round > 1}
+    assert {clients for phase, clients in asked if phase == "codes.class-counts"} == {5, 3}
+    assert {clients for phase, clients in asked if phase == "codes.cells"} == {3}
+    assert {clients for phase, clients in asked if phase in ("codes.shares", "codes.code-counts")} == {5}
+    certifying = [int(store.certifying(client, 0.25).sum()) for client in range(CLIENTS)]
+    assert trained[0].counts.sum() == trained[1].counts.sum() < sum(certifying)
+    extractor = trained[0].groups["extractor"]
+    sent = sum(LocalArrays(arrays).count_bytes() for arrays in (extractor, trained[1].groups["codes"]))
+    assert trained[1].release_bytes == (CLIENTS - 5) * sent  # the others have it from the questions
+    assert len(list(publication_at(tmp_path, 1.0).glob("part-*"))) == CLIENTS
+
+
 def test_a_publication_is_sent_only_what_clients_have_lost(crowd, store, tmp_path):
     experiment = coded(lambdas=(0.0, 1.0))
     trained = server_of(experiment, crowd, tmp_path)(grid_of(store))
@@ -144,14 +159,15 @@ def test_a_publication_is_sent_only_what_clients_have_lost(crowd, store, tmp_pat
     groups, instruction = released_groups(trained[1].groups), instruction_for(experiment, trained[1].point)
     size = CLIENTS * sum(LocalArrays(arrays).count_bytes() for arrays in groups.values())
 
-    def publish_again(folder, kept=True):
+    def publish_again(folder, kept=range(CLIENTS)):
         grid = grid_of(store)
         traffic = publish(grid, take_roster(grid, CLIENTS), groups, instruction, 8, folder, 0.0, 60, kept=kept)
         return traffic.down, [part.read_bytes() for part in sorted(folder.glob("part-*"))]
 
     first = [part.read_bytes() for part in sorted(publication_at(tmp_path, 1.0).glob("part-*"))]
     assert publish_again(tmp_path / "kept") == (0, first)
-    assert publish_again(tmp_path / "sent", kept=False) == (size, first)
+    assert publish_again(tmp_path / "sent", kept=()) == (size, first)
+    assert publish_again(tmp_path / "sent", kept=range(1, CLIENTS)) == (size // CLIENTS, first)
     shutil.rmtree(store.root / "kept")  # all of them have lost it
     assert publish_again(tmp_path / "lost") == (size, first)
 

@@ -6,7 +6,7 @@ read. `publication_card` puts a card beside it, and a codebook if there is one.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -42,14 +42,15 @@ def publish(
     allowed_failures: float,
     timeout: float,
     on_part: Callable[[int], None] | None = None,
-    kept: bool = False,
+    kept: Collection[int] = (),
 ) -> Traffic:
     """Ask every client for its representations, of `d` numbers each, and write those that pass the checks.
 
     The manifest, release.json, is written last: a folder without it holds no whole release. It names each part with
     its rows and SHA-256, and says why others are not there and how many nodes answered that are no clients.
 
-    With `kept`, clients have all groups from the questions of a fit; they are sent to those who have lost them.
+    The clients `kept` have all groups from the questions of a fit; they are sent to the others, and to those who have
+    lost them.
 
     Raises:
         TooManyFailuresError: more clients than allowed failed, or sent a part that was refused.
@@ -67,15 +68,13 @@ def publish(
         messages = [Message(content, dst_node_id=roster.node(p), message_type=PUBLISH) for p in partitions]
         return list(grid.send_and_receive(messages, timeout=timeout)) if messages else []
 
-    if kept:
-        digests = {name: digest_of(arrays) for name, arrays in groups.items()}
-        named = replace(instruction, extractor=digests["extractor"], codes=digests.get("codes", ""))
-        replies = ask(roster.partitions, (), named)
-        failed = {reply.metadata.src_node_id for reply in replies if reply.has_error()} & roster.partition_of.keys()
-        replies = [reply for reply in replies if reply.metadata.src_node_id not in failed]
-        replies += ask(sorted(roster.partition_of[node] for node in failed), packed, instruction)
-    else:
-        replies = ask(roster.partitions, packed, instruction)
+    digests = {name: digest_of(arrays) for name, arrays in groups.items()}
+    named = replace(instruction, extractor=digests["extractor"], codes=digests.get("codes", ""))
+    replies = ask(sorted(kept), (), named)
+    failed = {reply.metadata.src_node_id for reply in replies if reply.has_error()} & roster.partition_of.keys()
+    replies = [reply for reply in replies if reply.metadata.src_node_id not in failed]
+    lacking = {roster.partition_of[node] for node in failed} | (set(roster.partitions) - set(kept))
+    replies += ask(sorted(lacking), packed, instruction)
     channel = instruction.method_config().channel
     check = PartCheck(d, instruction.sigma, channel, codewords)
     checked = sort_replies(replies, roster.partitions, roster, check)

@@ -20,7 +20,7 @@ from fl_tiprdc.hybrid.components import component_questions
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.models.networks import representation_width
 from fl_tiprdc.release.arrays import Arrays, GroupArrays, released_groups
-from fl_tiprdc.release.codebook import Bears, fit_codes, questions_in
+from fl_tiprdc.release.codebook import Bears, CodeFit, fit_codes, questions_in
 from fl_tiprdc.release.statistics import ask_all
 from fl_tiprdc.wire.messages import Instruction, pack_arrays
 from strategies.code_questions import CodeQuestions
@@ -276,8 +276,15 @@ def serve_point(
 
 
 def _collect(
-    grid: Grid, roster: Roster, experiment: Experiment, description: Description, trained: Trained, publication: Path
+    grid: Grid,
+    roster: Roster,
+    experiment: Experiment,
+    description: Description,
+    trained: Trained,
+    publication: Path,
+    kept: Collection[int] = (),
 ) -> None:
+    """Collect a publication; the clients `kept` have what makes it."""
     began, federation = time.perf_counter(), experiment.federation
     trained.release_bytes, trained.published_bytes = publish(
         grid,
@@ -288,7 +295,7 @@ def _collect(
         publication,
         federation.allowed_failures,
         federation.timeout,
-        kept=trained.counts is not None,  # who was counted keeps it
+        kept=kept,
     )
     trained.seconds = (trained.seconds[0], time.perf_counter() - began)
 
@@ -324,33 +331,55 @@ def serve_coded(
         InputError: there are too few people to fit codes on.
     """
     experiment.require_no_noise_on_counts()
-    first, federation = points[0], experiment.federation
+    first = points[0]
+    roster = take_roster(
+        grid, experiment.clients, seed=first.seed, allowed_failures=experiment.federation.allowed_failures
+    )
+    began = time.perf_counter()
+    trained, fit, counted = fit_over_crowd(grid, roster, tell, experiment, description, points, bears, checkpoint)
+    spent = time.perf_counter() - began
+    results: list[Trained] = []
+    for i, (point, publication) in enumerate(zip(points, publications, strict=True)):
+        groups = {**trained.groups, "codes": fit.couplings[i].arrays()}
+        released = Trained(point, groups, trained.exchanges if i == 0 else [], (spent if i == 0 else 0.0, 0.0))
+        released.counts, released.note = fit.counts[i], fit.note
+        _collect(grid, roster, experiment, description, released, publication, counted)
+        results.append(released)
+    return results
+
+
+def fit_over_crowd(
+    grid: Grid,
+    roster: Roster,
+    tell: Callable[[int], None],
+    experiment: Experiment,
+    description: Description,
+    points: Sequence[Point],
+    bears: Bears,
+    checkpoint: Path | None = None,
+) -> tuple[Trained, CodeFit, Sequence[int]]:
+    """Train one extractor over the clients and fit a code for each point; arguments and errors of `serve_coded`.
+
+    Returns:
+        The training with the exchanges of the fit, the fit, and the clients who were counted and keep its codes.
+    """
+    first = points[0]
     method = experiment.method_config(first.method)
     assert method.coding is not None
-    roster = take_roster(grid, experiment.clients, seed=first.seed, allowed_failures=federation.allowed_failures)
     shared = Point(first.method, method.coding.adversarial, first.seed)
 
     def tell_of(point: Point, exchange: Exchange) -> None:
         tell(exchange.exchange)
 
     trained = train_point(grid, roster, experiment, description, shared, tell_of, (), checkpoint)
-    began, extractor = time.perf_counter(), trained.groups["extractor"]
 
     def note(exchange: Exchange) -> None:
         trained.exchanges.append(exchange)
         tell(exchange.exchange)
 
-    crowd = _questions(grid, roster, experiment, shared, checkpoint, extractor, len(trained.exchanges), note)
+    done, extractor = len(trained.exchanges), trained.groups["extractor"]
+    crowd = _questions(grid, roster, experiment, shared, checkpoint, extractor, done, note)
     width = representation_width(description, experiment.network)
     lambdas = [point.lam for point in points]
     questions = fit_codes(method.coding, description, width, lambdas, shared.seed, bears, crowd.sampled)
-    fit = ask_all(questions, crowd.answer)
-    spent = trained.seconds[0] + time.perf_counter() - began
-    results: list[Trained] = []
-    for i, (point, publication) in enumerate(zip(points, publications, strict=True)):
-        groups = {**trained.groups, "codes": fit.couplings[i].arrays()}
-        released = Trained(point, groups, trained.exchanges if i == 0 else [], (spent if i == 0 else 0.0, 0.0))
-        released.counts, released.note = fit.counts[i], fit.note
-        _collect(grid, roster, experiment, description, released, publication)
-        results.append(released)
-    return results
+    return trained, ask_all(questions, crowd.answer), crowd.counted

@@ -43,18 +43,21 @@ def runtimes_figure(frame: pd.DataFrame) -> Figure:
 
 @styled
 def scale_figure(frame: pd.DataFrame) -> Figure:
-    """Draw round time and peak memory against the number of clients, 100 of them sampled a round."""
+    """Draw times of rounds and questions, and peak memory, against the number of clients, 100 of them asked at a time.
+
+    Points are medians, bars the fastest and slowest.
+    """
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
-    figure.suptitle("The ray-cohort runtime with more and more clients")
+    figure.suptitle("coded on ray-cohort with more and more clients")
     left, right = figure.subplots(1, 2)
-    left.errorbar(
-        frame["clients"],
-        frame["seconds"],
-        yerr=interval(frame, "seconds", "low", "high"),
-        marker="o",
-        color=BLUE,
-    )
-    left.set_ylabel("seconds a round (100 clients sampled)")
+    for name, columns, marker, color in (
+        ("a round of training", ("seconds", "low", "high"), "o", BLUE),
+        ("a question of the fit", ("question_seconds", "question_low", "question_high"), "s", ORANGE),
+    ):
+        spread = interval(frame, *columns)
+        left.errorbar(frame["clients"], frame[columns[0]], yerr=spread, marker=marker, color=color, label=name)
+    left.set_ylabel("seconds (100 clients asked)")
+    left.legend()
     right.plot(frame["clients"], frame["peak_mb"], marker="o", color=BLUE, label="peak of all processes")
     right.plot(frame["clients"], frame["data_mb"], marker="^", linestyle=":", color=GREEN, label="records on disk")
     right.set_ylabel("memory (MB)")

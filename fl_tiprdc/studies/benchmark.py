@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +18,14 @@ from fl_tiprdc.report.runtime_figures import runtimes_figure, scale_figure
 from fl_tiprdc.report.style import save
 from fl_tiprdc.studies.peers import PEERS
 from fl_tiprdc.studies.protection_cost import compare_protections
-from fl_tiprdc.studies.timing import Measured, Peak, measure, memory_mb, pure_compute, train_once
-from fl_tiprdc.studies.workloads import CLIENTS, PAPER, PLUS, WORKLOADS, Workload, adult_store, synthetic_store
+from fl_tiprdc.studies.timing import Measured, Peak, measure, measure_fit, memory_mb, pure_compute, train_once
+from fl_tiprdc.studies.workloads import CLIENTS, CODES, PLUS, WORKLOADS, Workload, adult_store, synthetic_store
 from fl_tiprdc.whole_file import write_table, write_whole
 from strategies.hybrid_strategy import Exchange
 
-SCALE_ROWS = 64  # records a client in the part on scale, so that 100,000 clients fit on a disk
-SCALE = (100, 1_000, 10_000, 100_000)
+SCALE_ROWS = 8  # records a client in the part on scale, so that a million clients fit on a disk
+SCALE = (100, 1_000, 10_000, 100_000, 1_000_000)
+ASKED = 100  # of them at a time
 
 
 def compare_runtimes(
@@ -67,22 +67,35 @@ def compare_runtimes(
 
 
 def compare_scale(counts: Sequence[int], rounds: int, console: Screen) -> pd.DataFrame:
-    """Measure the ray-cohort runtime with 100 clients sampled of more and more: rows of scale.csv."""
+    """Train and fit `coded` on ray-cohort with 100 clients asked of more and more: rows of scale.csv."""
     rows: list[dict[str, object]] = []
     for clients in counts:
         with tempfile.TemporaryDirectory(prefix="fl-tiprdc-") as folder, console.status(f"{clients:,} clients"):
             store = Path(folder) / "clients"
             synthetic_store(store, clients, SCALE_ROWS)
-            changes: dict[str, Any] = {"clients": clients, "federation": {"rounds": rounds + 1, "batch_size": 32}}
-            experiment = build_experiment(merge(changes, {"federation": {"clients_per_round": min(100, clients)}}))
-            measured = measure("ray-cohort", experiment, store, PAPER)
-            size = sum(path.stat().st_size for path in store.iterdir()) / 2**20
+            asked = min(ASKED, clients)
+            federation = {
+                "rounds": rounds + 1,
+                "batch_size": 32,
+                "clients_per_round": asked,
+                "codebook_clients": asked,
+                "coupling_clients": asked,
+            }
+            coded = {"local_rounds": 1}
+            experiment = build_experiment(
+                {"clients": clients, "federation": federation, "method": {CODES.method: coded}}
+            )
+            measured, questions = measure_fit("ray-cohort", experiment, store, CODES)
+            size = sum(path.stat().st_size for path in store.iterdir() if path.is_file()) / 2**20
         rows.append(
             {
                 "clients": clients,
                 "seconds": float(np.median(measured.seconds)),
                 "low": min(measured.seconds),
                 "high": max(measured.seconds),
+                "question_seconds": float(np.median(questions)),
+                "question_low": min(questions),
+                "question_high": max(questions),
                 "start_seconds": measured.start,
                 "peak_mb": measured.peak_mb,
                 "data_mb": size,

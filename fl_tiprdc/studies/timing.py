@@ -16,10 +16,11 @@ import torch
 from flwr.serverapp import Grid
 
 from fl_tiprdc.config import Experiment, Point
+from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.server_app import exchanges_for, instruction_for, train_point
+from fl_tiprdc.federated.server_app import exchanges_for, fit_over_crowd, instruction_for, train_point
 from fl_tiprdc.studies.peers import initial_groups
 from fl_tiprdc.wire.phases import QUESTION
 from strategies.hybrid_strategy import Exchange
@@ -106,6 +107,26 @@ def measure(runtime: str, experiment: Experiment, store: Path, point: Point) -> 
     with Peak(memory_mb, 1.0) as memory:
         exchanges = train_once(runtime, experiment, store, point, lambda: starts.append(time.perf_counter() - began))
     return Measured(rounds_of(exchanges)[1:], starts[0], memory.peak)
+
+
+def measure_fit(runtime: str, experiment: Experiment, store: Path, point: Point) -> tuple[Measured, list[float]]:
+    """Train an extractor and fit codes, and time rounds and questions.
+
+    Returns:
+        The rounds, and seconds of each question after the first.
+    """
+    began, starts = time.perf_counter(), list[float]()
+
+    def server(grid: Grid) -> list[Exchange]:
+        roster = take_roster(grid, experiment.clients)
+        starts.append(time.perf_counter() - began)
+        description = ClientStore(store).description
+        return fit_over_crowd(grid, roster, lambda done: None, experiment, description, [point], codes_for)[0].exchanges
+
+    with Peak(memory_mb, 1.0) as memory:
+        exchanges = launch(runtime, server, store, experiment.actors)
+    questions = [exchange.seconds for exchange in exchanges if exchange.phase.startswith(QUESTION)]
+    return Measured(rounds_of(exchanges)[1:], starts[0], memory.peak), questions[1:]
 
 
 def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:

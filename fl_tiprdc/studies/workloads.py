@@ -16,6 +16,7 @@ from fl_tiprdc.seeding import numpy_generator
 from fl_tiprdc.whole_file import new_array
 
 WIDTH, ROWS, CLIENTS = 105, 384, 100  # the stated workload: 12 batches of 32 rows of 105 features
+DISTINCT = 1000  # clients whose records differ
 PAPER = Point("tiprdc", 0.66, 0)
 PLUS = Point("tiprdc+", 0.5, 0)
 CODES = Point("coded", 1.0, 0)
@@ -41,19 +42,20 @@ class Workload:
 
 
 def synthetic_store(root: Path, clients: int, rows: int) -> None:
-    """Write a client store of random records, piece by piece: that needs no memory for the whole."""
+    """Write a client store of random records, the same for every thousand clients: no memory holds the whole."""
     columns = tuple(Column(f"x{i}", "numeric", i) for i in range(WIDTH))
     description = Description.of_table(columns, (Attribute("u", ("0", "1")),), ((0.5, 0.5),))
     generator = numpy_generator(0, "benchmark")
-    x = generator.standard_normal((rows, WIDTH)).astype(np.float32)
-    private = generator.integers(0, 2, (rows, 1))
-    write_client_store(root, Records(x, private), [np.arange(rows)], description, 0)
+    drawn = min(clients, DISTINCT)
+    x = generator.standard_normal((drawn * rows, WIDTH)).astype(np.float32)
+    private = generator.integers(0, 2, (drawn * rows, 1))
+    write_client_store(root, Records(x[:rows], private[:rows]), [np.arange(rows)], description, 0)
     np.save(root / "offsets.npy", np.arange(clients + 1) * rows)
     for name, like in (("x", x), ("private", private)):
         shape = (clients * rows, *like.shape[1:])
         whole = new_array(root / f"{name}.npy", like.dtype, shape)
-        for begin in range(0, clients, 1000):
-            piece = np.concatenate([np.roll(like, i, axis=0) for i in range(min(1000, clients - begin))])
+        for begin in range(0, clients, drawn):
+            piece = like[: min(drawn, clients - begin) * rows]
             whole[begin * rows : begin * rows + len(piece)] = piece
         whole.flush()
         del whole
