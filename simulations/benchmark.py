@@ -29,7 +29,8 @@ def _runtimes(parsed: argparse.Namespace, console: Screen) -> None:
 def _scale(parsed: argparse.Namespace, console: Screen) -> None:
     counts = [int(word) for word in parsed.counts.split(",")]
     table = study_scale(counts, parsed.rounds, parsed.output, console)
-    console.print(show(table, "100 clients sampled a round, of more and more"))
+    shown = table[["clients", "seconds", "question_seconds", "start_seconds", "peak_mb", "data_mb"]]
+    console.print(show(shown, "100 clients asked at a time, of more and more"))
 
 
 def _protection(parsed: argparse.Namespace, console: Screen) -> None:

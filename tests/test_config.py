@@ -133,6 +133,15 @@ def test_a_wrong_value_is_named_with_what_is_allowed(values, message):
             {"clients": 5, "federation": {"clients_per_round": 6}},
             "clients_per_round is 6 but there are 5 clients",
         ),
+        (
+            {"clients": 5, "federation": {"coupling_clients": 6}},
+            "coupling_clients is 6 but there are 5 clients",
+        ),
+        (
+            {"clients": 5, "federation": {"codebook_clients": 4, "coupling_clients": 3}},
+            "codebook_clients is 4, more than coupling_clients, 3: a codebook is of some of the clients to whom its "
+            "coupling is fitted",
+        ),
     ],
 )
 def test_rules_across_values(values, message):

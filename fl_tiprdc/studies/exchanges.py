@@ -32,6 +32,17 @@ def _coded(local_rounds: int) -> dict[str, Any]:
     return {"method": {"coded": {"local_rounds": local_rounds}}}
 
 
+def _coded_crowd(**federation: int) -> dict[str, Any]:
+    """Return what 10,000 clients of three records change: components for an extractor, and samples of clients."""
+    return {
+        "clients": 10_000,
+        "lambdas": (1.0,),
+        "network": {"representation": 16},
+        "federation": federation,
+        "method": {"coded": {"coding": {"extractor": "components"}}},
+    }
+
+
 TRAININGS = {
     "coded": Training("coded"),
     "coded-200-exchanges": Training("coded", _coded(1) | {"federation": {"rounds": 200}}),
@@ -44,17 +55,8 @@ TRAININGS = {
     "coded-small-networks": Training(
         "coded", {"network": {"representation": 16, "extractor_hidden": (64,), "critic_hidden": (64,)}}
     ),
-    # three records each: components for an extractor, which like the codebook are made of a tenth of the clients
-    "coded-10000-clients": Training(
-        "coded",
-        {
-            "clients": 10_000,
-            "lambdas": (1.0,),
-            "network": {"representation": 16},
-            "federation": {"codebook_clients": 1000},
-            "method": {"coded": {"coding": {"extractor": "components"}}},
-        },
-    ),
+    "coded-10000-clients": Training("coded", _coded_crowd(codebook_clients=1000)),
+    "coded-10000-clients-3000-fitted": Training("coded", _coded_crowd(codebook_clients=1000, coupling_clients=3000)),
     "tiprdc": Training("tiprdc"),
     "tiprdc+": Training("tiprdc+"),
     "tiprdc+-4-rounds": Training("tiprdc+", {"federation": {"rounds": 4}}),
