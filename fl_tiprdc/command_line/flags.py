@@ -143,7 +143,7 @@ def experiment_parser(description: str, names: Collection[str] = ()) -> Parser:
         text = "go on with an interrupted run (default: start anew)"
         parser.add_argument("--resume", action="store_true", help=text)
         parser.add_argument(
-            "--quick", action="store_true", help="a run of two minutes: tiprdc and coded (default: off)"
+            "--quick", action="store_true", help="a run of 90 seconds: tiprdc and coded (default: off)"
         )
     text = "a TOML file with any setting, or the name of a preset; flags win over it (default: none)"
     parser.add_argument("--config", metavar="FILE", help=text)
