@@ -11,7 +11,7 @@ from flwr.app import Context, Message, RecordDict
 from fl_tiprdc.config import Point
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.federated.client_app import client_app_of
-from fl_tiprdc.federated.kept_arrays import MOST_KEPT, KeptArrays
+from fl_tiprdc.federated.kept_arrays import MOST_IN_MEMORY, MOST_KEPT, KeptArrays
 from fl_tiprdc.federated.local_messages import FIRST_NODE, stamp
 from fl_tiprdc.federated.local_work import count, with_kept
 from fl_tiprdc.federated.publication import publish
@@ -37,6 +37,18 @@ def test_what_is_kept_is_read_again(tmp_path):
     assert digest == kept.keep(EXTRACTOR) == digest_of(EXTRACTOR)
     assert np.array_equal(kept.read(digest)["weight"], EXTRACTOR["weight"])
     assert [file.name for file in (tmp_path / "kept").iterdir()] == [f"{digest}.npz"]
+
+
+def test_what_was_read_stays_in_memory_as_long_as_it_is_on_the_disk(tmp_path):
+    kept = KeptArrays(tmp_path)
+    digests = [kept.keep({"a": np.full(3, i, np.float32)}) for i in range(MOST_IN_MEMORY + 1)]
+    first = kept.read(digests[0])["a"]
+    assert kept.read(digests[0])["a"] is first
+    assert [kept.read(digest)["a"][0] for digest in digests] == list(range(MOST_IN_MEMORY + 1))
+    assert kept.read(digests[0])["a"] is not first  # it made room for the others
+    (tmp_path / f"{digests[0]}.npz").unlink()
+    with pytest.raises(InputError, match="isn't kept here"):
+        kept.read(digests[0])
 
 
 def test_what_was_read_makes_room_last(tmp_path):

@@ -142,9 +142,7 @@ def experiment_parser(description: str, names: Collection[str] = ()) -> Parser:
     if not names:
         text = "go on with an interrupted run (default: start anew)"
         parser.add_argument("--resume", action="store_true", help=text)
-        parser.add_argument(
-            "--quick", action="store_true", help="a run of 90 seconds: tiprdc and coded (default: off)"
-        )
+        parser.add_argument("--quick", action="store_true", help="a run of 90 seconds: tiprdc and coded (default: off)")
     text = "a TOML file with any setting, or the name of a preset; flags win over it (default: none)"
     parser.add_argument("--config", metavar="FILE", help=text)
     return parser

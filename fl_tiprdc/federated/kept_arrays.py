@@ -13,6 +13,7 @@ from fl_tiprdc.errors import InputError
 from fl_tiprdc.release.arrays import Arrays, digest_of
 
 MOST_KEPT = 64  # at a time: an extractor, and the codes of each λ
+MOST_IN_MEMORY = 3  # of these: the extractor, the codebook and the codes that a simulation's clients read in turn
 
 
 class KeptArrays:
@@ -24,6 +25,7 @@ class KeptArrays:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._in_memory: dict[str, tuple[int, Arrays]] = {}  # digest -> the file's inode, and what is in it
 
     def keep(self, arrays: Arrays) -> str:
         """Keep a group and return its SHA-256; a full disk is no failure, as the group can be sent again."""
@@ -52,13 +54,20 @@ class KeptArrays:
         """
         if not re.fullmatch("[0-9a-f]{64}", digest):
             raise InputError("the server names what a client keeps by what is no SHA-256")
+        path = self._root / f"{digest}.npz"
         try:
-            with np.load(self._root / f"{digest}.npz", allow_pickle=False) as file:
-                arrays: Arrays = dict(file)
+            inode = path.stat().st_ino  # what is gone from the disk is lost
+            known, arrays = self._in_memory.pop(digest, (0, {}))
+            if known != inode:
+                with np.load(path, allow_pickle=False) as file:
+                    arrays = dict(file)
         except (OSError, ValueError, BadZipFile):
             raise InputError("what the server asks about isn't kept here: send it again") from None
-        if digest_of(arrays) != digest:
+        if known != inode and digest_of(arrays) != digest:
             raise InputError("what is kept here is damaged: send it again")
+        self._in_memory[digest] = inode, arrays
+        if len(self._in_memory) > MOST_IN_MEMORY:
+            self._in_memory.pop(next(iter(self._in_memory)))
         with contextlib.suppress(OSError):
-            os.utime(self._root / f"{digest}.npz")  # what is in use isn't the oldest
-        return arrays
+            os.utime(path)  # what is in use isn't the oldest
+        return dict(arrays)
