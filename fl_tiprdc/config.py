@@ -89,7 +89,7 @@ class FederationConfig(Frozen):
     codebook_clients: int = Field(
         0,
         ge=0,
-        description="codes: clients of whose records a codebook is made; 0: all. Its coupling is fitted to more",
+        description="codes: clients of whose records components and a codebook are made; 0: as many as its coupling",
     )
     coupling_clients: int = Field(
         0, ge=0, description="codes: clients to whom a codebook's coupling is fitted, and who certify it; 0: all"
@@ -140,6 +140,18 @@ class ProtectionConfig(Frozen):
     def needed(self, clients: int) -> int:
         """Return how many of an exchange's clients must stay for its sum to be opened."""
         return math.ceil(round(self.threshold * clients, 9))
+
+    def require_apart(self, clients: int, sample: int) -> None:
+        """Check that the difference of sums over clients and over a sample of them is no sum of a few.
+
+        Raises:
+            InputError: with secure aggregation, that difference would be of fewer clients than any sum may have.
+        """
+        if self.secagg and 0 < clients - sample < FEWEST_IN_SUM:
+            raise InputError(
+                f"secagg: sums over {clients} clients and {sample} of them differ by those of {clients - sample}, who "
+                f"wouldn't be hidden: let codebook_clients be {FEWEST_IN_SUM} fewer, or as many"
+            )
 
 
 class AuditConfig(Frozen):
@@ -280,6 +292,8 @@ class Experiment(Frozen):
         numbers = (self.clients, *asked, federation.coupling_clients)
         if self.protection.secagg and min(filter(None, numbers)) < FEWEST_IN_SUM:
             raise ValueError(f"secagg needs at least {FEWEST_IN_SUM} clients in an exchange: fewer hide no one")
+        everybody = federation.coupling_clients or self.clients
+        self.protection.require_apart(everybody, federation.codebook_clients or everybody)
         return self
 
     def require_no_noise_on_counts(self) -> None:

@@ -23,9 +23,9 @@ class CodeQuestions:
     """Asks the crowd about its records, or about one extractor's output for them.
 
     A codebook may be made of a sample of the clients, the same ones all the time, and so may its coupling, of a larger
-    one: then "everybody" is that sample. The extractor and the codewords are
-    sent with the first question about them, and clients keep them for the others. They are sent again if a client
-    didn't answer the last question, or if a question without them fails: a client may have come late, or lost its disk.
+    one: then "everybody" is that sample. The extractor and the codewords are sent with the first question about them,
+    and clients keep them for the others. They are sent again if a client didn't answer the last question, or if a
+    question without them fails: a client may have come late, or lost its disk.
 
     Args:
         grid: reaches the clients.
@@ -63,6 +63,11 @@ class CodeQuestions:
     def counted(self) -> Sequence[int]:
         """Return the clients of whom questions for everybody ask: all, or the sample of the coupling."""
         return self._everybody.partitions
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Return how many clients questions for everybody ask, and the others."""
+        return len(self._everybody.partitions), len(self._some.partitions)
 
     @property
     def sampled(self) -> bool:

@@ -134,6 +134,15 @@ def test_a_wrong_value_is_named_with_what_is_allowed(values, message):
             "clients_per_round is 6 but there are 5 clients",
         ),
         (
+            {
+                "clients": 9,
+                "federation": {"codebook_clients": 4, "coupling_clients": 6},
+                "protection": {"secagg": True},
+            },
+            "secagg: sums over 6 clients and 4 of them differ by those of 2, who wouldn't be hidden: let "
+            "codebook_clients be 3 fewer, or as many",
+        ),
+        (
             {"clients": 5, "federation": {"coupling_clients": 6}},
             "coupling_clients is 6 but there are 5 clients",
         ),

@@ -10,12 +10,13 @@ from flwr.app import Context, Message, RecordDict
 
 from fl_tiprdc.config import Point
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.federated.client_app import client_app_of
 from fl_tiprdc.federated.kept_arrays import MOST_IN_MEMORY, MOST_KEPT, KeptArrays
 from fl_tiprdc.federated.local_messages import FIRST_NODE, stamp
 from fl_tiprdc.federated.local_work import count, with_kept
 from fl_tiprdc.federated.publication import publish
-from fl_tiprdc.federated.server_app import instruction_for
+from fl_tiprdc.federated.server_app import fit_over_crowd, instruction_for
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.arrays import digest_of, released_groups
 from fl_tiprdc.release.codes import Codes
@@ -23,7 +24,7 @@ from fl_tiprdc.release.statistics import Request, couplings_as_arrays, couplings
 from fl_tiprdc.wire.messages import CONFIG, PUBLISH, LocalArrays
 from strategies.code_questions import CodeQuestions
 from strategies.hybrid_strategy import Exchange
-from strategies.roster import take_roster
+from strategies.roster import Roster, take_roster
 from tests.coded_crowd import CLIENTS, coded, publication_at, server_of, store_of
 from tests.conftest import adult, grid_of
 
@@ -162,6 +163,31 @@ def test_a_coupling_of_a_samples_records_is_certified_by_the_sample_and_everybod
     sent = sum(LocalArrays(arrays).count_bytes() for arrays in (extractor, trained[1].groups["codes"]))
     assert trained[1].release_bytes == (CLIENTS - 5) * sent  # the others have it from the questions
     assert len(list(publication_at(tmp_path, 1.0).glob("part-*"))) == CLIENTS
+    assert "by the people of 5 of 6 clients" in trained[1].note
+
+
+def test_a_samples_coupling_is_the_same_by_secure_aggregation(crowd, store, tmp_path):
+    def counts(secagg):
+        shutil.rmtree(store.root / "opened", ignore_errors=True)
+        federation = {"codebook_clients": 5, "coupling_clients": 5}
+        experiment = coded(lambdas=(1.0,), federation=federation, protection={"secagg": secagg})
+        (one,) = server_of(experiment, crowd, tmp_path / str(secagg))(grid_of(store))
+        return one.counts.sum(1), one.exchanges[-1].clients
+
+    (openly, asked), (secretly, members) = counts(False), counts(True)
+    assert np.array_equal(openly, secretly)
+    assert asked == members == 5
+
+
+def test_absent_clients_let_no_difference_of_sums_be_of_a_few(crowd, store):
+    federation = {"rounds": 1, "codebook_clients": 3, "allowed_failures": 0.2}
+    experiment = coded(lambdas=(1.0,), federation=federation, protection={"secagg": True})  # 6 clients and 3
+    grid = grid_of(store)
+    whole = take_roster(grid, CLIENTS)
+    here = Roster({whole.node(c): c for c in range(5)}, {c: whole.size(c) for c in range(5)}, absent=(5,))
+    points = [Point("coded", 1.0, 0)]
+    with pytest.raises(InputError, match="over 5 clients and 3 of them"):
+        fit_over_crowd(grid, here, lambda done: None, experiment, crowd.description, points, codes_for)
 
 
 def test_a_publication_is_sent_only_what_clients_have_lost(crowd, store, tmp_path):

@@ -126,7 +126,8 @@ class LoopbackDeployment:
 
     def stop(self) -> None:
         """End the processes, the last first; what doesn't end in time is killed, and what they have started, too."""
-        started = [child for process in self._processes for child in _started_by(process.pid)]
+        alive = [process for process in self._processes if process.poll() is None]
+        started = [child for process in alive for child in _started_by(process.pid)]
         for process in reversed(self._processes):
             if process.poll() is None:
                 process.terminate()

@@ -112,4 +112,5 @@ def check_against(experiment: Experiment, population: Population) -> None:
     people = np.bincount(joint_classes(crowd.private[first], crowd.description.classes))
     for coding in experiment.codings.values():
         known_columns(coding.known, crowd.description.columns)
-        check_fitted(np.rint(people * (1 - coding.certifying)).astype(np.int64), crowd.description.attributes)
+        asked = (experiment.federation.coupling_clients or experiment.clients) / experiment.clients
+        check_fitted(np.rint(people * asked * (1 - coding.certifying)).astype(np.int64), crowd.description.attributes)

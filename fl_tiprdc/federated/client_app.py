@@ -42,14 +42,11 @@ from fl_tiprdc.wire.messages import (
 Disk = Callable[[Context, int], Store]  # node and seed of an experiment -> store of the node's records
 LEAST_SIGMA = "least-sigma"  # key of a node's config: it publishes nothing with less noise
 
-_stores: dict[str, ClientStore] = {}
 
-
+@lru_cache(maxsize=1)
 def open_store(root: str) -> ClientStore:
-    """Return the store at `root`, which a process opens once."""
-    if root not in _stores:
-        _stores[root] = ClientStore(Path(root))
-    return _stores[root]
+    """Return the store at `root`, which a process opens once, and of which it forgets all when it opens another."""
+    return ClientStore(Path(root))
 
 
 @lru_cache(maxsize=1)

@@ -25,7 +25,7 @@ class KeptArrays:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._in_memory: dict[str, tuple[int, Arrays]] = {}  # digest -> the file's inode, and what is in it
+        self._in_memory: dict[str, tuple[int | None, Arrays]] = {}  # digest -> the file's inode, and what is in it
 
     def keep(self, arrays: Arrays) -> str:
         """Keep a group and return its SHA-256; a full disk is no failure, as the group can be sent again."""
@@ -57,7 +57,7 @@ class KeptArrays:
         path = self._root / f"{digest}.npz"
         try:
             inode = path.stat().st_ino  # what is gone from the disk is lost
-            known, arrays = self._in_memory.pop(digest, (0, {}))
+            known, arrays = self._in_memory.pop(digest, (None, {}))
             if known != inode:
                 with np.load(path, allow_pickle=False) as file:
                     arrays = dict(file)

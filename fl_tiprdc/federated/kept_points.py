@@ -8,7 +8,7 @@ MOST_BYTES = 2**26  # of half a million records of 32 numbers; the points of oth
 
 
 class KeptPoints:
-    """Keeps the points that one extractor gives clients' records, as far as there is room for them.
+    """Keeps the points that one extractor gives clients' records, as far as there is room for them, for one thread.
 
     Args:
         most: bytes of memory that they may take.
@@ -29,10 +29,10 @@ class KeptPoints:
         """
         if made_by != self._made_by:
             self._made_by, self._points, self._room = made_by, {}, self._most
-        if (kept := self._points.get(partition)) is not None:
-            return kept
-        points = make()
-        if points.nbytes <= self._room:
-            self._points[partition] = points
-            self._room -= points.nbytes
+        points = self._points.get(partition)
+        if points is None:
+            points = make()
+            if points.nbytes <= self._room:
+                self._points[partition] = points
+                self._room -= points.nbytes
         return points

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from flwr.app import ConfigRecord
@@ -124,10 +124,16 @@ def _questions(
     done: int,
     note: Callable[[Exchange], None],
 ) -> CodeQuestions:
-    """Return who asks the crowd for sums, after `done` exchanges; without an extractor for those that make one."""
+    """Return who asks the crowd for sums, after `done` exchanges; without an extractor for those that make one.
+
+    Raises:
+        InputError: with those clients who are there, the difference of two sums would be of a few.
+    """
     config = dict(instruction_for(experiment, point).pack())
     protection = _protection(experiment, roster, point, checkpoint)
-    return CodeQuestions(grid, roster, extractor, config, point.seed, experiment.federation, done, note, protection)
+    crowd = CodeQuestions(grid, roster, extractor, config, point.seed, experiment.federation, done, note, protection)
+    experiment.protection.require_apart(*crowd.sizes)
+    return crowd
 
 
 def train_point(
@@ -358,10 +364,14 @@ def fit_over_crowd(
     bears: Bears,
     checkpoint: Path | None = None,
 ) -> tuple[Trained, CodeFit, Sequence[int]]:
-    """Train one extractor over the clients and fit a code for each point; arguments and errors of `serve_coded`.
+    """Train one extractor over the clients and fit a code for each point; arguments are those of `serve_coded`.
 
     Returns:
         The training with the exchanges of the fit, the fit, and the clients who were counted and keep its codes.
+
+    Raises:
+        TooManyFailuresError: more clients failed than the experiment allows.
+        InputError: there are too few people to fit codes on.
     """
     first = points[0]
     method = experiment.method_config(first.method)
@@ -382,4 +392,11 @@ def fit_over_crowd(
     width = representation_width(description, experiment.network)
     lambdas = [point.lam for point in points]
     questions = fit_codes(method.coding, description, width, lambdas, shared.seed, bears, crowd.sampled)
-    return trained, ask_all(questions, crowd.answer), crowd.counted
+    fit = ask_all(questions, crowd.answer)
+    if len(crowd.counted) < len(roster.partitions):
+        text = (
+            f"fitted to and certified by the people of {len(crowd.counted):,} of {len(roster.partitions):,} clients, "
+            "drawn at random: of the others it says as much as clients are alike"
+        )
+        fit = replace(fit, note="; ".join(filter(None, (fit.note, text))))
+    return trained, fit, crowd.counted
