@@ -15,7 +15,7 @@ from fl_tiprdc.studies.benchmark import compare_runtimes
 from fl_tiprdc.studies.peers import PEERS
 from fl_tiprdc.studies.protection_cost import PROTECTIONS, compare_protections
 from fl_tiprdc.studies.timing import rounds_of, train_once
-from fl_tiprdc.studies.workloads import CODES, PAPER, PLUS, WIDTH, Workload, synthetic_store
+from fl_tiprdc.studies.workloads import CODES, DISTINCT, PAPER, PLUS, WIDTH, Workload, synthetic_store
 from simulations import benchmark
 from strategies.hybrid_strategy import Exchange
 
@@ -26,8 +26,10 @@ def test_the_synthetic_store_has_every_clients_records(tmp_path):
     assert len(store) == 1203
     first, last = store.records(0), store.records(1202)
     assert first.x.shape == last.x.shape == (4, WIDTH)
-    np.testing.assert_allclose(np.sort(last.x[:, 0]), np.sort(first.x[:, 0]))
     assert not np.array_equal(last.x, first.x)
+    again = store.records(1202 - DISTINCT)
+    np.testing.assert_array_equal(last.x, again.x)
+    np.testing.assert_array_equal(last.private, again.private)
 
 
 def test_a_round_is_the_sum_of_its_exchanges():

@@ -521,7 +521,9 @@ def test_flower_gives_the_same_model(small, make_store, population):
         roster = take_roster(grid, 4)
         return [train_point(grid, roster, experiment, description, point) for point in points]
 
-    inline, flower = (launch(runtime, server, store.root, 2) for runtime in ("inline", "flower"))
+    inline = launch("inline", server, store.root, 2)
+    shutil.rmtree(store.root / "opened")  # else clients know the sessions, and refuse an update that rounds otherwise
+    flower = launch("flower", server, store.root, 2)
     for a, b in zip(inline, flower, strict=True):
         assert largest_difference(a.groups, b.groups) < 1e-5
 
