@@ -110,7 +110,7 @@ def check_against(experiment: Experiment, population: Population) -> None:
     check_ladders(named_ladders(experiment.audit.known), crowd.description.columns)
     first = np.unique(crowd.participant, return_index=True)[1]  # a record of each person
     people = np.bincount(joint_classes(crowd.private[first], crowd.description.classes))
+    asked = (experiment.federation.coupling_clients or experiment.clients) / experiment.clients
     for coding in experiment.codings.values():
         known_columns(coding.known, crowd.description.columns)
-        asked = (experiment.federation.coupling_clients or experiment.clients) / experiment.clients
         check_fitted(np.rint(people * asked * (1 - coding.certifying)).astype(np.int64), crowd.description.attributes)

@@ -81,10 +81,8 @@ def compare_scale(counts: Sequence[int], rounds: int, console: Screen) -> pd.Dat
                 "codebook_clients": asked,
                 "coupling_clients": asked,
             }
-            coded = {"local_rounds": 1}
-            experiment = build_experiment(
-                {"clients": clients, "federation": federation, "method": {CODES.method: coded}}
-            )
+            method = {CODES.method: {"local_rounds": 1}}
+            experiment = build_experiment({"clients": clients, "federation": federation, "method": method})
             measured, questions = measure_fit("ray-cohort", experiment, store, CODES)
             size = sum(path.stat().st_size for path in store.iterdir() if path.is_file()) / 2**20
         rows.append(

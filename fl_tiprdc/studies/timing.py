@@ -16,15 +16,16 @@ import torch
 from flwr.serverapp import Grid
 
 from fl_tiprdc.config import Experiment, Point
+from fl_tiprdc.data.crowd import Description
 from fl_tiprdc.evaluation.certificate import codes_for
 from fl_tiprdc.federated.client_store import ClientStore
 from fl_tiprdc.federated.launch import launch
 from fl_tiprdc.federated.local_work import perform
-from fl_tiprdc.federated.server_app import exchanges_for, fit_over_crowd, instruction_for, train_point
+from fl_tiprdc.federated.server_app import Trained, exchanges_for, fit_over_crowd, instruction_for, train_point
 from fl_tiprdc.studies.peers import initial_groups
 from fl_tiprdc.wire.phases import QUESTION
 from strategies.hybrid_strategy import Exchange
-from strategies.roster import take_roster
+from strategies.roster import Roster, take_roster
 
 REPEATS = 6  # of compute alone
 
@@ -88,25 +89,16 @@ def rounds_of(exchanges: Sequence[Exchange]) -> list[float]:
     return [float(value) for value in table.groupby("round")["seconds"].sum()]
 
 
-def train_once(
-    runtime: str, experiment: Experiment, store: Path, point: Point, ready: Callable[[], None] = lambda: None
-) -> list[Exchange]:
-    """Return the exchanges of one training; `ready` is called when the clients are there."""
-
-    def server(grid: Grid) -> list[Exchange]:
-        roster = take_roster(grid, experiment.clients)
-        ready()
-        return train_point(grid, roster, experiment, ClientStore(store).description, point).exchanges
-
-    return launch(runtime, server, store, experiment.actors)
+def train_once(runtime: str, experiment: Experiment, store: Path, point: Point) -> list[Exchange]:
+    """Return the exchanges of one training."""
+    return _timed(runtime, experiment, store, point, train_point)[0]
 
 
 def measure(runtime: str, experiment: Experiment, store: Path, point: Point) -> Measured:
     """Train `point` and time its rounds."""
-    began, starts = time.perf_counter(), list[float]()
     with Peak(memory_mb, 1.0) as memory:
-        exchanges = train_once(runtime, experiment, store, point, lambda: starts.append(time.perf_counter() - began))
-    return Measured(rounds_of(exchanges)[1:], starts[0], memory.peak)
+        exchanges, start = _timed(runtime, experiment, store, point, train_point)
+    return Measured(rounds_of(exchanges)[1:], start, memory.peak)
 
 
 def measure_fit(runtime: str, experiment: Experiment, store: Path, point: Point) -> tuple[Measured, list[float]]:
@@ -115,18 +107,33 @@ def measure_fit(runtime: str, experiment: Experiment, store: Path, point: Point)
     Returns:
         The rounds, and seconds of each question after the first.
     """
-    began, starts = time.perf_counter(), list[float]()
-
-    def server(grid: Grid) -> list[Exchange]:
-        roster = take_roster(grid, experiment.clients)
-        starts.append(time.perf_counter() - began)
-        description = ClientStore(store).description
-        return fit_over_crowd(grid, roster, lambda done: None, experiment, description, [point], codes_for)[0].exchanges
-
     with Peak(memory_mb, 1.0) as memory:
-        exchanges = launch(runtime, server, store, experiment.actors)
+        exchanges, start = _timed(runtime, experiment, store, point, _train_and_fit)
     questions = [exchange.seconds for exchange in exchanges if exchange.phase.startswith(QUESTION)]
-    return Measured(rounds_of(exchanges)[1:], starts[0], memory.peak), questions[1:]
+    return Measured(rounds_of(exchanges)[1:], start, memory.peak), questions[1:]
+
+
+Train = Callable[[Grid, Roster, Experiment, Description, Point], Trained]
+
+
+def _train_and_fit(
+    grid: Grid, roster: Roster, experiment: Experiment, description: Description, point: Point
+) -> Trained:
+    return fit_over_crowd(grid, roster, lambda done: None, experiment, description, [point], codes_for)[0]
+
+
+def _timed(
+    runtime: str, experiment: Experiment, store: Path, point: Point, train: Train
+) -> tuple[list[Exchange], float]:
+    """Return the exchanges of a training, and the seconds until its clients were there."""
+    began = time.perf_counter()
+
+    def server(grid: Grid) -> tuple[list[Exchange], float]:
+        roster = take_roster(grid, experiment.clients)
+        start = time.perf_counter() - began
+        return train(grid, roster, experiment, ClientStore(store).description, point).exchanges, start
+
+    return launch(runtime, server, store, experiment.actors)
 
 
 def pure_compute(experiment: Experiment, store: Path, point: Point) -> float:
