@@ -107,14 +107,16 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     formats: dict[str, dict[str, Any]] = {"png": {}, "svg": {"metadata": {"Date": None}}}
     _take_literally(figure)
-    for kind, options in formats.items():
-        drawn = BytesIO()
-        # labels of an axis are made while it is drawn; scripts that the font lacks are boxes, which is seen
-        with mpl.rc_context({**LOOKS, "text.parse_math": False}), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            figure.savefig(drawn, format=kind, bbox_inches="tight", **options)
-        figure.set_layout_engine("none")  # places stay as they were found for the first
-        write_whole(folder / f"{name}.{kind}", drawn.getvalue())
+    # labels of an axis are made while it is drawn; scripts that the font lacks are boxes, which is seen
+    with mpl.rc_context({**LOOKS, "text.parse_math": False}), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        figure.draw_without_rendering()
+        around = figure.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
+        figure.set_layout_engine(None)  # places stay as they were found, which took longest
+        for kind, options in formats.items():
+            drawn = BytesIO()
+            figure.savefig(drawn, format=kind, bbox_inches=around, **options)
+            write_whole(folder / f"{name}.{kind}", drawn.getvalue())
 
 
 def draw_each(folder: Path, figures: Mapping[str, Figure | Callable[[], Figure]]) -> None:
