@@ -80,21 +80,21 @@ class Architecture:
         shape: of a representation, before it is flattened.
         modalities: that it is for.
         critics: kinds that it has.
-        stacks: when many clients' networks run as one stacked program, and not one by one: always, never, or while
-            their weights are shared or their batches small (a stacked convolution with weights of its own for each
-            client is a grouped one, which is slow).
+        stacks: when many clients' networks run as one stacked program, and not one by one: always, never, or with
+            small batches (a stacked convolution with weights of its own for each client is a grouped one, which is
+            slow).
     """
 
     build: Callable[[Description, NetworkConfig, str], dict[str, nn.Module]]
     shape: Callable[[Description, NetworkConfig], tuple[int, ...]]
     modalities: tuple[str, ...]
     critics: tuple[str, ...] = ("decoder", "towers", "softmax-towers")
-    stacks: Literal["always", "shared", "never"] = "always"
+    stacks: Literal["always", "small batches", "never"] = "always"
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "perceptron": Architecture(_build_perceptron, _vector_shape, ("table",)),
-    "convolutional": Architecture(_build_convolutional, _vector_shape, ("image", "text"), stacks="shared"),
+    "convolutional": Architecture(_build_convolutional, _vector_shape, ("image", "text"), stacks="small batches"),
     "linear": Architecture(_build_linear, _vector_shape, ("image", "table")),
     # dropout draws from one generator, and LSTMs have no batched kernel
     "vgg16": Architecture(build_vgg16, vgg16_shape, ("image",), ("joint",), stacks="never"),

@@ -100,7 +100,7 @@ def operations(experiment: Experiment, records: Records, description: Descriptio
     batch = Batch(*(part[0, :size] for part in stacked))
     groups = {name: {key: v.to(device) for key, v in group.items()} for name, group in step.initial(0).items()}
     with FlopCounterMode(display=False) as counter, step.training():
-        step.gradients_of_one(groups, {}, batch, batches.lam[0], batches.sigma[0])
+        step.gradients(groups, {}, batch, batches.lam[0], batches.sigma[0])
     return float(counter.get_total_flops()) / size
 
 
