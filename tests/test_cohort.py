@@ -1,5 +1,7 @@
 """Batches side by side: no record twice or dropped, padding without effect, and centralized training."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -69,6 +71,37 @@ def test_company_changes_nothing(method, small, population, one_thread):
             for key, value in group.items():
                 torch.testing.assert_close(together.groups[name][key][i], value[0], atol=1e-6, rtol=1e-5)
         torch.testing.assert_close(together.losses[i], alone.losses[0], atol=1e-5, rtol=1e-5)
+
+
+COMPILER = """
+import sys
+import numpy as np
+from fl_tiprdc.config import build_experiment
+from fl_tiprdc.data.crowd import Attribute, Column, Description, Records
+from fl_tiprdc.hybrid.batches import CohortMember
+from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
+from fl_tiprdc.hybrid.step import GROUPS, HybridStep
+
+experiment = build_experiment({})
+columns = tuple(Column(f"x{i}", "numeric", i) for i in range(5))
+description = Description.of_table(columns, (Attribute("u", ("a", "b")),), ((0.5, 0.5),))
+generator = np.random.default_rng(0)
+records = Records(generator.normal(size=(20, 5)).astype("float32"), generator.integers(0, 2, (20, 1)))
+for method in ("tiprdc", "tiprdc+", "coded"):
+    step = HybridStep(description, experiment.network, experiment.method_config(method))
+    start = step.needed(step.initial(0))
+    for members in (1, 3):
+        cohort = [CohortMember(records, 0.5, 0.1, 0, (i,)) for i in range(members)]
+        train_cohort(step, start, cohort, LocalTraining([tuple(start)], 8, 1e-3))
+        cohort_gradients(step, start, cohort, tuple(start), 0)
+print({"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules))
+"""
+
+
+def test_a_training_needs_no_compiler():
+    """Its import takes seconds and 70 MB in every process, and torch.func.grad and torch.optim's classes ask for it."""
+    done = subprocess.run([sys.executable, "-c", COMPILER], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_networks_in_half_precision_learn_the_same_but_for_rounding(small, population):
