@@ -146,7 +146,9 @@ def test_the_server_app_leaves_what_run_py_leaves(run_config, tmp_path):
         for folder in (mine, other)
     ]
     assert names[0] == names[1]
-    assert (mine / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+    tables = [pd.read_csv(folder / "metrics.csv") for folder in (mine, other)]
+    # stacked clients and single ones round differently: the last of six digits may differ
+    pd.testing.assert_frame_equal(*tables, rtol=0, atol=2e-6)
     assert 'runtime = "flower"' in (mine / "config.toml").read_text()
 
 
