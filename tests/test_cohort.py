@@ -80,7 +80,7 @@ from fl_tiprdc.config import build_experiment
 from fl_tiprdc.data.crowd import Attribute, Column, Description, Records
 from fl_tiprdc.hybrid.batches import CohortMember
 from fl_tiprdc.hybrid.cohort import LocalTraining, cohort_gradients, train_cohort
-from fl_tiprdc.hybrid.step import GROUPS, HybridStep
+from fl_tiprdc.hybrid.step import HybridStep
 
 experiment = build_experiment({})
 columns = tuple(Column(f"x{i}", "numeric", i) for i in range(5))

@@ -158,6 +158,14 @@ class _Stack:
             for name, group in groups.items()
         }
 
+    def spread(self, groups: Groups) -> Groups:
+        """Return stacks of all members, as views, from stacks of all or of one with matrices as networks have them."""
+        members = len(self._batches.order)
+        return {
+            name: {key: value.contiguous().expand(members, *value.shape[1:]) for key, value in group.items()}
+            for name, group in self.turned(groups).items()
+        }
+
     def in_order(self, groups: Groups) -> Groups:
         """Return stacks as networks have them, in the order in which members were given."""
         return {
@@ -185,6 +193,7 @@ class _Stack:
     def _gradients_in_turn(self, trained: Groups, frozen: Groups, work: _Work) -> tuple[Groups, Losses]:
         """Return those of `gradients`, client after client and without padding: some networks can't be stacked."""
         batch, lam, sigma, draws = work
+        trained, frozen = self.turned(trained), self.turned(frozen)
         random = self._step.stacks == "never"  # only these have dropout; a seeded pass keeps all other threads waiting
         if random:
             _say_not_stacked()
@@ -212,7 +221,7 @@ class _Stack:
         """Return one member's parameters."""
         return {
             name: group if name in self._shared else {key: value[i] for key, value in group.items()}
-            for name, group in self.turned(groups).items()
+            for name, group in groups.items()
         }
 
 
@@ -275,8 +284,8 @@ def train_cohort(
             for key, value in groups[name].items()
         }
         groups[name] = {
-            key: value.expand(len(members), *value.shape[1:]).clone(memory_format=torch.contiguous_format)
-            for key, value in stack.turned({name: stacks})[name].items()
+            key: value.clone(memory_format=torch.contiguous_format)
+            for key, value in stack.spread({name: stacks})[name].items()
         }
 
     def fresh_optimizer() -> _Adam:
@@ -331,11 +340,7 @@ def cohort_gradients(
     batches = CohortBatches(members, size, [1] * len(members), step.d if step.method.channel else 0, device)
     everything = _on(groups, device)
     stack = _Stack(step, batches, set(everything) - set(names))
-    ones = stack.turned({name: {key: value[None] for key, value in everything[name].items()} for name in names})
-    trained = {
-        name: {key: value.contiguous().expand(len(members), *value.shape[1:]) for key, value in group.items()}
-        for name, group in ones.items()
-    }
+    trained = stack.spread({name: {key: value[None] for key, value in everything[name].items()} for name in names})
     frozen = {name: group for name, group in everything.items() if name not in names}
     with step.training():
         gradients, losses = stack.gradients(trained, frozen, _work(batches, 0))
