@@ -65,7 +65,12 @@ def some_case(people=40):
 
 def test_an_attack_gets_what_it_needs_and_no_more():
     bare = some_case()
-    assert [name for name, attack in FURTHER.items() if attack.case(bare)] == ["leaks", "linkage"]
+    assert [name for name, attack in FURTHER.items() if attack.case(bare)] == ["leaks"]
+    answered = FURTHER["linkage"].case(replace(bare, answers=()))
+    assert answered is not None
+    assert answered.answers == ()
+    bare = replace(bare, answers=())
+    assert FURTHER["leaks"].case(bare).answers is None
     raw = replace(bare, raw=(bare.release.contributors, bare.release.held_out), audited=pd.DataFrame({"a": [1]}))
     possible = [name for name, attack in FURTHER.items() if attack.case(raw)]
     assert possible == ["reidentification", "leaks", "linkage", "known-record"]

@@ -3,14 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from fl_tiprdc.config import AuditConfig
+from fl_tiprdc.evaluation.attack_answers import AttackAnswer, answers_of, answers_table
+from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
 from fl_tiprdc.evaluation.attacks.leaks import leaks
 from fl_tiprdc.evaluation.attacks.linkage import LEAST, OWN, POOLED, bundle, linkage, pool
 from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY
 from fl_tiprdc.evaluation.metric_rows import COLUMNS
+from fl_tiprdc.evaluation.scores import resample
 
 PANEL = AuditConfig(attackers=("logistic", "boosting"), probes=("logistic",), bootstrap=60)
 ONE = PANEL.model_copy(update={"attackers": ("logistic",)})
@@ -109,10 +112,17 @@ def test_all_leaks_are_what_the_audit_found():
 # ---- linkage
 
 
+def linked(release, known, unknown, config):
+    """What linkage makes of the answers of an audit."""
+    answers: list[AttackAnswer] = []
+    audit(release, known, unknown, config, on_answer=answers.append)
+    return linkage(release, known, unknown, config, answers)
+
+
 @pytest.mark.parametrize("effect", [0.2, 0.5])
 def test_pooled_records_tell_what_theory_says(effect):
     """The mean of k draws from N(0, 1) or N(δ, 1) has an AUC of Φ(√k δ / √2)."""
-    table = linkage(*case(effect, n=10_000, m=9600, d=2), ONE)
+    table = linked(*case(effect, n=10_000, m=9600, d=2), ONE)
     assert list(table.columns) == COLUMNS
     assert set(table["kind"]) == {"linkage"}
     assert (table["unit"] == POOLED).all()
@@ -142,7 +152,7 @@ def of_people(effect, each=8, people=500, shared=0.0, seed=0):
 
 
 def test_the_records_of_each_person_are_pooled():
-    table = linkage(*of_people(0.4), ONE)
+    table = linked(*of_people(0.4), ONE)
     assert (table["unit"] == OWN).all()
     found = areas(table).loc["logistic"]
     assert list(found.index) == [1, 2, 4, 8]
@@ -154,13 +164,13 @@ def test_the_records_of_each_person_are_pooled():
 
 
 def test_records_that_are_all_the_same_tell_no_more_than_one():
-    found = areas(linkage(*of_people(0.4, shared=1.0), ONE)).loc["logistic"]
+    found = areas(linked(*of_people(0.4, shared=1.0), ONE)).loc["logistic"]
     assert found["value"].loc[8] == pytest.approx(found["value"].loc[1], abs=0.005)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_number_of_records_helps_against_independence(seed):
-    for found in (linkage(*case(0.0, seed=seed), ONE), linkage(*of_people(0.0, seed=seed), ONE)):
+    for found in (linked(*case(0.0, seed=seed), ONE), linked(*of_people(0.0, seed=seed), ONE)):
         rows = areas(found)
         assert (rows["low"] <= 0.5).all()
         assert (rows["high"] >= 0.5).all()
@@ -215,9 +225,50 @@ def test_several_classes_and_attributes():
         Truth({"u": t.attacks["u"], "v": (t.attacks["u"] + t.participant) % 3}, {}, {"u": 2, "v": 3}, t.participant)
         for t in (known, unknown)
     ]
-    table = linkage(release, *both, PANEL.model_copy(update={"attackers": ("logistic", "forest")}))
+    table = linked(release, *both, PANEL.model_copy(update={"attackers": ("logistic", "forest")}))
     assert set(table["target"]) == {"u", "v"}
     assert "forest" not in set(table["model"])  # its votes are too coarse to be multiplied
-    alone = linkage(release, *both, PANEL.model_copy(update={"attackers": ("forest",)}))
+    alone = linked(release, *both, PANEL.model_copy(update={"attackers": ("forest",)}))
     assert "forest" in set(alone["model"])  # but better than nobody
-    pd.testing.assert_frame_equal(alone, linkage(release, *both, PANEL.model_copy(update={"attackers": ("forest",)})))
+    pd.testing.assert_frame_equal(alone, linked(release, *both, PANEL.model_copy(update={"attackers": ("forest",)})))
+
+
+def test_a_release_of_codes_is_linked_by_its_exact_attacker():
+    """Of k records with codes 0 or 1, P(code = u) = .6, the number of ones tells all; the table finds as much."""
+    generator = np.random.default_rng(0)
+    sides = []
+    for n in (4000, 16_000):
+        u = generator.integers(0, 2, n)
+        sides.append((np.where(generator.random(n) < 0.6, u, 1 - u), u))
+    (codes, known_u), (new_codes, new_u) = sides
+    release = AuditedRelease("federated", "m", 0.5, 0, *(c[:, None].astype(np.float32) for c in (codes, new_codes)))
+    known, unknown = truth(known_u), truth(new_u)
+    answers: list[AttackAnswer] = []
+    weights = resample(unknown.participant, PANEL.bootstrap, 0)
+    exact_attack(release, codes, new_codes, known, unknown, weights, on_answer=answers.append)
+    found = areas(linkage(release, known, unknown, PANEL, answers))
+    assert set(found.index.get_level_values("model")) == {"table", MAJORITY}
+    for k in (1, 4, 16):
+        ones = np.arange(k + 1)
+        mass = [binom.pmf(ones, k, p) for p in (0.4, 0.6)]
+        wanted = sum(mass[0][i] * (mass[1][i + 1 :].sum() + mass[1][i] / 2) for i in ones)
+        row = found.loc[("table", k)]
+        assert row["low"] <= wanted <= row["high"]
+        assert row["value"] == pytest.approx(wanted, abs=0.03)
+
+
+def test_answers_come_back_from_a_file(tmp_path):
+    generator = np.random.default_rng(0)
+    given = [
+        AttackAnswer(name, model, generator.random((5, k), dtype=np.float32), generator.random(k))
+        for name, k in (("u", 2), ("v", 3))
+        for model in ("logistic", "table")
+    ]
+    answers_table(given).to_parquet(tmp_path / "answers.parquet", index=False)
+    back = answers_of(pd.read_parquet(tmp_path / "answers.parquet"))
+    assert [(one.target, one.model) for one in back] == [(one.target, one.model) for one in given]
+    for one, other in zip(back, given, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
+        np.testing.assert_array_equal(one.prior, other.prior)
+    answers_table([]).to_parquet(tmp_path / "none.parquet", index=False)
+    assert answers_of(pd.read_parquet(tmp_path / "none.parquet")) == ()

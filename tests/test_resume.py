@@ -218,6 +218,18 @@ def test_a_damaged_part_that_was_kept_is_refused_by_its_name(tmp_path):
                 read()
 
 
+def test_a_part_of_which_one_table_is_not_kept_is_done_again(tmp_path):
+    kept, ticker = Kept(tmp_path), SimpleNamespace(tick=lambda count=1: None)
+    tables = tuple(pd.DataFrame({"value": [number]}) for number in (1, 2))
+    stages = ("audit", "answers")
+    kept.several(stages, {"point": lambda: tables}, ticker, "")
+    (back,) = kept.several(stages, {"point": lambda: 1 / 0}, ticker, "")
+    assert [table["value"].tolist() for table in back] == [[1], [2]]
+    (tmp_path / "answers" / "point.parquet").unlink()
+    (back,) = kept.several(stages, {"point": lambda: tables[::-1]}, ticker, "")
+    assert [table["value"].tolist() for table in back] == [[2], [1]]
+
+
 def others_than(population: Population) -> Iterator[Population]:
     """Populations that differ from it in one value: of the records, labels, people or names of either side."""
     for side in ("contributors", "held_out"):

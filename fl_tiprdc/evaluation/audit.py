@@ -14,6 +14,7 @@ from fl_tiprdc.data.crowd import Attribute, Crowd, Floats, Ints
 from fl_tiprdc.data.population import draw_people
 from fl_tiprdc.data.principal_components import fit_components
 from fl_tiprdc.errors import require_known
+from fl_tiprdc.evaluation.attack_answers import AttackAnswer, OnAnswer
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS, MAJORITY, TAKE_WIDE, majority
 from fl_tiprdc.evaluation.detection import detection_rows
 from fl_tiprdc.evaluation.frontier import VALIDATION
@@ -157,6 +158,7 @@ def audit(
     config: AuditConfig,
     everybody: Truth | None = None,
     detailed: bool = False,
+    on_answer: OnAnswer | None = None,
 ) -> pd.DataFrame:
     """Train every attacker and probe on contributors, test them on held-out people.
 
@@ -167,6 +169,7 @@ def audit(
         config: the panel.
         everybody: all contributors, where `known` are some of them: a class that none of them has isn't counted.
         detailed: whether attackers get the metrics of `detection` as well.
+        on_answer: told what each attacker says of the held-out people.
 
     Returns:
         Rows of metrics.csv, see `metric_rows`. `kind` is attack or task; the model "majority" answers the most
@@ -218,8 +221,12 @@ def audit(
                     ones = np.ones((1, len(chosen)), np.float32)
                     value = float(area(labels[target][chosen_by], chosen, ones)[0])
                     table += metric_rows(*where, {VALIDATION: Score(value, math.nan, math.nan)})
-                if detailed and kind == "attack":
-                    prior = np.bincount(labels[target][rows], minlength=known.classes[target]) / len(rows)
+                if kind != "attack":
+                    continue
+                prior = np.bincount(labels[target][rows], minlength=known.classes[target]) / len(rows)
+                if on_answer is not None:
+                    on_answer(AttackAnswer(target, name, tested, prior))
+                if detailed:
                     names_of = known.class_names.get(target) or [str(k) for k in range(known.classes[target])]
                     table += detection_rows(where, answers[target], tested, prior, weights, names_of, measured)
     return metrics_table(table)

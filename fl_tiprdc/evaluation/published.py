@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from fl_tiprdc.data.population import encode_private, hold_out
 from fl_tiprdc.data.raw_features import raw_features
 from fl_tiprdc.data.table import Table, encode
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.attack_answers import AttackAnswer
 from fl_tiprdc.evaluation.attacks.exact_attack import KIND as EXACT
 from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
 from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit
@@ -188,7 +190,12 @@ def _label(values: pd.Series, name: str, what: str, known: npt.NDArray[np.bool_]
     return label_values(name, values, data.columns.get(name, ""), known, what, data.unite_spellings)
 
 
-def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[], None] | None = None) -> pd.DataFrame:
+def audit_published(
+    audited: Audited,
+    config: AuditConfig,
+    on_model: Callable[[], None] | None = None,
+    on_answer: Callable[[str, AttackAnswer], None] | None = None,
+) -> pd.DataFrame:
     """Return rows of metrics.csv: the panel on every release, model by model; of a finite one the exact attack.
 
     Args:
@@ -196,28 +203,26 @@ def audit_published(audited: Audited, config: AuditConfig, on_model: Callable[[]
         config: the panel.
         on_model: told when an attacker and probe of one kind have answered: for each release as often as `panel` has
             names.
+        on_answer: told a release's setting, and what an attacker says of its held-out people.
     """
     tables: list[pd.DataFrame] = []
     for release in audited.releases:
+        told = None if on_answer is None else partial(on_answer, release.setting)
         for number, name in enumerate(panel(config)):
             chosen = {
                 "attackers": tuple(n for n in config.attackers if n == name),
                 "probes": tuple(n for n in config.probes if n == name),
             }
-            table = audit(release, audited.known, audited.unknown, config.model_copy(update=chosen), detailed=True)
+            alone = config.model_copy(update=chosen)
+            table = audit(release, audited.known, audited.unknown, alone, detailed=True, on_answer=told)
             tables.append(table if number == 0 else table[table["model"] != MAJORITY])
             if on_model is not None:
                 on_model()
         if release.codes is not None:
-            tables.append(_exact(release, audited, config))
+            weights = resample(audited.unknown.participant, config.bootstrap, 0)
+            sides = audited.known, audited.unknown
+            tables.append(exact_attack(release, *release.codes, *sides, weights, on_answer=told))
     return pd.concat(tables, ignore_index=True)
-
-
-def _exact(release: AuditedRelease, audited: Audited, config: AuditConfig) -> pd.DataFrame:
-    """Return rows of the best possible attacker on a release of codes, learned on the contributors."""
-    assert release.codes is not None
-    weights = resample(audited.unknown.participant, config.bootstrap, 0)
-    return exact_attack(release, *release.codes, audited.known, audited.unknown, weights)
 
 
 def panel(config: AuditConfig) -> list[str]:

@@ -64,29 +64,30 @@ def weighted_auc(positive: npt.NDArray[np.bool_], score: Floats, weights: Weight
     """
     if positive.all() or not positive.any():
         return np.full(len(weights), np.nan)
-    order = np.argsort(score, kind="stable")
-    ranked, value = positive[order], score[order]
-    weights = np.take(weights, order, axis=1)
-    down = np.where(ranked, np.float32(0), weights)
-    starts = np.flatnonzero(np.r_[True, value[1:] != value[:-1]])
-    below = np.cumsum(down, axis=1)
-    up = weights[:, ranked]
-    if len(starts) < len(value):
-        # ties: a group's positives stand above the negatives before it and beside half of its own
-        sizes = np.diff(np.r_[starts, len(value)])
-        own = np.repeat(np.add.reduceat(down, starts, axis=1), sizes, axis=1)
-        below = np.repeat(below[:, starts + sizes - 1], sizes, axis=1) - own / 2
-    pairs = up.sum(1, dtype=np.float64) * down.sum(1, dtype=np.float64)
-    above = np.einsum("bn,bn->b", up, below[:, ranked], dtype=np.float64)
+    negatives = np.flatnonzero(~positive)
+    ascending = negatives[np.argsort(score[negatives], kind="stable")]
+    up = weights.T[positive]
+    below = np.zeros((len(ascending) + 1, len(weights)), dtype=np.float32)  # of the first so many negatives
+    np.cumsum(weights.T[ascending], axis=0, out=below[1:])
+    first, last = (np.searchsorted(score[ascending], score[positive], side) for side in ("left", "right"))
+    passed = below[first]
+    if (first != last).any():
+        passed = (passed + below[last]) / np.float32(2)  # a tie counts half
+    pairs = up.sum(0, dtype=np.float64) * below[-1].astype(np.float64)
+    above = np.einsum("nb,nb->b", up, passed, dtype=np.float64)
     return np.where(pairs > 0, above / np.maximum(pairs, 1e-12), 0.5)
 
 
 def resample(participant: Ints, resamples: int, seed: int) -> Weights:
-    """Return how often each record counts in each resample of people: [1 + resamples, n], row 0 all ones."""
+    """Return how often each record counts in each resample of people: [1 + resamples, n], row 0 all ones.
+
+    A record's counts lie side by side in memory: scores pick records.
+    """
     people, member = np.unique(participant, return_inverse=True)
     generator = numpy_generator(seed, "bootstrap")
     counts = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), size=resamples)
-    return np.concatenate([np.ones((1, len(participant))), counts[:, member.reshape(-1)]]).astype(np.float32)
+    of_people = np.concatenate([np.ones((1, len(people))), counts]).astype(np.float32)
+    return np.ascontiguousarray(of_people.T)[member.reshape(-1)].T
 
 
 def area(labels: Ints, probabilities: Floats, weights: Weights, counted: Ints | None = None) -> Values:

@@ -20,7 +20,7 @@ STEPS = 1400  # of the perceptron, also with few records: their noise is new eac
 MOST_EPOCHS = 200  # passes over fewer than 7,000 records; with 4,000, twice as many found .001 more
 BANDWIDTHS = (1.0, 1.3, 1.7, 2.2)  # in units of σ
 TRIED_ON = 1000  # records, kept from the centers, on which the bandwidth is chosen
-RECORDS_AT_ONCE = 64  # records whose distances to all centers fit a cache
+RECORDS_AT_ONCE = 32  # records whose distances to all centers fit a cache
 
 
 def white_box_mlp(
@@ -70,12 +70,12 @@ def _posterior(centers: Floats, spread: float, labels: Ints, classes: Sequence[i
     hot = torch.cat([torch.nn.functional.one_hot(torch.tensor(labels[:, i]), k) for i, k in enumerate(classes)], 1)
     scale = 1 / spread**2
     shift = -0.5 * scale * points.square().sum(1)
-    masses: list[Tensor] = []
+    members = hot.float().T.contiguous()
+    shares: list[Tensor] = []
     for piece in new.split(RECORDS_AT_ONCE):
-        logits = torch.addmm(shift, piece, points.T, alpha=scale)
-        masses.append((logits - logits.amax(1, keepdim=True)).exp_() @ hot.float())
-    sums = torch.cat(masses).numpy()
-    parts = np.split(sums, np.cumsum(classes)[:-1], axis=1)
+        masses = torch.softmax(torch.addmm(shift, piece, points.T, alpha=scale), dim=1)
+        shares.append(members @ masses.T)
+    parts = np.split(torch.cat(shares, dim=1).T.numpy(), np.cumsum(classes)[:-1], axis=1)
     return [part / part.sum(1, keepdims=True) for part in parts]
 
 

@@ -18,6 +18,7 @@ from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Population
 from fl_tiprdc.data.partition import partition
 from fl_tiprdc.data.raw_features import raw_features, raw_shape
+from fl_tiprdc.evaluation.attack_answers import AttackAnswer, answers_of, answers_table
 from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
 from fl_tiprdc.evaluation.attacks.reconstruction import Constants, Reconstruction, is_wanted, reconstruct
 from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit, truth_of
@@ -28,7 +29,7 @@ from fl_tiprdc.evaluation.scores import Weights, resample
 from fl_tiprdc.experiment.centralized_stage import train_at_one_place
 from fl_tiprdc.experiment.code_risks import code_risks
 from fl_tiprdc.experiment.federated_stage import train_federated
-from fl_tiprdc.experiment.further_attacks import Job, attack_further, attacked_jobs, audit_name
+from fl_tiprdc.experiment.further_attacks import Answers, Job, attack_further, attacked_jobs, audit_name, takes_answers
 from fl_tiprdc.experiment.on_disk import on_disk
 from fl_tiprdc.experiment.outcome import Outcome
 from fl_tiprdc.experiment.parallel import end_workers
@@ -109,12 +110,12 @@ def examine(
         kept: finished parts.
     """
     stages.tracker.exchanges(outcome.rounds)
-    outcome.metrics = _audit(experiment, population, jobs, stages, kept)
+    outcome.metrics, answers = _audit(experiment, population, jobs, stages, kept)
     bounds = [one.rows() for one in outcome.certified]
     limits = _limits(experiment, population, jobs, outcome.metrics, stages, kept)
     outcome.metrics = pd.concat([outcome.metrics, *bounds, *limits], ignore_index=True)
     outcome.risk = code_risks(population, jobs)
-    further = attack_further(experiment, population, jobs, outcome.metrics, stages, kept)
+    further = attack_further(experiment, population, jobs, outcome.metrics, answers, stages, kept)
     outcome.metrics = pd.concat([outcome.metrics, *([further] if len(further) else [])], ignore_index=True)
     if is_wanted(experiment.audit, population.contributors.description):
         _reconstruct(experiment, population, jobs, stages, outcome)
@@ -142,26 +143,40 @@ def untrained_jobs(experiment: Experiment, population: Population, releases: Pat
 
 def _audit(
     experiment: Experiment, population: Population, jobs: Sequence[Job], stages: Stages, kept: Kept
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, Answers]:
+    """Return rows of metrics.csv, and what attackers say of held-out people, for further attacks that go on from it."""
     known, unknown = truth_of(population.contributors), truth_of(population.held_out)
+    asked_for = {audit_name(job.release) for job in attacked_jobs(jobs)} if takes_answers(experiment) else set()
     work = {
-        audit_name(job.release): partial(
-            _audit_one, job.release, known if job.rows is None else known.take(job.rows), unknown, experiment
+        name: partial(
+            _audit_one,
+            job.release,
+            known if job.rows is None else known.take(job.rows),
+            unknown,
+            experiment,
+            name in asked_for,
         )
-        for job in jobs
+        for name, job in ((audit_name(job.release), job) for job in jobs)
     }
     with stages.stage("audit", len(jobs)) as ticker:
-        return pd.concat(kept.tables("audit", work, ticker, experiment.ray_address), ignore_index=True)
+        done = kept.several(("audit", "answers"), work, ticker, experiment.ray_address)
+    answers = {name: answers_of(table) for name, (_, table) in zip(work, done, strict=True) if name in asked_for}
+    return pd.concat([found for found, _ in done], ignore_index=True), answers
 
 
-def _audit_one(release: AuditedRelease, known: Truth, unknown: Truth, experiment: Experiment) -> pd.DataFrame:
+def _audit_one(
+    release: AuditedRelease, known: Truth, unknown: Truth, experiment: Experiment, keep_answers: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     torch.set_num_threads(1)
-    panel = audit(release, known, unknown, experiment.audit)
-    if release.codes is None:
-        return panel
-    weights = resample(unknown.participant, experiment.audit.bootstrap, 0)
-    exact = exact_attack(release, *release.codes, known, unknown, weights, release.unfitted)
-    return pd.concat([panel, exact], ignore_index=True)
+    answers: list[AttackAnswer] = []
+    on_answer = answers.append if keep_answers else None
+    found = [audit(release, known, unknown, experiment.audit, on_answer=on_answer)]
+    if release.codes is not None:
+        weights = resample(unknown.participant, experiment.audit.bootstrap, 0)
+        found.append(
+            exact_attack(release, *release.codes, known, unknown, weights, release.unfitted, on_answer=on_answer)
+        )
+    return pd.concat(found, ignore_index=True), answers_table(answers)
 
 
 def _limits(

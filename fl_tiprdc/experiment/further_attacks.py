@@ -1,6 +1,6 @@
 """The stage of a run in which the attacks beside the panel's take place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ import torch
 
 from fl_tiprdc.config import Experiment
 from fl_tiprdc.data.crowd import Ints, Population
+from fl_tiprdc.evaluation.attack_answers import AttackAnswer
 from fl_tiprdc.evaluation.attacks.membership import white_box_records
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case, Networks
 from fl_tiprdc.evaluation.audit import AuditedRelease, truth_of
@@ -18,6 +19,8 @@ from fl_tiprdc.experiment.progress import Stages
 from fl_tiprdc.experiment.resume import Kept
 from fl_tiprdc.hybrid.step import HybridStep
 from fl_tiprdc.release.arrays import GroupArrays, released_groups
+
+Answers = Mapping[str, tuple[AttackAnswer, ...]]  # by the release's `audit_name`
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ def attacked_jobs(jobs: Sequence[Job]) -> list[Job]:
     return [job for job in jobs if job.release.setting not in left_out]
 
 
+def takes_answers(experiment: Experiment) -> bool:
+    """Tell whether a further attack goes on from what the audit's attackers say of held-out people."""
+    return any("answers" in (*FURTHER[name].needs, *FURTHER[name].takes) for name in experiment.audit.further)
+
+
 def kept_groups(experiment: Experiment, step: HybridStep, groups: GroupArrays) -> GroupArrays:
     """Return the trained arrays that further attacks need: all three networks, which may be large, only for losses."""
     losses = "membership" in experiment.audit.further and white_box_records(step) > 0
@@ -61,6 +69,7 @@ def attack_further(
     population: Population,
     jobs: Sequence[Job],
     metrics: pd.DataFrame,
+    answers: Answers,
     stages: Stages,
     kept: Kept,
 ) -> pd.DataFrame:
@@ -71,6 +80,7 @@ def attack_further(
         population: raw records and ground truth.
         jobs: the releases; raw data among them.
         metrics: what the audit found of them.
+        answers: what its attackers said of held-out people, where an attack takes that.
         stages: clock and progress display.
         kept: finished parts.
 
@@ -93,6 +103,7 @@ def attack_further(
             _networks(experiment, population, job),
             metrics[(metrics[POINT] == point).all(axis=1)],
             population.contributors.description.columns,
+            answers.get(audit_name(release)),
         )
         for name in experiment.audit.further:
             if (case := FURTHER[name].case(whole)) is not None:

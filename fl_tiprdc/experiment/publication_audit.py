@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import tomli_w
 from fl_tiprdc.config import AuditConfig, DataConfig
 from fl_tiprdc.data.table_file import read_table
 from fl_tiprdc.errors import InputError
+from fl_tiprdc.evaluation.attack_answers import AttackAnswer
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, named_ladders
 from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case
 from fl_tiprdc.evaluation.certificate_file import read_certificate
@@ -142,20 +143,37 @@ def check_own_certificate(publication: Path) -> list[str]:
 # ---- what is done
 
 
-def _cases(audited: Audited, config: AuditConfig, metrics: pd.DataFrame) -> Iterator[Case]:
+def _cases(
+    audited: Audited, config: AuditConfig, metrics: pd.DataFrame, answers: Mapping[str, Sequence[AttackAnswer]]
+) -> Iterator[Case]:
     """Yield the publication, preceded by raw features where there are some."""
     first, *rest = audited.releases
     raw = (first.contributors, first.held_out) if rest else None
     for release in audited.releases:
         rows = metrics[metrics["setting"] == release.setting]
-        yield Case(release, audited.known, audited.unknown, config, None, raw, None, rows, audited.columns)
+        yield Case(
+            release,
+            audited.known,
+            audited.unknown,
+            config,
+            raw=raw,
+            audited=rows,
+            columns=audited.columns,
+            answers=tuple(answers[release.setting]),
+        )
 
 
-def _attack_further(audited: Audited, config: AuditConfig, metrics: pd.DataFrame, stages: Stages) -> pd.DataFrame:
+def _attack_further(
+    audited: Audited,
+    config: AuditConfig,
+    metrics: pd.DataFrame,
+    answers: Mapping[str, Sequence[AttackAnswer]],
+    stages: Stages,
+) -> pd.DataFrame:
     """Make every further attack of the config that is possible, and return rows of metrics.csv."""
     cases = [
         (name, case)
-        for whole in _cases(audited, config, metrics)
+        for whole in _cases(audited, config, metrics, answers)
         for name in config.further
         if (case := FURTHER[name].case(whole)) is not None
     ]
@@ -216,6 +234,11 @@ def audit_publication(
         InputError: another process writes there, or no attack could be measured.
     """
     known, unknown = audited.known.participant, audited.unknown.participant
+    answers: dict[str, list[AttackAnswer]] = {release.setting: [] for release in audited.releases}
+
+    def hear(setting: str, answer: AttackAnswer) -> None:
+        answers[setting].append(answer)
+
     with held(output):
         partial_folder = prepare(output)
         try:
@@ -227,10 +250,10 @@ def audit_publication(
             )
             models = len(audited.releases) * len(panel(request.audit))
             with Stages(console) as stages, stages.stage("audit", models) as ticker:
-                rows = audit_published(audited, request.audit, ticker.tick)
+                rows = audit_published(audited, request.audit, ticker.tick, hear)
             _require_an_attack(rows)
             with Stages(console) as stages:
-                further = _attack_further(audited, request.audit, rows, stages)
+                further = _attack_further(audited, request.audit, rows, answers, stages)
             certified, lines = _certify(audited, request.certify)
             every = pd.concat([rows, *([further] if len(further) else [])], ignore_index=True)
             findings = Findings(

@@ -1,7 +1,8 @@
 """Finished parts of a run, kept in its unfinished folder: a resumed run doesn't do them again."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,8 @@ from fl_tiprdc.experiment.progress import Ticker
 from fl_tiprdc.experiment.run_folder import WHERE
 from fl_tiprdc.release.arrays import Arrays
 from fl_tiprdc.whole_file import write_whole
+
+Tables = tuple[pd.DataFrame, ...]
 
 
 class Kept:
@@ -52,23 +55,33 @@ class Kept:
     def tables(
         self, stage: str, work: Mapping[str, Callable[[], pd.DataFrame]], ticker: Ticker, address: str
     ) -> list[pd.DataFrame]:
-        """Return the tables of a stage's work, in the order of `work`; as far as none is kept, it is done in parallel.
+        """Return the tables of a stage's work, a table for each part: `several` with one folder."""
+        alone = {name: partial(_alone, piece) for name, piece in work.items()}
+        return [table for (table,) in self.several((stage,), alone, ticker, address)]
+
+    def several(
+        self, stages: Sequence[str], work: Mapping[str, Callable[[], Tables]], ticker: Ticker, address: str
+    ) -> list[Tables]:
+        """Return the tables of some work, in the order of `work`; as far as they aren't kept, it is done in parallel.
 
         Args:
-            stage: names a folder.
-            work: name of a part -> what makes its table.
+            stages: each names a folder, for one of a part's tables.
+            work: name of a part -> what makes its tables, one for each of `stages`.
             ticker: moves on by one for each part.
             address: of a Ray cluster to do it on; empty: this machine.
 
         Raises:
             InputError: a kept table is damaged.
         """
-        files = {name: self._file(f"{stage}/{name}", "parquet") for name in work}
-        done = {name: _read(path) for name, path in files.items() if path.is_file()}
+        files = {name: [self._file(f"{stage}/{name}", "parquet") for stage in stages] for name in work}
+        done = {
+            name: tuple(map(_read, paths)) for name, paths in files.items() if all(path.is_file() for path in paths)
+        }
         ticker.tick(len(done))
-        for name, table in as_done({name: piece for name, piece in work.items() if name not in done}, address):
-            write_whole(files[name], table.to_parquet(None, index=False))
-            done[name] = table
+        for name, tables in as_done({name: piece for name, piece in work.items() if name not in done}, address):
+            for path, table in zip(files[name], tables, strict=True):
+                write_whole(path, table.to_parquet(None, index=False))
+            done[name] = tables
             ticker.tick()
         return [done[name] for name in work]
 
@@ -78,6 +91,10 @@ class Kept:
 
     def _file(self, name: str, suffix: str) -> Path:
         return self.root / f"{name}.{suffix}"
+
+
+def _alone(piece: Callable[[], pd.DataFrame]) -> Tables:
+    return (piece(),)
 
 
 def _read(path: Path) -> pd.DataFrame:

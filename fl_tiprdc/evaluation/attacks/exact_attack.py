@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fl_tiprdc.data.crowd import Ints
+from fl_tiprdc.evaluation.attack_answers import AttackAnswer, OnAnswer
 from fl_tiprdc.evaluation.audit import AuditedRelease, Truth
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.detection import detection_rows
@@ -58,6 +59,7 @@ def exact_attack(
     weights: Weights,
     learn_from: Ints | None = None,
     smoothing: float = SMOOTHING,
+    on_answer: OnAnswer | None = None,
 ) -> pd.DataFrame:
     """Learn P(u | code) on contributors, and measure it on held-out people.
 
@@ -77,6 +79,7 @@ def exact_attack(
         weights: [1 + resamples, m], as `scores.resample` gives them for the held-out people.
         learn_from: positions among the n contributors; None: all.
         smoothing: of the first table, see `PosteriorRisk.posterior`.
+        on_answer: told what the table says of the held-out people.
 
     Returns:
         Rows of metrics.csv: kind "exact", target the private attribute, model "table", or "majority" for the level of
@@ -110,4 +113,6 @@ def exact_attack(
             where = (release.point, KIND, target, model)
             table += metric_rows(*where, score(tested, probabilities, weights, counted))
             table += detection_rows(where, tested, probabilities, risk.prior, weights, names, counted)
+            if on_answer is not None:
+                on_answer(AttackAnswer(target, model, probabilities, risk.prior))
     return metrics_table(table)

@@ -5,7 +5,7 @@ independent given the private value, the product of the likelihood ratios is all
 Whoever hides a coin toss well in each record may still give it away in a dozen of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,19 +13,20 @@ import pandas as pd
 
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Floats, Ints
-from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, model_answers, model_inputs
+from fl_tiprdc.evaluation.attack_answers import AttackAnswer
+from fl_tiprdc.evaluation.attacks import exact_attack
+from fl_tiprdc.evaluation.audit import AuditedRelease, Truth
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
-from fl_tiprdc.evaluation.scores import LEAST_PROBABILITY, Values, countable_classes, resample, score
-from fl_tiprdc.seeding import derive, numpy_generator
+from fl_tiprdc.evaluation.scores import LEAST_PROBABILITY, NO_CLASS, Values, countable_classes, resample, score
+from fl_tiprdc.seeding import numpy_generator
 
 KIND = "linkage"  # in metrics.csv; the target is the private attribute
 OWN, POOLED = "records", "pooled records"  # units of a level: of one person, or of several with the same value
 OWN_SIZES, POOLED_SIZES = (1, 2, 4, 8), (1, 4, 16)
 # of the panel: votes of few trees or neighbors are too coarse to be multiplied
-ATTACKERS = ("logistic", "boosting", "mlp", "white-box-mlp", "white-box-kernel")
+ATTACKERS = ("logistic", "boosting", "mlp", "white-box-mlp", "white-box-kernel", exact_attack.MODEL)
 LEAST = 20  # people of a size, or it is left out
-LEARNED_RECORDS = 10_000  # contributors' records that attackers learn from
 
 
 @dataclass(frozen=True)
@@ -101,45 +102,48 @@ def pool(probabilities: Floats, shares: Values) -> Floats:
     return together
 
 
-def linkage(release: AuditedRelease, known: Truth, unknown: Truth, config: AuditConfig) -> pd.DataFrame:
-    """Train attackers on contributors' records, test them on several records of each held-out person together.
+def linkage(
+    release: AuditedRelease, known: Truth, unknown: Truth, config: AuditConfig, answers: Iterable[AttackAnswer]
+) -> pd.DataFrame:
+    """Test attackers who know single records on several records of each held-out person together.
 
     Args:
-        release: the representations.
+        release: names the rows, and draws; its representations are not looked at.
         known: ground truth of the contributors' rows.
         unknown: ground truth of the held-out rows.
-        config: the attackers (of these `ATTACKERS`, or all where there is none of them), records and resamples.
+        config: resamples.
+        answers: what attackers say of each held-out record, the exact one of a release of codes among them (of these
+            `ATTACKERS`, or all where there is none of them).
 
     Returns:
         Rows of metrics.csv: kind "linkage", target the private attribute, at a level of k records, or of k pooled
         records where nobody has several, see `bundle`; intervals over (pooled) people.
     """
-    place = (release.setting, release.method, str(release.lam))
-    seed = derive(release.seed, "linkage", *place)
-    shuffled = numpy_generator(release.seed, "linkage-training").permutation(len(release.contributors))
-    rows = np.sort(shuffled[: min(config.attack_records or LEARNED_RECORDS, LEARNED_RECORDS)])
-    inputs = model_inputs(release, rows, release.held_out, seed)
-    targets = list(known.attacks)
-    answers = np.stack([known.attacks[target][rows] for target in targets], axis=1)
-    classes = [known.classes[target] for target in targets]
-    bundles = [
-        [
-            (bundled_records, resample(bundled_records.person, config.bootstrap, 0))
-            for bundled_records in bundle(unknown.participant, labels, release.seed)
-        ]
-        for labels in (unknown.attacks[target] for target in targets)
-    ]
-    shares = [np.bincount(answers[:, i], minlength=k) / len(answers) for i, k in enumerate(classes)]
+    by_target: dict[str, dict[str, AttackAnswer]] = {target: {} for target in known.attacks}
+    for answer in answers:
+        by_target[answer.target][answer.model] = answer
     table: list[MetricRow] = []
-    for name in (MAJORITY, *(tuple(n for n in config.attackers if n in ATTACKERS) or config.attackers)):
-        if (of_targets := model_answers(name, release, inputs, answers, classes, seed)) is None:
-            continue
-        for target, probabilities, share, bundled in zip(targets, of_targets, shares, bundles, strict=True):
-            for bundled_records, weights in bundled:
-                together = pool(probabilities[bundled_records.rows], share)
-                truth = unknown.attacks[target][bundled_records.rows[:, 0]]
-                counted = countable_classes(known.attacks[target], truth)
-                scores = score(truth, together, weights, counted)
-                level = bundled_records.rows.shape[1]
-                table += metric_rows(release.point, KIND, target, name, scores, level=level, unit=bundled_records.unit)
+    for target, by_model in by_target.items():
+        labels = unknown.attacks[target]
+        bundles = [
+            (some, resample(some.person, config.bootstrap, 0))
+            for some in bundle(unknown.participant, labels, release.seed)
+        ]
+        attackers = tuple(name for name in by_model if name in ATTACKERS) or tuple(
+            name for name in by_model if name != MAJORITY
+        )
+        for name in (MAJORITY, *attackers):
+            answer = by_model[name]
+            for some, weights in bundles:
+                truth = labels[some.rows[:, 0]]
+                learned = known.attacks[target] if np.count_nonzero(answer.prior) > 1 else NO_CLASS
+                scores = score(
+                    truth,
+                    pool(answer.probabilities[some.rows], answer.prior),
+                    weights,
+                    countable_classes(learned, truth),
+                )
+                table += metric_rows(
+                    release.point, KIND, target, name, scores, level=some.rows.shape[1], unit=some.unit
+                )
     return metrics_table(table)

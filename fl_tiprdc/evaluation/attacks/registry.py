@@ -10,6 +10,7 @@ import torch
 from fl_tiprdc.config import AuditConfig, NetworkConfig
 from fl_tiprdc.data.crowd import Column, Crowd, Floats, Ints
 from fl_tiprdc.errors import selection
+from fl_tiprdc.evaluation.attack_answers import AttackAnswer
 from fl_tiprdc.evaluation.attacks import averaging, leaks, linkage
 from fl_tiprdc.evaluation.attacks.known_record import known_record, named_ladders
 from fl_tiprdc.evaluation.attacks.membership import membership, sampled_losses, white_box_records
@@ -79,6 +80,7 @@ class Case:
         networks: None: not at hand, or the release was made without.
         audited: what the audit found of this release; None: not at hand.
         columns: what the raw records' numbers are, of a table; none: images or texts.
+        answers: what the audit's attackers say of each held-out record; None: not at hand.
     """
 
     release: AuditedRelease
@@ -90,6 +92,7 @@ class Case:
     networks: Networks | None = None
     audited: pd.DataFrame | None = None
     columns: tuple[Column, ...] = ()
+    answers: tuple[AttackAnswer, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class FurtherAttack:
             raw=case.raw if "raw" in used else None,
             networks=case.networks if "networks" in used else None,
             audited=case.audited if "audited" in used else None,
+            answers=case.answers if "answers" in used else None,
         )
 
 
@@ -193,7 +197,8 @@ def _leaks(case: Case) -> pd.DataFrame:
 
 def _linkage(case: Case) -> pd.DataFrame:
     """Put together what several records of one person tell."""
-    return linkage.linkage(case.release, case.known, case.unknown, case.config)
+    assert case.answers is not None
+    return linkage.linkage(case.release, case.known, case.unknown, case.config, case.answers)
 
 
 def _known_record(case: Case) -> pd.DataFrame:
@@ -264,6 +269,7 @@ FURTHER: dict[str, FurtherAttack] = {
             "AUC of the best attacker over the number of records of one person that it sees and pools. Where each "
             "person has one record, records of different people with the same private value are pooled at random.",
         ),
+        needs=("answers",),
     ),
     "known-record": FurtherAttack(_known_record, needs=("raw",)),
 }
