@@ -129,21 +129,13 @@ def linkage(
             (some, resample(some.person, config.bootstrap, 0))
             for some in bundle(unknown.participant, labels, release.seed)
         ]
-        attackers = tuple(name for name in by_model if name in ATTACKERS) or tuple(
-            name for name in by_model if name != MAJORITY
-        )
-        for name in (MAJORITY, *attackers):
-            answer = by_model[name]
+        chance = by_model.pop(MAJORITY)
+        attackers = [one for name, one in by_model.items() if name in ATTACKERS] or list(by_model.values())
+        for answer in (chance, *attackers):
+            learned = known.attacks[target] if np.count_nonzero(answer.prior) > 1 else NO_CLASS
             for some, weights in bundles:
-                truth = labels[some.rows[:, 0]]
-                learned = known.attacks[target] if np.count_nonzero(answer.prior) > 1 else NO_CLASS
-                scores = score(
-                    truth,
-                    pool(answer.probabilities[some.rows], answer.prior),
-                    weights,
-                    countable_classes(learned, truth),
-                )
-                table += metric_rows(
-                    release.point, KIND, target, name, scores, level=some.rows.shape[1], unit=some.unit
-                )
+                truth, together = labels[some.rows[:, 0]], pool(answer.probabilities[some.rows], answer.prior)
+                scores = score(truth, together, weights, countable_classes(learned, truth))
+                level = some.rows.shape[1]
+                table += metric_rows(release.point, KIND, target, answer.model, scores, level=level, unit=some.unit)
     return metrics_table(table)
