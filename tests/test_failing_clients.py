@@ -95,7 +95,7 @@ def test_a_training_among_failing_clients_is_that_of_the_others(
     method, hanging, small, make_store, population, ray_session, one_thread
 ):
     """30 % raise, 10 % hang, an actor is killed a round: the result is that of a training without their replies."""
-    federation = {"rounds": 2, "updates_per_round": 1, "gradient_clients": 0, "allowed_failures": 0.5, "timeout": 240.0}
+    federation = {"rounds": 2, "updates_per_round": 1, "gradient_clients": 0, "allowed_failures": 0.5, "timeout": 144.0}
     experiment = small(
         clients=CLIENTS,
         methods=(method,),
@@ -108,7 +108,7 @@ def test_a_training_among_failing_clients_is_that_of_the_others(
 
     class Among(Killing):
         actor = faulty(hanging)
-        together = alone = 1 / 12  # twenty seconds for a cohort, as processes start, and for one of its clients alone
+        together = alone = 1 / 12  # twelve seconds for a cohort, as processes start, and for one of its clients alone
 
     grid = Among(store, 2, range(1, 100, 2 if method == "tiprdc+" else 1))
     grid.pids()  # actors are there
