@@ -44,6 +44,7 @@ def test_auc_by_hand():
     assert weighted_auc(positive, scores, np.array([[1.0, 1, 1, 3]])) == pytest.approx([7.5 / 8])
     # a class without weight: no information
     assert weighted_auc(positive, scores, np.array([[1.0, 0, 1, 0]])) == pytest.approx([0.5])
+    assert np.isnan(weighted_auc(positive, np.array([np.nan, *scores[1:]]), np.ones((1, 4)))).all()  # no chance level
 
 
 @pytest.mark.parametrize("digits", [1, 8])  # one digit: many ties

@@ -257,6 +257,15 @@ def test_a_release_of_codes_is_linked_by_its_exact_attacker():
         assert row["value"] == pytest.approx(wanted, abs=0.03)
 
 
+def test_all_that_answered_finely_are_pooled(monkeypatch):
+    monkeypatch.setitem(CLASSIFIERS, "own", CLASSIFIERS["logistic"])
+    attackers = ("forest", "mlp-tuned", "own")
+    table = linked(*case(0.5, n=300, m=300), PANEL.model_copy(update={"attackers": attackers}))
+    assert set(table["model"]) == {MAJORITY, "mlp-tuned", "own"}
+    release, known, unknown = case(0.5)
+    assert linkage(release, known, unknown, PANEL, ()).empty
+
+
 def test_answers_come_back_from_a_file(tmp_path):
     generator = np.random.default_rng(0)
     given = [

@@ -16,9 +16,10 @@ class AttackAnswer:
 
     Attributes:
         target: a private attribute.
-        model: the attacker.
+        model: the attacker; the majority among them, as the level of chance.
         probabilities: [m, classes] of each held-out record.
-        prior: [classes] shares among the records that the attacker learned from.
+        prior: [classes] shares among the records that the attacker learned from; of the exact attacker, among those
+            who had no part in the fit.
     """
 
     target: str

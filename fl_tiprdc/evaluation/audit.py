@@ -169,7 +169,7 @@ def audit(
         config: the panel.
         everybody: all contributors, where `known` are some of them: a class that none of them has isn't counted.
         detailed: whether attackers get the metrics of `detection` as well.
-        on_answer: told what each attacker says of the held-out people.
+        on_answer: told what each attacker, and the majority, says of the held-out people.
 
     Returns:
         Rows of metrics.csv, see `metric_rows`. `kind` is attack or task; the model "majority" answers the most

@@ -85,13 +85,13 @@ def roc_points(positive: npt.NDArray[np.bool_], scores: Floats, weights: Weights
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-    counted, is_positive = np.take(weights, order, axis=1), positive[order]
+    counted, is_positive = weights.T[order], positive[order, None]
     rates = []
     for members in (~is_positive, is_positive):
-        by_score = np.add.reduceat(np.where(members, counted, np.float32(0)), starts, axis=1)
-        above = np.cumsum(by_score, axis=1, dtype=np.float64)
+        by_score = np.add.reduceat(np.where(members, counted, np.float32(0)), starts, axis=0)
+        above = np.cumsum(by_score, axis=0, dtype=np.float64)
         with np.errstate(invalid="ignore"):
-            rates.append(np.concatenate([np.zeros((len(above), 1)), above / above[:, -1:]], axis=1))
+            rates.append(np.concatenate([np.zeros((1, len(weights))), above / above[-1:]]).T)
     return rates[0], rates[1]
 
 

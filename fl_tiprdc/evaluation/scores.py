@@ -60,9 +60,10 @@ def weighted_auc(positive: npt.NDArray[np.bool_], score: Floats, weights: Weight
         weights: [b, n], how often each record counts.
 
     Returns:
-        [b]; ties count half; ½ where a class has no weight, but NaN everywhere if all or none are positive.
+        [b]; ties count half; ½ where a class has no weight, but NaN everywhere if all or none are positive, or a score
+        is no number.
     """
-    if positive.all() or not positive.any():
+    if positive.all() or not positive.any() or np.isnan(score).any():
         return np.full(len(weights), np.nan)
     negatives = np.flatnonzero(~positive)
     ascending = negatives[np.argsort(score[negatives], kind="stable")]

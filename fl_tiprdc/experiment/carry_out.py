@@ -21,6 +21,7 @@ from fl_tiprdc.data.raw_features import raw_features, raw_shape
 from fl_tiprdc.evaluation.attack_answers import AttackAnswer, answers_of, answers_table
 from fl_tiprdc.evaluation.attacks.exact_attack import exact_attack
 from fl_tiprdc.evaluation.attacks.reconstruction import Constants, Reconstruction, is_wanted, reconstruct
+from fl_tiprdc.evaluation.attacks.registry import take_answers
 from fl_tiprdc.evaluation.audit import AuditedRelease, Truth, audit, truth_of
 from fl_tiprdc.evaluation.classifiers import CLASSIFIERS
 from fl_tiprdc.evaluation.frontier import best_models
@@ -29,7 +30,7 @@ from fl_tiprdc.evaluation.scores import Weights, resample
 from fl_tiprdc.experiment.centralized_stage import train_at_one_place
 from fl_tiprdc.experiment.code_risks import code_risks
 from fl_tiprdc.experiment.federated_stage import train_federated
-from fl_tiprdc.experiment.further_attacks import Answers, Job, attack_further, attacked_jobs, audit_name, takes_answers
+from fl_tiprdc.experiment.further_attacks import Answers, Job, attack_further, attacked_jobs, audit_name
 from fl_tiprdc.experiment.on_disk import on_disk
 from fl_tiprdc.experiment.outcome import Outcome
 from fl_tiprdc.experiment.parallel import end_workers
@@ -146,7 +147,9 @@ def _audit(
 ) -> tuple[pd.DataFrame, Answers]:
     """Return rows of metrics.csv, and what attackers say of held-out people, for further attacks that go on from it."""
     known, unknown = truth_of(population.contributors), truth_of(population.held_out)
-    asked_for = {audit_name(job.release) for job in attacked_jobs(jobs)} if takes_answers(experiment) else set()
+    asked_for = (
+        {audit_name(job.release) for job in attacked_jobs(jobs)} if take_answers(experiment.audit.further) else set()
+    )
     work = {
         name: partial(
             _audit_one,

@@ -53,11 +53,6 @@ def attacked_jobs(jobs: Sequence[Job]) -> list[Job]:
     return [job for job in jobs if job.release.setting not in left_out]
 
 
-def takes_answers(experiment: Experiment) -> bool:
-    """Tell whether a further attack goes on from what the audit's attackers say of held-out people."""
-    return any("answers" in (*FURTHER[name].needs, *FURTHER[name].takes) for name in experiment.audit.further)
-
-
 def kept_groups(experiment: Experiment, step: HybridStep, groups: GroupArrays) -> GroupArrays:
     """Return the trained arrays that further attacks need: all three networks, which may be large, only for losses."""
     losses = "membership" in experiment.audit.further and white_box_records(step) > 0

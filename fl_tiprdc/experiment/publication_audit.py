@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from fl_tiprdc.data.table_file import read_table
 from fl_tiprdc.errors import InputError
 from fl_tiprdc.evaluation.attack_answers import AttackAnswer
 from fl_tiprdc.evaluation.attacks.known_record import check_ladders, named_ladders
-from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case
+from fl_tiprdc.evaluation.attacks.registry import FURTHER, Case, take_answers
 from fl_tiprdc.evaluation.certificate_file import read_certificate
 from fl_tiprdc.evaluation.certified import CertifiedRelease, sentence
 from fl_tiprdc.evaluation.further_summary import mean_known, summarize_further, summarize_known
@@ -32,6 +32,8 @@ from fl_tiprdc.report.exact_figure import exact_figure
 from fl_tiprdc.report.file_names import file_name
 from fl_tiprdc.report.style import draw_each
 from fl_tiprdc.whole_file import write_table, write_whole
+
+Answers = dict[str, dict[tuple[str, str], AttackAnswer]]  # setting -> (target, model)
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,7 @@ def check_own_certificate(publication: Path) -> list[str]:
 # ---- what is done
 
 
-def _cases(
-    audited: Audited, config: AuditConfig, metrics: pd.DataFrame, answers: Mapping[str, Sequence[AttackAnswer]]
-) -> Iterator[Case]:
+def _cases(audited: Audited, config: AuditConfig, metrics: pd.DataFrame, answers: Answers) -> Iterator[Case]:
     """Yield the publication, preceded by raw features where there are some."""
     first, *rest = audited.releases
     raw = (first.contributors, first.held_out) if rest else None
@@ -159,7 +159,7 @@ def _cases(
             raw=raw,
             audited=rows,
             columns=audited.columns,
-            answers=tuple(answers[release.setting]),
+            answers=tuple(answers[release.setting].values()),
         )
 
 
@@ -167,7 +167,7 @@ def _attack_further(
     audited: Audited,
     config: AuditConfig,
     metrics: pd.DataFrame,
-    answers: Mapping[str, Sequence[AttackAnswer]],
+    answers: Answers,
     stages: Stages,
 ) -> pd.DataFrame:
     """Make every further attack of the config that is possible, and return rows of metrics.csv."""
@@ -234,10 +234,10 @@ def audit_publication(
         InputError: another process writes there, or no attack could be measured.
     """
     known, unknown = audited.known.participant, audited.unknown.participant
-    answers: dict[str, list[AttackAnswer]] = {release.setting: [] for release in audited.releases}
+    answers: Answers = {release.setting: {} for release in audited.releases}
 
     def hear(setting: str, answer: AttackAnswer) -> None:
-        answers[setting].append(answer)
+        answers[setting][answer.target, answer.model] = answer
 
     with held(output):
         partial_folder = prepare(output)
@@ -250,7 +250,9 @@ def audit_publication(
             )
             models = len(audited.releases) * len(panel(request.audit))
             with Stages(console) as stages, stages.stage("audit", models) as ticker:
-                rows = audit_published(audited, request.audit, ticker.tick, hear)
+                rows = audit_published(
+                    audited, request.audit, ticker.tick, hear if take_answers(request.audit.further) else None
+                )
             _require_an_attack(rows)
             with Stages(console) as stages:
                 further = _attack_further(audited, request.audit, rows, answers, stages)

@@ -79,7 +79,7 @@ def exact_attack(
         weights: [1 + resamples, m], as `scores.resample` gives them for the held-out people.
         learn_from: positions among the n contributors; None: all.
         smoothing: of the first table, see `PosteriorRisk.posterior`.
-        on_answer: told what the table says of the held-out people.
+        on_answer: told what the table, and the majority, says of the held-out people.
 
     Returns:
         Rows of metrics.csv: kind "exact", target the private attribute, model "table", or "majority" for the level of

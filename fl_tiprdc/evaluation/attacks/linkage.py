@@ -14,7 +14,6 @@ import pandas as pd
 from fl_tiprdc.config import AuditConfig
 from fl_tiprdc.data.crowd import Floats, Ints
 from fl_tiprdc.evaluation.attack_answers import AttackAnswer
-from fl_tiprdc.evaluation.attacks import exact_attack
 from fl_tiprdc.evaluation.audit import AuditedRelease, Truth
 from fl_tiprdc.evaluation.classifiers import MAJORITY
 from fl_tiprdc.evaluation.metric_rows import MetricRow, metric_rows, metrics_table
@@ -24,8 +23,7 @@ from fl_tiprdc.seeding import numpy_generator
 KIND = "linkage"  # in metrics.csv; the target is the private attribute
 OWN, POOLED = "records", "pooled records"  # units of a level: of one person, or of several with the same value
 OWN_SIZES, POOLED_SIZES = (1, 2, 4, 8), (1, 4, 16)
-# of the panel: votes of few trees or neighbors are too coarse to be multiplied
-ATTACKERS = ("logistic", "boosting", "mlp", "white-box-mlp", "white-box-kernel", exact_attack.MODEL)
+COARSE = ("forest", "nearest")  # attackers: votes of few trees or neighbors are too coarse to be multiplied
 LEAST = 20  # people of a size, or it is left out
 
 
@@ -112,26 +110,28 @@ def linkage(
         known: ground truth of the contributors' rows.
         unknown: ground truth of the held-out rows.
         config: resamples.
-        answers: what attackers say of each held-out record, the exact one of a release of codes among them (of these
-            `ATTACKERS`, or all where there is none of them).
+        answers: what attackers say of each held-out record, the exact one of a release of codes and the majority among
+            them; those that are `COARSE` count where there is no other.
 
     Returns:
         Rows of metrics.csv: kind "linkage", target the private attribute, at a level of k records, or of k pooled
-        records where nobody has several, see `bundle`; intervals over (pooled) people.
+        records where nobody has several, see `bundle`; intervals over (pooled) people. None where nobody answered.
     """
     by_target: dict[str, dict[str, AttackAnswer]] = {target: {} for target in known.attacks}
     for answer in answers:
         by_target[answer.target][answer.model] = answer
     table: list[MetricRow] = []
     for target, by_model in by_target.items():
+        if not by_model:
+            continue
         labels = unknown.attacks[target]
         bundles = [
             (some, resample(some.person, config.bootstrap, 0))
             for some in bundle(unknown.participant, labels, release.seed)
         ]
-        chance = by_model.pop(MAJORITY)
-        attackers = [one for name, one in by_model.items() if name in ATTACKERS] or list(by_model.values())
-        for answer in (chance, *attackers):
+        attackers = [name for name in by_model if name != MAJORITY]
+        fine = [name for name in attackers if name not in COARSE]
+        for answer in (by_model[name] for name in (MAJORITY, *(fine or attackers))):
             learned = known.attacks[target] if np.count_nonzero(answer.prior) > 1 else NO_CLASS
             for some, weights in bundles:
                 truth, together = labels[some.rows[:, 0]], pool(answer.probabilities[some.rows], answer.prior)

@@ -276,6 +276,11 @@ FURTHER: dict[str, FurtherAttack] = {
 ALL, NONE = "all", "none"  # in place of names
 
 
+def take_answers(names: Sequence[str]) -> bool:
+    """Tell whether one of these attacks goes on from what the audit's attackers say of held-out people."""
+    return any("answers" in (*FURTHER[name].needs, *FURTHER[name].takes) for name in names)
+
+
 def named_attacks(names: Sequence[str]) -> tuple[str, ...]:
     """Return names of attacks, checked as in `selection`; "all" and "none", alone, stand for all of them and none."""
     return selection("attack", names, FURTHER, {ALL: tuple(FURTHER), NONE: ()})
